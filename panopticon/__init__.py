@@ -1,0 +1,1 @@
+"""What the system is about: messages, cards, images, outputs, documents. No sockets, drivers or threads."""

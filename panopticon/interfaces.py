@@ -1,0 +1,244 @@
+"""The Protocols between the rooms. All are batch-shaped: one bad item never answers for the others.
+
+Any method of a remote part may raise `Unavailable`; nothing was lost then, and the call may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.documents import Change, SearchDocument
+from panopticon.ledger import Ledger
+from panopticon.messages import Lane
+from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.registry import ModelEntry
+from panopticon.search import Query, SearchPage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One handing-over of one message. It is leased: unless acked or renewed in time, it comes again."""
+
+    tag: str
+    """Names this handing-over to its queue; worthless once the lease lapsed."""
+    body: bytes
+    lane: Lane
+    attempt: int
+    """Attempts spent so far, on rungs; never the broker's own count."""
+    redelivered: bool
+    """Handed over before: its output may be stored already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """Messages of one lane: waiting, leased, and waiting on a retry rung."""
+
+    ready: int
+    held: int
+    retrying: int
+
+    @property
+    def total(self) -> int:
+        return self.ready + self.held + self.retrying
+
+
+class Queue(Protocol):
+    """The live and the backfill queue of one consumer: first in, first out within a lane, but for retries."""
+
+    def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
+        """Add messages; they are safe when this returns."""
+
+    def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
+        """Lease up to so many messages, live first; an empty list if none came within `wait_s`."""
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Remove them for good. Acking a lapsed lease changes nothing."""
+
+    def retry(self, delivery: Delivery, *, delay_s: float) -> None:
+        """Spend one attempt: the message comes again, `attempt` one higher, after `delay_s`."""
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Make them ready for anyone at once. No attempt is spent."""
+
+    def renew(self, deliveries: Sequence[Delivery]) -> None:
+        """Start their leases anew. Renewing a lapsed lease changes nothing."""
+
+    def depth(self) -> Mapping[Lane, Depth]:
+        """Counts of both lanes."""
+
+
+class Topology(Protocol):
+    """Which queues exist, and what uploads are fanned out to."""
+
+    def bind(self, version: VersionName) -> None:
+        """From now on uploads reach this version's queue. Repeating is harmless."""
+
+    def unbind(self, version: VersionName) -> None:
+        """From now on uploads do not reach it; what waits there stays."""
+
+    def drop_if_empty(self, version: VersionName) -> bool:
+        """Delete the version's queue unless a message is in it; says whether it is gone."""
+
+    def bound(self) -> tuple[VersionName, ...]:
+        """Sorted."""
+
+
+class Uploads(Protocol):
+    """Where upload services publish: every message reaches the catalogue queue, and the queue of every bound
+    version unless it is a delete."""
+
+    def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
+        """Safe in every queue when this returns; in none of them if it raises."""
+
+
+class Broker(Protocol):
+    """One broker, by URL: its queues by name."""
+
+    @property
+    def topology(self) -> Topology: ...
+
+    @property
+    def uploads(self) -> Uploads: ...
+
+    def model_queue(self, version: VersionName) -> Queue: ...
+
+    def results(self) -> Queue: ...
+
+    def catalogue(self) -> Queue: ...
+
+    def undeliverable(self) -> Queue: ...
+
+    def close(self) -> None: ...
+
+
+class OutputStore(Protocol):
+    """Outputs and failures: permanent, by ID."""
+
+    def put(self, outputs: Sequence[Output]) -> None:
+        """Upsert on the key; repeating is harmless. Of two runs of one key the later produced stays."""
+
+    def get(self, image_ids: Sequence[str], version: VersionName) -> dict[OutputKey, Output]:
+        """Every stored revision; unknown IDs are absent."""
+
+    def versions_of(self, image_id: str) -> list[Output]:
+        """Every output of every model version of one image, newest version and revision first."""
+
+    def put_failures(self, failures: Sequence[Failure]) -> None:
+        """Upsert on the key; of two, the later `last_at_ms` stays (of equals, the one put last)."""
+
+    def failures_of(self, image_ids: Sequence[str]) -> list[Failure]:
+        """Every failure, in any state, of these images, ordered by key."""
+
+    def failures(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
+        """Failures of one version and one UTC day (`2026-11-21`), in order of last_at_ms then key."""
+
+    def failure_days(self, version: VersionName) -> list[str]:
+        """The UTC days on which this version has failures in any state, newest first."""
+
+    def purge_failures(self, keys: Sequence[OutputKey]) -> None:
+        """Set these failures to `discarded`; unknown keys change nothing."""
+
+
+class Catalogue(Protocol):
+    """The newest revision known of every image."""
+
+    def put(self, images: Sequence[CatalogueImage]) -> None:
+        """The highest revision stays, in any order of arrival; a delete wins a tie, else the first stays."""
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
+        """Unknown IDs are absent."""
+
+
+class LedgerCounts(Protocol):
+    """Offered by stores that can count without scanning a fleet's tables."""
+
+    def count(self, version: VersionName, *, retired: bool) -> Ledger:
+        """The state of every image known, folded as `ledger.state_of` says."""
+
+
+class Registry(Protocol):
+    """Every model's versions, and the one that is active."""
+
+    def read(self, model: str) -> ModelEntry | None:
+        """None for an unknown model."""
+
+    def models(self) -> tuple[str, ...]:
+        """Names, sorted."""
+
+    def swap(self, expected: ModelEntry | None, new: ModelEntry) -> bool:
+        """Compare and set: replaces `expected` (None: absent) by `new`, or changes nothing and says False."""
+
+
+class Store(Protocol):
+    """One permanent store, by URL: its four rooms."""
+
+    @property
+    def outputs(self) -> OutputStore: ...
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def counts(self) -> LedgerCounts | None:
+        """None where counting would scan."""
+
+    def close(self) -> None: ...
+
+
+class Applied(StrEnum):
+    """What became of one change."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    REFUSED = "refused"
+
+
+class SearchIndex(Protocol):
+    """Search documents, changed by the one merge rule only."""
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        """One answer per change, in order. Searchable when it returns, or within a second."""
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
+        """Tombstones included; unknown IDs are absent."""
+
+    def query(self, query: Query) -> SearchPage:
+        """Raises: UsageError for a cursor that is not one of this query's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLimits:
+    """What a source may cost."""
+
+    max_bytes: int = 64 * 1024 * 1024
+    timeout_s: float = 20.0
+
+
+class ImageSource(Protocol):
+    """Originals, by URI."""
+
+    def fetch(self, uri: str, limits: FetchLimits) -> bytes:
+        """Raises: Rejected (too_many_bytes, not_a_file …), Transient, or Unavailable."""
+
+
+class Engine(Protocol):
+    """One loaded model version."""
+
+    name: str
+    libraries: str
+    best_batch: int
+
+    def load(self) -> None:
+        """Read the model; `run` may be called after it."""
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W, 3) RGB, 0 to 255 → (N, D), one row an image, in order."""

@@ -1,0 +1,135 @@
+"""What a model said of an image, what went wrong instead, and the one-value payload codec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.errors import Rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class VersionName:
+    """A model and one of its versions, written `tagger@1`."""
+
+    model: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.version}"
+
+    @property
+    def part(self) -> str:
+        """Its name as a part of the search document: `tagger_1`."""
+        return f"{self.model}_{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class OutputKey:
+    """What one output, or one failure, is about."""
+
+    image_id: str
+    model: str
+    version: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Output:
+    """The raw result of one model version for one revision of one image. No policy is in it."""
+
+    key: OutputKey
+    vector: NDArray[np.floating[Any]]
+    """Shape (D,), the card's dtype (float16 or float32), finite."""
+    digest: str
+    engine: str
+    libraries: str
+    """Engine and decoder versions, such as `ai-edge-litert 2.3.0, pillow 13.0.0`."""
+    source_sha256: str
+    width_px: int
+    height_px: int
+    produced_at_ms: int
+
+
+class FailureState(StrEnum):
+    """`dead` counts in the ledger; the others are history."""
+
+    DEAD = "dead"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why one image has no output of one model version, with the message that can be tried again."""
+
+    key: OutputKey
+    state: FailureState
+    reason: str
+    detail: str
+    attempts: int
+    last_at_ms: int
+    message: bytes
+    """The body as it came, so that replaying needs no other source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueImage:
+    """The newest revision known of one image."""
+
+    image_id: str
+    revision: int
+    image_uri: str
+    event: str
+    """`uploaded` or `deleted`."""
+    occurred_at_ms: int
+
+    @property
+    def deleted(self) -> bool:
+        return self.event == "deleted"
+
+    def supersedes(self, other: CatalogueImage) -> bool:
+        """The highest revision wins in any order of arrival; a delete wins a tie."""
+        return (self.revision, self.deleted) > (other.revision, other.deleted)
+
+
+def quantise(vector: NDArray[Any], dtype: str) -> NDArray[np.floating[Any]]:
+    """The vector as it is stored: shape (D,), little-endian float16 or float32.
+
+    Raises: Rejected(`not_finite`) if any element is NaN or infinite in that dtype.
+    """
+    with np.errstate(over="ignore"):
+        stored = np.asarray(vector).astype(np.dtype(dtype).newbyteorder("<"))
+    if not np.isfinite(stored).all():
+        raise Rejected("not_finite", "the model gave NaN or infinity")
+    return stored
+
+
+def encode_payload(output: Output) -> bytes:
+    """Everything but the key, as one MessagePack value, so that two runs of one key can never blend."""
+    little_endian = output.vector.astype(output.vector.dtype.newbyteorder("<"), copy=False)
+    fields = {
+        "vector": little_endian.tobytes(),
+        "dtype": output.vector.dtype.name,
+        "digest": output.digest,
+        "engine": output.engine,
+        "libraries": output.libraries,
+        "source_sha256": output.source_sha256,
+        "width_px": output.width_px,
+        "height_px": output.height_px,
+        "produced_at_ms": output.produced_at_ms,
+    }
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+def decode_payload(key: OutputKey, payload: bytes) -> Output:
+    """The inverse of `encode_payload`. The vector is read-only."""
+    fields = msgpack.unpackb(payload)
+    vector = np.frombuffer(fields.pop("vector"), dtype=np.dtype(fields.pop("dtype")).newbyteorder("<"))
+    return Output(key=key, vector=vector, **fields)

@@ -1,0 +1,93 @@
+"""What is known of a model: its versions, their policies, and the one version that answers queries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from panopticon.outputs import VersionName
+
+
+class VersionState(StrEnum):
+    """registered → shadow (queues bound, fed) → active → shadow → retired."""
+
+    REGISTERED = "registered"
+    SHADOW = "shadow"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionEntry:
+    """One registered version."""
+
+    version: int
+    digest: str
+    state: VersionState
+    labels: tuple[str, ...]
+    """Names of the vector's elements, in order, so that old outputs can always be explained."""
+    policy_toml: str
+    policy_number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryEvent:
+    """Who changed what, when and why."""
+
+    at_ms: int
+    by: str
+    what: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One model's whole record: read whole, and replaced whole by compare-and-set."""
+
+    model: str
+    serial: int
+    """+1 at each swap; two entries with one serial are one entry."""
+    task: str
+    active_version: int | None
+    versions: tuple[VersionEntry, ...]
+    history: tuple[RegistryEvent, ...] = ()
+
+    def version(self, number: int) -> VersionEntry | None:
+        return next((entry for entry in self.versions if entry.version == number), None)
+
+    @property
+    def active(self) -> VersionName | None:
+        if self.active_version is None:
+            return None
+        return VersionName(model=self.model, version=self.active_version)
+
+    def with_version(self, entry: VersionEntry, event: RegistryEvent) -> ModelEntry:
+        """The record with this version added or replaced, ready to be swapped in."""
+        others = tuple(other for other in self.versions if other.version != entry.version)
+        versions = tuple(sorted((*others, entry), key=lambda kept: kept.version))
+        active = entry.version if entry.state is VersionState.ACTIVE else self.active_version
+        history = (*self.history, event)
+        return replace(
+            self, serial=self.serial + 1, versions=versions, active_version=active, history=history
+        )
+
+
+def encode_entry(entry: ModelEntry) -> bytes:
+    """The whole record as one UTF-8 JSON value."""
+    return json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode_entry(body: bytes) -> ModelEntry:
+    """The inverse of `encode_entry`."""
+    fields = json.loads(body)
+    versions = tuple(_version_of(version) for version in fields.pop("versions"))
+    history = tuple(RegistryEvent(**event) for event in fields.pop("history"))
+    return ModelEntry(versions=versions, history=history, **fields)
+
+
+def _version_of(fields: dict[str, Any]) -> VersionEntry:
+    return VersionEntry(
+        **{**fields, "state": VersionState(fields["state"]), "labels": tuple(fields["labels"])}
+    )

@@ -1,0 +1,49 @@
+"""What no consumer could take: a body that is no message, or one the broker gave up on."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+
+from panopticon.outputs import Failure, FailureState, OutputKey, VersionName
+
+NO_VERSION = VersionName(model="catalogue", version=1)
+"""Under this name `dead list` shows what no model's queue was to blame for."""
+
+
+class Undeliverable(BaseModel):
+    """A body as it came, with the queue that held it and why it was set aside."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    model: str
+    version: int
+    reason: str
+    detail: str
+    body: Base64Bytes
+
+
+def set_aside(body: bytes, *, version: VersionName, reason: str, detail: str) -> bytes:
+    """The message that goes to the queue `panopticon.undeliverable`."""
+    letter = Undeliverable.model_construct(
+        schema_=1, model=version.model, version=version.version, reason=reason, detail=detail, body=body
+    )
+    return letter.model_dump_json(by_alias=True).encode()
+
+
+def failure_of(letter: bytes, *, at_ms: int) -> Failure:
+    """The Failure under which it is kept: its ID is made from the body, so repeats are one."""
+    parsed = Undeliverable.model_validate_json(letter)
+    image_id = f"message-{hashlib.sha256(parsed.body).hexdigest()[:32]}"
+    return Failure(
+        key=OutputKey(image_id=image_id, model=parsed.model, version=parsed.version, revision=0),
+        state=FailureState.DEAD,
+        reason=parsed.reason,
+        detail=parsed.detail,
+        attempts=0,
+        last_at_ms=at_ms,
+        message=parsed.body,
+    )
