@@ -1,0 +1,42 @@
+"""Which waiting items run together: whatever has gathered once the model is free, live first."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+from panopticon.messages import Lane
+
+BACKFILL_EVERY = 16
+"""While both lanes wait, one place in so many is backfill's, so that it never starves."""
+
+Item = TypeVar("Item")
+
+
+class LaneBuffer(Generic[Item]):
+    """Items waiting in two lanes; first in, first out within each."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Lane, deque[Item]] = {lane: deque() for lane in Lane}
+        self._live_in_a_row = 0
+
+    def __len__(self) -> int:
+        return sum(len(items) for items in self._waiting.values())
+
+    def count(self, lane: Lane) -> int:
+        return len(self._waiting[lane])
+
+    def add(self, item: Item, lane: Lane) -> None:
+        self._waiting[lane].append(item)
+
+    def take(self, max_items: int) -> list[Item]:
+        """At most so many items, in the order in which they should run."""
+        return [self._next() for _ in range(min(max_items, len(self)))]
+
+    def _next(self) -> Item:
+        live, backfill = self._waiting[Lane.LIVE], self._waiting[Lane.BACKFILL]
+        if live and not (backfill and self._live_in_a_row >= BACKFILL_EVERY - 1):
+            self._live_in_a_row = self._live_in_a_row + 1 if backfill else 0
+            return live.popleft()
+        self._live_in_a_row = 0
+        return backfill.popleft()

@@ -1,0 +1,68 @@
+"""Originals on a file system: `file:///path`, percent-encoded, in whatever bytes the name has."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from panopticon.errors import Rejected, Transient
+from panopticon.interfaces import FetchLimits
+
+_REASONS = {
+    errno.ENOENT: "not_found",
+    errno.ENOTDIR: "not_found",
+    errno.ELOOP: "not_found",
+    errno.ENAMETOOLONG: "not_found",
+    errno.EACCES: "permission_denied",
+    errno.EPERM: "permission_denied",
+    errno.ENXIO: "not_a_file",
+    errno.EISDIR: "not_a_file",
+}
+
+
+def uri_of(path: bytes) -> str:
+    """The `file://` URI of an absolute path, which need not be UTF-8."""
+    return "file://" + quote(path)
+
+
+def path_of(uri: str) -> bytes:
+    """The inverse of `uri_of`; a fragment is ignored. Raises: Rejected(`bad_uri`)."""
+    parts = urlsplit(uri)
+    path = unquote_to_bytes(parts.path)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith(b"/"):
+        raise Rejected("bad_uri", "a file URI is file:///absolute/path")
+    if b"\0" in path:
+        raise Rejected("bad_uri", "a path cannot hold a NUL")
+    return path
+
+
+class FileSource:
+    """An ImageSource over regular files. A missing local file is final: no other writer is waited for."""
+
+    def fetch(self, uri: str, limits: FetchLimits) -> bytes:
+        """Raises: Rejected (bad_uri, not_found, not_a_file, permission_denied, too_many_bytes),
+        Transient(`io_error`)."""
+        try:
+            return _read(path_of(uri), limits.max_bytes)
+        except OSError as error:
+            detail = error.strerror or str(error)
+            if error.errno in _REASONS:
+                raise Rejected(_REASONS[error.errno], detail) from None
+            raise Transient("io_error", detail) from None
+
+
+def _read(path: bytes, max_bytes: int) -> bytes:
+    # A pipe without a writer would block an ordinary open for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Rejected("not_a_file", "neither a file nor a link to one")
+        if status.st_size > max_bytes:
+            raise Rejected("too_many_bytes", f"{status.st_size} bytes; at most {max_bytes} are fetched")
+        encoded = file.read(max_bytes + 1)
+    if len(encoded) > max_bytes:
+        raise Rejected("too_many_bytes", f"it grew past {max_bytes} bytes while it was read")
+    return encoded

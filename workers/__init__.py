@@ -1,0 +1,1 @@
+"""Everything that runs: queues, consumer, model process, indexer, command line."""

@@ -1,0 +1,285 @@
+"""Queue → model process → store → publish → ack, for one model version. Decodes nothing and runs nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from panopticon.cards import ModelCard
+from panopticon.errors import Rejected, Transient, Unavailable
+from panopticon.guard import WINDOW, DeadGuard
+from panopticon.interfaces import Delivery, OutputStore, Queue
+from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image_message
+from panopticon.metrics import Metrics
+from panopticon.outputs import Failure, FailureState, Output, OutputKey, quantise
+from panopticon.settings import Settings
+from workers.model_client import Answer, ModelClient, Ran
+from workers.outcomes import Dead, GivenBack, Outcome, Retried, Settlement, Skipped, Stored, Unreadable
+from workers.parking import Parking
+
+IDLE_WAIT_S = 0.25
+BUSY_WAIT_S = 0.02
+PARKED_WAIT_S = 0.1
+RENEWALS_PER_LEASE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One delivery whose image is with the model process."""
+
+    delivery: Delivery
+    message: ImageMessage
+
+
+class Consumer:
+    """One turn after another: collect answers, settle them, take more. Used by one thread."""
+
+    def __init__(
+        self,
+        *,
+        card: ModelCard,
+        settings: Settings,
+        queue: Queue,
+        outputs: OutputStore,
+        settlement: Settlement,
+        model: ModelClient,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._card = card
+        self._settings = settings
+        self._queue = queue
+        self._outputs = outputs
+        self._settlement = settlement
+        self._model = model
+        self._metrics = metrics
+        self._clock = clock
+        self._parking = Parking(max_s=settings.park_max_s, clock=clock)
+        self._guard = DeadGuard(max_share=settings.dead_share)
+        self._at_work: dict[int, Work] = {}
+        self._stalled: list[Work] = []
+        self._outcomes: list[Outcome] = []
+        self._renewed_s = clock()
+
+    @property
+    def parked(self) -> Unavailable | None:
+        return self._parking.reason
+
+    @property
+    def in_hand(self) -> int:
+        """Deliveries taken and not yet settled."""
+        return len(self._at_work) + len(self._stalled) + len(self._outcomes)
+
+    def turn(self, *, draining: bool = False) -> None:
+        """One step of everything; returns within about `IDLE_WAIT_S`."""
+        self._judge(self._model.poll(wait_s=self._wait_s()))
+        try:
+            self._renew_leases()
+            if self._model.down is not None:
+                raise self._model.down
+            if self._parking.waiting and not self._model_is_back():
+                return
+            self._settle()
+            self._restart_stalled()
+            if not draining:
+                self._take()
+            if not self._guard.tripped:
+                self._parking.resume()
+        except Unavailable as error:
+            if not self._parking.waiting:
+                self._park(error)
+
+    def drain(self, *, timeout_s: float) -> None:
+        """Finish what is in hand; give back what is not finished in time."""
+        deadline_s = self._clock() + timeout_s
+        while self.in_hand and self._clock() < deadline_s and self._parking.reason is None:
+            self.turn(draining=True)
+        unfinished = [work.delivery for work in (*self._at_work.values(), *self._stalled)]
+        self._model.give_up()
+        self._outcomes += [GivenBack(delivery=delivery) for delivery in unfinished]
+        self._at_work.clear()
+        self._stalled.clear()
+        self._settle()
+
+    def _wait_s(self) -> float:
+        if self._parking.waiting:
+            return PARKED_WAIT_S
+        if self._model.hello is None:
+            return IDLE_WAIT_S
+        return BUSY_WAIT_S if self._at_work else 0.0
+
+    def _model_is_back(self) -> bool:
+        return self._parking.reason is not None and self._parking.reason.part == "model"
+
+    def _park(self, error: Unavailable) -> None:
+        self._parking.park(error)
+        self._metrics.count("panopticon_park_total", part=error.part)
+
+    def _renew_leases(self) -> None:
+        now_s = self._clock()
+        if now_s - self._renewed_s < self._settings.lease_s / RENEWALS_PER_LEASE:
+            return
+        held = [*self._at_work.values(), *self._stalled, *self._outcomes]
+        self._queue.renew([holder.delivery for holder in held])
+        self._renewed_s = now_s
+
+    def _settle(self) -> None:
+        if self._outcomes:
+            self._settlement.settle(self._outcomes)
+            self._count(self._outcomes)
+            self._outcomes.clear()
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        model = str(self._card.version_name)
+        for outcome in outcomes:
+            match outcome:
+                case Stored(already=True):
+                    self._metrics.count("panopticon_images_republished_total", model=model)
+                case Stored():
+                    lane = outcome.delivery.lane.value
+                    self._metrics.count("panopticon_images_stored_total", model=model, lane=lane)
+                case Dead():
+                    reason = outcome.failure.reason
+                    self._metrics.count("panopticon_images_dead_total", model=model, reason=reason)
+                case Retried():
+                    self._metrics.count("panopticon_images_retried_total", model=model, reason=outcome.reason)
+
+    def _restart_stalled(self) -> None:
+        stalled, self._stalled = self._stalled, []
+        for work in stalled:
+            self._hand_over(work)
+
+    def _take(self) -> None:
+        max_live, max_backfill = self._room()
+        if not max_live:
+            return
+        wait_s = 0.0 if self._at_work else IDLE_WAIT_S
+        deliveries = self._queue.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)
+        works = [work for delivery in deliveries if (work := self._opened(delivery))]
+        for work in self._without_stored(works):
+            self._hand_over(work)
+
+    def _room(self) -> tuple[int, int]:
+        """Places for either lane; backfill leaves a batch of them free for live images."""
+        if self._guard.tripped:
+            return (1, 1) if not self.in_hand else (0, 0)
+        room = max(self._model.credit - len(self._at_work), 0)
+        return room, max(room - self._model.best_batch, 0)
+
+    def _opened(self, delivery: Delivery) -> Work | None:
+        try:
+            message = decode_image_message(delivery.body)
+        except MessageInvalid as error:
+            self._outcomes.append(Unreadable(delivery=delivery, detail=str(error)))
+            return None
+        if message.event == "deleted":
+            self._outcomes.append(Skipped(delivery=delivery))
+            return None
+        return Work(delivery=delivery, message=message)
+
+    def _without_stored(self, works: Sequence[Work]) -> list[Work]:
+        """The works whose output is not in the store; only what may have been seen before is looked up."""
+        doubtful = [work for work in works if _seen_before(work.delivery)]
+        ids = [work.message.image_id for work in doubtful]
+        stored = self._outputs.get(ids, self._card.version_name) if ids else {}
+        return [work for work in works if not self._settled_from(stored, work)]
+
+    def _settled_from(self, stored: dict[OutputKey, Output], work: Work) -> bool:
+        output = stored.get(self._key(work.message))
+        if output is None or output.digest != self._card.digest:
+            return False
+        outcome = Stored(delivery=work.delivery, message=work.message, output=output, already=True)
+        self._outcomes.append(outcome)
+        return True
+
+    def _hand_over(self, work: Work) -> None:
+        message = work.message
+        uri = message.image_uri or self._settings.originals.replace("{image_id}", message.image_id)
+        if not uri:
+            self._refuse(
+                work, Rejected("no_uri", "the message has none, and the setting `originals` is empty")
+            )
+            return
+        self._at_work[self._model.add(uri, work.delivery.lane).id] = work
+
+    def _judge(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            work = self._at_work.pop(answer.item.id)
+            try:
+                self._accept(work, answer)
+            except Rejected as error:
+                self._refuse(work, error)
+            except Transient as error:
+                self._put_off(work, error)
+            except Unavailable as error:
+                self._stalled.append(work)
+                self._park(error)
+
+    def _accept(self, work: Work, answer: Answer) -> None:
+        if not isinstance(answer, Ran):
+            raise answer.error
+        output = self._output(work.message, answer)
+        self._outcomes.append(Stored(delivery=work.delivery, message=work.message, output=output))
+        if self._guard.tripped:
+            self._guard.reset()
+        self._guard.record(dead=False)
+
+    def _refuse(self, work: Work, error: Rejected | Transient) -> None:
+        if self._guard.tripped:
+            self._outcomes.append(GivenBack(delivery=work.delivery))
+        else:
+            failure = self._failure(work, error)
+            self._outcomes.append(Dead(delivery=work.delivery, message=work.message, failure=failure))
+            self._guard.record(dead=True)
+        if self._guard.tripped:
+            reason = f"too many of the last {WINDOW} images were dead, the latest by {error.reason!r}"
+            self._park(Unavailable("source", reason))
+
+    def _put_off(self, work: Work, error: Transient) -> None:
+        delays_s = self._settings.retry_delays_s
+        if work.delivery.attempt >= len(delays_s):
+            self._refuse(work, error)
+            return
+        delay_s = delays_s[work.delivery.attempt]
+        self._outcomes.append(Retried(delivery=work.delivery, delay_s=delay_s, reason=error.reason))
+
+    def _key(self, message: ImageMessage) -> OutputKey:
+        return OutputKey(
+            image_id=message.image_id,
+            model=self._card.name,
+            version=self._card.version,
+            revision=message.revision,
+        )
+
+    def _output(self, message: ImageMessage, ran: Ran) -> Output:
+        return Output(
+            key=self._key(message),
+            vector=quantise(ran.vector, self._card.output.dtype),
+            digest=self._card.digest,
+            engine=ran.engine,
+            libraries=ran.libraries,
+            source_sha256=ran.source_sha256,
+            width_px=ran.width_px,
+            height_px=ran.height_px,
+            produced_at_ms=_now_ms(),
+        )
+
+    def _failure(self, work: Work, error: Rejected | Transient) -> Failure:
+        return Failure(
+            key=self._key(work.message),
+            state=FailureState.DEAD,
+            reason=error.reason,
+            detail=error.detail,
+            attempts=work.delivery.attempt,
+            last_at_ms=_now_ms(),
+            message=work.delivery.body,
+        )
+
+
+def _seen_before(delivery: Delivery) -> bool:
+    return delivery.redelivered or delivery.attempt > 0 or delivery.lane is Lane.BACKFILL
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,147 @@
+"""Results and uploads → catalogue and search; what nobody could deliver → failures."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from panopticon.documents import Change, ChangeKind, change_of
+from panopticon.errors import Unavailable
+from panopticon.interfaces import Applied, Broker, Delivery, Queue, SearchIndex, Store
+from panopticon.messages import (
+    ImageMessage,
+    Lane,
+    MessageInvalid,
+    ModelActivated,
+    decode_image_message,
+    decode_result_message,
+    to_ms,
+)
+from panopticon.metrics import Metrics
+from panopticon.outputs import CatalogueImage
+from panopticon.settings import Settings
+from panopticon.undeliverable import NO_VERSION, failure_of, set_aside
+from workers.parking import Parking
+
+log = logging.getLogger(__name__)
+
+MAX_LIVE = 240
+MAX_BACKFILL = 16
+IDLE_WAIT_S = 0.25
+
+
+class Indexer:
+    """One turn after another over three queues. Used by one thread; several indexers may run side by side."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        broker: Broker,
+        store: Store,
+        search: SearchIndex,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._catalogue_queue = broker.catalogue()
+        self._results = broker.results()
+        self._undeliverable = broker.undeliverable()
+        self._store = store
+        self._search = search
+        self._metrics = metrics
+        self._parking = Parking(max_s=settings.park_max_s, clock=clock)
+
+    @property
+    def parked(self) -> Unavailable | None:
+        return self._parking.reason
+
+    def turn(self) -> int:
+        """Take and apply what waits; says how many messages that were."""
+        if self._parking.waiting:
+            time.sleep(IDLE_WAIT_S)
+            return 0
+        try:
+            done = self._catalogue_turn() + self._undeliverable_turn()
+            done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
+            self._parking.resume()
+        except Unavailable as error:
+            self._parking.park(error)
+            self._metrics.count("panopticon_park_total", part=error.part)
+            return 0
+        return done
+
+    def _catalogue_turn(self) -> int:
+        deliveries = self._receive(self._catalogue_queue, wait_s=0.0)
+        if not deliveries:
+            return 0
+        messages = [message for delivery in deliveries if (message := self._image_message(delivery))]
+        self._store.catalogue.put([self._catalogue_image(message) for message in messages])
+        self._apply([_deletion(message) for message in messages if message.event == "deleted"])
+        self._catalogue_queue.ack(deliveries)
+        return len(deliveries)
+
+    def _results_turn(self, *, wait_s: float) -> int:
+        deliveries = self._receive(self._results, wait_s=wait_s)
+        if not deliveries:
+            return 0
+        self._apply([change for delivery in deliveries if (change := self._change(delivery))])
+        self._results.ack(deliveries)
+        return len(deliveries)
+
+    def _undeliverable_turn(self) -> int:
+        deliveries = self._receive(self._undeliverable, wait_s=0.0)
+        if not deliveries:
+            return 0
+        at_ms = int(time.time() * 1000)
+        self._store.outputs.put_failures([failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries])
+        self._undeliverable.ack(deliveries)
+        return len(deliveries)
+
+    def _receive(self, queue: Queue, *, wait_s: float) -> list[Delivery]:
+        return queue.receive(max_live=MAX_LIVE, max_backfill=MAX_BACKFILL, wait_s=wait_s)
+
+    def _image_message(self, delivery: Delivery) -> ImageMessage | None:
+        try:
+            return decode_image_message(delivery.body)
+        except MessageInvalid as error:
+            self._set_aside(error)
+            return None
+
+    def _change(self, delivery: Delivery) -> Change | None:
+        try:
+            message = decode_result_message(delivery.body)
+        except MessageInvalid as error:
+            self._set_aside(error)
+            return None
+        return None if isinstance(message, ModelActivated) else change_of(message)
+
+    def _set_aside(self, error: MessageInvalid) -> None:
+        letter = set_aside(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
+        self._undeliverable.submit([letter], Lane.LIVE)
+
+    def _catalogue_image(self, message: ImageMessage) -> CatalogueImage:
+        uri = message.image_uri or self._settings.originals.replace("{image_id}", message.image_id)
+        return CatalogueImage(
+            image_id=message.image_id,
+            revision=message.revision,
+            image_uri=uri,
+            event=message.event,
+            occurred_at_ms=to_ms(message.occurred_at),
+        )
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        for outcome in self._search.apply(changes) if changes else []:
+            self._metrics.count("panopticon_results_applied_total", outcome=outcome.value)
+            if outcome is Applied.REFUSED:
+                log.error("the search index refused a change; `panopticon audit` names the image")
+
+
+def _deletion(message: ImageMessage) -> Change:
+    return Change(
+        kind=ChangeKind.DELETED,
+        image_id=message.image_id,
+        revision=message.revision,
+        occurred_at_ms=to_ms(message.occurred_at),
+    )

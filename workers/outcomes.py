@@ -1,0 +1,157 @@
+"""What became of each delivery, and the one order in which that is made permanent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from panopticon.interfaces import Delivery, OutputStore, Queue
+from panopticon.messages import FailedPublished, ImageMessage, Lane, ResultPublished, encode
+from panopticon.outputs import Failure, Output, VersionName
+from panopticon.policy import Judge
+from panopticon.undeliverable import set_aside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """There is an output: new, or `already` in the store from an earlier handing-over."""
+
+    delivery: Delivery
+    message: ImageMessage
+    output: Output
+    already: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead:
+    """There will be no output."""
+
+    delivery: Delivery
+    message: ImageMessage
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """One attempt is spent; it comes again later."""
+
+    delivery: Delivery
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Nothing to do for this model: the image is gone."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """The body is no message."""
+
+    delivery: Delivery
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenBack:
+    """Not worked on after all; no attempt is spent."""
+
+    delivery: Delivery
+
+
+Outcome = Stored | Dead | Retried | Skipped | Unreadable | GivenBack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """By which policy results are made."""
+
+    judge: Judge
+    policy_number: int
+
+
+class Settlement:
+    """Store, then a confirmed publish, then ack. Any step may fail; the whole may be repeated."""
+
+    def __init__(
+        self,
+        *,
+        version: VersionName,
+        ruling: Ruling,
+        queue: Queue,
+        outputs: OutputStore,
+        results: Queue,
+        undeliverable: Queue,
+    ) -> None:
+        self._version = version
+        self._ruling = ruling
+        self._queue = queue
+        self._outputs = outputs
+        self._results = results
+        self._undeliverable = undeliverable
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Raises: Unavailable; nothing is lost then, and the same outcomes may be settled again."""
+        self._store(outcomes)
+        for lane in Lane:
+            self._publish(outcomes, lane)
+        self._set_aside([outcome for outcome in outcomes if isinstance(outcome, Unreadable)])
+        self._queue.give_back([o.delivery for o in outcomes if isinstance(o, GivenBack)])
+        for outcome in outcomes:
+            if isinstance(outcome, Retried):
+                self._queue.retry(outcome.delivery, delay_s=outcome.delay_s)
+        self._queue.ack([o.delivery for o in outcomes if not isinstance(o, Retried | GivenBack)])
+
+    def _store(self, outcomes: Sequence[Outcome]) -> None:
+        outputs = [o.output for o in outcomes if isinstance(o, Stored) and not o.already]
+        failures = [o.failure for o in outcomes if isinstance(o, Dead)]
+        if outputs:
+            self._outputs.put(outputs)
+        if failures:
+            self._outputs.put_failures(failures)
+
+    def _publish(self, outcomes: Sequence[Outcome], lane: Lane) -> None:
+        bodies = [
+            self._body(outcome)
+            for outcome in outcomes
+            if isinstance(outcome, Stored | Dead) and outcome.delivery.lane is lane
+        ]
+        if bodies:
+            self._results.submit(bodies, lane)
+
+    def _body(self, outcome: Stored | Dead) -> bytes:
+        return encode(self._result(outcome) if isinstance(outcome, Stored) else self._failed(outcome))
+
+    def _result(self, outcome: Stored) -> ResultPublished:
+        verdict = self._ruling.judge.verdict(outcome.output.vector)
+        return ResultPublished(
+            image_id=outcome.output.key.image_id,
+            revision=outcome.output.key.revision,
+            occurred_at=outcome.message.occurred_at,
+            model=self._version.model,
+            version=self._version.version,
+            policy_number=self._ruling.policy_number,
+            tags=verdict.tags,
+            scores=dict(verdict.scores),
+        )
+
+    def _failed(self, outcome: Dead) -> FailedPublished:
+        return FailedPublished(
+            image_id=outcome.failure.key.image_id,
+            revision=outcome.failure.key.revision,
+            occurred_at=outcome.message.occurred_at,
+            model=self._version.model,
+            version=self._version.version,
+            reason=outcome.failure.reason,
+        )
+
+    def _set_aside(self, unreadable: Sequence[Unreadable]) -> None:
+        letters = [
+            set_aside(o.delivery.body, version=self._version, reason="bad_message", detail=o.detail)
+            for o in unreadable
+        ]
+        if letters:
+            self._undeliverable.submit(letters, Lane.LIVE)
