@@ -1,0 +1,78 @@
+"""What every command needs: settings, and the parts they name, opened on first use."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from panopticon.errors import UsageError
+from panopticon.interfaces import Broker, SearchIndex, Store
+from panopticon.settings import Settings, read_settings
+from storage.outputs import open_store
+from storage.search import open_search
+from workers.queues import open_broker
+
+SETTINGS_FILE = Path("panopticon.toml")
+
+
+class Session:
+    """One run of the command line."""
+
+    def __init__(self, flags: dict[str, Any], *, file: Path | None) -> None:
+        self._flags = flags
+        self._file = file
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises: UsageError."""
+        file = self._file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
+        return read_settings(flags=self._flags, environ=os.environ, file=file)
+
+    @cached_property
+    def store(self) -> Store:
+        return open_store(self.settings.store_url)
+
+    @cached_property
+    def broker(self) -> Broker:
+        return open_broker(self.settings.broker_url, lease_s=self.settings.lease_s)
+
+    @cached_property
+    def search(self) -> SearchIndex:
+        return open_search(self.settings.search_url)
+
+    @cached_property
+    def out(self) -> Console:
+        """For people; what machines read goes through `print_json`."""
+        return Console(highlight=False)
+
+    @cached_property
+    def err(self) -> Console:
+        return Console(stderr=True, highlight=False)
+
+    def print_json(self, value: Any) -> None:
+        """One JSON value on standard output."""
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+pass_session = click.make_pass_decorator(Session)
+
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON instead of a table."
+)
+
+
+def read_lines(source: str) -> list[str]:
+    """The lines of a file, or of standard input for `-`. Raises: UsageError."""
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {source}: {error}") from None
+    return text.splitlines()

@@ -1,0 +1,80 @@
+"""`panopticon worker` and `panopticon indexer`: the long-running programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import click
+
+from panopticon.errors import UsageError
+from panopticon.metrics import Metrics
+from panopticon.models import find_card, parse_version
+from workers.cli.session import Session, pass_session
+from workers.indexer import Indexer
+from workers.lifecycle import Stopping, log_to_stderr, run_turns, serve_metrics
+from workers.worker import prepare_model, run_worker
+
+metrics_option = click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), help="Answer Prometheus on this port."
+)
+REPLICA_POLL_S = 0.2
+
+
+@click.command("worker")
+@click.option("--model", required=True, metavar="NAME@VERSION", help="The one model version it runs.")
+@click.option("--replicas", type=click.IntRange(1, 64), default=1, show_default=True, help="Workers to run.")
+@metrics_option
+@pass_session
+def worker_command(session: Session, model: str, replicas: int, metrics_port: int | None) -> None:
+    """Run one model on the images of its queue, until SIGTERM."""
+    if replicas > 1:
+        if metrics_port is not None:
+            raise UsageError("--metrics-port is one worker's own; give it without --replicas")
+        prepare_model(find_card(parse_version(model), session.settings.models_dir), session.settings)
+        sys.exit(_run_replicas(replicas))
+    stopping = Stopping()
+    stopping.listen()
+    log_to_stderr(name=model)
+    card = find_card(parse_version(model), session.settings.models_dir)
+    metrics = Metrics()
+    serve_metrics(metrics, metrics_port)
+    run_worker(card, session.settings, metrics=metrics, stopping=stopping)
+
+
+@click.command("indexer")
+@metrics_option
+@pass_session
+def indexer_command(session: Session, metrics_port: int | None) -> None:
+    """Bring results and uploads into the catalogue and the search index, until SIGTERM."""
+    stopping = Stopping()
+    stopping.listen()
+    log_to_stderr(name="indexer")
+    metrics = Metrics()
+    serve_metrics(metrics, metrics_port)
+    indexer = Indexer(
+        settings=session.settings,
+        broker=session.broker,
+        store=session.store,
+        search=session.search,
+        metrics=metrics,
+    )
+    run_turns(indexer.turn, stopping=stopping)
+
+
+def _run_replicas(replicas: int) -> int:
+    """The same command, so many times; one that fails stops them all, and its exit code is ours."""
+    stopping = Stopping()
+    stopping.listen()
+    children = [subprocess.Popen([*_same_command(), "--replicas=1"]) for _ in range(replicas)]
+    while not stopping() and all(child.poll() is None for child in children):
+        time.sleep(REPLICA_POLL_S)
+    for child in children:
+        child.terminate()
+    return max((abs(child.wait()) for child in children), default=0)
+
+
+def _same_command() -> list[str]:
+    """Later options win, so `--replicas=1` at the end is enough."""
+    return [sys.executable, "-m", "workers.cli.main", *sys.argv[1:]]
