@@ -38,6 +38,11 @@ class OutputKey:
     version: int
     revision: int
 
+    @property
+    def columns(self) -> tuple[str, str, int, int]:
+        """In the order of every store's primary key."""
+        return self.image_id, self.model, self.version, self.revision
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Output:
@@ -98,13 +103,16 @@ class CatalogueImage:
         return (self.revision, self.deleted) > (other.revision, other.deleted)
 
 
+_STORED_DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+
+
 def quantise(vector: NDArray[Any], dtype: str) -> NDArray[np.floating[Any]]:
     """The vector as it is stored: shape (D,), little-endian float16 or float32.
 
     Raises: Rejected(`not_finite`) if any element is NaN or infinite in that dtype.
     """
     with np.errstate(over="ignore"):
-        stored = np.asarray(vector).astype(np.dtype(dtype).newbyteorder("<"))
+        stored = np.asarray(vector).astype(_STORED_DTYPES[dtype])
     if not np.isfinite(stored).all():
         raise Rejected("not_finite", "the model gave NaN or infinity")
     return stored
@@ -112,10 +120,10 @@ def quantise(vector: NDArray[Any], dtype: str) -> NDArray[np.floating[Any]]:
 
 def encode_payload(output: Output) -> bytes:
     """Everything but the key, as one MessagePack value, so that two runs of one key can never blend."""
-    little_endian = output.vector.astype(output.vector.dtype.newbyteorder("<"), copy=False)
+    dtype = output.vector.dtype.name
     fields = {
-        "vector": little_endian.tobytes(),
-        "dtype": output.vector.dtype.name,
+        "vector": output.vector.astype(_STORED_DTYPES[dtype], copy=False).tobytes(),
+        "dtype": dtype,
         "digest": output.digest,
         "engine": output.engine,
         "libraries": output.libraries,

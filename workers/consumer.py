@@ -21,6 +21,7 @@ from workers.parking import Parking
 IDLE_WAIT_S = 0.25
 BUSY_WAIT_S = 0.02
 PARKED_WAIT_S = 0.1
+SETTLE_EVERY_S = 0.05
 RENEWALS_PER_LEASE = 3
 
 
@@ -60,7 +61,7 @@ class Consumer:
         self._at_work: dict[int, Work] = {}
         self._stalled: list[Work] = []
         self._outcomes: list[Outcome] = []
-        self._renewed_s = clock()
+        self._renewed_s = self._settled_s = clock()
 
     @property
     def parked(self) -> Unavailable | None:
@@ -80,7 +81,7 @@ class Consumer:
                 raise self._model.down
             if self._parking.waiting and not self._model_is_back():
                 return
-            self._settle()
+            self._settle_if_worth_it()
             self._restart_stalled()
             if not draining:
                 self._take()
@@ -124,7 +125,14 @@ class Consumer:
         self._queue.renew([holder.delivery for holder in held])
         self._renewed_s = now_s
 
+    def _settle_if_worth_it(self) -> None:
+        """A few outcomes wait a moment for more: each settlement costs several commits."""
+        waited_s = self._clock() - self._settled_s
+        if not self._at_work or len(self._outcomes) >= self._model.best_batch or waited_s >= SETTLE_EVERY_S:
+            self._settle()
+
     def _settle(self) -> None:
+        self._settled_s = self._clock()
         if self._outcomes:
             self._settlement.settle(self._outcomes)
             self._count(self._outcomes)
@@ -152,7 +160,7 @@ class Consumer:
 
     def _take(self) -> None:
         max_live, max_backfill = self._room()
-        if not max_live:
+        if not max_live or (self._at_work and max_live < self._model.best_batch):
             return
         wait_s = 0.0 if self._at_work else IDLE_WAIT_S
         deliveries = self._queue.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)

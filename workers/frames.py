@@ -7,7 +7,7 @@ A frame is a 4-byte big-endian length (bounded) and one MessagePack map with the
                      ran {images, run_s}       then, for each image of that batch:
                      output {id, vector, prepare_s, source_sha256, width_px, height_px}
                      rejected | transient | unavailable {id, reason, detail}     id 0: the model itself
-                     alive {usage}             each second
+                     alive {cpu_s}             each second
     parent → child   item {id, lane, uri}
 """
 

@@ -95,7 +95,6 @@ class ModelClient:
         self._start_not_before_s = 0.0
         self._down: Unavailable | None = None
         self._last_end = ""
-        self.usage: dict[str, float] = {}
 
     @property
     def hello(self) -> Hello | None:
@@ -135,7 +134,7 @@ class ModelClient:
             return self._start_again(wait_s)
         try:
             self._feed()
-            answers = self._answers(self._stream.receive(wait_s=wait_s))
+            answers = self._next_answers(self._stream, wait_s)
             self._feed()
         except (PeerGone, FrameError) as error:
             return self._died(str(error))
@@ -192,6 +191,14 @@ class ModelClient:
         if items:
             self._stream.send({"type": "item", "id": i.id, "lane": i.lane.value, "uri": i.uri} for i in items)
 
+    def _next_answers(self, stream: FrameStream, wait_s: float) -> list[Answer]:
+        """Word of progress alone does not end the wait."""
+        deadline_s = self._clock() + wait_s
+        answers = self._answers(stream.receive(wait_s=wait_s))
+        while not answers and (left_s := deadline_s - self._clock()) > 0 and self._down is None:
+            answers = self._answers(stream.receive(wait_s=left_s))
+        return answers
+
     def _answers(self, frames: list[Frame]) -> list[Answer]:
         if frames:
             self._heard_s = self._clock()
@@ -209,7 +216,8 @@ class ModelClient:
                 self._metrics.observe("panopticon_batch_images", frame["images"], model=self._name)
                 self._metrics.observe("panopticon_run_seconds", frame["run_s"], model=self._name)
             case "alive":
-                self.usage = frame["usage"]
+                for step, cpu_s in frame["cpu_s"].items():
+                    self._metrics.set("panopticon_model_cpu_seconds", cpu_s, model=self._name, step=step)
             case "hello":
                 self._greet(frame)
             case "unavailable":

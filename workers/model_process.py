@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import resource
 import socket
 import sys
 import threading
@@ -63,10 +62,9 @@ class Usage:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cpu_s = {"fetch": 0.0, "decode": 0.0, "run": 0.0}
-        self._images = 0
 
     @contextmanager
-    def step(self, name: str, *, images: int = 0) -> Iterator[None]:
+    def step(self, name: str) -> Iterator[None]:
         begun_s = time.thread_time()
         try:
             yield
@@ -74,28 +72,33 @@ class Usage:
             spent_s = time.thread_time() - begun_s
             with self._lock:
                 self._cpu_s[name] += spent_s
-                self._images += images
 
     def read(self) -> dict[str, float]:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         with self._lock:
-            steps = {f"{name}_cpu_s": spent_s for name, spent_s in self._cpu_s.items()}
-            return {**steps, "images": self._images, "process_cpu_s": usage.ru_utime + usage.ru_stime}
+            return {**self._cpu_s, "process": time.process_time()}
 
 
 class Outbox:
-    """Sends frames from any thread."""
+    """Sends frames from any thread. What is not urgent waits for company: each send wakes the parent."""
 
     def __init__(self, stream: FrameStream) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._held: list[Frame] = []
 
     def send(self, *frames: Frame) -> None:
         with self._lock:
-            self._stream.send(frames)
+            held, self._held = self._held, []
+            self._stream.send((*held, *frames))
 
     def started(self, ids: list[int], phase: Phase) -> None:
-        self.send({"type": "started", "ids": ids, "phase": phase.value})
+        """Only what may kill this process must be known before it begins."""
+        frame = {"type": "started", "ids": ids, "phase": phase.value}
+        if phase in (Phase.DECODE, Phase.RUN):
+            self.send(frame)
+            return
+        with self._lock:
+            self._held.append(frame)
 
 
 class Workshop:
@@ -148,7 +151,7 @@ class ModelProcess:
             self._workshop.receive(items)
 
     def alive(self) -> None:
-        self._outbox.send({"type": "alive", "usage": self._usage.read()})
+        self._outbox.send({"type": "alive", "cpu_s": self._usage.read()})
 
     def prepare_forever(self) -> None:
         while True:
@@ -195,7 +198,7 @@ class ModelProcess:
     def _run(self, batch: list[Prepared]) -> None:
         self._outbox.started([image.id for image in batch], Phase.RUN)
         begun_s = time.monotonic()
-        with self._usage.step("run", images=len(batch)):
+        with self._usage.step("run"):
             vectors = self._engine.run(np.stack([image.pixels for image in batch]))
         ran = {"type": "ran", "images": len(batch), "run_s": time.monotonic() - begun_s}
         self._outbox.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))

@@ -1,0 +1,71 @@
+"""What a script would do without any of this project: fetch → decode → the same engine, on all cores."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.cards import ModelCard
+from panopticon.engines import open_engine
+from panopticon.images import decode
+from panopticon.interfaces import Engine
+
+BATCHES_AHEAD = 3
+
+
+class BareLoop:
+    """Two ways to use every core; the faster one is the yardstick."""
+
+    def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:
+        self._card = card
+        self._cores = os.cpu_count() or 1
+        self._shared = self._loaded(cache_dir, threads=0)
+        self._own = [self._loaded(cache_dir, threads=1) for _ in range(self._cores)]
+
+    def ways(self) -> dict[str, Callable[[Sequence[Path]], float]]:
+        """Name → a run over photos that returns its seconds."""
+        return {"decoding ahead of one engine": self._ahead, "one engine a core": self._side_by_side}
+
+    def _loaded(self, cache_dir: Path, *, threads: int) -> Engine:
+        engine = open_engine(self._card, cache_dir=cache_dir, threads=threads)
+        engine.load()
+        return engine
+
+    def _pixels(self, photo: Path) -> NDArray[np.uint8]:
+        encoded = photo.read_bytes()
+        return decode(encoded, input=self._card.input, preprocessing=self._card.preprocessing).pixels
+
+    def _ahead(self, photos: Sequence[Path]) -> float:
+        begun_s = time.perf_counter()
+        ahead = BATCHES_AHEAD * self._shared.best_batch
+        with ThreadPoolExecutor(self._cores) as pool:
+            waiting: queue.Queue[object] = queue.Queue(maxsize=ahead)
+            feeder = threading.Thread(
+                target=lambda: [waiting.put(pool.submit(self._pixels, p)) for p in photos]
+            )
+            feeder.start()
+            for start in range(0, len(photos), self._shared.best_batch):
+                size = min(self._shared.best_batch, len(photos) - start)
+                self._shared.run(np.stack([waiting.get().result() for _ in range(size)]))  # type: ignore[attr-defined]
+            feeder.join()
+        return time.perf_counter() - begun_s
+
+    def _side_by_side(self, photos: Sequence[Path]) -> float:
+        begun_s = time.perf_counter()
+        shares = [photos[core :: self._cores] for core in range(self._cores)]
+        with ThreadPoolExecutor(self._cores) as pool:
+            list(pool.map(self._serial, self._own, shares))
+        return time.perf_counter() - begun_s
+
+    def _serial(self, engine: Engine, photos: Sequence[Path]) -> None:
+        for start in range(0, len(photos), engine.best_batch):
+            batch = photos[start : start + engine.best_batch]
+            engine.run(np.stack([self._pixels(photo) for photo in batch]))

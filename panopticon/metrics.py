@@ -1,0 +1,151 @@
+"""Every Prometheus metric, in one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CounterName = Literal[
+    "panopticon_images_stored_total",
+    "panopticon_images_dead_total",
+    "panopticon_images_retried_total",
+    "panopticon_images_republished_total",
+    "panopticon_park_total",
+    "panopticon_model_restarts_total",
+    "panopticon_results_applied_total",
+]
+HistogramName = Literal[
+    "panopticon_fetch_decode_seconds",
+    "panopticon_run_seconds",
+    "panopticon_batch_images",
+]
+GaugeName = Literal[
+    "panopticon_parked",
+    "panopticon_queue_messages",
+    "panopticon_model_cpu_seconds",
+]
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """What one metric means, and the labels that every sample of it bears."""
+
+    help: str
+    labels: tuple[str, ...]
+    """`model` is written `tagger@1`, `lane` live or backfill; `reason` and `part` are those of errors.py;
+    `queue` is a model version, `results`, `catalogue` or `undeliverable`."""
+    buckets: tuple[float, ...] = ()
+    """Upper bounds, in the metric's unit; of a histogram only."""
+
+
+COUNTERS: dict[CounterName, MetricSpec] = {
+    "panopticon_images_stored_total": MetricSpec(
+        help="Outputs stored.",
+        labels=("model", "lane"),
+    ),
+    "panopticon_images_dead_total": MetricSpec(
+        help="Images given up: a Failure was stored.",
+        labels=("model", "reason"),
+    ),
+    "panopticon_images_retried_total": MetricSpec(
+        help="Attempts spent: images put on a retry rung.",
+        labels=("model", "reason"),
+    ),
+    "panopticon_images_republished_total": MetricSpec(
+        help="Results published from the store, without running the model again.",
+        labels=("model",),
+    ),
+    "panopticon_park_total": MetricSpec(
+        help="Times that work was parked because this part was down.",
+        labels=("part",),
+    ),
+    "panopticon_model_restarts_total": MetricSpec(
+        help="Model processes started after one had died or been killed.",
+        labels=("model", "reason"),
+    ),
+    "panopticon_results_applied_total": MetricSpec(
+        help="Changes handed to the search index, by what became of them: applied, stale or refused.",
+        labels=("outcome",),
+    ),
+}
+
+HISTOGRAMS: dict[HistogramName, MetricSpec] = {
+    "panopticon_fetch_decode_seconds": MetricSpec(
+        help="Seconds from the reference of one image to its pixels.",
+        labels=("model",),
+        buckets=SECONDS,
+    ),
+    "panopticon_run_seconds": MetricSpec(
+        help="Seconds of one run of the model over one batch.",
+        labels=("model",),
+        buckets=SECONDS,
+    ),
+    "panopticon_batch_images": MetricSpec(
+        help="Images in one batch.",
+        labels=("model",),
+        buckets=IMAGES,
+    ),
+}
+
+GAUGES: dict[GaugeName, MetricSpec] = {
+    "panopticon_parked": MetricSpec(
+        help="1 while parked because this part is down, else 0.",
+        labels=("part",),
+    ),
+    "panopticon_model_cpu_seconds": MetricSpec(
+        help="CPU seconds of the model process: in fetch, decode and run, and of the whole process.",
+        labels=("model", "step"),
+    ),
+    "panopticon_queue_messages": MetricSpec(
+        help="Messages of one queue by state: ready, held or retrying.",
+        labels=("queue", "lane", "state"),
+    ),
+}
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own.
+
+    An unknown name is a KeyError; a label too many or too few is a ValueError.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._counters = {name: self._counter(name, spec) for name, spec in COUNTERS.items()}
+        self._histograms = {name: self._histogram(name, spec) for name, spec in HISTOGRAMS.items()}
+        self._gauges = {name: self._gauge(name, spec) for name, spec in GAUGES.items()}
+
+    def count(self, name: CounterName, n: float = 1, **labels: str) -> None:
+        """Add `n`, at least 0."""
+        self._counters[name].labels(**labels).inc(n)
+
+    def observe(self, name: HistogramName, value: float, **labels: str) -> None:
+        """Add one observation, in the unit that ends the metric's name."""
+        self._histograms[name].labels(**labels).observe(value)
+
+    def set(self, name: GaugeName, value: float, **labels: str) -> None:
+        """Replace the value of these labels."""
+        self._gauges[name].labels(**labels).set(value)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """For an exporter."""
+        return self._registry
+
+    def text(self) -> bytes:
+        """Everything measured so far, in Prometheus' text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, spec: MetricSpec) -> Counter:
+        return Counter(name, spec.help, spec.labels, registry=self._registry)
+
+    def _histogram(self, name: str, spec: MetricSpec) -> Histogram:
+        return Histogram(name, spec.help, spec.labels, registry=self._registry, buckets=spec.buckets)
+
+    def _gauge(self, name: str, spec: MetricSpec) -> Gauge:
+        return Gauge(name, spec.help, spec.labels, registry=self._registry)

@@ -1,0 +1,134 @@
+"""Lists of images → messages: CSV files of IDs and URIs, and lines of standard input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from panopticon.errors import UsageError
+from panopticon.messages import ImageMessage, MessageInvalid, decode_image_message
+
+COLUMNS = ("image_id", "image_uri", "revision")
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One line that named an image, or a path."""
+
+    line: int
+    """Counted from 1."""
+    what: ImageMessage | bytes
+
+
+def read_csv(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
+    """Rows `image_id[,image_uri[,revision]]`; a first row that holds `image_id` names the columns instead.
+
+    Raises: UsageError naming `source`, the line and what is wrong with it.
+    """
+    reader = csv.reader(_decoded(lines, source))
+    columns: Sequence[str] = COLUMNS
+    first = True
+    for fields in _rows(reader, source):
+        if not any(field.strip() for field in fields):
+            continue
+        header = _header(fields) if first else None
+        first = False
+        if header:
+            columns = header
+        else:
+            message = _message_of_row(
+                fields, columns, f"{source}, line {reader.line_num}", named=columns is not COLUMNS
+            )
+            yield Listed(line=reader.line_num, what=message)
+
+
+def read_mixed(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
+    """Each line by itself: `{…` is an ImageMessage, `id,scheme://…` or `id,` a CSV row, all else a path.
+
+    A first line that names CSV columns makes the whole of it CSV.
+    Raises: UsageError naming `source`, the line and what is wrong with it.
+    """
+    numbered = enumerate(lines, start=1)
+    for number, line in numbered:
+        if number == 1 and _names_columns(line):
+            yield from read_csv(chain([line], (rest for _, rest in numbered)), source)
+            return
+        bare = line.removesuffix(b"\n").removesuffix(b"\r")
+        if bare.strip():
+            yield Listed(line=number, what=_what(bare, f"{source}, line {number}"))
+
+
+def _what(line: bytes, where: str) -> ImageMessage | bytes:
+    if line.lstrip().startswith(b"{"):
+        return _decoded_message(line, where)
+    if _is_row(line):
+        return _message_of_row(next(csv.reader([_text(line, where)])), COLUMNS, where, named=False)
+    return line
+
+
+def _is_row(line: bytes) -> bool:
+    _, comma, rest = line.partition(b",")
+    return bool(comma) and (not rest.strip(b", ") or _URL.match(rest.lstrip(b' "')) is not None)
+
+
+def _names_columns(line: bytes) -> bool:
+    names = line.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").strip().split(",")
+    return len(names) > 1 and _header(names) is not None
+
+
+def _header(fields: Sequence[str]) -> list[str] | None:
+    names = [field.strip().casefold() for field in fields]
+    return names if "image_id" in names else None
+
+
+def _message_of_row(
+    fields: Sequence[str], columns: Sequence[str], where: str, *, named: bool
+) -> ImageMessage:
+    if not named and len(fields) > len(columns):
+        raise UsageError(f"{where}: {len(fields)} columns; a row is {','.join(columns)}")
+    row = {name: field.strip() for name, field in zip(columns, fields, strict=False) if field.strip()}
+    uri = row.get("image_uri")
+    if uri and not _SCHEME.match(uri):
+        raise UsageError(f"{where}: {uri!r} is no URI; a file's is file:///its/absolute/path")
+    message = {"image_id": row.get("image_id", ""), "image_uri": uri, "revision": _revision(row, where)}
+    return _decoded_message(json.dumps(message).encode(), where)
+
+
+def _revision(row: dict[str, str], where: str) -> int:
+    text = row.get("revision", "0")
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"{where}: revision is {text!r}; it must be a whole number from 0")
+    return int(text) if len(text) < 20 else 2**63
+
+
+def _decoded_message(body: bytes, where: str) -> ImageMessage:
+    try:
+        return decode_image_message(body)
+    except MessageInvalid as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _rows(reader: Iterator[list[str]], source: str) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UsageError(f"{source}: no CSV: {error}") from None
+
+
+def _decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        yield _text(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, f"{source}, line {number}")
+
+
+def _text(line: bytes, where: str) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{where}: not UTF-8; write the list in UTF-8") from None

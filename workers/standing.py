@@ -1,0 +1,127 @@
+"""Where every model version stands: its ledger, its queues, and what of the pending is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from panopticon.interfaces import Broker, Depth, Store
+from panopticon.ledger import Ledger
+from panopticon.messages import Lane
+from panopticon.outputs import VersionName
+from panopticon.registry import VersionEntry, VersionState
+
+Depths = Mapping[Lane, Depth]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionStanding:
+    """One version at one moment."""
+
+    version: VersionName
+    state: VersionState
+    depths: Depths
+    ledger: Ledger | None
+    """None where the store cannot count."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages in its queues, in any state."""
+        return total(self.depths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """All versions that are not retired, and the queues beside theirs, at one moment."""
+
+    at_s: float
+    """On the clock it was taken with."""
+    versions: Sequence[VersionStanding]
+    catalogue: Depths
+    results: Depths
+    undeliverable: Depths
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is held anywhere."""
+        beside = (self.catalogue, self.results, self.undeliverable)
+        return any(map(total, beside)) or any(standing.waiting for standing in self.versions)
+
+    def of(self, version: VersionName) -> VersionStanding | None:
+        return next((standing for standing in self.versions if standing.version == version), None)
+
+
+def total(depths: Depths) -> int:
+    """Messages of both lanes in any state."""
+    return sum(depth.total for depth in depths.values())
+
+
+def registered(store: Store) -> list[tuple[VersionName, VersionEntry]]:
+    """Every version in the registry, retired ones too, ordered by name and version."""
+    entries = [entry for model in store.registry.models() if (entry := store.registry.read(model))]
+    return [
+        (VersionName(model=entry.model, version=version.version), version)
+        for entry in entries
+        for version in entry.versions
+    ]
+
+
+def take_reading(store: Store, broker: Broker, *, clock: Callable[[], float]) -> Reading:
+    """Queues are read before ledgers, so that an image finished in between is never missed in both."""
+    catalogue, results = broker.catalogue().depth(), broker.results().depth()
+    undeliverable = broker.undeliverable().depth()
+    kept = [(name, entry) for name, entry in registered(store) if entry.state is not VersionState.RETIRED]
+    depths = [broker.model_queue(name).depth() for name, _ in kept]
+    standings = [
+        VersionStanding(
+            version=name,
+            state=entry.state,
+            depths=depth,
+            ledger=store.counts.count(name, retired=False) if store.counts else None,
+        )
+        for (name, entry), depth in zip(kept, depths, strict=True)
+    ]
+    return Reading(
+        at_s=clock(), versions=standings, catalogue=catalogue, results=results, undeliverable=undeliverable
+    )
+
+
+def worth_settling(reading: Reading) -> bool:
+    """Whether a second reading, `settle_s` later, could tell pending from lost."""
+    return any(_quiet(reading, standing) and _pending(standing) for standing in reading.versions)
+
+
+def lost(before: Reading | None, now: Reading, version: VersionName, *, settle_s: float) -> int | None:
+    """How many pending images are in no queue any more; None while that cannot be decided.
+
+    It is decided by two readings at least `settle_s` apart: in both the version's queues and the
+    catalogue's are empty, and the ledger has not moved between them.
+    """
+    later = now.of(version)
+    if later is None or later.ledger is None:
+        return None
+    if later.ledger.pending == 0:
+        return 0 if total(now.catalogue) == 0 else None
+    earlier = before.of(version) if before else None
+    if before is None or earlier is None or now.at_s - before.at_s < settle_s:
+        return None
+    decided = _quiet(before, earlier) and _quiet(now, later) and earlier.ledger == later.ledger
+    return later.ledger.pending if decided else None
+
+
+def images_per_s(before: Reading, now: Reading, version: VersionName) -> float | None:
+    """Images that came to an end between two readings, by the second; None without both."""
+    earlier, later = before.of(version), now.of(version)
+    elapsed_s = now.at_s - before.at_s
+    if not (earlier and later and earlier.ledger and later.ledger and elapsed_s > 0):
+        return None
+    done = later.ledger.stored + later.ledger.dead - earlier.ledger.stored - earlier.ledger.dead
+    return max(done, 0) / elapsed_s
+
+
+def _quiet(reading: Reading, standing: VersionStanding) -> bool:
+    return standing.waiting == 0 and total(reading.catalogue) == 0
+
+
+def _pending(standing: VersionStanding) -> int:
+    return standing.ledger.pending if standing.ledger else 0
