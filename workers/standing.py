@@ -91,6 +91,20 @@ def worth_settling(reading: Reading) -> bool:
     return any(_quiet(reading, standing) and _pending(standing) for standing in reading.versions)
 
 
+def settle(
+    store: Store,
+    broker: Broker,
+    first: Reading,
+    *,
+    settle_s: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Reading:
+    """A second reading, after just the time that `lost` asks for."""
+    sleep(max(first.at_s + settle_s - clock(), 0.0))
+    return take_reading(store, broker, clock=clock)
+
+
 def lost(before: Reading | None, now: Reading, version: VersionName, *, settle_s: float) -> int | None:
     """How many pending images are in no queue any more; None while that cannot be decided.
 

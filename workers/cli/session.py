@@ -21,6 +21,8 @@ from storage.search import open_search
 from workers.queues import open_broker
 
 SETTINGS_FILE = Path("panopticon.toml")
+PIPED_WIDTH = 10_000
+"""Columns where nobody looks at a terminal: nothing is wrapped or cut that another program may read."""
 
 
 class Session:
@@ -51,11 +53,11 @@ class Session:
     @cached_property
     def out(self) -> Console:
         """For people; what machines read goes through `print_json`."""
-        return Console(highlight=False)
+        return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
     @cached_property
     def err(self) -> Console:
-        return Console(stderr=True, highlight=False)
+        return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 
     def print_json(self, value: Any) -> None:
         """One JSON value on standard output."""

@@ -1,0 +1,194 @@
+"""What `panopticon index` tells at its end: photos, refusals, the ledger, the rate, what to try next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from panopticon.cards import ModelCard
+from panopticon.documents import SearchDocument
+from panopticon.interfaces import SearchIndex, Store
+from panopticon.ledger import Ledger
+from panopticon.messages import Tag
+from panopticon.outputs import Failure, FailureState, VersionName
+from workers.cli.wording import counted, place, table
+from workers.indexing import Plan, ledgers
+from workers.submission import CHUNK, Entry, Submission, chunks
+
+MAX_FAILURES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one call of the command did."""
+
+    plan: Plan
+    finished: int
+    """Outputs and failures that it brought about."""
+    seconds: float
+
+    @property
+    def per_s(self) -> float:
+        return self.finished / self.seconds if self.seconds else 0.0
+
+
+class IndexReport:
+    """Reads what there is of a submission, by ID."""
+
+    def __init__(
+        self,
+        store: Store,
+        search: SearchIndex,
+        submission: Submission,
+        cards: Sequence[ModelCard],
+        run: Run,
+    ) -> None:
+        self._store = store
+        self._search = search
+        self._submission = submission
+        self._versions = [card.version_name for card in cards]
+        self._score_names = [name for card in cards if card.task == "scoring" for name in card.output.names]
+        self._run = run
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "photos": [self._photo_json(entry, document) for entry, document in self._photos()],
+            "failures": [_failure_json(failure) for failure in self._failures()],
+            "left_aside": sum(self._submission.left_aside.values()),
+            "unreadable": list(self._submission.unreadable),
+            "already_indexed": self._run.plan.indexed,
+            "already_dead": self._run.plan.dead,
+            "finished": self._run.finished,
+            "seconds": round(self._run.seconds, 3),
+            "per_s": round(self._run.per_s, 2),
+            "ledger": {str(version): _ledger_json(ledger) for version, ledger in self._ledgers().items()},
+        }
+
+    def shown(self, *, max_photos: int) -> RenderableType:
+        parts = [self._photo_table(max_photos), *self._failure_table(), *self._left_aside()]
+        return Group(*parts, self._ledger_table(), Text(self._summary()), *self._next_commands())
+
+    def _ledgers(self) -> dict[VersionName, Ledger]:
+        return ledgers(self._store, self._versions)
+
+    def _photos(self) -> Iterator[tuple[Entry, SearchDocument | None]]:
+        for chunk in chunks(self._submission.entries, CHUNK):
+            documents = self._search.get([entry.image_id for entry in chunk])
+            yield from ((entry, documents.get(entry.image_id)) for entry in chunk)
+
+    def _failures(self) -> Iterator[Failure]:
+        for chunk in chunks(self._submission.image_ids, CHUNK):
+            failures = self._store.outputs.failures_of(chunk)
+            yield from (failure for failure in failures if failure.state is FailureState.DEAD)
+
+    def _photo_json(self, entry: Entry, document: SearchDocument | None) -> dict[str, Any]:
+        return {
+            "image_id": entry.image_id,
+            "image_uri": entry.image_uri,
+            "tags": {tag.label: round(tag.probability, 4) for tag in self._tags(document)},
+            "scores": {name: round(value, 6) for name, value in self._scores(document).items()},
+        }
+
+    def _tags(self, document: SearchDocument | None) -> list[Tag]:
+        parts = document.parts if document else {}
+        return [
+            tag for version in self._versions if version.part in parts for tag in parts[version.part].tags
+        ]
+
+    def _scores(self, document: SearchDocument | None) -> dict[str, float]:
+        parts = document.parts if document else {}
+        shown = [parts[version.part] for version in self._versions if version.part in parts]
+        return {name: value for part in shown for name, value in part.scores.items()}
+
+    def _photo_table(self, max_photos: int) -> RenderableType:
+        photos = table("photo", "tags", right=tuple(self._score_names))
+        photos.columns[0].no_wrap, photos.columns[1].no_wrap = False, False
+        for entry, document in islice(self._photos(), max_photos):
+            photos.add_row(*self._photo_row(entry, document))
+        left = len(self._submission.entries) - max_photos
+        return Group(photos, Text(f"… and {counted(left, 'more photo')}\n")) if left > 0 else photos
+
+    def _photo_row(self, entry: Entry, document: SearchDocument | None) -> list[str]:
+        name = place(entry.image_uri or entry.image_id).rpartition("/")[2]
+        tags = ", ".join(
+            f"{escape(tag.label)} [dim]{tag.probability:.2f}[/dim]" for tag in self._tags(document)
+        )
+        scores = self._scores(document)
+        cells = [f"{scores[name]:.3g}" if name in scores else "–" for name in self._score_names]
+        return [escape(name), tags or "[dim]–[/dim]", *cells]
+
+    def _failure_table(self) -> list[RenderableType]:
+        failures = list(islice(self._failures(), MAX_FAILURES_SHOWN + 1))
+        if not failures:
+            return []
+        refused = table("refused", "by", "reason", "detail")
+        uris = {entry.image_id: entry.image_uri for entry in self._submission.entries}
+        for failure in failures[:MAX_FAILURES_SHOWN]:
+            refused.add_row(*_failure_row(failure, uris.get(failure.key.image_id)))
+        more = "… and more: panopticon dead list\n" if len(failures) > MAX_FAILURES_SHOWN else ""
+        return [refused, Text(more)] if more else [refused]
+
+    def _left_aside(self) -> list[RenderableType]:
+        lines = [f"not readable: {line}" for line in self._submission.unreadable]
+        if self._submission.left_aside:
+            names = ", ".join(sorted(suffix or "no suffix" for suffix in self._submission.left_aside))
+            count = sum(self._submission.left_aside.values())
+            lines.append(f"{counted(count, 'other file')} left aside ({names})")
+        return [Text("\n".join([*lines, ""]))] if lines else []
+
+    def _ledger_table(self) -> Table:
+        ledger_table = table("ledger", right=("accepted", "stored", "dead", "skipped", "pending"))
+        for version, ledger in self._ledgers().items():
+            counts = (ledger.accepted, ledger.stored, ledger.dead, ledger.skipped, ledger.pending)
+            ledger_table.add_row(str(version), *(f"{count:,}" for count in counts))
+        return ledger_table
+
+    def _summary(self) -> str:
+        run = self._run
+        before = f"{counted(run.plan.indexed, 'photo')} already indexed"
+        if run.plan.dead:
+            before += f", {run.plan.dead:,} refused before (panopticon dead list)"
+        if not run.finished:
+            return f"Nothing to do: {before}.\n"
+        rate = f"{counted(run.finished, 'output')} in {run.seconds:.1f} s, {run.per_s:.1f} a second"
+        return f"{rate}, starting the models included; {before}.\n"
+
+    def _next_commands(self) -> list[RenderableType]:
+        tags = [tag for _, document in self._photos() for tag in self._tags(document)]
+        best = max(tags, key=lambda tag: tag.probability).label if tags else "animal"
+        commands = [f"panopticon search {shlex.quote(best)}"]
+        commands += [f"panopticon show {entry.image_id}" for entry in self._submission.entries[:1]]
+        return [Text("Next:"), *(Text(f"  {command}") for command in [*commands, "panopticon status"])]
+
+
+def _failure_row(failure: Failure, uri: str | None) -> list[str]:
+    version = f"{failure.key.model}@{failure.key.version}"
+    name = place(uri or failure.key.image_id).rpartition("/")[2]
+    return [escape(name), version, failure.reason, escape(failure.detail[:80])]
+
+
+def _failure_json(failure: Failure) -> dict[str, Any]:
+    return {
+        "image_id": failure.key.image_id,
+        "model": f"{failure.key.model}@{failure.key.version}",
+        "reason": failure.reason,
+        "detail": failure.detail,
+    }
+
+
+def _ledger_json(ledger: Ledger) -> dict[str, int]:
+    return {
+        "accepted": ledger.accepted,
+        "stored": ledger.stored,
+        "dead": ledger.dead,
+        "skipped": ledger.skipped,
+        "pending": ledger.pending,
+    }

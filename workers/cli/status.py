@@ -1,0 +1,245 @@
+"""`panopticon status`: does the ledger close, and how fast is it closing?"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from panopticon.interfaces import Depth
+from panopticon.messages import Lane
+from panopticon.registry import VersionState
+from workers.cli.session import Session, json_option, pass_session
+from workers.cli.wording import counted, lasting, rfc_3339, table
+from workers.standing import (
+    Depths,
+    Reading,
+    VersionStanding,
+    images_per_s,
+    lost,
+    settle,
+    take_reading,
+    total,
+    worth_settling,
+)
+
+SAMPLE_S = 1.0
+"""Between the two readings that give a rate while work is under way."""
+
+COUNTS = ("accepted", "stored", "dead", "skipped", "pending", "lost")
+UNDECIDED = "pending or lost, not decidable yet"
+
+
+@click.command("status")
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two readings of --watch.",
+)
+@json_option
+@pass_session
+def status_command(session: Session, *, watch: bool, every_s: float, as_json: bool) -> None:
+    """The ledger of every model version, its queues, its rate and when it will be done.
+
+    Where images are pending though every queue is empty, a second reading `settle_s` later tells
+    whether they are lost.
+    """
+    if watch:
+        _watch(session, every_s=every_s, as_json=as_json)
+        return
+    before, now = read_twice(session)
+    if as_json:
+        session.print_json(standings_json(before, now, settle_s=session.settings.settle_s))
+    else:
+        session.out.print(standings_shown(before, now, settle_s=session.settings.settle_s))
+
+
+def read_twice(session: Session) -> tuple[Reading | None, Reading]:
+    """One reading, or two where only a second one tells the rate, or pending from lost."""
+    first = take_reading(session.store, session.broker, clock=time.monotonic)
+    if worth_settling(first):
+        wait_s = session.settings.settle_s
+        session.err.print(
+            f"Images are pending, yet every queue is empty: looking again in {lasting(wait_s)}.", style="dim"
+        )
+    elif any(standing.waiting for standing in first.versions):
+        wait_s = SAMPLE_S
+    else:
+        return None, first
+    second = settle(
+        session.store, session.broker, first, settle_s=wait_s, clock=time.monotonic, sleep=time.sleep
+    )
+    return first, second
+
+
+def standings_json(before: Reading | None, now: Reading, *, settle_s: float) -> dict[str, Any]:
+    """What `--json` prints; keys are stable."""
+    return {
+        "at": rfc_3339(int(time.time() * 1000)),
+        "models": [_version_json(before, now, standing, settle_s) for standing in now.versions],
+        "queues": {
+            "catalogue": _depths_json(now.catalogue),
+            "results": _depths_json(now.results),
+            "undeliverable": _depths_json(now.undeliverable),
+        },
+    }
+
+
+def standings_shown(before: Reading | None, now: Reading, *, settle_s: float) -> RenderableType:
+    """The same for people: the ledger, the queues that hold something, and what to do next."""
+    if not now.versions:
+        return Text(
+            "No model is registered yet: panopticon index PATH, or panopticon worker --model tagger@1"
+        )
+    parts: list[RenderableType] = [ledger_table(before, now, settle_s=settle_s)]
+    parts.append(_queue_table(now) if now.busy else Text("Every queue is empty.", style="dim"))
+    parts += [Text(line, style="yellow") for line in _advice(before, now, settle_s)]
+    return Group(*parts)
+
+
+def ledger_table(before: Reading | None, now: Reading, *, settle_s: float) -> Table:
+    """One row a version: accepted = stored + dead + skipped + pending. How fast, where work is under way."""
+    speed = ("per s", "done in") if any(standing.waiting for standing in now.versions) else ()
+    shown = table("model", right=(*COUNTS, *speed))
+    for standing in now.versions:
+        fields = _version_json(before, now, standing, settle_s)
+        counts = [_number(fields[key], bad=key in ("dead", "lost")) for key in COUNTS]
+        rate, eta_s = fields["images_per_s"], fields["eta_s"]
+        cells = (f"{rate:,.1f}" if rate is not None else "–", lasting(eta_s) if eta_s is not None else "–")
+        shown.add_row(_name(standing), *counts, *cells[: len(speed)])
+    return shown
+
+
+def _name(standing: VersionStanding) -> str:
+    usual = standing.state is VersionState.ACTIVE
+    return str(standing.version) if usual else f"{standing.version} ({standing.state.value})"
+
+
+def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
+    settle_s = session.settings.settle_s
+    readings = [take_reading(session.store, session.broker, clock=time.monotonic)]
+    try:
+        with Live(console=session.out, auto_refresh=False, screen=False) as live:
+            while True:
+                _show_watched(live, readings, settle_s=settle_s, as_json=as_json)
+                time.sleep(every_s)
+                readings.append(take_reading(session.store, session.broker, clock=time.monotonic))
+                readings = _recent(readings, settle_s)
+    except KeyboardInterrupt:
+        return
+
+
+def _show_watched(live: Live, readings: list[Reading], *, settle_s: float, as_json: bool) -> None:
+    before, now = readings[0], readings[-1]
+    if as_json:
+        click.echo(json.dumps(standings_json(before, now, settle_s=settle_s), ensure_ascii=False))
+    else:
+        live.update(standings_shown(before, now, settle_s=settle_s), refresh=True)
+
+
+def _recent(readings: list[Reading], settle_s: float) -> list[Reading]:
+    """From the latest one that is old enough to tell what is lost."""
+    old = [reading for reading in readings if readings[-1].at_s - reading.at_s >= settle_s]
+    return readings[max(len(old) - 1, 0) :]
+
+
+def _version_json(
+    before: Reading | None, now: Reading, standing: VersionStanding, settle_s: float
+) -> dict[str, Any]:
+    ledger = standing.ledger
+    missing = lost(before, now, standing.version, settle_s=settle_s)
+    rate = images_per_s(before, now, standing.version) if before else None
+    return {
+        "name": str(standing.version),
+        "model": standing.version.model,
+        "version": standing.version.version,
+        "state": standing.state.value,
+        "accepted": ledger.accepted if ledger else None,
+        "stored": ledger.stored if ledger else None,
+        "dead": ledger.dead if ledger else None,
+        "skipped": ledger.skipped if ledger else None,
+        "pending": ledger.pending if ledger else None,
+        "lost": missing,
+        "note": UNDECIDED if missing is None and ledger else "",
+        "images_per_s": rate,
+        "eta_s": _eta_s(standing, rate),
+        "queue": _depths_json(standing.depths),
+    }
+
+
+def _number(value: int | None, *, bad: bool) -> Text:
+    if value is None:
+        return Text("?", style="yellow")
+    return Text(f"{value:,}", style="red" if bad and value else "")
+
+
+def _eta_s(standing: VersionStanding, rate: float | None) -> float | None:
+    if standing.ledger is None or not standing.waiting or not rate:
+        return None
+    return standing.ledger.pending / rate
+
+
+def _queue_table(now: Reading) -> Table:
+    shown = table("queue", "lane", right=("ready", "held", "retrying"))
+    named: list[tuple[str, Depths]] = [(str(standing.version), standing.depths) for standing in now.versions]
+    named += [("catalogue", now.catalogue), ("results", now.results), ("undeliverable", now.undeliverable)]
+    for name, depths in named:
+        for lane, depth in depths.items():
+            if depth.total:
+                cells = (depth.ready, depth.held, depth.retrying)
+                shown.add_row(name, lane.value, *(f"{count:,}" for count in cells))
+    return shown
+
+
+def _advice(before: Reading | None, now: Reading, settle_s: float) -> list[str]:
+    lines = [line for standing in now.versions for line in _advice_on(before, now, standing, settle_s)]
+    beside = total(now.catalogue) + total(now.results) + total(now.undeliverable)
+    if beside and not _held((now.catalogue, now.results, now.undeliverable)):
+        lines.append(f"{counted(beside, 'message')} for the indexer: panopticon indexer")
+    return lines
+
+
+def _advice_on(before: Reading | None, now: Reading, standing: VersionStanding, settle_s: float) -> list[str]:
+    missing = lost(before, now, standing.version, settle_s=settle_s)
+    lines = []
+    if missing:
+        lines.append(
+            f"{standing.version}: {counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
+        )
+    if missing is None and standing.ledger and not standing.waiting:
+        lines.append(f"{standing.version}: {UNDECIDED}")
+    if standing.waiting and not _held((standing.depths,)) and not _moved(before, now, standing):
+        lines.append(f"Nobody takes from its queue: panopticon worker --model {standing.version}")
+    if standing.ledger and standing.ledger.dead:
+        lines.append(
+            f"{standing.version}: {counted(standing.ledger.dead, 'image')} dead: "
+            f"panopticon dead list --model {standing.version}"
+        )
+    return lines
+
+
+def _moved(before: Reading | None, now: Reading, standing: VersionStanding) -> bool:
+    return bool(before and images_per_s(before, now, standing.version))
+
+
+def _held(depths: tuple[Depths, ...]) -> bool:
+    return any(depth.held for lanes in depths for depth in lanes.values())
+
+
+def _depths_json(depths: Mapping[Lane, Depth]) -> dict[str, dict[str, int]]:
+    return {
+        lane.value: {"ready": depth.ready, "held": depth.held, "retrying": depth.retrying}
+        for lane, depth in depths.items()
+    }

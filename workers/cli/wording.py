@@ -1,0 +1,62 @@
+"""How values are written: for people, and as JSON."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from rich import box
+from rich.table import Table
+
+from panopticon.errors import Rejected
+from panopticon.messages import from_ms
+from storage.originals.files import path_of
+from workers.scanning import printable, shown
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `1,234 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def rfc_3339(moment_ms: int) -> str | None:
+    """`2026-11-21T09:30:00.000Z`; None where no moment is known."""
+    moment = from_ms(moment_ms)
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc(moment_ms: int) -> str:
+    """`2026-11-21 09:30:00`, for columns headed UTC; a dash where no moment is known."""
+    moment = from_ms(moment_ms)
+    return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def lasting(seconds: float) -> str:
+    """`8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def place(uri: str) -> str:
+    """A file's path, or any other URI, with nothing in it that moves a terminal's cursor."""
+    if urlsplit(uri).scheme == "file":
+        try:
+            return shown(path_of(uri))
+        except Rejected:
+            pass
+    return printable(uri)
+
+
+def table(*left: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """A table as wide as its content: columns of text, then columns of numbers."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for name in left:
+        made.add_column(name, no_wrap=True)
+    for name in right:
+        made.add_column(name, justify="right", no_wrap=True)
+    return made

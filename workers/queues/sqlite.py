@@ -1,0 +1,287 @@
+"""Queues in one SQLite file: leases in place of a server's acknowledgements, polling in place of its push."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from sqlite3 import Connection
+from typing import Any, Protocol
+
+from panopticon.interfaces import Delivery, Depth
+from panopticon.messages import Lane
+from panopticon.outputs import VersionName
+from storage.sqlite import SqliteDatabase
+
+PREFIX = "panopticon"
+POLL_S = 0.02
+
+_SUBMIT = "INSERT INTO messages (queue, body) VALUES (?, ?)"
+
+_ANYTHING_READY = """
+SELECT EXISTS (SELECT 1 FROM messages WHERE queue = :queue AND available_at_ms = 0)
+    OR EXISTS (
+        SELECT 1 FROM messages
+        WHERE queue = :queue AND available_at_ms > 0 AND available_at_ms <= :now_ms
+    )
+"""
+
+# Lapsed leases and finished waits become ready in their old places.
+_WAKE = """
+UPDATE messages SET available_at_ms = 0, leased = 0
+WHERE queue = :queue AND available_at_ms > 0 AND available_at_ms <= :now_ms
+"""
+
+_LEASE = """
+UPDATE messages SET available_at_ms = :until_ms, leased = 1, deliveries = deliveries + 1
+WHERE number IN (
+    SELECT number FROM messages WHERE queue = :queue AND available_at_ms = 0 ORDER BY number LIMIT :limit
+)
+RETURNING number, deliveries, attempt, body
+"""
+
+_ACK = "DELETE FROM messages WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?"
+
+_RETRY = """
+UPDATE messages SET available_at_ms = ?, leased = 0, attempt = attempt + 1
+WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
+"""
+
+_GIVE_BACK = """
+UPDATE messages SET available_at_ms = 0, leased = 0
+WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
+"""
+
+_RENEW = """
+UPDATE messages SET available_at_ms = ?
+WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
+"""
+
+# In two halves, each answered from its index alone.
+_DEPTH = """
+SELECT
+    (SELECT count(*) FROM messages WHERE queue = :queue AND available_at_ms = 0)
+        + count(*) FILTER (WHERE available_at_ms <= :now_ms),
+    count(*) FILTER (WHERE available_at_ms > :now_ms AND leased),
+    count(*) FILTER (WHERE available_at_ms > :now_ms AND NOT leased)
+FROM messages WHERE queue = :queue AND available_at_ms > 0
+"""
+
+_BIND = "INSERT INTO bindings (model, version) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+_UNBIND = "DELETE FROM bindings WHERE model = ? AND version = ?"
+
+_BOUND = "SELECT model, version FROM bindings ORDER BY model, version"
+
+
+class Clock(Protocol):
+    """What of the `time` module a queue uses. Leases of several processes are told by wall time."""
+
+    def time(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class SqliteQueue:
+    """A `Queue`. A retried or given-back message comes again in its old place, ahead of younger ones."""
+
+    def __init__(self, database: SqliteDatabase, name: str, *, lease_s: float, clock: Clock) -> None:
+        self._database = database
+        self._names = {lane: f"{name}.{lane}" for lane in Lane}
+        self._lease_s = lease_s
+        self._clock = clock
+
+    def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
+        with self._database.writing() as connection:
+            _insert(connection, self._names[lane], bodies)
+
+    def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
+        """Looks every `POLL_S` seconds, without a write while nothing is there."""
+        limits = {Lane.LIVE: max_live, Lane.BACKFILL: max_backfill}
+        wanted = {lane: limit for lane, limit in limits.items() if limit > 0}
+        deadline_s = self._clock.monotonic() + wait_s
+        while True:
+            if self._anything_ready(wanted) and (deliveries := self._lease(wanted)):
+                return deliveries
+            left_s = deadline_s - self._clock.monotonic()
+            if left_s <= 0:
+                return []
+            self._clock.sleep(min(POLL_S, left_s))
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        now_ms = self._now_ms()
+        with self._database.writing() as connection:
+            connection.executemany(_ACK, [(*_handing_over(delivery), now_ms) for delivery in deliveries])
+
+    def retry(self, delivery: Delivery, *, delay_s: float) -> None:
+        now_ms = self._now_ms()
+        with self._database.writing() as connection:
+            connection.execute(_RETRY, (now_ms + round(delay_s * 1000), *_handing_over(delivery), now_ms))
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        now_ms = self._now_ms()
+        with self._database.writing() as connection:
+            connection.executemany(
+                _GIVE_BACK, [(*_handing_over(delivery), now_ms) for delivery in deliveries]
+            )
+
+    def renew(self, deliveries: Sequence[Delivery]) -> None:
+        now_ms = self._now_ms()
+        rows = [(self._until_ms(now_ms), *_handing_over(delivery), now_ms) for delivery in deliveries]
+        with self._database.writing() as connection:
+            connection.executemany(_RENEW, rows)
+
+    def depth(self) -> Mapping[Lane, Depth]:
+        now_ms = self._now_ms()
+        with self._database.reading() as connection:
+            return {lane: _depth(connection, queue, now_ms) for lane, queue in self._names.items()}
+
+    def _anything_ready(self, wanted: Mapping[Lane, int]) -> bool:
+        now_ms = self._now_ms()
+        with self._database.reading() as connection:
+            return any(
+                connection.execute(
+                    _ANYTHING_READY, {"queue": self._names[lane], "now_ms": now_ms}
+                ).fetchone()[0]
+                for lane in wanted
+            )
+
+    def _lease(self, wanted: Mapping[Lane, int]) -> list[Delivery]:
+        with self._database.writing() as connection:
+            now_ms = self._now_ms()
+            deliveries: list[Delivery] = []
+            for lane, limit in wanted.items():
+                where = {"queue": self._names[lane], "now_ms": now_ms}
+                connection.execute(_WAKE, where)
+                leased = connection.execute(
+                    _LEASE, {**where, "until_ms": self._until_ms(now_ms), "limit": limit}
+                )
+                deliveries += [_delivery(row, lane) for row in sorted(leased)]
+        return deliveries
+
+    def _now_ms(self) -> int:
+        return int(self._clock.time() * 1000)
+
+    def _until_ms(self, now_ms: int) -> int:
+        return now_ms + round(self._lease_s * 1000)
+
+
+class SqliteTopology:
+    """A `Topology`: bindings are rows, and a queue is there as long as a message or a binding is."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def bind(self, version: VersionName) -> None:
+        with self._database.writing() as connection:
+            connection.execute(_BIND, (version.model, version.version))
+
+    def unbind(self, version: VersionName) -> None:
+        with self._database.writing() as connection:
+            connection.execute(_UNBIND, (version.model, version.version))
+
+    def drop_if_empty(self, version: VersionName) -> bool:
+        """What drops a queue drops its binding."""
+        queues = [f"{_queue_name(version)}.{lane}" for lane in Lane]
+        with self._database.writing() as connection:
+            if any(_depth(connection, queue, 0).total for queue in queues):
+                return False
+            connection.execute(_UNBIND, (version.model, version.version))
+        return True
+
+    def bound(self) -> tuple[VersionName, ...]:
+        with self._database.reading() as connection:
+            return _bound(connection)
+
+
+class SqliteUploads:
+    """`Uploads`: one transaction writes to every queue."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
+        for_models = [body for body in bodies if not _is_delete(body)]
+        with self._database.writing() as connection:
+            _insert(connection, f"{PREFIX}.catalogue.{lane}", bodies)
+            for version in _bound(connection):
+                _insert(connection, f"{_queue_name(version)}.{lane}", for_models)
+
+
+class SqliteBroker:
+    """A `Broker`. Opens its file at first use; usable from the thread that first uses it."""
+
+    def __init__(
+        self, url: str, *, lease_s: float = 60.0, clock: Clock = time, busy_timeout_s: float = 30.0
+    ) -> None:
+        """Raises: UsageError unless `url` is `sqlite:///…`."""
+        self._database = SqliteDatabase(url, part="queue", busy_timeout_s=busy_timeout_s)
+        self._lease_s = lease_s
+        self._clock = clock
+
+    @cached_property
+    def topology(self) -> SqliteTopology:
+        return SqliteTopology(self._database)
+
+    @cached_property
+    def uploads(self) -> SqliteUploads:
+        return SqliteUploads(self._database)
+
+    def model_queue(self, version: VersionName) -> SqliteQueue:
+        return self._queue(_queue_name(version))
+
+    def results(self) -> SqliteQueue:
+        return self._queue(f"{PREFIX}.results")
+
+    def catalogue(self) -> SqliteQueue:
+        return self._queue(f"{PREFIX}.catalogue")
+
+    def undeliverable(self) -> SqliteQueue:
+        return self._queue(f"{PREFIX}.undeliverable")
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _queue(self, name: str) -> SqliteQueue:
+        return SqliteQueue(self._database, name, lease_s=self._lease_s, clock=self._clock)
+
+
+def _queue_name(version: VersionName) -> str:
+    return f"{PREFIX}.{version.model}.{version.version}"
+
+
+def _insert(connection: Connection, queue: str, bodies: Sequence[bytes]) -> None:
+    connection.executemany(_SUBMIT, [(queue, body) for body in bodies])
+
+
+def _depth(connection: Connection, queue: str, now_ms: int) -> Depth:
+    row = connection.execute(_DEPTH, {"queue": queue, "now_ms": now_ms}).fetchone()
+    return Depth(ready=row[0], held=row[1], retrying=row[2])
+
+
+def _bound(connection: Connection) -> tuple[VersionName, ...]:
+    return tuple(VersionName(model=model, version=version) for model, version in connection.execute(_BOUND))
+
+
+def _delivery(row: tuple[Any, ...], lane: Lane) -> Delivery:
+    number, deliveries, attempt, body = row
+    return Delivery(
+        tag=f"{number}.{deliveries}", body=body, lane=lane, attempt=attempt, redelivered=deliveries > 1
+    )
+
+
+def _handing_over(delivery: Delivery) -> list[int]:
+    """The message's number and its count of deliveries: another handing-over has another count."""
+    return [int(part) for part in delivery.tag.split(".")]
+
+
+def _is_delete(body: bytes) -> bool:
+    """Whether a body says so. What cannot be read goes to every queue, to be refused there."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and fields.get("event") == "deleted"
