@@ -1,0 +1,52 @@
+"""Engines that misbehave on purpose. A pure red picture is their cue."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.engines.null import NullEngine
+
+RED = (255, 0, 0)
+
+
+def _has_cue(batch: NDArray[np.uint8]) -> bool:
+    return bool((batch == np.array(RED, dtype=np.uint8)).all(axis=(1, 2, 3)).any())
+
+
+class ExitingEngine(NullEngine):
+    """Takes its whole process with it."""
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if _has_cue(batch):
+            os._exit(9)
+        return super().run(batch)
+
+
+class HangingEngine(NullEngine):
+    """Never comes back."""
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if _has_cue(batch):
+            time.sleep(3600)
+        return super().run(batch)
+
+
+class DyingEngine(NullEngine):
+    """No picture survives it."""
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        os._exit(9)
+
+
+class SlowEngine(NullEngine):
+    """Takes its time, so that a kill finds it at work."""
+
+    best_batch = 8
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(0.01 * len(batch))
+        return super().run(batch)

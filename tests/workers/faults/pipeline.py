@@ -1,0 +1,141 @@
+"""A real worker, as an operator starts it, on a database and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from PIL import Image
+
+from panopticon.cards import ModelCard, read_card
+from panopticon.interfaces import Broker, Store
+from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.metrics import Metrics
+from panopticon.outputs import Failure, FailureState, Output
+from panopticon.settings import Settings
+from storage.originals.files import uri_of
+from storage.outputs import open_store
+from storage.search import open_search
+from workers.indexer import Indexer
+from workers.queues import open_broker
+from workers.registration import ensure_registered
+
+MODELS = Path(__file__).parents[2] / "models"
+PATIENCE_S = 60.0
+
+
+@dataclass(kw_only=True)
+class Pipeline:
+    """One model version, its queue, its store, and whatever processes a test starts."""
+
+    folder: Path
+    card: ModelCard
+    settings: Settings
+    store: Store
+    broker: Broker
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def picture(self, name: str, colour: tuple[int, int, int]) -> Path:
+        path = self.folder / f"{name}.png"
+        Image.new("RGB", (16, 16), colour).save(path)
+        return path
+
+    def submit(self, photos: dict[str, Path], lane: Lane = Lane.LIVE) -> None:
+        """By image_id, to the queue of this version and to the catalogue."""
+        bodies = [
+            encode(ImageMessage(image_id=image_id, image_uri=uri_of(os.fsencode(path))))
+            for image_id, path in photos.items()
+        ]
+        self.broker.uploads.publish(bodies, lane)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "workers.cli.main", "worker", "--model", str(self.card.version_name)]
+        with (self.folder / "worker.log").open("ab") as log:
+            process = subprocess.Popen(command, env={**os.environ, **self.settings.as_environ()}, stderr=log)
+        self.processes.append(process)
+        return process
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "worker.log").read_text()
+
+    def waiting(self) -> int:
+        """Messages of this version that are not acked, in any state."""
+        depths = self.broker.model_queue(self.card.version_name).depth()
+        return sum(depth.total for depth in depths.values())
+
+    def wait_until_settled(self) -> None:
+        self.wait_until(lambda: self.waiting() == 0)
+
+    def wait_until(self, done: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline_s, f"still not so after {PATIENCE_S} s:\n{self.log}"
+            time.sleep(0.01)
+
+    def stored(self, image_ids: list[str]) -> dict[str, Output]:
+        outputs = self.store.outputs.get(image_ids, self.card.version_name)
+        return {key.image_id: output for key, output in outputs.items()}
+
+    def dead(self, image_ids: list[str]) -> dict[str, Failure]:
+        failures = self.store.outputs.failures_of(image_ids)
+        return {f.key.image_id: f for f in failures if f.state is FailureState.DEAD}
+
+    def index(self) -> None:
+        """Apply everything that waits for an indexer."""
+        search = open_search(self.settings.search_url)
+        indexer = Indexer(
+            settings=self.settings, broker=self.broker, store=self.store, search=search, metrics=Metrics()
+        )
+        while indexer.turn():
+            pass
+
+    def close(self) -> None:
+        for process in self.processes:
+            _end(process)
+
+
+def model_process_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """The child that holds the model; None between two of them."""
+    try:
+        children = psutil.Process(worker.pid).children()
+    except psutil.NoSuchProcess:
+        return None
+    return children[0] if children else None
+
+
+@contextmanager
+def pipeline(folder: Path, model: str, **settings: object) -> Iterator[Pipeline]:
+    """Registered, bound, and empty."""
+    chosen = Settings.model_validate(
+        {
+            "database": f"sqlite:///{folder / 'test.db'}",
+            "cache_dir": folder / "cache",
+            "models_dir": MODELS,
+            **settings,
+        }
+    )
+    card = read_card(MODELS / model / "card.toml")
+    store, broker = open_store(chosen.store_url), open_broker(chosen.broker_url, lease_s=chosen.lease_s)
+    ensure_registered(card, store.registry, broker.topology, by="test")
+    running = Pipeline(folder=folder, card=card, settings=chosen, store=store, broker=broker)
+    try:
+        yield running
+    finally:
+        running.close()
+        store.close()
+        broker.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.wait()
