@@ -1,8 +1,9 @@
 """Which images go to the model process next, and who answers for its death.
 
 An image is charged only on evidence against it alone. When the process dies, the images it had begun run
-again one at a time; two deaths alone set an image aside. Three different images killing it in a row speak
-against the model.
+again one at a time; two deaths alone set an image aside. After a death alone, images under no suspicion go
+alone too, until the model has run on one of them: it is sound then. Three different images killing it in a
+row speak against the model.
 """
 
 from __future__ import annotations
@@ -98,13 +99,17 @@ class Dispatcher:
         if self._alone and self._sent:
             return []
         if self._suspects:
-            items = [self._suspects.popleft()] if not self._sent else []
+            items = [self._next_alone()] if not self._sent else []
             self._alone = bool(items)
         else:
             self._alone = False
             items = self._unsuspected(credit - len(self._sent))
         self._sent.update((item.id, _Sent(item=item)) for item in items)
         return items
+
+    def _next_alone(self) -> Item:
+        control = self._unsuspected(1) if self._killers_in_a_row else []
+        return control[0] if control else self._suspects.popleft()
 
     def _unsuspected(self, room: int) -> list[Item]:
         again = [self._again.popleft() for _ in range(min(max(room, 0), len(self._again)))]
@@ -116,13 +121,14 @@ class Dispatcher:
             if sent is not None:
                 sent.phase, sent.since_s = phase, now_s
 
-    def answered(self, id_: int) -> Item | None:
-        """The item, now out of hand; None if it is not one of ours."""
+    def answered(self, id_: int, *, ran: bool) -> Item | None:
+        """The item, now out of hand; None if it is not one of ours. `ran`: the model has run on it."""
         sent = self._sent.pop(id_, None)
         if sent is None:
             return None
         self._deaths_alone.pop(id_, None)
-        self._killers_in_a_row.clear()
+        if ran:
+            self._killers_in_a_row.clear()
         return sent.item
 
     def overdue(self, *, now_s: float) -> bool:
@@ -155,12 +161,14 @@ class Dispatcher:
         return Charge(item=sent.item, error=Rejected("timed_out", detail))
 
     def died(self) -> list[Charge]:
-        """The process died by itself: what it had begun is suspect; a second death alone is a verdict."""
+        """The process died by itself: what it had begun is suspect; a second death alone is a verdict.
+
+        If it had begun nothing that is known of, everything sent is suspect.
+        """
+        if self._alone and self._sent:
+            return self._judge_alone(self._sent.popitem()[1].item)
         begun = [sent.item for sent in self._sent.values() if sent.phase.suspect]
-        if self._alone and begun:
-            self._sent.clear()
-            return self._judge_alone(begun[0])
-        suspects = [sent.item for sent in self._sent.values() if self._alone or sent.phase.suspect]
+        suspects = begun or [sent.item for sent in self._sent.values()]
         self._suspects.extend(suspects)
         self._take_back(sent for sent in self._sent.values() if sent.item not in suspects)
         return []
@@ -185,4 +193,5 @@ class Dispatcher:
         self._sent.clear()
         self._suspects.clear()
         self._again.clear()
+        self.acquit_images()
         return items

@@ -103,7 +103,10 @@ class CatalogueImage:
         return (self.revision, self.deleted) > (other.revision, other.deleted)
 
 
-_STORED_DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+_STORED_DTYPES: dict[str, np.dtype[np.floating[Any]]] = {
+    "float16": np.dtype("<f2"),
+    "float32": np.dtype("<f4"),
+}
 
 
 def quantise(vector: NDArray[Any], dtype: str) -> NDArray[np.floating[Any]]:

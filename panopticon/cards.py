@@ -1,0 +1,205 @@
+"""Model cards: what one model version is, read from `card.toml` and the files beside it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import tomllib
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from panopticon.errors import UsageError
+from panopticon.outputs import VersionName
+
+SHIPPED = Path(__file__).parent / "models"
+
+
+class CardError(UsageError):
+    """A card, or a file it names, is not what it should be."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocessing(_Section):
+    """From a picture to the model's input: the largest central square × `crop`, resized to the input size."""
+
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the short side that is kept, cut from the centre."""
+    resize: Literal["bicubic", "bilinear", "lanczos", "box"] = "bicubic"
+
+
+class Input(_Section):
+    """(N, height_px, width_px, 3) uint8 RGB, 0 to 255. Scaling is the model's own first layer."""
+
+    width_px: Annotated[int, Field(ge=1, le=4096)]
+    height_px: Annotated[int, Field(ge=1, le=4096)]
+
+
+class OutputSpec(_Section):
+    """The model's output: (N, D). D is the number of labels (tagging) or of names (scoring)."""
+
+    dtype: Literal["float16", "float32"] = "float32"
+    """As stored."""
+    names: tuple[str, ...] = ()
+    """Scoring: what each element is called."""
+    labels: str = ""
+    """Tagging: a CSV file beside the card; columns label, synset, ancestors (broader terms, `|` between)."""
+
+
+class Weights(_Section):
+    """Where the source weights come from: a file beside the card, or one inside an installed distribution."""
+
+    file: str
+    """Relative to the card, or to site-packages where `distribution` is given."""
+    distribution: str = ""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Engines(_Section):
+    allowed: Annotated[tuple[str, ...], Field(min_length=1)] = ("litert", "keras")
+    """Names, or `module:Class` for an engine of one's own; the first is the default on a CPU."""
+    tolerance: Annotated[float, Field(gt=0)] = 1e-3
+    """Greatest absolute difference in any element: between engines, or a stored vector and bare Keras."""
+
+
+class Needs(_Section):
+    memory_mb: int = 0
+    hardware: str = "cpu"
+
+
+class Golden(_Section):
+    """An image and what the model must say of it."""
+
+    image: str
+    """A file beside the card, or `package:path` inside an importable package (skipped where it is not)."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    expected: dict[str, float]
+    """Element name → value; elements left out are not looked at."""
+    tolerance: Annotated[float, Field(gt=0)] = 0.02
+
+
+class LabelRow(_Section):
+    label: str
+    synset: str = ""
+    ancestors: tuple[str, ...] = ()
+
+
+class ModelCard(BaseModel):
+    """One model version. Equal digests mean equal outputs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9]{0,31}$")]
+    version: Annotated[int, Field(ge=1)]
+    task: Literal["tagging", "scoring"]
+    summary: str
+    changes: str
+    """What changed since the version before."""
+    architecture: str = ""
+    """`module:function` that builds the Keras model (`build(card) -> keras.Model`), for keras and litert."""
+    architecture_revision: Annotated[int, Field(ge=1)] = 1
+    """Raised whenever the arithmetic of the builder, or of an engine of one's own, changes."""
+    input: Input
+    preprocessing: Preprocessing = Preprocessing()
+    output: OutputSpec
+    weights: Weights | None = None
+    engines: Engines = Engines()
+    needs: Needs = Needs()
+    policy: dict[str, Any] = Field(default_factory=dict)
+    """The policy with which the version is registered; see `policy.Policy`."""
+    golden: tuple[Golden, ...] = ()
+    folder: Path
+    """Where the card lies; not part of the digest."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if not self.architecture and {"keras", "litert"} & set(self.engines.allowed):
+            raise ValueError("architecture: the engines keras and litert need a builder")
+        if self.task == "tagging" and not self.output.labels:
+            raise ValueError("output.labels: a tagging model needs a labels file")
+        if self.task == "scoring" and not self.output.names:
+            raise ValueError("output.names: a scoring model needs the names of its elements")
+        return self
+
+    @property
+    def version_name(self) -> VersionName:
+        return VersionName(model=self.name, version=self.version)
+
+    @cached_property
+    def labels(self) -> tuple[LabelRow, ...]:
+        """One row per element of the output vector. Raises: CardError."""
+        if self.task == "scoring":
+            return _distinct(
+                f"{self.version_name}: output.names", [LabelRow(label=name) for name in self.output.names]
+            )
+        return _read_labels(self.folder / self.output.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of canonical JSON of everything that decides the output."""
+        return hashlib.sha256(canonical_json(self._deciding()).encode()).hexdigest()
+
+    def _deciding(self) -> dict[str, Any]:
+        return {
+            "architecture": [self.architecture or self.engines.allowed[0], self.architecture_revision],
+            "task": self.task,
+            "input": self.input.model_dump(),
+            "preprocessing": self.preprocessing.model_dump(),
+            "dtype": self.output.dtype,
+            "elements": [[row.label, row.synset] for row in self.labels],
+            "weights_sha256": self.weights.sha256 if self.weights else None,
+        }
+
+
+def canonical_json(value: Any) -> str:
+    """Sorted keys, no spaces, ASCII only: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read `card.toml`. Raises: CardError naming the file and what is wrong in it."""
+    try:
+        fields = tomllib.loads(path.read_text("utf-8"))
+        return ModelCard(**{**fields, "folder": path.parent})
+    except FileNotFoundError:
+        raise CardError(f"no model card at {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"model card {path}: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{step}." for step in first["loc"]).rstrip(".")
+        wrong = first["msg"].removeprefix("Value error, ")
+        raise CardError(
+            f"model card {path}: {where}: {wrong}" if where else f"model card {path}: {wrong}"
+        ) from None
+
+
+def _read_labels(path: Path) -> tuple[LabelRow, ...]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [_label_row(row) for row in csv.DictReader(file)]
+    except KeyError as error:
+        raise CardError(f"labels file {path}: it has no column {error}") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise CardError(f"labels file {path}: {error}") from None
+    return _distinct(f"labels file {path}", rows)
+
+
+def _label_row(row: dict[str, str]) -> LabelRow:
+    ancestors = tuple(term for term in row.get("ancestors", "").split("|") if term)
+    return LabelRow(label=row["label"], synset=row.get("synset", ""), ancestors=ancestors)
+
+
+def _distinct(where: str, rows: list[LabelRow]) -> tuple[LabelRow, ...]:
+    """Policies and golden examples name an element by its label, so no two may share one."""
+    most_common = Counter(row.label for row in rows).most_common(1)
+    if most_common and most_common[0][1] > 1:
+        raise CardError(f"{where}: {most_common[0][0]!r} stands there twice")
+    return tuple(rows)

@@ -1,0 +1,45 @@
+"""Engines, by name: each is one loaded model version behind the Protocol `interfaces.Engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from panopticon.cards import ModelCard
+from panopticon.errors import UsageError
+from panopticon.interfaces import Engine
+from panopticon.plugins import load_plugin
+
+ENGINES = {
+    "keras": "panopticon.engines.keras:KerasEngine",
+    "litert": "panopticon.engines.litert:LiteRTEngine",
+    "null": "panopticon.engines.null:NullEngine",
+}
+
+
+def open_engine(card: ModelCard, *, engine: str = "", cache_dir: Path, threads: int = 0) -> Engine:
+    """The engine of that name, not yet loaded; "" is the first that the card allows.
+
+    A name is one of `ENGINES`, or `module:Class` for an engine of one's own; the class takes
+    `(card, *, cache_dir, threads)`. `threads` 0 means one for each core.
+    Raises: UsageError for a name that the card does not allow, or that names nothing.
+    """
+    return _engine_class(engine_name(card, engine))(card, cache_dir=cache_dir, threads=threads)
+
+
+def engine_name(card: ModelCard, asked: str = "") -> str:
+    """The engine asked for, or the first that the card allows. Raises: UsageError if it does not allow it."""
+    name = asked or next(iter(card.engines.allowed), "")
+    if name not in card.engines.allowed:
+        allowed = ", ".join(card.engines.allowed) or "none"
+        raise UsageError(f"{card.version_name} does not run on engine {name!r}; its card allows: {allowed}")
+    return name
+
+
+def _engine_class(name: str) -> Callable[..., Engine]:
+    try:
+        return cast(Callable[..., Engine], load_plugin(ENGINES.get(name, name)))
+    except ImportError as error:
+        known = ", ".join(ENGINES)
+        raise UsageError(f"engine {name!r}: {error}; known: {known}, or module:Class") from None

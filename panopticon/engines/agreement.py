@@ -1,0 +1,35 @@
+"""Do two engines say the same of one model version?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.cards import ModelCard
+from panopticon.golden import golden_images
+from panopticon.interfaces import Engine
+
+NOISY_IMAGES = 4
+
+
+def probes(card: ModelCard) -> NDArray[np.uint8]:
+    """(N, H, W, 3) of the card's input size: black, white, a ramp, noise, and what golden images are here."""
+    shape = (card.input.height_px, card.input.width_px, 3)
+    ramp = np.linspace(0, 255, np.prod(shape)).astype(np.uint8).reshape(shape)
+    noise = np.random.default_rng(0).integers(0, 256, (NOISY_IMAGES, *shape), dtype=np.uint8)
+    golden = [image.pixels for image in golden_images(card) if image.pixels is not None]
+    return np.stack([np.zeros_like(ramp), np.full_like(ramp, 255), ramp, *noise, *golden])
+
+
+def greatest_difference(one: Engine, other: Engine, images: NDArray[np.uint8]) -> float:
+    """The greatest absolute difference in any element; infinite if only one of two elements is finite.
+
+    Both engines are loaded. Each runs the images in batches of its own best size.
+    """
+    apart = np.abs(_outputs(one, images).astype(np.float64) - _outputs(other, images))
+    return float(np.nan_to_num(apart, nan=np.inf).max())
+
+
+def _outputs(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    size = engine.best_batch
+    return np.concatenate([engine.run(images[start : start + size]) for start in range(0, len(images), size)])

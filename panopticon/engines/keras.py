@@ -1,0 +1,42 @@
+"""The reference: the Keras model itself, on whichever backend Keras is set to."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.cards import ModelCard
+from panopticon.models.building import build_model
+
+
+class KerasEngine:
+    """Runs `predict_on_batch`; `predict` in a loop is slower and leaks (keras#13118)."""
+
+    name = "keras"
+    best_batch = 8
+
+    def __init__(self, card: ModelCard, *, cache_dir: Path, threads: int = 0) -> None:  # noqa: ARG002
+        self._card = card
+        self.model: Any = None
+        """The keras.Model, once loaded."""
+        self.libraries = "keras"
+
+    def load(self) -> None:
+        """Build the model. Raises: CardError or UsageError, as `build_model` does."""
+        self.model = build_model(self._card)
+        self.libraries = _libraries()
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W, 3) RGB, 0 to 255 → (N, D)."""
+        return np.asarray(self.model.predict_on_batch(batch), dtype=np.float32)
+
+
+def _libraries() -> str:
+    import keras
+
+    backend = keras.backend.backend()
+    return f"keras {keras.__version__}, {backend} {import_module(backend).__version__}"

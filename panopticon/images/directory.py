@@ -1,0 +1,165 @@
+"""A TIFF directory: where TIFF keeps its header, and EXIF the orientation.
+
+Pillow reads these too, but by warning about what is broken, and warnings cannot be caught safely while other
+threads decode. So what it would warn about is found here first.
+Source: TIFF 6.0, section 2; BigTIFF as in the libtiff design document.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+WIDTH = 256
+HEIGHT = 257
+BITS_PER_SAMPLE = 258
+ORIENTATION = 274
+TILE_WIDTH = 322
+TILE_HEIGHT = 323
+
+_SINGLE_VALUED = frozenset(
+    {WIDTH, HEIGHT, 259, 262, 266, ORIENTATION, 277, 278, 282, 283, 284, 296, 322, 323}
+)
+_OPAQUE = frozenset({347, 34675})
+"""JPEG tables and the ICC profile, which are bytes."""
+_BYTE_KINDS = frozenset({1, 2, 7})
+_VALUE_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}
+
+
+class DirectoryError(ValueError):
+    """These bytes hold no directory that can be trusted. `truncated`: it points behind the end."""
+
+    def __init__(self, detail: str, *, truncated: bool = False) -> None:
+        super().__init__(detail)
+        self.truncated = truncated
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the directory's numbers are written."""
+
+    order: Literal["<", ">"]
+    count: Literal["H", "Q"]
+    word: Literal["L", "Q"]
+
+    def number(self, encoded: bytes, at: int, code: str) -> int:
+        try:
+            (value,) = struct.unpack_from(self.order + code, encoded, at)
+        except (struct.error, OverflowError) as error:
+            raise DirectoryError("directory ends early", truncated=True) from error
+        return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One tag, and where its values are."""
+
+    tag: int
+    kind: int
+    count: int
+    values_at: int
+    outside_bytes: int
+    """Of values that do not fit into the entry; 0 for those that do."""
+
+
+def first_directory(encoded: bytes) -> Mapping[int, int]:
+    """The first directory's tags: the first value of each that holds whole numbers.
+
+    Raises: DirectoryError when it is not all there, its values overlap, or a tag of one value has more.
+    """
+    layout, at = _header(encoded)
+    tags: dict[int, int] = {}
+    outside_bytes = 0
+    for entry in _entries(encoded, layout, at):
+        outside_bytes += entry.outside_bytes
+        _check(entry, len(encoded))
+        if entry.kind in _INTEGERS and entry.count:
+            tags.setdefault(entry.tag, layout.number(encoded, entry.values_at, _INTEGERS[entry.kind]))
+    if outside_bytes > len(encoded):
+        raise DirectoryError("the values of several tags overlap")
+    return tags
+
+
+def orientation_of(exif: bytes) -> int:
+    """EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read.
+
+    Other tags may be broken, as they are in many photos.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0")
+    try:
+        layout, at = _header(tiff)
+        found = (entry for entry in _entries(tiff, layout, at) if entry.tag == ORIENTATION)
+        value = next((layout.number(tiff, entry.values_at, "H") for entry in found if entry.kind == 3), 1)
+    except DirectoryError:
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def bits_of(tiff: bytes) -> int:
+    """Bits of a TIFF's first sample; 16 where it does not say a number up to that."""
+    value = first_directory(tiff).get(BITS_PER_SAMPLE, 16)
+    return value if 1 <= value <= 16 else 16
+
+
+def _header(encoded: bytes) -> tuple[_Layout, int]:
+    """The layout, and where the first directory begins."""
+    order: Literal["<", ">"]
+    if encoded.startswith(b"II"):
+        order = "<"
+    elif encoded.startswith(b"MM"):
+        order = ">"
+    else:
+        raise DirectoryError("no TIFF header")
+    if _Layout(order, "H", "L").number(encoded, 2, "H") == 43:
+        big = _Layout(order, "Q", "Q")
+        return big, big.number(encoded, 8, "Q")
+    small = _Layout(order, "H", "L")
+    return small, small.number(encoded, 4, "L")
+
+
+def _entries(encoded: bytes, layout: _Layout, at: int) -> Iterator[_Entry]:
+    first_at = at + struct.calcsize(layout.order + layout.count)
+    word_bytes = struct.calcsize(layout.order + layout.word)
+    for index in range(layout.number(encoded, at, layout.count)):
+        entry_at = first_at + index * (4 + 2 * word_bytes)
+        kind = layout.number(encoded, entry_at + 2, "H")
+        count = layout.number(encoded, entry_at + 4, layout.word)
+        values_at = entry_at + 4 + word_bytes
+        size = count * _VALUE_BYTES.get(kind, 0)
+        outside = size > word_bytes
+        yield _Entry(
+            tag=layout.number(encoded, entry_at, "H"),
+            kind=kind,
+            count=count,
+            values_at=layout.number(encoded, values_at, layout.word) if outside else values_at,
+            outside_bytes=size if outside else 0,
+        )
+
+
+def _check(entry: _Entry, file_bytes: int) -> None:
+    if entry.outside_bytes and entry.values_at + entry.outside_bytes > file_bytes:
+        raise DirectoryError(f"tag {entry.tag} lies behind the end", truncated=True)
+    if entry.tag in _SINGLE_VALUED and entry.count != 1:
+        raise DirectoryError(f"tag {entry.tag} has {entry.count} values instead of one")
+    if entry.tag in _OPAQUE and entry.kind not in _BYTE_KINDS:
+        raise DirectoryError(f"tag {entry.tag} is of kind {entry.kind} instead of bytes")

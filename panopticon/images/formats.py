@@ -1,0 +1,133 @@
+"""What a file is, told from its first bytes; its name is never asked."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from panopticon.errors import Rejected
+from panopticon.images.reasons import Reason, rejected
+
+
+class Format(StrEnum):
+    """The formats that are decoded."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    WEBP = "WebP"
+    GIF = "GIF"
+    TIFF = "TIFF"
+    BMP = "BMP"
+    AVIF = "AVIF"
+
+
+_ALLOWED = (
+    (b"\xff\xd8\xff", Format.JPEG),
+    (b"\x89PNG\r\n\x1a\n", Format.PNG),
+    (b"GIF87a", Format.GIF),
+    (b"GIF89a", Format.GIF),
+    (b"II*\0", Format.TIFF),
+    (b"MM\0*", Format.TIFF),
+    (b"II+\0", Format.TIFF),
+    (b"MM\0+", Format.TIFF),
+)
+
+_NOT_ALLOWED = (
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\1\0", "icon"),
+    (b"\0\0\2\0", "cursor"),
+    (b"icns", "Apple icon"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"SIMPLE  =", "FITS"),
+    (b"FUJIFILMCCD-RAW", "raw camera file"),
+    (b"IIRO", "raw camera file"),
+    (b"IIU\0", "raw camera file"),
+    (b"\x01\xda", "SGI"),
+    (b"\xd7\xcd\xc6\x9a", "WMF"),
+    (b"\x01\0\0\0\x58\0\0\0", "EMF"),
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\3\4", "zip"),
+    (b"\x1aE\xdf\xa3", "Matroska video"),
+)
+
+_BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+HEAD_BYTES = 1024
+
+
+def format_of(encoded: bytes) -> Format:
+    """The format of an encoded image.
+
+    Raises: Rejected (`format_not_allowed`, `not_an_image`, `truncated`).
+    """
+    for magic, known in _ALLOWED:
+        if encoded.startswith(magic):
+            return known
+    if _is_bmp(encoded):
+        return Format.BMP
+    if encoded[4:8] == b"ftyp":
+        return _iso_media(encoded)
+    if encoded.startswith(b"RIFF"):
+        return _riff(encoded)
+    raise _refusal(encoded)
+
+
+def begins_like_a_picture(head: bytes) -> bool:
+    """Whether a file with these first bytes (`HEAD_BYTES` of them suffice) is of a format that is decoded."""
+    try:
+        format_of(head)
+    except Rejected:
+        return False
+    return True
+
+
+def _is_bmp(encoded: bytes) -> bool:
+    """Two letters are too few to tell; the size of the second header must be one that exists."""
+    return encoded.startswith(b"BM") and int.from_bytes(encoded[14:18], "little") in _BMP_HEADER_SIZES
+
+
+def _iso_media(encoded: bytes) -> Format:
+    """AVIF if any of the brands says so; else HEIC, video and their kin."""
+    box_bytes = min(int.from_bytes(encoded[:4]), HEAD_BYTES)
+    if len(encoded) < box_bytes:
+        raise rejected(Reason.TRUNCATED, "ends within the list of its brands")
+    box = encoded[:box_bytes]
+    brands = [box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))]
+    if _AVIF_BRANDS.intersection(brands):
+        return Format.AVIF
+    name = encoded[8:12].decode("latin-1")
+    raise rejected(Reason.FORMAT_NOT_ALLOWED, f"ISO media of brand {name!r}, such as HEIC or video")
+
+
+def _riff(encoded: bytes) -> Format:
+    if len(encoded) < 12:
+        raise rejected(Reason.TRUNCATED, "ends within its RIFF header")
+    if encoded[8:12] == b"WEBP":
+        return Format.WEBP
+    name = encoded[8:12].decode("latin-1")
+    raise rejected(Reason.FORMAT_NOT_ALLOWED, f"RIFF of type {name!r}")
+
+
+def _refusal(encoded: bytes) -> Exception:
+    for magic, name in _NOT_ALLOWED:
+        if encoded.startswith(magic):
+            return rejected(Reason.FORMAT_NOT_ALLOWED, name)
+    if encoded[:1] == b"P" and encoded[1:2] in b"1234567Ff" and encoded[2:3].isspace():
+        return rejected(Reason.FORMAT_NOT_ALLOWED, "Netpbm")
+    if _is_svg(encoded):
+        return rejected(Reason.FORMAT_NOT_ALLOWED, "SVG")
+    return rejected(Reason.NOT_AN_IMAGE, f"begins with {encoded[:12].hex(' ')}")
+
+
+def _is_svg(encoded: bytes) -> bool:
+    head = encoded[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return head.startswith(b"<") and b"<svg" in head

@@ -1,0 +1,55 @@
+"""The part of a PNG that makes the picture.
+
+Text, time, animation and private chunks are left behind before Pillow reads the file: there lie the bombs
+(compressed text) and the warnings (broken animation), and nothing that is seen.
+Source: PNG (Third Edition), section 5.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from panopticon.images.reasons import Reason, rejected
+
+_SIGNATURE_BYTES = 8
+_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"iCCP", b"IEND"})
+_MAX_PROFILE_BYTES = 1024 * 1024
+
+
+def picture_of(encoded: bytes) -> bytes:
+    """The same PNG with only the chunks that are needed to show it.
+
+    Raises: Rejected (`truncated`, `corrupt`).
+    """
+    whole = memoryview(encoded)
+    kept = [whole[:_SIGNATURE_BYTES]]
+    for name, start, end in _chunks(encoded):
+        if name in _KEPT and not (name == b"iCCP" and _is_bomb(encoded[start + 8 : end - 4])):
+            kept.append(whole[start:end])
+    return b"".join(kept)
+
+
+def _chunks(encoded: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of every chunk up to the last one, IEND."""
+    start = _SIGNATURE_BYTES
+    name = b""
+    while name != b"IEND":
+        name = encoded[start + 4 : start + 8]
+        end = start + 12 + int.from_bytes(encoded[start : start + 4])
+        if end > len(encoded):
+            raise rejected(Reason.TRUNCATED, f"chunk {name!r} at byte {start} ends behind the file")
+        if (start == _SIGNATURE_BYTES) != (name == b"IHDR"):
+            raise rejected(Reason.CORRUPT, f"chunk {name!r} stands where it may not")
+        yield name, start, end
+        start = end
+
+
+def _is_bomb(chunk: bytes) -> bool:
+    """Whether a profile unpacks to more than any real one holds."""
+    stream = zlib.decompressobj()
+    try:
+        stream.decompress(chunk[chunk.find(b"\0") + 2 :], _MAX_PROFILE_BYTES)
+    except zlib.error:
+        return True
+    return bool(stream.unconsumed_tail)

@@ -1,0 +1,103 @@
+"""From the original's size to the model's, over no more pixels than that needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from PIL import Image
+
+from panopticon.images.colour import additive, is_numeric, white_of
+
+FINE_STEPS = 2
+"""The card's filter is given at least so many times the pixels it must leave, a side.
+
+The steps before it are plain averages: a JPEG's scaled decode, then blocks. Measured against the filter alone
+on photos of 2 and 12 megapixels, the mean difference is 0.5 of 255 at 2, and 1.7 at 1, a fifth faster."""
+
+_STRIP_PX = 4_000_000
+_FILTERS: dict[Literal["bicubic", "bilinear", "lanczos", "box"], Image.Resampling] = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Square:
+    """The central square of an image; its edges may lie between pixels."""
+
+    left_px: float
+    top_px: float
+    side_px: float
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        """The whole pixels that it touches: left, top, right, bottom."""
+        right, bottom = self.left_px + self.side_px, self.top_px + self.side_px
+        return int(self.left_px), int(self.top_px), -int(-right // 1), -int(-bottom // 1)
+
+
+def central_square(size_px: tuple[int, int], crop: float) -> Square:
+    """The largest central square × `crop`."""
+    side_px = min(size_px) * crop
+    return Square(left_px=(size_px[0] - side_px) / 2, top_px=(size_px[1] - side_px) / 2, side_px=side_px)
+
+
+def coarse_factor(side_px: float, target_px: int) -> int:
+    """By what whole number a square may be averaged down before the fine step; at least 1."""
+    return max(1, int(side_px / (FINE_STEPS * target_px)))
+
+
+def draft_size(size_px: tuple[int, int], factor: int) -> tuple[int, int] | None:
+    """What to ask of `JpegImageFile.draft` to scale by the largest power of two up to `factor` and 8."""
+    power = min(8, 1 << (factor.bit_length() - 1))
+    return (max(1, size_px[0] // power), max(1, size_px[1] // power)) if power > 1 else None
+
+
+def resized(
+    image: Image.Image,
+    square: Square,
+    size_px: tuple[int, int],
+    *,
+    filter_name: Literal["bicubic", "bilinear", "lanczos", "box"],
+    bits: int = 16,
+) -> Image.Image:
+    """The square of the image, scaled to `size_px`, in an additive mode.
+
+    bits: of a sixteen-bit mode, how many are used.
+    """
+    factor = coarse_factor(square.side_px, max(size_px))
+    bounds = square.bounds()
+    left, top = (square.left_px - bounds[0]) / factor, (square.top_px - bounds[1]) / factor
+    side = square.side_px / factor
+    return _averaged(image, bounds, factor, bits).resize(
+        size_px, _FILTERS[filter_name], box=(left, top, left + side, top + side)
+    )
+
+
+def _averaged(image: Image.Image, bounds: tuple[int, int, int, int], factor: int, bits: int) -> Image.Image:
+    """The part within `bounds`, averaged over blocks of `factor` pixels a side; copies are made of strips."""
+    convert = additive
+    if is_numeric(image):
+        convert = partial(additive, white=white_of(_strips(image, bounds, factor), bits=bits))
+    parts = [convert(strip).reduce(factor) for strip in _strips(image, bounds, factor)]
+    return parts[0] if len(parts) == 1 else _stacked(parts)
+
+
+def _strips(image: Image.Image, bounds: tuple[int, int, int, int], factor: int) -> Iterator[Image.Image]:
+    left, top, right, bottom = bounds
+    rows = factor * max(1, _STRIP_PX // ((right - left) * factor))
+    for upper in range(top, bottom, rows):
+        yield image.crop((left, upper, right, min(upper + rows, bottom)))
+
+
+def _stacked(parts: list[Image.Image]) -> Image.Image:
+    whole = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
+    upper = 0
+    for part in parts:
+        whole.paste(part, (0, upper))
+        upper += part.height
+    return whole

@@ -1,0 +1,249 @@
+"""The wire contract: what upload services send and what search indexers receive, as JSON.
+
+`make docs` writes the JSON Schema of these models to `docs/wire-contract.schema.json`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+MAX_REVISION = 2**53 - 1
+"""The greatest integer that every JSON reader keeps exactly."""
+
+MAX_COUNT = 2**31 - 1
+"""The greatest version or policy number: what every store keeps in an int."""
+
+MAX_IMAGE_ID_BYTES = 255
+
+MAX_DETAIL_CHARS = 300
+"""Of what is wrong with a message; the body itself is kept beside it."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+class Lane(StrEnum):
+    """Fresh uploads travel `live`; whole catalogues travel `backfill`, which never delays them."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+
+
+class MessageInvalid(ValueError):  # noqa: N818
+    """The body is not the message it should be. Carries the body, so that a dead letter can be read."""
+
+    def __init__(self, detail: str, body: bytes) -> None:
+        super().__init__(detail)
+        self.body = body
+
+
+def _check_no_control(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def _check_length(value: str) -> str:
+    length_bytes = len(value.encode())
+    if length_bytes > MAX_IMAGE_ID_BYTES:
+        raise ValueError(f"must have 1 to {MAX_IMAGE_ID_BYTES} bytes of UTF-8, not {length_bytes}")
+    return value
+
+
+def _check_rfc_3339(value: object) -> object:
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        return value
+    raise ValueError("must be an RFC 3339 timestamp with its zone, such as 2026-11-21T09:30:00Z")
+
+
+def _check_range(moment: datetime) -> datetime:
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1970 to 9999 of UTC") from None
+    if utc < EPOCH:
+        raise ValueError("must lie in the years 1970 to 9999 of UTC")
+    return utc
+
+
+_NO_CONTROL = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
+
+ImageId = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_IMAGE_ID_BYTES, json_schema_extra=_NO_CONTROL),
+    AfterValidator(_check_no_control),
+    AfterValidator(_check_length),
+]
+ImageUri = Annotated[
+    str,
+    Field(min_length=1, max_length=4096, json_schema_extra=_NO_CONTROL),
+    AfterValidator(_check_no_control),
+]
+Moment = Annotated[AwareDatetime, BeforeValidator(_check_rfc_3339), AfterValidator(_check_range)]
+Revision = Annotated[int, Field(ge=0, le=MAX_REVISION, strict=True)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
+ModelName = Annotated[str, Field(pattern="^[a-z][a-z0-9]{0,31}$")]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+Score = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ImageMessage(_Wire):
+    """An upload service says: this image exists, changed, or is gone.
+
+    The least message is `{"image_id": "123"}`. Unknown fields are ignored.
+    """
+
+    image_id: ImageId
+    image_uri: ImageUri | None = None
+    """Where the original lies; without it the setting `originals` makes the URI from the ID."""
+    revision: Revision = 0
+    """Raised by the upload service whenever the picture changes or goes."""
+    event: Literal["uploaded", "deleted"] = "uploaded"
+    occurred_at: Moment | None = None
+    message_id: Annotated[str, Field(max_length=255)] | None = None
+
+
+class Tag(_Wire):
+    """One label that policy kept, and the broader terms by which it is found too."""
+
+    label: str
+    probability: Probability
+    ancestors: tuple[str, ...] = ()
+
+
+class _ModelResult(_Wire):
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    image_id: ImageId
+    revision: Revision
+    occurred_at: Moment | None = None
+    model: ModelName
+    version: Count
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class ResultPublished(_ModelResult):
+    """One model version's part of the search document, made by policy from the stored vector."""
+
+    kind: Literal["result"] = "result"
+    policy_number: Count
+    tags: tuple[Tag, ...] = ()
+    scores: dict[str, Score] = Field(default_factory=dict)
+
+
+class FailedPublished(_ModelResult):
+    """One model version will never have an output of this revision."""
+
+    kind: Literal["failed"] = "failed"
+    reason: str
+
+
+class DeletedPublished(_Wire):
+    """The image is gone: its document becomes a tombstone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    kind: Literal["deleted"] = "deleted"
+    image_id: ImageId
+    revision: Revision
+    occurred_at: Moment | None = None
+
+
+class ModelActivated(_Wire):
+    """Queries answer from another version of a model from now on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    kind: Literal["model.activated"] = "model.activated"
+    model: ModelName
+    version: Count
+    former_version: Count | None = None
+    activated_at: Moment
+    activated_by: str
+    reason: str = ""
+
+
+ResultMessage = Annotated[
+    ResultPublished | FailedPublished | DeletedPublished | ModelActivated, Field(discriminator="kind")
+]
+
+_RESULT_ADAPTER: TypeAdapter[ResultPublished | FailedPublished | DeletedPublished | ModelActivated] = (
+    TypeAdapter(ResultMessage)
+)
+
+
+def decode_image_message(body: bytes) -> ImageMessage:
+    """Raises: MessageInvalid, with the body, unless it is one valid ImageMessage."""
+    try:
+        return ImageMessage.model_validate_json(body)
+    except ValidationError as error:
+        raise MessageInvalid(_first_fault(error), body) from None
+
+
+def decode_result_message(
+    body: bytes,
+) -> ResultPublished | FailedPublished | DeletedPublished | ModelActivated:
+    """Raises: MessageInvalid, with the body, unless it is one valid ResultMessage."""
+    try:
+        return _RESULT_ADAPTER.validate_json(body, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise MessageInvalid(_first_fault(error), body) from None
+
+
+def encode(message: BaseModel) -> bytes:
+    """Compact UTF-8 JSON, absent fields left out."""
+    return message.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def json_schemas() -> dict[str, Any]:
+    """One JSON Schema document (draft 2020-12) whose `$defs` hold ImageMessage and ResultMessage."""
+    adapters: list[tuple[str, Literal["validation"], TypeAdapter[Any]]] = [
+        ("ImageMessage", "validation", TypeAdapter(ImageMessage)),
+        ("ResultMessage", "validation", _RESULT_ADAPTER),
+    ]
+    sides, document = TypeAdapter.json_schemas(adapters, title="The wire contract of Panopticon")
+    union = {"required": ["kind"], **sides["ResultMessage", "validation"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": document["title"],
+        "$defs": {**document["$defs"], "ResultMessage": union},
+    }
+
+
+def to_ms(moment: datetime | None) -> int:
+    """Whole milliseconds since 1970 UTC, rounded down; 0 where no moment is known."""
+    return 0 if moment is None else (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def from_ms(moment_ms: int) -> datetime | None:
+    """The inverse of `to_ms`, exactly."""
+    return EPOCH + timedelta(milliseconds=moment_ms) if moment_ms else None
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    what = first["msg"].removeprefix("Value error, ")
+    return " ".join(f"{where}: {what}".removeprefix(": ").split())[:MAX_DETAIL_CHARS]

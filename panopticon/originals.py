@@ -1,0 +1,12 @@
+"""Where the original of an image lies."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from panopticon.messages import ImageMessage
+
+
+def original_uri(message: ImageMessage, template: str) -> str:
+    """The message's own URI, else `template` with the ID, percent-encoded, for `{image_id}`; may be empty."""
+    return message.image_uri or template.replace("{image_id}", quote(message.image_id))

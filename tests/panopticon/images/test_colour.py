@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from panopticon.images.colour import additive, is_numeric, to_rgb, white_of
+from tests import pictures
+from tests.panopticon.images.profiles import GREY_GAMMA_1, SRGB, SWAPPED, WIDE
+
+ORANGE = (200, 100, 50)
+GREY = (124, 124, 124)
+
+
+def shown(image: Image.Image, profile: bytes | None = None) -> tuple[int, ...]:
+    """The first pixel, as `decode` would show it."""
+    white = white_of([image]) if is_numeric(image) else 255.0
+    pixel = to_rgb(additive(image, white=white), profile).getpixel((0, 0))
+    assert isinstance(pixel, tuple)
+    return tuple(int(value) for value in pixel)
+
+
+def numbers(value: float, dtype: str) -> Image.Image:
+    return Image.fromarray(np.full((4, 4), value, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("RGB", ORANGE),
+        ("RGBA", ORANGE),
+        ("RGBX", ORANGE),
+        ("CMYK", ORANGE),
+        ("YCbCr", ORANGE),
+        ("LAB", ORANGE),
+        ("HSV", ORANGE),
+        ("P", (204, 102, 51)),
+        ("PA", (204, 102, 51)),
+        ("L", GREY),
+        ("LA", GREY),
+    ],
+)
+def test_a_colour_stays_what_it_is_in_every_mode(mode: str, expected: tuple[int, ...]) -> None:
+    image = Image.new("RGB", (4, 4), ORANGE).convert(mode)
+    assert shown(image) == pytest.approx(expected, abs=4)
+
+
+@pytest.mark.parametrize(("mode", "straight"), [("RGBa", "RGBA"), ("La", "LA")])
+def test_premultiplied_colours_are_shown_as_the_straight_ones(mode: str, straight: str) -> None:
+    image = Image.new("RGBA", (4, 4), (200, 200, 200, 128)).convert(straight)
+    assert shown(image.convert(mode)) == pytest.approx(shown(image), abs=2)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (1, 255)])
+def test_one_bit_is_black_or_white(value: int, expected: int) -> None:
+    assert shown(Image.new("1", (4, 4), value)) == (expected,) * 3
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "expected"),
+    [
+        (65535, "<u2", 255),
+        (30000, "<u2", 117),
+        (30000, ">u2", 117),
+        (0, "<u2", 0),
+        (100, "i4", 100),
+        (30000, "i4", 117),
+        (2_000_000_000, "i4", 255),
+        (-5, "i4", 0),
+        (0.5, "f4", 128),
+        (100.0, "f4", 100),
+        (30000.0, "f4", 117),
+        (1e30, "f4", 255),
+        (-1.0, "f4", 0),
+        (np.nan, "f4", 0),
+        (-np.inf, "f4", 0),
+        (np.inf, "f4", 255),
+    ],
+)
+def test_numbers_are_scaled_to_eight_bits(value: float, dtype: str, expected: int) -> None:
+    assert shown(numbers(value, dtype)) == (expected,) * 3
+
+
+def test_one_infinite_pixel_darkens_no_other() -> None:
+    values = np.full((4, 4), 0.5, dtype=np.float32)
+    values[3, 3] = np.inf
+    assert shown(Image.fromarray(values)) == (128,) * 3
+
+
+def test_the_range_is_that_of_all_strips_together() -> None:
+    assert white_of([numbers(0.5, "f4"), numbers(40_000, "f4")]) == 65535.0
+
+
+def test_twelve_bits_in_sixteen_fill_the_whole_range() -> None:
+    assert white_of([numbers(4095, "<u2")], bits=12) == 4095.0
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, (255, 255, 255)), (255, ORANGE), (128, (227, 177, 152))])
+def test_transparency_is_laid_on_white(alpha: int, expected: tuple[int, ...]) -> None:
+    assert shown(Image.new("RGBA", (4, 4), (*ORANGE, alpha))) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
+def test_a_transparent_colour_is_laid_on_white(mode: str) -> None:
+    image = Image.new(mode, (4, 4), 0)
+    if mode == "P":
+        image.putpalette(bytes(768))
+    image.info["transparency"] = (0, 0, 0) if mode == "RGB" else 0
+    assert shown(image) == (255, 255, 255)
+
+
+def test_a_profile_that_swaps_two_colours_is_followed() -> None:
+    red, green, blue = shown(Image.new("RGB", (4, 4), (250, 10, 10)), SWAPPED)
+    assert green > 200
+    assert red < 100
+    assert blue < 100
+
+
+def test_a_wide_gamut_makes_colours_stronger() -> None:
+    red, green, _ = shown(Image.new("RGB", (4, 4), (180, 120, 120)), WIDE)
+    assert red - green > 70
+
+
+def test_a_copy_of_srgb_changes_no_byte() -> None:
+    photo = pictures.photo()
+    assert to_rgb(photo, SRGB).tobytes() == photo.tobytes()
+
+
+def test_a_grey_profile_is_followed() -> None:
+    assert shown(Image.new("L", (4, 4), 55), GREY_GAMMA_1) == pytest.approx((127,) * 3, abs=3)
+
+
+def test_alpha_outlives_the_profile() -> None:
+    see_through = shown(Image.new("RGBA", (4, 4), (250, 10, 10, 0)), SWAPPED)
+    assert see_through == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"", b"no profile", SRGB[:200], SRGB[:-100], bytes(5 * 1024 * 1024)],
+    ids=["empty", "text", "head", "cut", "huge"],
+)
+def test_a_broken_profile_is_ignored(profile: bytes) -> None:
+    assert shown(Image.new("RGB", (4, 4), ORANGE), profile) == pytest.approx(ORANGE, abs=1)
+
+
+def test_a_profile_for_other_colours_is_ignored() -> None:
+    assert shown(Image.new("L", (4, 4), 99), SWAPPED) == (99,) * 3

@@ -1,0 +1,50 @@
+import pytest
+
+from panopticon.errors import Rejected
+from panopticon.images.formats import Format, format_of
+from tests import pictures
+
+PILLOW_NAMES = {"JPEG": Format.JPEG, "PNG": Format.PNG, "WEBP": Format.WEBP, "GIF": Format.GIF}
+PILLOW_NAMES |= {"TIFF": Format.TIFF, "BMP": Format.BMP, "AVIF": Format.AVIF}
+
+
+@pytest.mark.parametrize("name", PILLOW_NAMES)
+def test_an_allowed_format_is_told_by_its_content(name: str) -> None:
+    assert format_of(pictures.one_of_each()[name]) is PILLOW_NAMES[name]
+
+
+@pytest.mark.parametrize("head", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
+def test_tiff_is_told_in_both_byte_orders_and_both_sizes(head: bytes) -> None:
+    assert format_of(head + bytes(20)) is Format.TIFF
+
+
+def test_avif_is_told_by_a_brand_that_is_not_the_first() -> None:
+    assert format_of(b"\0\0\0\x18ftypmif1\0\0\0\0miafavif" + bytes(9)) is Format.AVIF
+
+
+@pytest.mark.parametrize(
+    ("encoded", "name"),
+    [
+        (b"%PDF-1.7", "PDF"),
+        (b"8BPS\0\1", "Photoshop"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "heic"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "isom"),
+        (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        (b"P6\n1 1\n255\n", "Netpbm"),
+        (b"\xef\xbb\xbf  <?xml version='1.0'?>\n<svg/>", "SVG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    ],
+)
+def test_a_known_format_that_is_not_decoded_is_named(encoded: bytes, name: str) -> None:
+    with pytest.raises(Rejected, match=name) as raised:
+        format_of(encoded)
+    assert raised.value.reason == "format_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "encoded", [b"BMW makes cars, and this is no BMP", b"<html>", b"\0", b"P", bytes(64)]
+)
+def test_what_is_no_image_is_called_so(encoded: bytes) -> None:
+    with pytest.raises(Rejected) as raised:
+        format_of(encoded)
+    assert raised.value.reason == "not_an_image"

@@ -1,0 +1,26 @@
+"""A card for the null engine, written into a folder, for tests that need a model and no learned one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from panopticon.cards import ModelCard, read_card
+
+NULL_CARD = """
+name = "colour"
+version = 1
+task = "scoring"
+summary = "Mean colour"
+changes = "The first version."
+input = { width_px = 8, height_px = 8 }
+output = { dtype = "float32", names = ["red", "green", "blue"] }
+engines = { allowed = ["null"], tolerance = 0.001 }
+"""
+
+
+def write_null_card(folder: Path, more: str = "") -> ModelCard:
+    """The card, with `more` TOML appended."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "card.toml"
+    path.write_text(NULL_CARD + more, "utf-8")
+    return read_card(path)

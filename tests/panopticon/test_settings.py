@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panopticon.settings import PREFIX, Settings, SettingsError, describe, read_settings
+
+SECRET = "s3cr3t"
+
+
+def settings(
+    *, flags: dict[str, Any] | None = None, environ: dict[str, str] | None = None, file: Path | None = None
+) -> Settings:
+    return read_settings(flags=flags or {}, environ=environ or {}, file=file)
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "panopticon.toml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def refusal(**sources: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings(**sources)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "in_file", "expected"),
+    [
+        (1, "2", 3, 1),
+        (None, "2", 3, 2),
+        (None, None, 3, 3),
+        (None, None, None, 0),
+        (1, None, 3, 1),
+    ],
+)
+def test_the_command_line_beats_the_environment_beats_the_file_beats_the_default(
+    tmp_path: Path, flag: int | None, variable: str | None, in_file: int | None, expected: int
+) -> None:
+    file = written(tmp_path, "" if in_file is None else f"threads = {in_file}")
+    environ = {} if variable is None else {"PANOPTICON_THREADS": variable}
+    assert settings(flags={"threads": flag}, environ=environ, file=file).threads == expected
+
+
+def test_sources_that_set_different_keys_are_merged(tmp_path: Path) -> None:
+    merged = settings(
+        flags={"threads": 1}, environ={"PANOPTICON_ENGINE": "keras"}, file=written(tmp_path, "max_pixels = 5")
+    )
+    assert (merged.threads, merged.engine, merged.max_pixels) == (1, "keras", 5)
+
+
+def test_variables_of_other_programs_are_not_looked_at() -> None:
+    assert settings(environ={"PATH": "/bin", "THREADS": "x", "panopticon_threads": "x"}).threads == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n# nothing\n", "\ufeffthreads = 0\n"], ids=["empty", "comment", "bom"]
+)
+def test_a_file_that_says_nothing_leaves_the_defaults(tmp_path: Path, text: str) -> None:
+    assert settings(file=written(tmp_path, text)) == settings()
+
+
+def test_a_list_in_the_environment_is_written_with_commas() -> None:
+    environ = {"PANOPTICON_MODELS": "tagger@2, quality@1,", "PANOPTICON_RETRY_DELAYS_S": "1,2.5"}
+    read = settings(environ=environ)
+    assert (read.models, read.retry_delays_s) == (("tagger@2", "quality@1"), (1.0, 2.5))
+
+
+def test_a_list_in_the_file_is_a_list_of_toml(tmp_path: Path) -> None:
+    file = written(tmp_path, 'models = ["tagger@2"]\nretry_delays_s = [1, 2.5]')
+    read = settings(file=file)
+    assert (read.models, read.retry_delays_s) == (("tagger@2",), (1.0, 2.5))
+
+
+def test_no_delay_at_all_means_no_retry() -> None:
+    assert settings(environ={"PANOPTICON_RETRY_DELAYS_S": ""}).retry_delays_s == ()
+
+
+def test_what_has_no_url_of_its_own_lies_in_the_database() -> None:
+    read = settings(flags={"database": "sqlite:////x.db", "search": "opensearch://host"})
+    urls = (read.broker_url, read.store_url, read.search_url)
+    assert urls == ("sqlite:////x.db", "sqlite:////x.db", "opensearch://host")
+
+
+BAD_VALUES = [
+    ("threads", "-1"),
+    ("threads", "many"),
+    ("threads", "1.5"),
+    ("threads", "9" * 5000),
+    ("max_bytes", "0"),
+    ("max_pixels", "inf"),
+    ("lease_s", "0"),
+    ("lease_s", "-1"),
+    ("lease_s", "nan"),
+    ("lease_s", "inf"),
+    ("lease_s", "1e9"),
+    ("retry_delays_s", "10,x"),
+    ("retry_delays_s", "10,0"),
+    ("dead_share", "0"),
+    ("dead_share", "1.01"),
+    ("dead_share", "nan"),
+    ("models", ""),
+    ("models", " , "),
+    ("cache_dir", ""),
+    ("models_dir", ""),
+    ("database", ""),
+    ("database", "panopticon.db"),
+    ("broker", "localhost"),
+    ("store", "://x"),
+    ("search", "9p://x"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD_VALUES, ids=lambda value: value[:20])
+def test_a_bad_variable_stops_with_its_key_its_origin_and_what_it_means(key: str, value: str) -> None:
+    told = refusal(environ={PREFIX + key.upper(): value})
+    assert told.startswith(f"setting {key!r} from the environment (PANOPTICON_…)")
+    assert told.endswith(f"({Settings.model_fields[key].description})")
+
+
+@pytest.mark.parametrize(("key", "value"), BAD_VALUES, ids=lambda value: value[:20])
+def test_a_bad_flag_stops_with_its_key_and_its_origin(key: str, value: str) -> None:
+    assert refusal(flags={key: value}).startswith(f"setting {key!r} from the command line")
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("threads", "threads = true"),
+        ("lease_s", "lease_s = true"),
+        ("dead_share", "dead_share = true"),
+        ("lease_s", "lease_s = 1979-05-27"),
+        ("engine", "engine = 3"),
+        ("models", "models = [1]"),
+        ("models", "models = []"),
+        ("models_dir", "models_dir = 3"),
+        ("broker", "broker = {host = 'x'}"),
+        ("retry_delays_s", "retry_delays_s = 10"),
+        ("retry_delays_s", "retry_delays_s = [true]"),
+    ],
+)
+def test_a_bad_value_in_the_file_stops_with_its_key_and_the_file(tmp_path: Path, key: str, line: str) -> None:
+    file = written(tmp_path, line)
+    assert refusal(file=file).startswith(f"setting {key!r} from {file}")
+
+
+def test_a_bad_value_is_shown() -> None:
+    assert "is 'many'" in refusal(environ={"PANOPTICON_THREADS": "many"})
+
+
+def test_a_bad_value_that_another_source_overrides_is_not_looked_at() -> None:
+    assert settings(flags={"threads": 2}, environ={"PANOPTICON_THREADS": "many"}).threads == 2
+
+
+@pytest.mark.parametrize(
+    "origin", [{"flags": {"borker": "x"}}, {"environ": {"PANOPTICON_BORKER": "x"}}], ids=["flag", "variable"]
+)
+def test_an_unknown_setting_is_named_with_the_closest_and_with_all(origin: dict[str, Any]) -> None:
+    told = refusal(**origin)
+    assert told.startswith("unknown setting 'borker' from ")
+    assert "did you mean 'broker'?" in told
+    assert told.endswith("known: " + ", ".join(Settings.model_fields))
+
+
+def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
+    file = written(tmp_path, "[panopticon]\nthreads = 1")
+    assert refusal(file=file).startswith(f"unknown setting 'panopticon' from {file}; known: ")
+
+
+def test_nothing_is_suggested_where_nothing_is_close() -> None:
+    assert "did you mean" not in refusal(flags={"xyzzy": 1})
+
+
+@pytest.mark.parametrize(
+    "key", ["database", "broker", "store", "search", "threads", "lease_s", "retry_delays_s"]
+)
+@pytest.mark.parametrize(
+    "value", [f"amqp//me:{SECRET}@host/", f"me:{SECRET}@host", f" amqp://me:{SECRET}@host"]
+)
+def test_a_credential_in_a_refused_value_is_never_repeated(tmp_path: Path, key: str, value: str) -> None:
+    file = written(tmp_path, f'{key} = "{value}"')
+    for sources in ({"flags": {key: value}}, {"environ": {PREFIX + key.upper(): value}}, {"file": file}):
+        assert SECRET not in refusal(**sources)
+
+
+def test_a_credential_beside_a_refused_value_is_never_repeated() -> None:
+    assert SECRET not in refusal(flags={"broker": f"amqp://me:{SECRET}@host", "threads": -1})
+
+
+def test_a_credential_in_a_broken_file_is_never_repeated(tmp_path: Path) -> None:
+    assert SECRET not in refusal(file=written(tmp_path, f"broker = amqp://me:{SECRET}@host"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["threads", "threads = 1\nthreads = 2", "threads = " + "9" * 5000, "models = " + "[" * 100_000],
+    ids=["no-value", "given-twice", "huge-number", "deep"],
+)
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, text: str) -> None:
+    file = written(tmp_path, text)
+    assert refusal(file=file).startswith(f"settings file {file}: ")
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "panopticon.toml"
+    file.write_bytes(b'engine = "\xff"')
+    assert refusal(file=file).startswith(f"settings file {file}: ")
+
+
+@pytest.mark.parametrize("name", ["absent.toml", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    assert refusal(file=tmp_path / name).startswith(f"settings file {tmp_path / name}: ")
+
+
+@given(st.sampled_from(list(Settings.model_fields)), st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_variable_gives_settings_or_one_line(key: str, value: str) -> None:
+    try:
+        settings(environ={PREFIX + key.upper(): value})
+    except SettingsError as refused:
+        told = str(refused)
+    else:
+        told = ""
+    assert "\n" not in told
+
+
+def test_every_setting_is_described_in_order() -> None:
+    rows = list(describe())
+    assert [row.key for row in rows] == list(Settings.model_fields)
+    assert all(row.description for row in rows)
+
+
+def test_a_default_is_described_as_it_would_be_written_in_the_environment() -> None:
+    environ = {PREFIX + key.upper(): default for key, default, _ in describe() if default}
+    assert settings(environ=environ) == settings()
+
+
+def test_what_is_not_set_is_described_by_nothing() -> None:
+    defaults = {key: default for key, default, _ in describe()}
+    assert (defaults["models_dir"], defaults["broker"]) == ("", "")

@@ -1,0 +1,24 @@
+"""Print the folders of the photos that lie in the sample packages: `python -m tools.sample_photos`."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
+
+
+def folders() -> list[str]:
+    """One folder a package, relative to the working directory, so that no space in its path can hurt."""
+    return [os.path.relpath(os.path.join(_home(package), folder)) for package, folder in FOLDERS.items()]
+
+
+def _home(package: str) -> str:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit(f"{package} is not installed: pip install 'panopticon[samples]'")
+    return spec.submodule_search_locations[0]
+
+
+if __name__ == "__main__":
+    print(*folders(), sep="\n")
