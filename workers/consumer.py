@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from panopticon.guard import WINDOW, DeadGuard
 from panopticon.interfaces import Delivery, OutputStore, Queue
 from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image_message
 from panopticon.metrics import Metrics
+from panopticon.originals import original_uri
 from panopticon.outputs import Failure, FailureState, Output, OutputKey, quantise
 from panopticon.settings import Settings
 from workers.model_client import Answer, ModelClient, Ran
 from workers.outcomes import Dead, GivenBack, Outcome, Retried, Settlement, Skipped, Stored, Unreadable
 from workers.parking import Parking
+
+log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.25
 BUSY_WAIT_S = 0.02
@@ -27,7 +31,7 @@ RENEWALS_PER_LEASE = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One delivery whose image is with the model process."""
+    """One delivery whose image is to be run."""
 
     delivery: Delivery
     message: ImageMessage
@@ -56,10 +60,12 @@ class Consumer:
         self._model = model
         self._metrics = metrics
         self._clock = clock
-        self._parking = Parking(max_s=settings.park_max_s, clock=clock)
+        self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
         self._guard = DeadGuard(max_share=settings.dead_share)
         self._at_work: dict[int, Work] = {}
-        self._stalled: list[Work] = []
+        self._waiting: list[Work] = []
+        self._source_is_down = False
+        self._probe_images = 1
         self._outcomes: list[Outcome] = []
         self._renewed_s = self._settled_s = clock()
 
@@ -70,38 +76,40 @@ class Consumer:
     @property
     def in_hand(self) -> int:
         """Deliveries taken and not yet settled."""
-        return len(self._at_work) + len(self._stalled) + len(self._outcomes)
+        return len(self._at_work) + len(self._waiting) + len(self._outcomes)
 
     def turn(self, *, draining: bool = False) -> None:
         """One step of everything; returns within about `IDLE_WAIT_S`."""
         self._judge(self._model.poll(wait_s=self._wait_s()))
         try:
             self._renew_leases()
-            if self._model.down is not None:
-                raise self._model.down
             if self._parking.waiting and not self._model_is_back():
                 return
             self._settle_if_worth_it()
-            self._restart_stalled()
+            if self._model.down is not None:
+                raise self._model.down
+            self._start_waiting()
             if not draining:
                 self._take()
-            if not self._guard.tripped:
+            if not (self._guard.tripped or self._source_is_down):
                 self._parking.resume()
         except Unavailable as error:
-            if not self._parking.waiting:
-                self._park(error)
+            self._parking.park(error)
 
     def drain(self, *, timeout_s: float) -> None:
-        """Finish what is in hand; give back what is not finished in time."""
+        """Finish what is in hand; give back what is not finished in time, or at once while parked."""
         deadline_s = self._clock() + timeout_s
         while self.in_hand and self._clock() < deadline_s and self._parking.reason is None:
             self.turn(draining=True)
-        unfinished = [work.delivery for work in (*self._at_work.values(), *self._stalled)]
+        unfinished = [work.delivery for work in (*self._at_work.values(), *self._waiting)]
         self._model.give_up()
-        self._outcomes += [GivenBack(delivery=delivery) for delivery in unfinished]
         self._at_work.clear()
-        self._stalled.clear()
-        self._settle()
+        self._waiting.clear()
+        try:
+            self._queue.give_back(unfinished)
+            self._settle()
+        except Unavailable as error:
+            log.warning("%s; what is in hand comes again when its lease has lapsed", error)
 
     def _wait_s(self) -> float:
         if self._parking.waiting:
@@ -111,17 +119,15 @@ class Consumer:
         return BUSY_WAIT_S if self._at_work else 0.0
 
     def _model_is_back(self) -> bool:
-        return self._parking.reason is not None and self._parking.reason.part == "model"
-
-    def _park(self, error: Unavailable) -> None:
-        self._parking.park(error)
-        self._metrics.count("panopticon_park_total", part=error.part)
+        """A model says so itself; any other part is tried when the pause is over."""
+        reason = self._parking.reason
+        return reason is not None and reason.part == "model" and self._model.down is None
 
     def _renew_leases(self) -> None:
         now_s = self._clock()
         if now_s - self._renewed_s < self._settings.lease_s / RENEWALS_PER_LEASE:
             return
-        held = [*self._at_work.values(), *self._stalled, *self._outcomes]
+        held = [*self._at_work.values(), *self._waiting, *self._outcomes]
         self._queue.renew([holder.delivery for holder in held])
         self._renewed_s = now_s
 
@@ -153,9 +159,14 @@ class Consumer:
                 case Retried():
                     self._metrics.count("panopticon_images_retried_total", model=model, reason=outcome.reason)
 
-    def _restart_stalled(self) -> None:
-        stalled, self._stalled = self._stalled, []
-        for work in stalled:
+    def _start_waiting(self) -> None:
+        """Hand over what waits; while the source is down one image at a time, to see whether it is back."""
+        if self._source_is_down and self._at_work:
+            return
+        works = self._waiting[:1] if self._source_is_down else self._waiting
+        unstored = self._without_stored(works)
+        self._waiting = self._waiting[len(works) :]
+        for work in unstored:
             self._hand_over(work)
 
     def _take(self) -> None:
@@ -164,16 +175,22 @@ class Consumer:
             return
         wait_s = 0.0 if self._at_work else IDLE_WAIT_S
         deliveries = self._queue.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)
-        works = [work for delivery in deliveries if (work := self._opened(delivery))]
-        for work in self._without_stored(works):
-            self._hand_over(work)
+        self._waiting += [work for delivery in deliveries if (work := self._opened(delivery))]
+        self._start_waiting()
 
     def _room(self) -> tuple[int, int]:
         """Places for either lane; backfill leaves a batch of them free for live images."""
-        if self._guard.tripped:
-            return (1, 1) if not self.in_hand else (0, 0)
-        room = max(self._model.credit - len(self._at_work), 0)
+        if self._guard.tripped or self._source_is_down:
+            return self._room_for_probes()
+        room = max(self._model.credit - len(self._at_work) - len(self._waiting), 0)
         return room, max(room - self._model.best_batch, 0)
+
+    def _room_for_probes(self) -> tuple[int, int]:
+        """More after each failure: the first in line may be bad itself, and comes first again."""
+        if self.in_hand:
+            return 0, 0
+        images, self._probe_images = self._probe_images, min(2 * self._probe_images, self._model.best_batch)
+        return images, images
 
     def _opened(self, delivery: Delivery) -> Work | None:
         try:
@@ -203,7 +220,7 @@ class Consumer:
 
     def _hand_over(self, work: Work) -> None:
         message = work.message
-        uri = message.image_uri or self._settings.originals.replace("{image_id}", message.image_id)
+        uri = original_uri(message, self._settings.originals)
         if not uri:
             self._refuse(
                 work, Rejected("no_uri", "the message has none, and the setting `originals` is empty")
@@ -221,8 +238,12 @@ class Consumer:
             except Transient as error:
                 self._put_off(work, error)
             except Unavailable as error:
-                self._stalled.append(work)
-                self._park(error)
+                self._waiting.append(work)
+                self._source_is_down = True
+                self._parking.park(error)
+                continue
+            if not self._parking.waiting:
+                self._source_is_down = False
 
     def _accept(self, work: Work, answer: Answer) -> None:
         if not isinstance(answer, Ran):
@@ -231,6 +252,7 @@ class Consumer:
         self._outcomes.append(Stored(delivery=work.delivery, message=work.message, output=output))
         if self._guard.tripped:
             self._guard.reset()
+            self._probe_images = 1
         self._guard.record(dead=False)
 
     def _refuse(self, work: Work, error: Rejected | Transient) -> None:
@@ -242,11 +264,11 @@ class Consumer:
             self._guard.record(dead=True)
         if self._guard.tripped:
             reason = f"too many of the last {WINDOW} images were dead, the latest by {error.reason!r}"
-            self._park(Unavailable("source", reason))
+            self._parking.park(Unavailable("source", reason))
 
     def _put_off(self, work: Work, error: Transient) -> None:
         delays_s = self._settings.retry_delays_s
-        if work.delivery.attempt >= len(delays_s):
+        if self._guard.tripped or work.delivery.attempt >= len(delays_s):
             self._refuse(work, error)
             return
         delay_s = delays_s[work.delivery.attempt]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from panopticon.documents import Change, ChangeKind, change_of
 from panopticon.errors import Unavailable
@@ -19,6 +20,7 @@ from panopticon.messages import (
     to_ms,
 )
 from panopticon.metrics import Metrics
+from panopticon.originals import original_uri
 from panopticon.outputs import CatalogueImage
 from panopticon.settings import Settings
 from panopticon.undeliverable import NO_VERSION, failure_of, set_aside
@@ -51,7 +53,7 @@ class Indexer:
         self._store = store
         self._search = search
         self._metrics = metrics
-        self._parking = Parking(max_s=settings.park_max_s, clock=clock)
+        self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
 
     @property
     def parked(self) -> Unavailable | None:
@@ -68,39 +70,41 @@ class Indexer:
             self._parking.resume()
         except Unavailable as error:
             self._parking.park(error)
-            self._metrics.count("panopticon_park_total", part=error.part)
             return 0
         return done
 
     def _catalogue_turn(self) -> int:
-        deliveries = self._receive(self._catalogue_queue, wait_s=0.0)
-        if not deliveries:
-            return 0
-        messages = [message for delivery in deliveries if (message := self._image_message(delivery))]
-        self._store.catalogue.put([self._catalogue_image(message) for message in messages])
-        self._apply([_deletion(message) for message in messages if message.event == "deleted"])
-        self._catalogue_queue.ack(deliveries)
-        return len(deliveries)
+        with self._received(self._catalogue_queue, wait_s=0.0) as deliveries:
+            messages = [message for delivery in deliveries if (message := self._image_message(delivery))]
+            if messages:
+                self._store.catalogue.put([self._catalogue_image(message) for message in messages])
+            self._apply([_deletion(message) for message in messages if message.event == "deleted"])
+            return len(deliveries)
 
     def _results_turn(self, *, wait_s: float) -> int:
-        deliveries = self._receive(self._results, wait_s=wait_s)
-        if not deliveries:
-            return 0
-        self._apply([change for delivery in deliveries if (change := self._change(delivery))])
-        self._results.ack(deliveries)
-        return len(deliveries)
+        with self._received(self._results, wait_s=wait_s) as deliveries:
+            self._apply([change for delivery in deliveries if (change := self._change(delivery))])
+            return len(deliveries)
 
     def _undeliverable_turn(self) -> int:
-        deliveries = self._receive(self._undeliverable, wait_s=0.0)
-        if not deliveries:
-            return 0
-        at_ms = int(time.time() * 1000)
-        self._store.outputs.put_failures([failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries])
-        self._undeliverable.ack(deliveries)
-        return len(deliveries)
+        with self._received(self._undeliverable, wait_s=0.0) as deliveries:
+            if deliveries:
+                at_ms = int(time.time() * 1000)
+                letters = [failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries]
+                self._store.outputs.put_failures(letters)
+            return len(deliveries)
 
-    def _receive(self, queue: Queue, *, wait_s: float) -> list[Delivery]:
-        return queue.receive(max_live=MAX_LIVE, max_backfill=MAX_BACKFILL, wait_s=wait_s)
+    @contextmanager
+    def _received(self, queue: Queue, *, wait_s: float) -> Iterator[list[Delivery]]:
+        """What waits there: acked when the block ends, given back at once if a part is down."""
+        deliveries = queue.receive(max_live=MAX_LIVE, max_backfill=MAX_BACKFILL, wait_s=wait_s)
+        try:
+            yield deliveries
+        except Unavailable:
+            queue.give_back(deliveries)
+            raise
+        if deliveries:
+            queue.ack(deliveries)
 
     def _image_message(self, delivery: Delivery) -> ImageMessage | None:
         try:
@@ -122,7 +126,7 @@ class Indexer:
         self._undeliverable.submit([letter], Lane.LIVE)
 
     def _catalogue_image(self, message: ImageMessage) -> CatalogueImage:
-        uri = message.image_uri or self._settings.originals.replace("{image_id}", message.image_id)
+        uri = original_uri(message, self._settings.originals)
         return CatalogueImage(
             image_id=message.image_id,
             revision=message.revision,

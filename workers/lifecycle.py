@@ -13,6 +13,8 @@ from prometheus_client import start_http_server
 
 from panopticon.metrics import Metrics
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class Stopping:
     """Set by SIGTERM or SIGINT; a second signal ends the process at once, as if nothing were handled."""
@@ -25,11 +27,12 @@ class Stopping:
 
     def listen(self) -> None:
         """Only from the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
 
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
         self._event.set()
 
 

@@ -132,12 +132,13 @@ class ModelClient:
         """Feed the process and collect what it has answered, waiting at most `wait_s` for the first."""
         if self._stream is None:
             return self._start_again(wait_s)
+        answers: list[Answer] = []
         try:
             self._feed()
-            answers = self._next_answers(self._stream, wait_s)
+            answers += self._next_answers(self._stream, wait_s)
             self._feed()
         except (PeerGone, FrameError) as error:
-            return self._died(str(error))
+            return answers + self._died(str(error))
         return answers + self._kill_if_stuck()
 
     def give_up(self) -> list[Item]:
@@ -225,7 +226,7 @@ class ModelClient:
         return []
 
     def _answered(self, frame: Frame, answer: Callable[[Item, Frame], Answer]) -> list[Answer]:
-        item = self._dispatcher.answered(frame["id"])
+        item = self._dispatcher.answered(frame["id"], ran=frame["type"] == "output")
         self._backoff.reset()
         return [] if item is None else [answer(item, frame)]
 
@@ -244,6 +245,8 @@ class ModelClient:
 
     def _greet(self, frame: Frame) -> None:
         if (frame["protocol"], frame["digest"]) != (PROTOCOL, self._card.digest):
+            self._reap()
+            self._last_end = "other digest"
             self._model_is_down(
                 f"its process speaks protocol {frame['protocol']} with digest {frame['digest']}"
             )
@@ -271,7 +274,7 @@ class ModelClient:
         return answers + _charged(charges)
 
     def _last_words(self) -> list[Answer]:
-        """What it still said before it died tells which images it had begun."""
+        """What it has said and nobody has read yet: which images it had begun, and which it finished."""
         answers: list[Answer] = []
         try:
             while self._stream is not None and (frames := self._stream.receive(wait_s=0)):
@@ -283,13 +286,20 @@ class ModelClient:
     def _kill_if_stuck(self) -> list[Answer]:
         now_s = self._clock()
         if self._dispatcher.overdue(now_s=now_s):
-            self._reap()
-            self._last_end = "overdue"
-            return _charged(self._dispatcher.killed_overdue(now_s=now_s))
+            return self._kill_overdue(now_s)
         limit_s = SILENCE_TIMEOUT_S + self._settings.item_timeout_s if self._hello else START_TIMEOUT_S
         if now_s - self._heard_s > limit_s:
             return self._died(f"silent for {limit_s:g} s")
         return []
+
+    def _kill_overdue(self, now_s: float) -> list[Answer]:
+        """It may be this side that was slow: what has been said meanwhile is heard first."""
+        answers = self._last_words()
+        if not self._dispatcher.overdue(now_s=now_s):
+            return answers
+        self._reap()
+        self._last_end = "overdue"
+        return answers + _charged(self._dispatcher.killed_overdue(now_s=now_s))
 
     def _reap(self) -> int | None:
         if self._stream is not None:

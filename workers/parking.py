@@ -8,33 +8,53 @@ from collections.abc import Callable
 
 from panopticon.backoff import Backoff
 from panopticon.errors import Unavailable
+from panopticon.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
 
 
 class Parking:
     """Whether this worker pauses, why, and until when. Times are monotonic seconds."""
 
-    def __init__(self, *, max_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, *, max_s: float, clock: Callable[[], float], metrics: Metrics) -> None:
         self._clock = clock
-        self._backoff = Backoff(first_s=0.5, max_s=max_s, random=random.random)
+        self._metrics = metrics
+        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=max_s, random=random.random)
         self._until_s = 0.0
-        self.reason: Unavailable | None = None
+        self._reason: Unavailable | None = None
+
+    @property
+    def reason(self) -> Unavailable | None:
+        """None while not parked."""
+        return self._reason
 
     @property
     def waiting(self) -> bool:
         """Parked, and not yet due for another try."""
-        return self.reason is not None and self._clock() < self._until_s
+        return self._reason is not None and self._clock() < self._until_s
 
     def park(self, reason: Unavailable) -> None:
+        """Pause, longer each time until `resume`; while it lasts, more of the same part adds nothing."""
+        if self._reason is not None and self._reason.part == reason.part and self.waiting:
+            return
         pause_s = self._backoff.next_s()
         self._until_s = self._clock() + pause_s
-        if self.reason is None or str(self.reason) != str(reason):
+        if self._reason is None or str(self._reason) != str(reason):
             log.warning("parked: %s; trying again in %.1f s", reason, pause_s)
-        self.reason = reason
+        self._show(parked=0)
+        self._reason = reason
+        self._show(parked=1)
+        self._metrics.count("panopticon_park_total", part=reason.part)
 
     def resume(self) -> None:
-        if self.reason is not None:
-            log.warning("resumed: %s is back", self.reason.part)
-        self.reason = None
+        if self._reason is not None:
+            log.warning("resumed: %s is back", self._reason.part)
+        self._show(parked=0)
+        self._reason = None
         self._backoff.reset()
+
+    def _show(self, *, parked: int) -> None:
+        if self._reason is not None:
+            self._metrics.set("panopticon_parked", parked, part=self._reason.part)

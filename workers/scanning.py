@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from panopticon.errors import UsageError
+from panopticon.images.formats import HEAD_BYTES, begins_like_a_picture
 from storage.originals.files import uri_of
 
 PICTURE_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .dib .avif".split(),
 )
-"""Of names worth trying; what a file really is, its bytes decide later."""
+"""Such names are always tried, whatever is in the file; under another name, its first bytes decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Scan:
     files: list[FoundFile] = field(default_factory=list)
     """In the order of the walk, each real path once."""
     left_aside: Counter[str] = field(default_factory=Counter)
-    """Files in folders whose names are no picture's, by suffix."""
+    """Files in folders that are no pictures, by name or by first bytes; counted by suffix."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be read, each with the reason."""
 
@@ -93,7 +95,7 @@ class Scanner:
             return False
         identity = (status.st_dev, status.st_ino)
         first = identity not in self._folders
-        self._folders.add(identity)
+        pass
         return first
 
     def _enter(self, folder: bytes) -> list[bytes]:
@@ -107,7 +109,8 @@ class Scanner:
 
     def _folders_among(self, entries: list[os.DirEntry[bytes]]) -> Iterator[bytes]:
         for entry in entries:
-            is_folder, is_picture = _is_folder(entry), _is_picture(entry.name)
+            is_folder = _is_folder(entry)
+            is_picture = _is_picture(entry.name) or (not is_folder and _begins_like_one(entry.path))
             if is_picture:
                 self._take(entry.path)
             if is_folder and not entry.name.startswith(b"."):
@@ -159,6 +162,18 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 
 def _is_picture(name: bytes) -> bool:
     return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+
+
+def _begins_like_one(path: bytes) -> bool:
+    """A photo under another suffix, or none, is a photo still."""
+    try:
+        # A pipe without a writer would block an ordinary open for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    with open(descriptor, "rb", buffering=0) as file:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return regular and begins_like_a_picture(file.read(HEAD_BYTES))
 
 
 def _suffix(name: bytes) -> str:

@@ -18,9 +18,10 @@ class Originals:
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
         """Raises: Rejected(`bad_uri`) for a scheme nobody serves, and whatever its source raises."""
         scheme, colon, _ = uri.partition(":")
-        if not colon or scheme not in self._sources:
+        source = self._sources.get(scheme.lower()) if colon else None
+        if source is None:
             raise Rejected("bad_uri", f"no source for {scheme!r}; known: {', '.join(sorted(self._sources))}")
-        return self._sources[scheme].fetch(uri, limits)
+        return source.fetch(uri, limits)
 
 
 def check_template(template: str) -> None:

@@ -29,8 +29,13 @@ def uri_of(path: bytes) -> str:
 
 def path_of(uri: str) -> bytes:
     """The inverse of `uri_of`; a fragment is ignored. Raises: Rejected(`bad_uri`)."""
-    parts = urlsplit(uri)
-    path = unquote_to_bytes(parts.path)
+    try:
+        parts = urlsplit(uri)
+        path = unquote_to_bytes(parts.path)
+    except ValueError as error:
+        raise Rejected("bad_uri", str(error)) from None
+    if parts.query:
+        raise Rejected("bad_uri", "a ? in a path is written %3F")
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith(b"/"):
         raise Rejected("bad_uri", "a file URI is file:///absolute/path")
     if b"\0" in path:
@@ -56,12 +61,20 @@ class FileSource:
 def _read(path: bytes, max_bytes: int) -> bytes:
     # A pipe without a writer would block an ordinary open for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Rejected("not_a_file", "neither a file nor a link to one")
-        if status.st_size > max_bytes:
-            raise Rejected("too_many_bytes", f"{status.st_size} bytes; at most {max_bytes} are fetched")
+    try:
+        return _read_opened(descriptor, max_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def _read_opened(descriptor: int, max_bytes: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise Rejected("not_a_file", "neither a file nor a link to one")
+    if status.st_size > max_bytes:
+        raise Rejected("too_many_bytes", f"{status.st_size} bytes; at most {max_bytes} are fetched")
+    # Buffered, since one read of a network file system may give less than there is.
+    with open(descriptor, "rb", closefd=False) as file:
         encoded = file.read(max_bytes + 1)
     if len(encoded) > max_bytes:
         raise Rejected("too_many_bytes", f"it grew past {max_bytes} bytes while it was read")

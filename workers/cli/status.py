@@ -116,7 +116,7 @@ def ledger_table(before: Reading | None, now: Reading, *, settle_s: float) -> Ta
     for standing in now.versions:
         fields = _version_json(before, now, standing, settle_s)
         counts = [_number(fields[key], bad=key in ("dead", "lost")) for key in COUNTS]
-        rate, eta_s = fields["images_per_s"], fields["eta_s"]
+        rate, eta_s = fields["images_per_s"] if standing.waiting else None, fields["eta_s"]
         cells = (f"{rate:,.1f}" if rate is not None else "–", lasting(eta_s) if eta_s is not None else "–")
         shown.add_row(_name(standing), *counts, *cells[: len(speed)])
     return shown

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from panopticon.errors import Rejected
 from panopticon.messages import from_ms
@@ -52,11 +54,24 @@ def place(uri: str) -> str:
     return printable(uri)
 
 
-def table(*left: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """A table as wide as its content: columns of text, then columns of numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
+def table(*left: str, right: tuple[str, ...] = (), flowing: tuple[str, ...] = ()) -> Table:
+    """A table as wide as its content: columns of text, of numbers, and last those that may be folded."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in left:
         made.add_column(name, no_wrap=True)
     for name in right:
         made.add_column(name, justify="right", no_wrap=True)
+    for name in flowing:
+        made.add_column(name, overflow="fold")
+    return made
+
+
+def block(lines: Iterable[tuple[str, str | Text]]) -> Table:
+    """Names and values, indented; a long value is folded under itself."""
+    made = Table.grid(padding=(0, 2))
+    made.add_column()
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in lines:
+        made.add_row("", name, Text(value) if isinstance(value, str) else value)
     return made

@@ -1,0 +1,38 @@
+"""The four rooms of one SQLite file, behind one connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from storage.outputs.sqlite.catalogue import SqliteCatalogue
+from storage.outputs.sqlite.counts import SqliteLedgerCounts
+from storage.outputs.sqlite.outputs import SqliteOutputStore
+from storage.outputs.sqlite.registry import SqliteRegistry
+from storage.sqlite import SqliteDatabase
+
+
+class SqliteStore:
+    """A `Store`. Opens its file at first use; usable from the thread that first uses it."""
+
+    def __init__(self, url: str, *, busy_timeout_s: float = 30.0) -> None:
+        """Raises: UsageError unless `url` is `sqlite:///…`."""
+        self._database = SqliteDatabase(url, part="store", busy_timeout_s=busy_timeout_s)
+
+    @cached_property
+    def outputs(self) -> SqliteOutputStore:
+        return SqliteOutputStore(self._database)
+
+    @cached_property
+    def catalogue(self) -> SqliteCatalogue:
+        return SqliteCatalogue(self._database)
+
+    @cached_property
+    def registry(self) -> SqliteRegistry:
+        return SqliteRegistry(self._database)
+
+    @cached_property
+    def counts(self) -> SqliteLedgerCounts:
+        return SqliteLedgerCounts(self._database)
+
+    def close(self) -> None:
+        self._database.close()

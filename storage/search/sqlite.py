@@ -1,0 +1,319 @@
+"""Search documents in SQLite: bodies as they are, and postings (document, term, value) to find them by."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+from panopticon.cursors import PageEnd, encode_cursor, resume
+from panopticon.documents import Change, SearchDocument, decode_document, encode_document, fold_label, merge
+from panopticon.errors import UsageError
+from panopticon.interfaces import Applied
+from panopticon.search import Order, Query, SearchPage
+from storage.sqlite import SqliteDatabase
+
+CACHE_BYTES = 64 * 2**20
+"""Conditions are looked up all over the postings; the smallest cache makes that three times slower."""
+
+_GET = """
+SELECT image_id, body
+FROM json_each(?) AS wanted CROSS JOIN documents ON image_id = wanted.value JOIN bodies USING (document)
+"""
+
+_PUT_DOCUMENT = """
+INSERT INTO documents (image_id, deleted, occurred_at_ms) VALUES (?, ?, ?)
+ON CONFLICT (image_id) DO UPDATE SET deleted = excluded.deleted, occurred_at_ms = excluded.occurred_at_ms
+RETURNING document
+"""
+
+_PUT_BODY = "INSERT OR REPLACE INTO bodies (document, body) VALUES (?, ?)"
+
+_PUT_TERM = "INSERT OR IGNORE INTO terms (part, kind, name) VALUES (?, ?, ?)"
+
+_TERM = "SELECT term FROM terms WHERE part = ? AND kind = ? AND name = ?"
+
+_TERMS_NAMED = """
+SELECT term FROM terms WHERE kind = ? AND name = ? AND part IN (SELECT value FROM json_each(?))
+"""
+
+_POSTINGS_OF = "SELECT term, value FROM postings WHERE document = ?"
+
+_PUT_POSTING = "INSERT OR REPLACE INTO postings (document, term, value) VALUES (?, ?, ?)"
+
+_DROP_POSTING = "DELETE FROM postings WHERE document = ? AND term = ?"
+
+# `matched` is the documents of one condition; the others are looked up for each of these.
+_PAGE = """
+SELECT page.image_id, page.rank, body FROM (
+    SELECT document, image_id, rank FROM (
+        SELECT documents.document, image_id, {rank} AS rank FROM {source} WHERE {conditions}
+    )
+    WHERE {after} ORDER BY rank DESC, image_id LIMIT :limit
+) AS page CROSS JOIN bodies USING (document)
+ORDER BY page.rank DESC, page.image_id
+"""
+
+# One term has a document once: its index is walked from the highest value down, as far as the page needs.
+_MATCHED_ONE = """
+(SELECT document, value AS highest FROM postings WHERE {condition})
+AS matched CROSS JOIN documents USING (document)
+"""
+
+_MATCHED_ANY = """
+(SELECT document, max(value) AS highest FROM postings WHERE {condition} GROUP BY document)
+AS matched CROSS JOIN documents USING (document)
+"""
+
+_ALSO = "EXISTS (SELECT 1 FROM postings WHERE postings.document = documents.document AND {condition})"
+
+_HIGHEST = """
+ifnull((
+    SELECT max(value) FROM postings WHERE postings.document = documents.document AND term IN ({terms})
+), -9e999)
+"""
+
+_AFTER = "rank <= :rank AND (rank < :rank OR image_id > :image_id)"
+
+_SIZE = "SELECT count(*) FROM postings WHERE {condition}"
+
+Term = tuple[str, str, str]
+"""Part, kind (`label` or `score`), name."""
+
+_Found = tuple[str, float, bytes]
+"""image_id, rank, body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A document made ready to be stored."""
+
+    document: SearchDocument
+    body: bytes
+    postings: Mapping[Term, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Condition:
+    """One of these terms has a value from `low` to `high`, both included."""
+
+    terms: tuple[int, ...]
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def sql(self) -> str:
+        """Numbers only, so nothing that a person wrote becomes SQL."""
+        return (
+            f"term IN ({_listed(self.terms)}) AND value BETWEEN {_number(self.low)} AND {_number(self.high)}"
+        )
+
+    def tells_highest(self, terms: tuple[int, ...]) -> bool:
+        """Whether the highest value that satisfies it is the highest of `terms` altogether."""
+        return set(self.terms) == set(terms) and (self.high == math.inf or len(self.terms) == 1)
+
+
+class SqliteSearchIndex:
+    """A `SearchIndex`. Opens its file at first use; usable from the thread that first uses it.
+
+    A page costs about the documents of its rarest condition. It reads the bodies of its own documents only.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_s: float = 30.0) -> None:
+        """Raises: UsageError unless `url` is `sqlite:///…`."""
+        self._database = SqliteDatabase(
+            url, part="search", busy_timeout_s=busy_timeout_s, cache_bytes=CACHE_BYTES
+        )
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        """One transaction; refused is a change whose document cannot be written as JSON."""
+        with self._database.writing() as connection:
+            documents = _documents(connection, {change.image_id for change in changes})
+            rows: dict[str, _Row] = {}
+            answers = [_apply(change, documents, rows) for change in changes]
+            _write(connection, rows.values())
+        return answers
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
+        with self._database.reading() as connection:
+            return _documents(connection, set(image_ids))
+
+    def query(self, query: Query) -> SearchPage:
+        """Raises: UsageError also for a limit below 1."""
+        if query.limit < 1:
+            raise UsageError(f"limit {query.limit}: ask for at least 1 document")
+        query, end = resume(query)
+        with self._database.reading() as connection:
+            found = _find(connection, query, end)
+        page = found[: query.limit]
+        return SearchPage(
+            documents=tuple(decode_document(body) for _, _, body in page),
+            cursor=_cursor(query, page[-1]) if len(found) > query.limit else "",
+            parts=query.parts,
+        )
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _documents(connection: Connection, image_ids: set[str]) -> dict[str, SearchDocument]:
+    rows = connection.execute(_GET, (json.dumps(sorted(image_ids)),))
+    return {image_id: decode_document(body) for image_id, body in rows}
+
+
+def _apply(change: Change, documents: dict[str, SearchDocument], rows: dict[str, _Row]) -> Applied:
+    before = documents.get(change.image_id, SearchDocument(image_id=change.image_id))
+    after = merge(before, change)
+    if after == before:
+        return Applied.STALE
+    try:
+        rows[change.image_id] = _row_of(after)
+    except (ValueError, OverflowError):
+        return Applied.REFUSED
+    documents[change.image_id] = after
+    return Applied.APPLIED
+
+
+def _row_of(document: SearchDocument) -> _Row:
+    """Raises: ValueError or OverflowError for what SQLite or JSON cannot hold."""
+    if abs(document.occurred_at_ms) >= 2**63:
+        raise OverflowError(document.occurred_at_ms)
+    return _Row(document=document, body=encode_document(document), postings=_postings_of(document))
+
+
+def _postings_of(document: SearchDocument) -> dict[Term, float]:
+    postings: dict[Term, float] = {}
+    for part_name, part in document.parts.items():
+        for tag in part.tags:
+            for label in (tag.label, *tag.ancestors):
+                term = (part_name, "label", fold_label(label))
+                postings[term] = max(postings.get(term, 0.0), tag.probability)
+        postings.update({(part_name, "score", name): float(score) for name, score in part.scores.items()})
+    return postings
+
+
+def _write(connection: Connection, rows: Iterable[_Row]) -> None:
+    terms = _interned(connection, {term for row in rows for term in row.postings})
+    for row in rows:
+        held = row.document
+        fields = (held.image_id, held.deleted, held.occurred_at_ms)
+        ((document,),) = connection.execute(_PUT_DOCUMENT, fields).fetchall()
+        connection.execute(_PUT_BODY, (document, row.body))
+        _write_postings(connection, document, {terms[term]: value for term, value in row.postings.items()})
+
+
+def _write_postings(connection: Connection, document: int, postings: Mapping[int, float]) -> None:
+    held = dict(connection.execute(_POSTINGS_OF, (document,)).fetchall())
+    gone = held.keys() - postings.keys()
+    new = postings.items() - held.items()
+    connection.executemany(_DROP_POSTING, [(document, term) for term in gone])
+    connection.executemany(_PUT_POSTING, [(document, term, value) for term, value in new])
+
+
+def _interned(connection: Connection, terms: set[Term]) -> dict[Term, int]:
+    connection.executemany(_PUT_TERM, terms)
+    return {term: connection.execute(_TERM, term).fetchone()[0] for term in terms}
+
+
+def _find(connection: Connection, query: Query, end: PageEnd | None) -> list[_Found]:
+    """Up to one more than the limit."""
+    conditions = _conditions(connection, query)
+    if not all(condition.terms for condition in conditions):
+        return []
+    ranking = _ranking(connection, query)
+    if ranking and not conditions:
+        # Documents without the score come last, so they are not looked at before the others are through.
+        found = _select(connection, [_Condition(terms=ranking)], ranking, query.limit, end)
+        if len(found) > query.limit:
+            return found
+    if len(conditions) > 1:
+        conditions.sort(key=lambda condition: _size(connection, condition))
+    return _select(connection, conditions, ranking, query.limit, end)
+
+
+def _select(
+    connection: Connection,
+    conditions: Sequence[_Condition],
+    ranking: tuple[int, ...] | None,
+    limit: int,
+    end: PageEnd | None,
+) -> list[_Found]:
+    first, others = conditions[:1], conditions[1:]
+    statement = _PAGE.format(
+        rank=_rank(first, ranking),
+        source=_source(first),
+        conditions=" AND ".join(["deleted = 0", *(_ALSO.format(condition=other.sql) for other in others)]),
+        after=_AFTER if end else "TRUE",
+    )
+    after = {"rank": end.rank, "image_id": end.image_id} if end else {}
+    return connection.execute(statement, {**after, "limit": limit + 1}).fetchall()
+
+
+def _source(first: Sequence[_Condition]) -> str:
+    if not first:
+        return "documents"
+    template = _MATCHED_ONE if len(first[0].terms) == 1 else _MATCHED_ANY
+    return template.format(condition=first[0].sql)
+
+
+def _rank(first: Sequence[_Condition], ranking: tuple[int, ...] | None) -> str:
+    """What documents are ordered by; `ranking` None: their time."""
+    if ranking is None:
+        return "occurred_at_ms"
+    if first and first[0].tells_highest(ranking):
+        return "highest"
+    return _HIGHEST.format(terms=_listed(ranking))
+
+
+def _conditions(connection: Connection, query: Query) -> list[_Condition]:
+    labels = [[label] for label in query.all_of] + ([list(query.any_of)] if query.any_of else [])
+    tagged = [
+        _Condition(terms=_labelled(connection, query, group), low=query.min_probability) for group in labels
+    ]
+    scored = [
+        _Condition(
+            terms=_terms(connection, query, "score", wanted.name),
+            low=-math.inf if wanted.minimum is None else wanted.minimum,
+            high=math.inf if wanted.maximum is None else wanted.maximum,
+        )
+        for wanted in query.scores
+    ]
+    return tagged + scored
+
+
+def _labelled(connection: Connection, query: Query, labels: Iterable[str]) -> tuple[int, ...]:
+    folded = {fold_label(label) for label in labels}
+    return tuple(term for label in sorted(folded) for term in _terms(connection, query, "label", label))
+
+
+def _terms(connection: Connection, query: Query, kind: str, name: str) -> tuple[int, ...]:
+    rows = connection.execute(_TERMS_NAMED, (kind, name, json.dumps(query.parts)))
+    return tuple(term for (term,) in rows)
+
+
+def _size(connection: Connection, condition: _Condition) -> int:
+    return int(connection.execute(_SIZE.format(condition=condition.sql)).fetchone()[0])
+
+
+def _ranking(connection: Connection, query: Query) -> tuple[int, ...] | None:
+    """The terms whose highest value orders the documents; None where their time does."""
+    if query.order is Order.NEWEST:
+        return None
+    if query.order is Order.SCORE:
+        return _terms(connection, query, "score", query.order_score)
+    return _labelled(connection, query, (*query.all_of, *query.any_of))
+
+
+def _listed(terms: Iterable[int]) -> str:
+    return ", ".join(f"{term:d}" for term in terms)
+
+
+def _number(value: float) -> str:
+    """As SQLite reads it: it has no word for infinity, but rounds 9e999 to it."""
+    return repr(float(value)).replace("inf", "9e999")
+
+
+def _cursor(query: Query, row: _Found) -> str:
+    return encode_cursor(query, PageEnd(image_id=row[0], rank=row[1]))

@@ -1,0 +1,107 @@
+"""What every OutputStore must do with failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from panopticon.interfaces import Store
+from panopticon.outputs import FailureState
+from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, TAGGER_2, failure, key
+from tests.contracts.store import StoreAccess
+
+TODAY = "2026-11-21"
+
+
+class FailuresContract(StoreAccess):
+    def test_a_failure_is_read_as_it_was_put(self, store: Store) -> None:
+        put = failure(key(revision=3))
+        store.outputs.put_failures([put])
+        assert store.outputs.failures_of(["photo"]) == [put]
+
+    def test_putting_twice_leaves_one_row(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key()), failure(key())])
+        store.outputs.put_failures([failure(key())])
+        assert self.count_rows("failures") == 1
+
+    @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+    def test_of_two_the_later_stays(self, store: Store, order: tuple[int, int]) -> None:
+        for number in order:
+            store.outputs.put_failures([failure(key(), reason=f"{number}", last_at_ms=NOON_MS + number)])
+        assert [each.reason for each in store.outputs.failures_of(["photo"])] == ["2"]
+
+    def test_of_two_at_one_time_the_one_put_last_stays(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key())])
+        store.outputs.put_failures([failure(key(), state=FailureState.REPLAYED)])
+        assert [each.state for each in store.outputs.failures_of(["photo"])] == [FailureState.REPLAYED]
+
+    def test_failures_of_come_in_every_state_and_by_key(self, store: Store) -> None:
+        keys = [key("a", version=QUALITY), key("a"), key("a", revision=1), key("b")]
+        states = [*FailureState, FailureState.DEAD]
+        put = [failure(each, state=state) for each, state in zip(keys, states, strict=True)]
+        store.outputs.put_failures([*reversed(put), failure(key("c"))])
+        assert store.outputs.failures_of(["b", "a", "nobody", "a"]) == put
+
+    def test_failures_are_listed_by_time_then_key(self, store: Store) -> None:
+        put = [
+            failure(key("z"), last_at_ms=NOON_MS),
+            failure(key("a"), last_at_ms=NOON_MS + 1),
+            failure(key("b"), last_at_ms=NOON_MS + 1),
+            failure(key("b", revision=1), last_at_ms=NOON_MS + 1),
+        ]
+        store.outputs.put_failures(list(reversed(put)))
+        listed = store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD)
+        assert list(listed) == put
+
+    def test_failures_of_another_version_day_or_state_are_not_listed(self, store: Store) -> None:
+        wanted = failure(key("wanted"))
+        others = [
+            failure(key("a", version=TAGGER_2)),
+            failure(key("b", version=QUALITY)),
+            failure(key("c"), last_at_ms=NOON_MS - A_DAY_MS),
+            failure(key("d"), state=FailureState.DISCARDED),
+        ]
+        store.outputs.put_failures([*others, wanted])
+        assert list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD)) == [wanted]
+
+    @pytest.mark.parametrize(("offset_ms", "listed"), [(-1, 0), (0, 1), (A_DAY_MS - 1, 1), (A_DAY_MS, 0)])
+    def test_a_day_begins_and_ends_at_midnight_utc(self, store: Store, offset_ms: int, listed: int) -> None:
+        midnight_ms = NOON_MS - A_DAY_MS // 2
+        store.outputs.put_failures([failure(key(), last_at_ms=midnight_ms + offset_ms)])
+        assert len(list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD))) == listed
+
+    def test_a_list_longer_than_a_page_is_complete(self, store: Store) -> None:
+        put = [failure(key(f"{number // 7:05}", revision=number % 7)) for number in range(1_234)]
+        store.outputs.put_failures(put)
+        listed = list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD))
+        assert listed == put
+
+    def test_listing_lets_others_write_in_between(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key(f"{number}")) for number in range(3)])
+        listing = store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD)
+        next(listing)
+        other = self.open_store()
+        other.outputs.put_failures([failure(key("more"))])
+        other.close()
+        assert self.count_rows("failures") == 4
+
+    def test_a_failure_that_comes_again_another_day_moves_there(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key(), last_at_ms=NOON_MS - A_DAY_MS)])
+        store.outputs.put_failures([failure(key())])
+        assert store.outputs.failure_days(TAGGER) == [TODAY]
+
+    def test_failure_days_are_told_newest_first(self, store: Store) -> None:
+        put = [
+            failure(key(f"{day}"), last_at_ms=NOON_MS - day * A_DAY_MS, state=state)
+            for day, state in enumerate(FailureState)
+        ]
+        store.outputs.put_failures([*put, failure(key("x", version=QUALITY), last_at_ms=0)])
+        assert store.outputs.failure_days(TAGGER) == ["2026-11-21", "2026-11-20", "2026-11-19"]
+
+    def test_a_version_without_failures_has_no_days(self, store: Store) -> None:
+        assert store.outputs.failure_days(TAGGER) == []
+
+    def test_purged_failures_are_kept_as_discarded(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key("a")), failure(key("b"))])
+        store.outputs.purge_failures([key("a"), key("nobody")])
+        states = {each.key.image_id: each.state for each in store.outputs.failures_of(["a", "b", "nobody"])}
+        assert states == {"a": FailureState.DISCARDED, "b": FailureState.DEAD}

@@ -1,0 +1,96 @@
+"""What every LedgerCounts must do: agree with the fold of `ledger.state_of`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from panopticon.interfaces import Store
+from panopticon.ledger import Ledger, state_of
+from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
+from tests.contracts.examples import QUALITY, TAGGER, TAGGER_2, failure, image, key, output
+
+IMAGES = st.builds(
+    image,
+    st.sampled_from("abcd"),
+    revision=st.integers(0, 2),
+    event=st.sampled_from(["uploaded", "deleted"]),
+)
+KEYS = st.builds(
+    key,
+    st.sampled_from("abcdef"),
+    version=st.sampled_from([TAGGER, TAGGER_2, QUALITY]),
+    revision=st.integers(0, 2),
+)
+FAILURES = st.builds(failure, KEYS, state=st.sampled_from(FailureState))
+
+
+def fold(
+    images: list[CatalogueImage],
+    keys: list[OutputKey],
+    failures: list[Failure],
+    version: VersionName,
+    retired: bool,
+) -> Ledger:
+    """One image of the catalogue after the other, then those of which only failures are known."""
+    rows: dict[str, CatalogueImage] = {}
+    for each in images:
+        if each.image_id not in rows or each.supersedes(rows[each.image_id]):
+            rows[each.image_id] = each
+    failed = {each.key: each for each in failures}
+    ours = sorted(each for each in failed if VersionName(model=each.model, version=each.version) == version)
+    newest = {each.image_id: each.revision for each in ours}
+    revisions = {**newest, **{image_id: row.revision for image_id, row in rows.items()}}
+    counts = Counter(
+        state_of(
+            rows.get(image_id),
+            has_output=key(image_id, version=version, revision=revision) in keys,
+            failure=failed.get(key(image_id, version=version, revision=revision)),
+            retired=retired,
+        )
+        for image_id, revision in revisions.items()
+    )
+    return Ledger(**{state.value: count for state, count in counts.items()})
+
+
+class LedgerCountsContract:
+    def fresh_store(self) -> Store:
+        """A store of its own, with nothing in it."""
+        raise NotImplementedError
+
+    @given(
+        images=st.lists(IMAGES, max_size=8),
+        keys=st.lists(KEYS, max_size=8),
+        failures=st.lists(FAILURES, max_size=8),
+        retired=st.booleans(),
+    )
+    @settings(
+        max_examples=80,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    def test_the_counts_are_the_fold_of_every_image(
+        self, images: list[CatalogueImage], keys: list[OutputKey], failures: list[Failure], retired: bool
+    ) -> None:
+        with closing(self.fresh_store()) as store:
+            store.catalogue.put(images)
+            store.outputs.put([output(each) for each in keys])
+            store.outputs.put_failures(failures)
+            assert store.counts is not None
+            counted = store.counts.count(TAGGER, retired=retired)
+        assert counted == fold(images, keys, failures, TAGGER, retired)
+
+    def test_an_output_of_an_older_revision_does_not_count(self) -> None:
+        with closing(self.fresh_store()) as store:
+            store.catalogue.put([image(revision=2)])
+            store.outputs.put([output(key(revision=1))])
+            assert store.counts is not None
+            assert store.counts.count(TAGGER, retired=False) == Ledger(pending=1)
+
+    def test_an_empty_store_counts_nothing(self) -> None:
+        with closing(self.fresh_store()) as store:
+            assert store.counts is not None
+            assert store.counts.count(TAGGER, retired=False) == Ledger()

