@@ -95,7 +95,7 @@ class Scanner:
             return False
         identity = (status.st_dev, status.st_ino)
         first = identity not in self._folders
-        pass
+        self._folders.add(identity)
         return first
 
     def _enter(self, folder: bytes) -> list[bytes]:

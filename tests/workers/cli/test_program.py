@@ -1,0 +1,70 @@
+"""The program as the shell sees it: exit codes, streams, and never a traceback for a person's mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(tmp_path: Path, *arguments: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    environ = {**os.environ, "PANOPTICON_DATABASE": f"sqlite:///{tmp_path / 'house.db'}"}
+    environ["PYTHONPATH"] = str(Path(__file__).parents[3])
+    command = [sys.executable, "-m", "workers.cli.main", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, env=environ, cwd=tmp_path, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("submit", "missing"), b"panopticon: no such path: missing\n"),
+        (("submit", b"\xff.jpg"), b"panopticon: no such path: \\xff.jpg\n"),
+        (("--database", "sqlite:///.", "status"), b"panopticon: database .: this is a folder; "),
+        (("--set", "nonsense", "status"), b"panopticon: --set takes KEY=VALUE, not 'nonsense'\n"),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error(
+    tmp_path: Path, arguments: tuple[str | bytes, ...], line: bytes
+) -> None:
+    ran = run(tmp_path, *arguments)
+    assert (ran.returncode, ran.stdout, ran.stderr.count(b"\n")) == (2, b"", 1)
+    assert ran.stderr.startswith(line)
+
+
+def test_a_database_of_a_newer_schema_is_one_line(tmp_path: Path) -> None:
+    import sqlite3
+
+    run(tmp_path, "status")
+    connection = sqlite3.connect(tmp_path / "house.db")
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    ran = run(tmp_path, "status")
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (2, 1)
+    assert b"its schema has version 999" in ran.stderr
+
+
+def test_a_file_whose_name_is_no_utf_8_is_submitted_and_shown(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(b"x")
+    assert run(tmp_path, "submit", b"\xff.jpg").stdout.startswith(b"1 image accepted")
+    again = run(tmp_path, "submit", "-", stdin=b"\xff.jpg\n")
+    assert again.stdout.startswith(b"1 image accepted")
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m workers.cli.main settings --json | head -c 1"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert b"Traceback" not in ran.stderr
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    said = run(tmp_path, "--help").stdout.decode()
+    commands = [line.split()[0] for line in said.partition("Commands:")[2].splitlines() if line.strip()]
+    assert " ".join(commands) == ("index submit worker indexer search show status audit dead models settings")

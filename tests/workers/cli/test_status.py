@@ -1,0 +1,185 @@
+"""`panopticon status`: the ledger closes, and nothing is called lost before it can be known."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from panopticon.interfaces import Broker
+from panopticon.messages import Lane
+from panopticon.outputs import FailureState
+from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output
+from tests.workers.cli.conftest import House, Panopticon, Ran
+
+
+def row(ran: Ran, name: str = "tagger@1") -> dict[str, object]:
+    (fields,) = [model for model in ran.json["models"] if model["name"] == name]
+    assert isinstance(fields, dict)
+    return fields
+
+
+def counts(ran: Ran, name: str = "tagger@1") -> list[object]:
+    keys = ("accepted", "stored", "dead", "skipped", "pending", "lost")
+    return [row(ran, name)[key] for key in keys]
+
+
+def fill(house: House) -> None:
+    """One stored, one dead, one deleted; nothing pending."""
+    house.register()
+    house.store.catalogue.put([image("a"), image("b"), image("c", event="deleted")])
+    for version in (TAGGER, QUALITY):
+        house.store.outputs.put([output(key("a", version=version))])
+        house.store.outputs.put_failures([failure(key("b", version=version))])
+
+
+def test_the_ledger_of_every_version_closes(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    ran = panopticon("status", "--json")
+    assert counts(ran) == counts(ran, "quality@1") == [3, 1, 1, 1, 0, 0]
+    assert pauses == []
+
+
+def test_what_is_pending_in_empty_queues_is_lost_after_the_settling_time(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d")])
+    ran = panopticon("--set", "settle_s=7", "status", "--json")
+    assert counts(ran) == [4, 1, 1, 1, 1, 1]
+    assert sum(pauses) == pytest.approx(7, abs=0.5)
+    assert "looking again in 7 s" in ran.err
+
+
+def test_what_is_pending_while_a_message_waits_is_not_decidable(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.store.catalogue.put([image("d")])
+    house.broker.model_queue(TAGGER).submit([b"{}"], Lane.BACKFILL)
+    ran = panopticon("status", "--json")
+    assert counts(ran) == [1, 0, 0, 0, 1, None]
+    assert row(ran)["note"] == "pending or lost, not decidable yet"
+    assert sum(pauses) < 2
+
+
+def test_nothing_is_lost_while_the_catalogue_is_behind(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.store.catalogue.put([image("d")])
+    house.broker.catalogue().submit([b"{}"], Lane.LIVE)
+    assert counts(panopticon("status", "--json"))[-1] is None
+
+
+def test_nothing_is_lost_if_the_ledger_moves_in_between(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.store.catalogue.put([image("d"), image("e")])
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        house.store.outputs.put([output(key("d"))])
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert counts(panopticon("status", "--json")) == [2, 1, 0, 0, 1, None]
+
+
+def test_rate_and_time_left_are_told_while_work_is_under_way(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.store.catalogue.put([image(str(number)) for number in range(10)])
+    house.broker.model_queue(TAGGER).submit([b"{}"], Lane.LIVE)
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        house.store.outputs.put([output(key(str(number))) for number in range(4)])
+
+    monkeypatch.setattr("time.sleep", sleep)
+    fields = row(panopticon("status", "--json"))
+    assert fields["images_per_s"] == pytest.approx(4, rel=0.2)
+    assert fields["eta_s"] == pytest.approx(1.5, rel=0.2)
+
+
+def test_queues_are_told_by_lane_and_state(panopticon: Panopticon, house: House, pauses: list[float]) -> None:
+    house.register(TAGGER)
+    plant_one_of_each(house.broker)
+    ran = panopticon("status", "--json")
+    assert row(ran)["queue"] == {
+        "live": {"ready": 1, "held": 1, "retrying": 1},
+        "backfill": {"ready": 0, "held": 0, "retrying": 0},
+    }
+    assert ran.json["queues"]["results"]["backfill"]["ready"] == 1
+
+
+def plant_one_of_each(broker: Broker) -> None:
+    queue = broker.model_queue(TAGGER)
+    queue.submit([b"1", b"2", b"3"], Lane.LIVE)
+    retried, _ = queue.receive(max_live=2, max_backfill=0, wait_s=0)
+    queue.retry(retried, delay_s=3600)
+    broker.results().submit([b"{}"], Lane.BACKFILL)
+
+
+def test_people_see_a_table_and_what_to_do(panopticon: Panopticon, house: House, pauses: list[float]) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d")])
+    shown = panopticon("status").out
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["model", "accepted", "stored", "dead", "skipped", "pending", "lost"] in lines
+    assert ["tagger@1", "4", "1", "1", "1", "1", "1"] in lines
+    assert "Every queue is empty." in shown
+    assert "tagger@1: 1 image lost: panopticon audit --ids FILE --fix" in shown
+    assert "tagger@1: 1 image dead: panopticon dead list --model tagger@1" in shown
+
+
+def test_a_queue_that_nobody_takes_from_is_pointed_out(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.store.catalogue.put([image("d")])
+    house.broker.model_queue(TAGGER).submit([b"{}"], Lane.LIVE)
+    shown = panopticon("status").out
+    assert "Nobody takes from its queue: panopticon worker --model tagger@1" in shown
+
+
+def test_a_replayed_failure_counts_as_dead_no_more(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.outputs.put_failures([failure(key("b"), state=FailureState.REPLAYED)])
+    assert counts(panopticon("status", "--json")) == [3, 1, 0, 1, 1, 1]
+
+
+def test_before_any_model_it_says_how_to_begin(panopticon: Panopticon) -> None:
+    ran = panopticon("status")
+    assert (ran.code, ran.out.startswith("No model is registered yet: panopticon index PATH")) == (0, True)
+
+
+def test_watch_shows_reading_after_reading_until_it_is_interrupted(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.store.catalogue.put([image(str(number)) for number in range(10)])
+    house.broker.model_queue(TAGGER).submit([b"{}"], Lane.LIVE)
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+        house.store.outputs.put([output(key(str(len(pauses))))])
+
+    monkeypatch.setattr("time.sleep", sleep)
+    ran = panopticon("status", "--watch", "--json", "--every", "5")
+    readings = [json.loads(line)["models"][0] for line in ran.out.splitlines()]
+    assert ran.code == 0
+    assert [reading["stored"] for reading in readings] == [0, 1, 2]
+    assert readings[1]["images_per_s"] == pytest.approx(0.2, rel=0.2)
+
+
+def test_a_database_of_another_program_is_one_line(panopticon: Panopticon, tmp_path: object) -> None:
+    complaint = panopticon("--database", "postgres://u:p@h/db", "status").complaint
+    assert complaint == "unknown store scheme 'postgres'; known: sqlite"

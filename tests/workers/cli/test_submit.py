@@ -1,0 +1,78 @@
+"""`panopticon submit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from panopticon.messages import decode_image_message
+from tests.contracts.examples import TAGGER
+from tests.workers.cli.conftest import House, Panopticon
+
+
+def test_a_folder_s_pictures_reach_every_bound_version_s_queue(
+    panopticon: Panopticon, house: House, tmp_path: Path
+) -> None:
+    house.register()
+    (tmp_path / "photos").mkdir()
+    for name in ("a.jpg", "b.jpg", "notes.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    ran = panopticon("submit", "photos")
+    assert (ran.code, ran.out) == (0, "2 images accepted, lane live.\nNext: panopticon status\n")
+    assert ran.err == "1 other file left aside (1 .txt)\n"
+    assert len(house.waiting()) == 2
+
+
+def test_backfill_goes_on_its_own_lane(panopticon: Panopticon, house: House) -> None:
+    house.register(TAGGER)
+    assert panopticon("submit", "-", "--lane", "backfill", stdin=b"1,s3://b/1\n").code == 0
+    depths = {lane.value: depth.ready for lane, depth in house.broker.model_queue(TAGGER).depth().items()}
+    assert depths == {"live": 0, "backfill": 1}
+
+
+def test_a_message_is_sent_as_it_came(panopticon: Panopticon, house: House) -> None:
+    house.register(TAGGER)
+    body = b'{"image_id": "7", "image_uri": "s3://b/7", "revision": 2, "message_id": "mine"}\n'
+    panopticon("submit", "-", stdin=body)
+    (message,) = map(decode_image_message, house.waiting())
+    assert (message.image_id, message.revision, message.message_id) == ("7", 2, "mine")
+
+
+def test_without_a_bound_model_it_warns_and_the_catalogue_still_learns(
+    panopticon: Panopticon, house: House
+) -> None:
+    ran = panopticon("submit", "-", stdin=b"1,s3://b/1\n")
+    assert ran.code == 0
+    assert "No model is bound yet" in ran.err
+    assert sum(depth.total for depth in house.broker.catalogue().depth().values()) == 1
+
+
+def test_an_id_without_a_uri_is_warned_of_unless_originals_says_where(
+    panopticon: Panopticon, house: House
+) -> None:
+    house.register()
+    assert "1 image without a URI" in panopticon("submit", "-", stdin=b"1,\n").err
+    template = "--set=originals=file:///photos/{image_id}"
+    assert panopticon(template, "submit", "-", stdin=b"1,\n").err == ""
+
+
+def test_nothing_is_sent_if_a_later_line_is_wrong(panopticon: Panopticon, house: House) -> None:
+    house.register(TAGGER)
+    rows = "".join(f"{number},s3://b/{number}\n" for number in range(700)) + "5,s3://b/other\n"
+    Path("list.csv").write_text(rows)
+    complaint = panopticon("submit", "list.csv").complaint
+    assert complaint.startswith("list.csv, line 701: image '5' has another URI than in list.csv, line 6;")
+    assert house.waiting() == []
+
+
+def test_a_folder_without_pictures_says_so(panopticon: Panopticon, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ran = panopticon("submit", "empty")
+    assert (ran.code, ran.out) == (0, "Nothing to submit: no pictures found.\n")
+
+
+def test_a_missing_path_is_one_line(panopticon: Panopticon) -> None:
+    assert panopticon("submit", "missing").complaint == "no such path: missing"
+
+
+def test_a_csv_that_is_not_there_is_a_missing_path(panopticon: Panopticon) -> None:
+    assert panopticon("submit", "list.csv").complaint == "no such path: list.csv"

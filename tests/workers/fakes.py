@@ -1,0 +1,132 @@
+"""Real parts that note what is asked of them, and are down when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from panopticon.documents import Change, SearchDocument
+from panopticon.errors import Unavailable
+from panopticon.interfaces import Applied, Catalogue, Delivery, Depth, OutputStore, Queue, SearchIndex
+from panopticon.messages import Lane
+from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.search import Query, SearchPage
+
+
+@dataclass(kw_only=True)
+class Journal:
+    """What was asked for, in order, and which of it fails."""
+
+    steps: list[str] = field(default_factory=list)
+    down: set[str] = field(default_factory=set)
+    """Steps such as `outputs.put`, or whole parts such as `outputs`, that are unavailable."""
+
+    def note(self, step: str) -> None:
+        part = step.partition(".")[0]
+        if {step, part} & self.down:
+            raise Unavailable(part, "a test said so")
+        self.steps.append(step)
+
+
+class QueueFake:
+    """A Queue in front of another."""
+
+    def __init__(self, inner: Queue, name: str, journal: Journal) -> None:
+        self._inner = inner
+        self._name = name
+        self._journal = journal
+
+    def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
+        self._journal.note(f"{self._name}.submit")
+        self._inner.submit(bodies, lane)
+
+    def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
+        self._journal.note(f"{self._name}.receive")
+        return self._inner.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        self._journal.note(f"{self._name}.ack")
+        self._inner.ack(deliveries)
+
+    def retry(self, delivery: Delivery, *, delay_s: float) -> None:
+        self._journal.note(f"{self._name}.retry")
+        self._inner.retry(delivery, delay_s=delay_s)
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        self._journal.note(f"{self._name}.give_back")
+        self._inner.give_back(deliveries)
+
+    def renew(self, deliveries: Sequence[Delivery]) -> None:
+        self._journal.note(f"{self._name}.renew")
+        self._inner.renew(deliveries)
+
+    def depth(self) -> Mapping[Lane, Depth]:
+        return self._inner.depth()
+
+
+class OutputStoreFake:
+    """An OutputStore in front of another."""
+
+    def __init__(self, inner: OutputStore, journal: Journal) -> None:
+        self._inner = inner
+        self._journal = journal
+
+    def put(self, outputs: Sequence[Output]) -> None:
+        self._journal.note("outputs.put")
+        self._inner.put(outputs)
+
+    def get(self, image_ids: Sequence[str], version: VersionName) -> dict[OutputKey, Output]:
+        self._journal.note("outputs.get")
+        return self._inner.get(image_ids, version)
+
+    def versions_of(self, image_id: str) -> list[Output]:
+        return self._inner.versions_of(image_id)
+
+    def put_failures(self, failures: Sequence[Failure]) -> None:
+        self._journal.note("outputs.put_failures")
+        self._inner.put_failures(failures)
+
+    def failures_of(self, image_ids: Sequence[str]) -> list[Failure]:
+        return self._inner.failures_of(image_ids)
+
+    def failures(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
+        return self._inner.failures(version, day=day, state=state)
+
+    def failure_days(self, version: VersionName) -> list[str]:
+        return self._inner.failure_days(version)
+
+    def purge_failures(self, keys: Sequence[OutputKey]) -> None:
+        self._inner.purge_failures(keys)
+
+
+class CatalogueFake:
+    """A Catalogue in front of another."""
+
+    def __init__(self, inner: Catalogue, journal: Journal) -> None:
+        self._inner = inner
+        self._journal = journal
+
+    def put(self, images: Sequence[CatalogueImage]) -> None:
+        self._journal.note("catalogue.put")
+        self._inner.put(images)
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
+        return self._inner.get(image_ids)
+
+
+class SearchIndexFake:
+    """A SearchIndex in front of another."""
+
+    def __init__(self, inner: SearchIndex, journal: Journal) -> None:
+        self._inner = inner
+        self._journal = journal
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        self._journal.note("search.apply")
+        return self._inner.apply(changes)
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
+        return self._inner.get(image_ids)
+
+    def query(self, query: Query) -> SearchPage:
+        return self._inner.query(query)
