@@ -46,6 +46,7 @@ def state_of(
         return State.STORED
     if failure is not None and failure.state is FailureState.DEAD:
         return State.DEAD
-    if retired or image is None or image.deleted:
+    discarded = failure is not None and failure.state is FailureState.DISCARDED
+    if retired or discarded or image is None or image.deleted:
         return State.SKIPPED
     return State.PENDING

@@ -46,7 +46,7 @@ def _plan_chunk(chunk: list[Entry], versions: Sequence[VersionName], store: Stor
     ids = [entry.image_id for entry in chunk]
     known = store.catalogue.get(ids)
     stored = {key for version in versions for key in store.outputs.get(ids, version)}
-    dead = {f.key for f in store.outputs.failures_of(ids) if f.state is FailureState.DEAD}
+    dead = {f.key for f in store.outputs.failures_of(ids) if f.state is not FailureState.REPLAYED}
     for entry in chunk:
         row = known.get(entry.image_id)
         if row is None or row.revision < entry.revision:

@@ -42,9 +42,14 @@ def test_a_dead_failure_without_an_output_makes_an_image_dead(
     assert state_of(image, has_output=False, failure=dead, retired=retired) is State.DEAD
 
 
-@pytest.mark.parametrize("state", [FailureState.REPLAYED, FailureState.DISCARDED])
-def test_a_failure_that_is_history_leaves_an_image_pending(state: FailureState) -> None:
-    assert state_of(image(), has_output=False, failure=failure(state), retired=False) is State.PENDING
+def test_a_replayed_failure_leaves_an_image_pending() -> None:
+    replayed = failure(FailureState.REPLAYED)
+    assert state_of(image(), has_output=False, failure=replayed, retired=False) is State.PENDING
+
+
+def test_a_discarded_failure_leaves_an_image_skipped() -> None:
+    discarded = failure(FailureState.DISCARDED)
+    assert state_of(image(), has_output=False, failure=discarded, retired=False) is State.SKIPPED
 
 
 def test_a_deleted_image_is_skipped() -> None:

@@ -176,6 +176,7 @@ class ConsumerBench:
     def published(self) -> list[tuple[str, str]]:
         """(kind, image_id) of everything published since the last look."""
         deliveries = self.broker.results().receive(max_live=999, max_backfill=999, wait_s=0)
+        self.broker.results().ack(deliveries)
         messages = [decode_result_message(delivery.body) for delivery in deliveries]
         return [(message.kind, getattr(message, "image_id", "")) for message in messages]
 

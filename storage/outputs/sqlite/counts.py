@@ -27,7 +27,11 @@ SELECT count(*), state FROM (
             WHERE failures.image_id = known.image_id AND model = :model AND version = :version
             AND failures.revision = known.revision AND state = 'dead'
         ) THEN 'dead'
-        WHEN open THEN 'pending'
+        WHEN open AND NOT EXISTS (
+            SELECT 1 FROM failures
+            WHERE failures.image_id = known.image_id AND model = :model AND version = :version
+            AND failures.revision = known.revision AND state = 'discarded'
+        ) THEN 'pending'
         ELSE 'skipped'
     END AS state
     FROM known

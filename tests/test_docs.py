@@ -1,0 +1,171 @@
+"""What the documents say can be typed, followed and parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from panopticon.cards import ModelCard
+from panopticon.settings import read_settings
+from workers.cli.main import cli
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"(?:panopticon|storage|workers|tests|benchmarks|tools|docs)/[\w./-]*\w(?:\.\w+|/)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    document: str
+    info: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}: {self.info}: {self.text.strip().splitlines()[0]:.40}"
+
+
+def fences(language: str) -> list[Fence]:
+    return [
+        Fence(document=document.name, info=info, text=text)
+        for document in DOCUMENTS
+        for info, text in FENCE.findall(document.read_text("utf-8"))
+        if language in info.split()
+    ]
+
+
+def spans(document: Path) -> list[str]:
+    """What stands between single backticks, outside fences."""
+    return re.findall(r"`([^`\n]+)`", FENCE.sub("", document.read_text("utf-8")))
+
+
+def calls(lines: list[str]) -> list[str]:
+    """Every `panopticon …` in these lines, without comments, placeholders and what follows in a pipe."""
+    found = {call for line in lines if (call := typed(line))}
+    return sorted(call for call in found if not re.search("…|COMMAND", call))
+
+
+def typed(line: str) -> str | None:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+    lexer.whitespace_split = True
+    words = list(lexer) if line.count("'") % 2 == 0 else []
+    if "panopticon" not in words:
+        return None
+    after = words[words.index("panopticon") :]
+    end = next((at for at, word in enumerate(after) if word[0] in "|&;<>"), len(after))
+    return shlex.join(after[:end]) if end > 1 else None
+
+
+def examples() -> list[str]:
+    return calls([line for fence in fences("sh") for line in fence.text.splitlines()])
+
+
+def mentions() -> list[str]:
+    return calls([span for document in DOCUMENTS for span in spans(document)])
+
+
+def parse(command: click.Command, name: str, words: list[str], parent: click.Context | None = None) -> str:
+    """The name of the command that these words call. Raises: click.UsageError, as typing them would."""
+    with command.make_context(name, list(words), parent=parent) as context:
+        if not isinstance(command, click.Group):
+            return name
+        rest = context.args
+        at = len(words) - len(rest) - 1
+        found, group_member, arguments = command.resolve_command(context, [words[at], *rest])
+        assert found is not None
+        assert group_member is not None
+        return f"{found} {parse(group_member, found, arguments, context)}"
+
+
+def links(document: Path) -> Iterator[str]:
+    text = FENCE.sub("", document.read_text("utf-8"))
+    yield from re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+def anchors(document: Path) -> set[str]:
+    """The fragments that a document's headings give, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", document.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_is_what_the_program_takes(line: str) -> None:
+    assert parse(cli, "panopticon", shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("line", mentions())
+def test_a_command_that_is_mentioned_exists_with_its_options(line: str) -> None:
+    with suppress(click.MissingParameter):
+        parse(cli, "panopticon", shlex.split(line)[1:])
+
+
+def test_a_command_with_an_unknown_option_would_be_noticed() -> None:
+    with pytest.raises(click.UsageError):
+        parse(cli, "panopticon", ["dead", "list", "--colour"])
+
+
+def test_the_readme_shows_every_command() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = cli.list_commands(click.Context(cli))
+    assert [name for name in commands if not re.search(rf"\bpanopticon {name}\b", readme)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_link_leads_somewhere(document: Path) -> None:
+    local = [link for link in links(document) if not link.startswith(("https://", "mailto:"))]
+    for path, _, fragment in (link.partition("#") for link in local):
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), f"{document.name} links to {path}"
+        assert not fragment or fragment in anchors(target), f"{document.name} links to {path}#{fragment}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_file_that_is_named_is_there(document: Path) -> None:
+    named = [span for span in spans(document) if FILE.fullmatch(span)]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("fence", fences("json"), ids=str)
+def test_json_in_the_documents_is_json(fence: Fence) -> None:
+    json.loads(fence.text)
+
+
+@pytest.mark.parametrize("fence", fences("toml"), ids=str)
+def test_toml_in_the_documents_is_toml(fence: Fence) -> None:
+    assert tomllib.loads(fence.text)
+
+
+@pytest.mark.parametrize("fence", fences("settings"), ids=str)
+def test_settings_in_the_documents_are_settings(fence: Fence, tmp_path: Path) -> None:
+    file = tmp_path / "panopticon.toml"
+    file.write_text(fence.text, "utf-8")
+    read_settings(flags={}, environ={}, file=file)
+
+
+@pytest.mark.parametrize("fence", fences("card"), ids=str)
+def test_a_card_in_the_documents_is_a_card(fence: Fence, tmp_path: Path) -> None:
+    ModelCard(**tomllib.loads(fence.text), folder=tmp_path)
+
+
+def test_the_settings_of_the_checkout_keep_everything_inside_it() -> None:
+    settings = read_settings(flags={}, environ={}, file=ROOT / "panopticon.toml")
+    assert settings.database.startswith("sqlite:///.panopticon/")
+    assert settings.cache_dir.parts[0] == ".panopticon"
+
+
+def test_the_picture_of_the_terminal_fetches_nothing_and_shows_the_cat() -> None:
+    picture = (ROOT / "docs" / "terminal.svg").read_text("utf-8")
+    assert "url(http" not in picture
+    assert "tiger" in picture
