@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +45,18 @@ class BareLoop:
 
     def _ahead(self, photos: Sequence[Path]) -> float:
         begun_s = time.perf_counter()
-        ahead = BATCHES_AHEAD * self._shared.best_batch
+        ahead: deque[Future[NDArray[np.uint8]]] = deque()
+        left = iter(photos)
         with ThreadPoolExecutor(self._cores) as pool:
-            waiting: queue.Queue[object] = queue.Queue(maxsize=ahead)
-            feeder = threading.Thread(
-                target=lambda: [waiting.put(pool.submit(self._pixels, p)) for p in photos]
+            ahead.extend(
+                pool.submit(self._pixels, photo)
+                for photo in islice(left, BATCHES_AHEAD * self._shared.best_batch)
             )
-            feeder.start()
-            for start in range(0, len(photos), self._shared.best_batch):
-                size = min(self._shared.best_batch, len(photos) - start)
-                self._shared.run(np.stack([waiting.get().result() for _ in range(size)]))  # type: ignore[attr-defined]
-            feeder.join()
+            while ahead:
+                size = min(self._shared.best_batch, len(ahead))
+                batch = [ahead.popleft().result() for _ in range(size)]
+                ahead.extend(pool.submit(self._pixels, photo) for photo in islice(left, size))
+                self._shared.run(np.stack(batch))
         return time.perf_counter() - begun_s
 
     def _side_by_side(self, photos: Sequence[Path]) -> float:

@@ -17,8 +17,13 @@ from panopticon.outputs import OutputKey
 from tests.end_to_end.command import Done, Installation
 from workers.scanning import FoundFile
 
-PHOTOS = ("skimage:data/coffee.png", "skimage:data/chelsea.png", "skimage:data/rocket.jpg")
-PHOTOS += ("sklearn:datasets/images/china.jpg", "sklearn:datasets/images/flower.jpg")
+PHOTOS = (
+    "skimage:data/coffee.png",
+    "skimage:data/chelsea.png",
+    "skimage:data/rocket.jpg",
+    "sklearn:datasets/images/china.jpg",
+    "sklearn:datasets/images/flower.jpg",
+)
 
 
 def in_package(name: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from panopticon.messages import Lane, ResultPublished, decode_result_message
@@ -29,9 +30,10 @@ def coloured(run: Pipeline, count: int) -> dict[str, Path]:
     }
 
 
-def expected_vector(path: Path) -> np.ndarray:
+def expected_vector(path: Path) -> NDArray[np.float64]:
     with Image.open(path) as picture:
-        return (np.asarray(picture, dtype=np.float64).mean(axis=(0, 1)) / 255).astype(np.float32)
+        pixels = np.asarray(picture, dtype=np.float64)
+    return np.array([pixels[:, :, channel].mean() / 255 for channel in range(3)])
 
 
 def published(run: Pipeline) -> list[str]:
