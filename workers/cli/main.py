@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def _key_value(pair: str) -> tuple[str, str]:
 
 def main() -> None:
     """A person's mistake is one line and exit code 2, a part that is down one line and 69; a bug is loud."""
+    # TensorFlow's own chatter would bury our one line; its errors still show.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         sys.exit(cli(standalone_mode=False))
     except click.ClickException as error:
