@@ -1,0 +1,60 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench docs test-soak
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# The lock holds for what is installed and for what builds it, in old and new versions of pip.
+INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	$(BIN)/python -m pip install --disable-pip-version-check
+
+# What a tool says is shown only if it fails.
+QUIETLY := > .venv/said.log 2>&1 || { cat .venv/said.log >&2; exit 1; }
+
+help: ## Print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+run: .venv/ready-to-run ## Index the sample photos, or yours: make run PHOTOS=~/Pictures
+	@photos="$${PHOTOS:-}"; case "$$photos" in "~/"*) photos="$$HOME/$${photos#??}";; esac; \
+	if [ -n "$$photos" ]; then set -- "$$photos"; else set -- $$($(BIN)/python -m tools.sample_photos); fi; \
+	$(BIN)/panopticon index -- "$$@"
+	@echo 'Before these, once in each shell:  . $(BIN)/activate'
+
+test: check ## Set up, check, and run every test
+	@$(BIN)/pytest --cov --cov-report=term
+
+check: .venv/ready-to-test ## Format, lint, types, layers and generated files; changes nothing
+	@$(BIN)/ruff format --check . $(QUIETLY)
+	@$(BIN)/ruff check . $(QUIETLY)
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache $(QUIETLY)
+	@$(BIN)/python -m tools.make_schema --check
+
+bench: .venv/ready-to-test ## Measure the whole worker beside a bare loop; prints JSON
+	@$(BIN)/python -m benchmarks.pipeline
+
+docs: .venv/ready-to-test ## Write what is generated in docs/ anew
+	@$(BIN)/python -m tools.make_schema
+	@$(BIN)/python -m tools.record_terminal docs/terminal.svg
+
+test-soak: .venv/ready-to-test ## The long runs
+	@$(BIN)/pytest -m soak --timeout=3600
+
+.venv/made:
+	@command -v $(PYTHON) > /dev/null || \
+		{ echo 'Python 3.11 or newer is needed; name it with make PYTHON=…' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V); name another with make PYTHON=…" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+		{ echo 'Python cannot make virtual environments here; on Debian and Ubuntu: apt install python3-venv' >&2; exit 2; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/ready-to-run: .venv/made setup.cfg constraints.txt
+	@echo 'Installing (a few minutes, once) …' >&2
+	@$(INSTALL) -e '.[cpu,samples]' $(QUIETLY)
+	@touch $@
+
+.venv/ready-to-test: .venv/ready-to-run
+	@$(INSTALL) -e '.[cpu,samples,dev]' $(QUIETLY)
+	@touch $@
