@@ -1,9 +1,9 @@
 """Which images go to the model process next, and who answers for its death.
 
 An image is charged only on evidence against it alone. When the process dies, the images it had begun run
-again one at a time; two deaths alone set an image aside. After a death alone, images under no suspicion go
-alone too, until the model has run on one of them: it is sound then. Three different images killing it in a
-row speak against the model.
+again one at a time; two crashes alone set an image aside, or four kills. After a death alone, images under
+no suspicion go alone too, until the model has run on one of them: it is sound then. Three different images
+killing it in a row speak against the model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from panopticon.batching import LaneBuffer
 from panopticon.errors import Rejected, Transient
 from panopticon.messages import Lane
 
-MAX_DEATHS_ALONE = 2
+EVIDENCE_OF_CRASH = 2
+EVIDENCE_OF_KILL = 1
+"""SIGKILL comes from outside: from the kernel that is out of memory, or from anyone, for no fault of the image."""
+ENOUGH_EVIDENCE = 4
+"""Two crashes alone, or four kills alone, without a success between them."""
 MAX_KILLERS_IN_A_ROW = 3
 
 
@@ -74,7 +78,7 @@ class Dispatcher:
         self._again: deque[Item] = deque()
         self._suspects: deque[Item] = deque()
         self._sent: dict[int, _Sent] = {}
-        self._deaths_alone: dict[int, int] = {}
+        self._evidence: dict[int, int] = {}
         self._killers_in_a_row: list[int] = []
         self._alone = False
 
@@ -89,7 +93,7 @@ class Dispatcher:
     def acquit_images(self) -> None:
         """Charge nobody for the deaths so far: the model was to blame."""
         self._killers_in_a_row.clear()
-        self._deaths_alone.clear()
+        self._evidence.clear()
 
     def add(self, item: Item) -> None:
         self._waiting.add(item, item.lane)
@@ -126,7 +130,7 @@ class Dispatcher:
         sent = self._sent.pop(id_, None)
         if sent is None:
             return None
-        self._deaths_alone.pop(id_, None)
+        self._evidence.pop(id_, None)
         if ran:
             self._killers_in_a_row.clear()
         return sent.item
@@ -154,33 +158,34 @@ class Dispatcher:
         return charges
 
     def _charge_late(self, sent: _Sent) -> Charge:
-        self._deaths_alone.pop(sent.item.id, None)
+        self._evidence.pop(sent.item.id, None)
         detail = f"{sent.phase} took more than {self._item_timeout_s:g} s"
         if sent.phase is Phase.FETCH:
             return Charge(item=sent.item, error=Transient("fetch_timed_out", detail))
         return Charge(item=sent.item, error=Rejected("timed_out", detail))
 
-    def died(self) -> list[Charge]:
-        """The process died by itself: what it had begun is suspect; a second death alone is a verdict.
+    def died(self, *, killed: bool = False) -> list[Charge]:
+        """The process died: what it had begun is suspect; enough deaths alone are a verdict.
 
-        If it had begun nothing that is known of, everything sent is suspect.
+        If it had begun nothing that is known of, everything sent is suspect. `killed`: by SIGKILL.
         """
         if self._alone and self._sent:
-            return self._judge_alone(self._sent.popitem()[1].item)
+            evidence = EVIDENCE_OF_KILL if killed else EVIDENCE_OF_CRASH
+            return self._judge_alone(self._sent.popitem()[1].item, evidence)
         begun = [sent.item for sent in self._sent.values() if sent.phase.suspect]
         suspects = begun or [sent.item for sent in self._sent.values()]
         self._suspects.extend(suspects)
         self._take_back(sent for sent in self._sent.values() if sent.item not in suspects)
         return []
 
-    def _judge_alone(self, item: Item) -> list[Charge]:
-        deaths = self._deaths_alone[item.id] = self._deaths_alone.get(item.id, 0) + 1
+    def _judge_alone(self, item: Item, evidence: int) -> list[Charge]:
+        self._evidence[item.id] = self._evidence.get(item.id, 0) + evidence
         self._killers_in_a_row.append(item.id)
-        if deaths < MAX_DEATHS_ALONE or self.model_is_suspect:
+        if self._evidence[item.id] < ENOUGH_EVIDENCE or self.model_is_suspect:
             self._suspects.append(item)
             return []
-        del self._deaths_alone[item.id]
-        return [Charge(item=item, error=Rejected("killed_process", "twice, while it ran alone"))]
+        del self._evidence[item.id]
+        return [Charge(item=item, error=Rejected("killed_process", "again and again, while it ran alone"))]
 
     def _take_back(self, sent: Iterable[_Sent]) -> None:
         self._again.extend([entry.item for entry in sent])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -94,6 +95,7 @@ class ModelClient:
         self._heard_s = 0.0
         self._start_not_before_s = 0.0
         self._down: Unavailable | None = None
+        self._said_why = False
         self._last_end = ""
 
     @property
@@ -166,6 +168,7 @@ class ModelClient:
                 self._command(theirs.fileno()), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
         self._stream = FrameStream(ours)
+        self._said_why = False
         self._heard_s = self._clock()
         if self._last_end:
             self._metrics.count("panopticon_model_restarts_total", model=self._name, reason=self._last_end)
@@ -258,6 +261,7 @@ class ModelClient:
 
     def _model_is_down(self, reason: str) -> None:
         self._down = Unavailable("model", reason)
+        self._said_why = True
         self._start_not_before_s = self._clock() + self._backoff.next_s()
 
     def _died(self, reason: str) -> list[Answer]:
@@ -265,8 +269,8 @@ class ModelClient:
         greeted = self._hello is not None
         status = self._reap()
         self._last_end = "died"
-        charges = self._dispatcher.died()
-        if not greeted and self._down is None:
+        charges = self._dispatcher.died(killed=status == -signal.SIGKILL)
+        if not greeted and not self._said_why:
             self._model_is_down(f"its process ended before its self-test ({_status_text(status)}; {reason})")
         elif self._dispatcher.model_is_suspect:
             self._dispatcher.acquit_images()

@@ -312,3 +312,16 @@ def test_giving_up_hands_everything_back_once(dispatcher: Dispatcher) -> None:
     dispatcher.next_items(8)
     assert sorted(ids(dispatcher.give_up())) == [1, 2, 3, 4]
     assert (len(dispatcher), dispatcher.give_up(), dispatcher.next_items(8)) == (0, [], [])
+
+
+def test_kills_from_outside_need_twice_the_evidence_of_crashes() -> None:
+    dispatcher = Dispatcher(item_timeout_s=1.0)
+    dispatcher.add(Item(id=1, lane=Lane.LIVE, uri="file:///1.jpg"))
+    charges: list[Charge] = []
+    deaths = 0
+    while not charges:
+        (item,) = dispatcher.next_items(8)
+        dispatcher.started([item.id], Phase.RUN, now_s=0.0)
+        charges = dispatcher.died(killed=True)
+        deaths += 1
+    assert deaths == 5, "one in a batch of one, then four alone"
