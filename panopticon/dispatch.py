@@ -19,7 +19,7 @@ from panopticon.messages import Lane
 
 EVIDENCE_OF_CRASH = 2
 EVIDENCE_OF_KILL = 1
-"""SIGKILL comes from outside: from the kernel that is out of memory, or from anyone, for no fault of the image."""
+"""SIGKILL comes from outside: from a kernel out of memory, or from anyone, through no fault of the image."""
 ENOUGH_EVIDENCE = 4
 """Two crashes alone, or four kills alone, without a success between them."""
 MAX_KILLERS_IN_A_ROW = 3

@@ -182,7 +182,7 @@ class Consumer:
         """Places for either lane; backfill leaves a batch of them free for live images."""
         if self._guard.tripped or self._source_is_down:
             return self._room_for_probes()
-        room = max(self._model.credit - len(self._at_work) - len(self._waiting), 0)
+        room = max(self._model.credit - len(self._at_work), 0)
         return room, max(room - self._model.best_batch, 0)
 
     def _room_for_probes(self) -> tuple[int, int]:

@@ -43,6 +43,10 @@ HANGERS = {
 class Died(Exception):  # noqa: N818
     """The simulated process is gone."""
 
+    def __init__(self, *, killed: bool = False) -> None:
+        super().__init__()
+        self.killed = killed
+
 
 @dataclass(kw_only=True)
 class Simulation:
@@ -84,8 +88,8 @@ class Simulation:
         self._feed()
         try:
             self._step()
-        except Died:
-            self._died()
+        except Died as death:
+            self._died(killed=death.killed)
 
     def _feed(self) -> None:
         ids = [item.id for item in self.dispatcher.next_items(self.credit)]
@@ -98,7 +102,7 @@ class Simulation:
     def _step(self) -> None:
         if self.outside_kills and self.phases and self.random.random() < 0.1:
             self.outside_kills -= 1
-            raise Died
+            raise Died(killed=True)
         moves = [id_ for id_, phase in self.phases.items() if self._can_move(id_, phase)]
         if moves:
             self._move(self.random.choice(moves))
@@ -150,12 +154,12 @@ class Simulation:
             self._settle(id_)
             self.answered[id_] += 1
 
-    def _died(self) -> None:
+    def _died(self, *, killed: bool) -> None:
         if len(self.phases) == 1:
             self.hit_alone.update(list(self.phases))
         self.under_suspicion.update(id_ for id_, phase in self.phases.items() if phase.suspect)
         self.phases.clear()
-        self._charge(self.dispatcher.died())
+        self._charge(self.dispatcher.died(killed=killed))
         if self.dispatcher.model_is_suspect:
             self.dispatcher.acquit_images()
             self.times_down += 1

@@ -118,14 +118,14 @@ def test_a_killer_is_set_aside_after_two_deaths_alone(
     assert all(done.hit_alone[id_] in (2, 3) for id_, fate in done.fates.items() if fate in KILLERS)
 
 
-@given(catalogues, seeds, credit_sizes, st.integers(1, 6))
-def test_kills_from_outside_charge_nobody_whom_they_did_not_hit_twice_alone(
+@given(catalogues, seeds, credit_sizes, st.integers(1, 12))
+def test_kills_from_outside_charge_nobody_whom_they_did_not_hit_four_times_alone(
     catalogue: tuple[list[Fate], list[Lane]], seed: int, credit: int, kills: int
 ) -> None:
     fates, lanes = catalogue
     done = simulate(fates, lanes, seed, credit=credit, kills=kills)
     innocent = {charge.item.id for charge in done.charged if done.fates[charge.item.id] not in HANGERS}
-    assert innocent <= {id_ for id_, hits in done.hit_alone.items() if hits >= 2}
+    assert innocent <= {id_ for id_, hits in done.hit_alone.items() if hits >= 4}
     assert len(done.charged) + len(done.answered) == len(done.fates)
 
 
@@ -243,6 +243,17 @@ def test_three_different_killers_in_a_row_speak_against_the_model(dispatcher: Di
     assert die_running(dispatcher, 3) == []
     assert dispatcher.model_is_suspect
     assert len(dispatcher) == 3
+
+
+def test_a_second_death_that_makes_three_in_a_row_charges_nobody(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2, 3)
+    die_running(dispatcher, 1)
+    add(dispatcher, 4)
+    dispatcher.next_items(8)
+    dispatcher.answered(4, ran=True)
+    for id_ in (2, 3, 1):
+        assert die_running(dispatcher, id_) == []
+    assert dispatcher.model_is_suspect
 
 
 def test_acquitted_images_begin_anew(dispatcher: Dispatcher) -> None:

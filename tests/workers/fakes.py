@@ -98,6 +98,9 @@ class OutputStoreFake:
     def purge_failures(self, keys: Sequence[OutputKey]) -> None:
         self._inner.purge_failures(keys)
 
+    def erase(self, image_ids: Sequence[str]) -> None:
+        self._inner.erase(image_ids)
+
 
 class CatalogueFake:
     """A Catalogue in front of another."""

@@ -393,7 +393,8 @@ class TestGuard:
         self.trip(bench, 300)
         bench.model.answer = not_run(Transient("io_error"))
         bench.turns(500)
-        assert (len(bench.dead()), bench.depth().retrying) == (101, 0)
+        bench.consumer.drain(timeout_s=25)
+        assert (len(bench.dead()), bench.attempts()) == (101, [0] * 199)
 
     def test_half_dead_is_no_reason_to_park(self, bench: ConsumerBench) -> None:
         refuse = not_run(Rejected("corrupt"))

@@ -117,21 +117,21 @@ class TestOutbox:
         outbox = Outbox(ends[0])
 
         def send(thread: int) -> None:
-            for number in range(50):
+            for number in range(10):
                 outbox.started([number], Phase.FETCH)
-                outbox.send({"type": "output", "from": (thread, number), "vector": bytes([thread]) * 9999})
+                outbox.send({"type": "output", "from": (thread, number), "vector": bytes([thread]) * 500_000})
 
         threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
         frames: list[Frame] = []
-        while len(frames) < 400:
+        while len(frames) < 80:
             frames += ends[1].receive(wait_s=10)
         for thread in threads:
             thread.join()
         outputs = [frame for frame in frames if frame["type"] == "output"]
-        assert all(frame["vector"] == bytes([frame["from"][0]]) * 9999 for frame in outputs)
-        assert sorted(frame["from"] for frame in outputs) == [[t, n] for t in range(4) for n in range(50)]
+        assert all(frame["vector"] == bytes([frame["from"][0]]) * 500_000 for frame in outputs)
+        assert sorted(frame["from"] for frame in outputs) == [[t, n] for t in range(4) for n in range(10)]
 
 
 def spend(cpu_s: float, *, then: Exception | None = None) -> None:
