@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +130,7 @@ class OutputStore(Protocol):
         """Every output of every model version of one image, newest version and revision first."""
 
     def put_failures(self, failures: Sequence[Failure]) -> None:
-        """Upsert on the key; of two, the later `last_at_ms` stays (of equals, the one put last)."""
+        """Upsert on the key; of two, the later `last_at_ms` stays (of equals, the further state)."""
 
     def failures_of(self, image_ids: Sequence[str]) -> list[Failure]:
         """Every failure, in any state, of these images, ordered by key."""
@@ -144,12 +144,16 @@ class OutputStore(Protocol):
     def purge_failures(self, keys: Sequence[OutputKey]) -> None:
         """Set these failures to `discarded`; unknown keys change nothing."""
 
+    def erase(self, image_ids: Sequence[str]) -> None:
+        """Remove every output and failure of these images for good, of whatever model; unknown IDs change
+        nothing. What is produced later may be put again."""
+
 
 class Catalogue(Protocol):
     """The newest revision known of every image."""
 
     def put(self, images: Sequence[CatalogueImage]) -> None:
-        """The highest revision stays, in any order of arrival; a delete wins a tie, else the first stays."""
+        """Of two rows the one stays that `supersedes` the other, in any order of arrival."""
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
         """Unknown IDs are absent."""
@@ -236,9 +240,42 @@ class Engine(Protocol):
     name: str
     libraries: str
     best_batch: int
+    one_a_thread: bool
+    """Whether one engine for each thread runs more images than one engine with all the threads."""
 
     def load(self) -> None:
         """Read the model; `run` may be called after it."""
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W, 3) RGB, 0 to 255 → (N, D), one row an image, in order."""
+
+
+class Health(StrEnum):
+    """How one thing was found."""
+
+    OK = "ok"
+    WARN = "warn"
+    """It works, and needs a look."""
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at. Holds no credential."""
+
+    check: str
+    """What was looked at, such as `store: schema`."""
+    health: Health
+    seen: str
+    advice: str = ""
+    """What to do; empty if nothing is."""
+    last: bool = False
+    """Nothing more can be asked of this part: it is down, refuses, or is not made yet."""
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """Offered by adapters that can say more of their system than whether it answers."""
+
+    def diagnose(self) -> list[Finding]:
+        """Looks and changes nothing. A system that is down, or refuses, is a finding and no error."""

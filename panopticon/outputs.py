@@ -62,11 +62,16 @@ class Output:
 
 
 class FailureState(StrEnum):
-    """`dead` counts in the ledger; the others are history."""
+    """`dead` counts in the ledger; the others are history. Each goes further than the one before it."""
 
     DEAD = "dead"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
+
+    @property
+    def rank(self) -> int:
+        """0 for `dead`; of two states of one death the higher is the later."""
+        return list(FailureState).index(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +104,12 @@ class CatalogueImage:
         return self.event == "deleted"
 
     def supersedes(self, other: CatalogueImage) -> bool:
-        """The highest revision wins in any order of arrival; a delete wins a tie."""
-        return (self.revision, self.deleted) > (other.revision, other.deleted)
+        """The highest revision wins and a delete wins a tie; after that the later, then the greater URI."""
+        return self._order > other._order
+
+    @property
+    def _order(self) -> tuple[int, bool, int, bytes]:
+        return self.revision, self.deleted, self.occurred_at_ms, self.image_uri.encode()
 
 
 _STORED_DTYPES: dict[str, np.dtype[np.floating[Any]]] = {

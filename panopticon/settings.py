@@ -102,6 +102,9 @@ class Settings(BaseModel):
     dead_share: Share = Field(
         default=0.5, gt=0, le=1, description="park when more of the last 200 are dead; 1: never"
     )
+    ready_file: Folder | None = Field(
+        default=None, description="file touched every 5 s while work can be taken, removed while parked"
+    )
     settle_s: Seconds = Field(
         default=10.0, description="time between the two readings that prove an image lost"
     )

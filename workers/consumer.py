@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 IDLE_WAIT_S = 0.25
 BUSY_WAIT_S = 0.02
 PARKED_WAIT_S = 0.1
-SETTLE_EVERY_S = 0.05
+SETTLE_EVERY_S = 0.2
+SETTLE_IMAGES = 64
+"""A settlement costs several commits, whatever is in it."""
 RENEWALS_PER_LEASE = 3
 
 
@@ -134,7 +136,7 @@ class Consumer:
     def _settle_if_worth_it(self) -> None:
         """A few outcomes wait a moment for more: each settlement costs several commits."""
         waited_s = self._clock() - self._settled_s
-        if not self._at_work or len(self._outcomes) >= self._model.best_batch or waited_s >= SETTLE_EVERY_S:
+        if not self._at_work or len(self._outcomes) >= SETTLE_IMAGES or waited_s >= SETTLE_EVERY_S:
             self._settle()
 
     def _settle(self) -> None:

@@ -12,9 +12,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,40 +106,47 @@ class Workshop:
     """Items on their way to the model: received, then prepared; live first in both waits."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._more_received = threading.Condition(lock)
+        self._more_prepared = threading.Condition(lock)
         self._received: LaneBuffer[Frame] = LaneBuffer()
         self._prepared: LaneBuffer[Prepared] = LaneBuffer()
 
     def receive(self, items: list[Frame]) -> None:
-        with self._changed:
+        with self._more_received:
             for item in items:
                 self._received.add(item, Lane(item["lane"]))
-            self._changed.notify_all()
+            self._more_received.notify(len(items))
 
     def next_received(self) -> Frame:
         """Waits for one."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._received))
+        with self._more_received:
+            while not self._received:
+                self._more_received.wait()
             return self._received.take(1)[0]
 
     def prepared(self, image: Prepared, lane: Lane) -> None:
-        with self._changed:
+        with self._more_prepared:
             self._prepared.add(image, lane)
-            self._changed.notify_all()
+            self._more_prepared.notify()
 
     def next_batch(self, max_images: int) -> list[Prepared]:
         """Whatever has gathered, at once; waits only while there is nothing."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._prepared))
+        with self._more_prepared:
+            while not self._prepared:
+                self._more_prepared.wait()
             return self._prepared.take(max_images)
 
 
 class ModelProcess:
     """One model version at work."""
 
-    def __init__(self, *, card: ModelCard, engine: Engine, outbox: Outbox, limits: ItemLimits) -> None:
+    def __init__(
+        self, *, card: ModelCard, engines: Sequence[Engine], outbox: Outbox, limits: ItemLimits
+    ) -> None:
+        """`engines`: alike, loaded, one for each thread that runs the model."""
         self._card = card
-        self._engine = engine
+        self._engines = engines
         self._outbox = outbox
         self._limits = limits
         self._originals = Originals()
@@ -191,19 +199,26 @@ class ModelProcess:
             kind = type(error).__name__.lower()
             self._outbox.send({"type": kind, "id": id_, "reason": error.reason, **_detail(error)})
 
-    def run_forever(self) -> None:
+    def run_forever(self, engine: Engine) -> None:
         while True:
-            self._run(self._workshop.next_batch(self._engine.best_batch))
+            self._run(engine, self._workshop.next_batch(engine.best_batch))
 
-    def _run(self, batch: list[Prepared]) -> None:
+    def _run(self, engine: Engine, batch: list[Prepared]) -> None:
         self._outbox.started([image.id for image in batch], Phase.RUN)
         begun_s = time.monotonic()
         with self._usage.step("run"):
-            vectors = self._engine.run(np.stack([image.pixels for image in batch]))
+            vectors = engine.run(np.stack([image.pixels for image in batch]))
         ran = {"type": "ran", "images": len(batch), "run_s": time.monotonic() - begun_s}
         self._outbox.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))
 
+    def start(self, *, preparing_threads: int) -> None:
+        for _ in range(preparing_threads):
+            _in_thread(self.prepare_forever)
+        for engine in self._engines:
+            _in_thread(partial(self.run_forever, engine))
+
     def hello(self) -> None:
+        engine = self._engines[0]
         self._outbox.send(
             {
                 "type": "hello",
@@ -211,9 +226,9 @@ class ModelProcess:
                 "model": self._card.name,
                 "version": self._card.version,
                 "digest": self._card.digest,
-                "engine": self._engine.name,
-                "libraries": self._engine.libraries,
-                "best_batch": self._engine.best_batch,
+                "engine": engine.name,
+                "libraries": engine.libraries,
+                "best_batch": engine.best_batch * len(self._engines),
                 "dim": len(self._card.labels),
             }
         )
@@ -272,25 +287,37 @@ def main() -> None:
     except PanopticonError as error:
         outbox.send({"type": "unavailable", "id": 0, "reason": str(error), "part": "model"})
         sys.exit(0)
-    for _ in range(arguments.threads or os.cpu_count() or 1):
-        _in_thread(process.prepare_forever)
-    _in_thread(process.run_forever)
+    process.start(preparing_threads=_threads(arguments))
     process.hello()
     _serve(process, stream)
 
 
 def _ready(arguments: argparse.Namespace, outbox: Outbox) -> ModelProcess:
     card = read_card(arguments.card)
-    engine = open_engine(
-        card, engine=arguments.engine, cache_dir=arguments.cache_dir, threads=arguments.threads
-    )
-    engine.load()
-    self_test(card, engine)
+    engines = _engines(card, arguments)
+    for engine in engines:
+        engine.load()
+        self_test(card, engine)
     limits = ItemLimits(
         fetch=FetchLimits(max_bytes=arguments.max_bytes, timeout_s=arguments.fetch_timeout_s),
         decode=DecodeLimits(max_pixels=arguments.max_pixels),
     )
-    return ModelProcess(card=card, engine=engine, outbox=outbox, limits=limits)
+    return ModelProcess(card=card, engines=engines, outbox=outbox, limits=limits)
+
+
+def _engines(card: ModelCard, arguments: argparse.Namespace) -> list[Engine]:
+    """One, or one a thread where that is how the engine runs best."""
+    first = _engine(card, arguments)
+    others = _threads(arguments) - 1 if first.one_a_thread else 0
+    return [first, *(_engine(card, arguments) for _ in range(others))]
+
+
+def _engine(card: ModelCard, arguments: argparse.Namespace) -> Engine:
+    return open_engine(card, engine=arguments.engine, cache_dir=arguments.cache_dir)
+
+
+def _threads(arguments: argparse.Namespace) -> int:
+    return arguments.threads or len(os.sched_getaffinity(0))
 
 
 def _serve(process: ModelProcess, stream: FrameStream) -> None:

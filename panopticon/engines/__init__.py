@@ -18,14 +18,14 @@ ENGINES = {
 }
 
 
-def open_engine(card: ModelCard, *, engine: str = "", cache_dir: Path, threads: int = 0) -> Engine:
+def open_engine(card: ModelCard, *, engine: str = "", cache_dir: Path) -> Engine:
     """The engine of that name, not yet loaded; "" is the first that the card allows.
 
     A name is one of `ENGINES`, or `module:Class` for an engine of one's own; the class takes
-    `(card, *, cache_dir, threads)`. `threads` 0 means one for each core.
+    `(card, *, cache_dir)`.
     Raises: UsageError for a name that the card does not allow, or that names nothing.
     """
-    return _engine_class(engine_name(card, engine))(card, cache_dir=cache_dir, threads=threads)
+    return _engine_class(engine_name(card, engine))(card, cache_dir=cache_dir)
 
 
 def engine_name(card: ModelCard, asked: str = "") -> str:

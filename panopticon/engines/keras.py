@@ -18,8 +18,9 @@ class KerasEngine:
 
     name = "keras"
     best_batch = 8
+    one_a_thread = False
 
-    def __init__(self, card: ModelCard, *, cache_dir: Path, threads: int = 0) -> None:  # noqa: ARG002
+    def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:  # noqa: ARG002
         self._card = card
         self.model: Any = None
         """The keras.Model, once loaded."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from panopticon.errors import Rejected
 from panopticon.outputs import (
     CatalogueImage,
+    FailureState,
     Output,
     OutputKey,
     VersionName,
@@ -179,8 +181,17 @@ def test_a_delete_wins_a_tie() -> None:
     assert image(1, "deleted").supersedes(image(1, "uploaded"))
 
 
-def test_of_two_rows_of_one_revision_the_first_stays() -> None:
-    assert not image(1, "uploaded", uri="file:///b.jpg").supersedes(image(1, "uploaded"))
+def test_of_two_uploads_of_one_revision_the_later_supersedes() -> None:
+    later = replace(image(1, "uploaded"), occurred_at_ms=image(1, "uploaded").occurred_at_ms + 1)
+    assert later.supersedes(image(1, "uploaded", uri="file:///z.jpg"))
+
+
+def test_of_two_uploads_of_one_revision_and_time_the_greater_uri_supersedes() -> None:
+    assert image(1, "uploaded", uri="file:///b.jpg").supersedes(image(1, "uploaded", uri="file:///a.jpg"))
+
+
+def test_states_of_a_failure_go_further_in_one_order() -> None:
+    assert [state.rank for state in FailureState] == [0, 1, 2]
 
 
 def test_a_version_is_written_with_an_at_sign_and_its_part_without() -> None:

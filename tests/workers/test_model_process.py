@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -169,8 +170,8 @@ class TestModelProcess:
         engine = open_engine(card, cache_dir=tmp_path)
         engine.load()
         limits = ItemLimits(fetch=FetchLimits(max_bytes=1000), decode=DecodeLimits(max_pixels=10_000))
-        made = ModelProcess(card=card, engine=engine, outbox=Outbox(ends[0]), limits=limits)
-        for work in (made.prepare_forever, made.run_forever):
+        made = ModelProcess(card=card, engines=[engine], outbox=Outbox(ends[0]), limits=limits)
+        for work in (made.prepare_forever, partial(made.run_forever, engine)):
             threading.Thread(target=work, daemon=True).start()
         return made
 
