@@ -104,7 +104,8 @@ Score = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Values seldom come twice; cached, they would be a worker's only memory that grows.
+    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys")
 
 
 class ImageMessage(_Wire):
@@ -139,7 +140,7 @@ class _ModelResult(_Wire):
     model: ModelName
     version: Count
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys", populate_by_name=True)
 
 
 class ResultPublished(_ModelResult):
@@ -161,7 +162,7 @@ class FailedPublished(_ModelResult):
 class DeletedPublished(_Wire):
     """The image is gone: its document becomes a tombstone."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys", populate_by_name=True)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     kind: Literal["deleted"] = "deleted"
@@ -173,7 +174,7 @@ class DeletedPublished(_Wire):
 class ModelActivated(_Wire):
     """Queries answer from another version of a model from now on."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys", populate_by_name=True)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     kind: Literal["model.activated"] = "model.activated"

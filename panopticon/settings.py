@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -52,6 +52,8 @@ Number = Annotated[int, BeforeValidator(_refuse_bool)]
 Share = Annotated[float, BeforeValidator(_refuse_bool)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_split)]
+Entries = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_split)]
 Delays = Annotated[tuple[Seconds, ...], BeforeValidator(_split)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Folder = Annotated[Path, BeforeValidator(_refuse_empty)]
@@ -77,6 +79,19 @@ class Settings(BaseModel):
     originals: str = Field(
         default="", description="where an image without a URI lies: file:///photos/{image_id}"
     )
+    file_roots: Folders = Field(
+        default=(),
+        description="folders from which file:// may be read; empty: any if the broker is SQLite, else none",
+    )
+    private_hosts: Entries = Field(
+        default=(),
+        description="hosts, host:port or networks from which http:// may be read though they are not public",
+    )
+    s3_endpoint: Url = Field(default="", description="URL of an S3 of your own; empty: Amazon's")
+    s3_region: str = Field(default="", description="region of s3://; empty: as the AWS tools find it")
+    s3_addressing: Literal["auto", "path", "virtual"] = Field(
+        default="auto", description="where the bucket stands: in the path or in the host's name"
+    )
     models: Names = Field(
         default=("tagger@1", "quality@1"), description="model versions `panopticon index` runs"
     )
@@ -99,6 +114,9 @@ class Settings(BaseModel):
     )
     grace_s: Seconds = Field(default=25.0, description="time to finish what is held after SIGTERM")
     park_max_s: Seconds = Field(default=30.0, description="longest pause between two tries while parked")
+    breaker_failures: Number = Field(
+        default=10, gt=0, description="failures in a row after which a host of originals is down"
+    )
     dead_share: Share = Field(
         default=0.5, gt=0, le=1, description="park when more of the last 200 are dead; 1: never"
     )
@@ -120,6 +138,19 @@ class Settings(BaseModel):
     @property
     def search_url(self) -> str:
         return self.search or self.database
+
+    @property
+    def readable_roots(self) -> tuple[Path, ...]:
+        """Whoever publishes to a broker must not choose any file of a worker's machine."""
+        embedded = self.broker_url.startswith("sqlite:")
+        return self.file_roots or ((Path("/"),) if embedded else ())
+
+    def without_addresses(self) -> Settings:
+        """The same, but of broker, store and search only the schemes, so no password: for a process that
+        decodes what strangers send."""
+        urls = {"database": self.database, "broker": self.broker, "store": self.store, "search": self.search}
+        schemes = {part: re.sub("(?<=://).*", "", url, flags=re.DOTALL) for part, url in urls.items()}
+        return self.model_copy(update=schemes)
 
     def as_environ(self) -> dict[str, str]:
         """The variables from which another process reads these very settings."""

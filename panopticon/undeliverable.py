@@ -17,7 +17,7 @@ NO_VERSION = VersionName(model="catalogue", version=1)
 class Undeliverable(BaseModel):
     """A body as it came, with the queue that held it and why it was set aside."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, cache_strings="keys")
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     model: ModelName

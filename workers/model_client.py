@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import signal
 import socket
@@ -22,7 +23,7 @@ from panopticon.dispatch import Charge, Dispatcher, Item, Phase
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
-from panopticon.settings import Settings
+from panopticon.settings import PREFIX, Settings
 from workers.frames import PROTOCOL, Frame, FrameError, FrameStream, PeerGone
 
 CREDIT_BATCHES = 3
@@ -30,6 +31,8 @@ START_TIMEOUT_S = 180.0
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 """Room for the vectors of a whole credit, so that the model never waits for the store."""
 SILENCE_TIMEOUT_S = 30.0
+ENDING_S = 2.0
+"""For a process that closed its socket to be gone, so that its own exit status is read and not our kill."""
 GATHER_S = 0.01
 """Between two looks for answers, so that frames gather: each look costs a tenth of a millisecond."""
 
@@ -167,7 +170,10 @@ class ModelClient:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         with theirs:
             self._child = subprocess.Popen(
-                self._command(theirs.fileno()), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                self._command(theirs.fileno()),
+                env=self._environ(),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
             )
         self._stream = FrameStream(ours)
         self._said_why = False
@@ -189,6 +195,11 @@ class ModelClient:
         }
         flags = [f"--{name}={value}" for name, value in options.items()]
         return [sys.executable, "-m", "workers.model_process", *flags]
+
+    def _environ(self) -> dict[str, str]:
+        """Ours, with the settings as they are in this process, wherever they came from."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        return {**kept, **self._settings.without_addresses().as_environ()}
 
     def _feed(self) -> None:
         if self._hello is None or self._stream is None:
@@ -304,26 +315,28 @@ class ModelClient:
         answers = self._last_words()
         if not self._dispatcher.overdue(now_s=now_s):
             return answers
-        self._reap()
+        self._reap(patience_s=0)
         self._last_end = "overdue"
         return answers + _charged(self._dispatcher.killed_overdue(now_s=now_s))
 
-    def _reap(self) -> int | None:
+    def _reap(self, *, patience_s: float = ENDING_S) -> int | None:
         if self._stream is not None:
             self._stream.close()
         self._stream, self._hello = None, None
         if self._child is None:
             return None
-        status = _wait_or_kill(self._child)
+        status = _end(self._child, patience_s=patience_s)
         self._child = None
         return status
 
 
-def _wait_or_kill(child: subprocess.Popen[bytes]) -> int:
-    """Its socket is closed: a healthy child ends by itself, but nobody waits for a stuck one."""
-    if child.poll() is None:
+def _end(child: subprocess.Popen[bytes], *, patience_s: float) -> int:
+    """Its socket is closed, on which a healthy child ends by itself; a stuck one is killed."""
+    try:
+        return child.wait(patience_s)
+    except subprocess.TimeoutExpired:
         child.kill()
-    return child.wait()
+        return child.wait()
 
 
 def _status_text(status: int | None) -> str:
