@@ -1,0 +1,105 @@
+"""Workers of two models and an indexer, as processes that a test may hurt."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from panopticon.cards import read_card
+from panopticon.outputs import VersionName
+from panopticon.settings import Settings
+from storage.outputs import open_store
+from workers.queues import open_broker
+from workers.registration import ensure_registered
+
+MODELS = Path(__file__).parents[1] / "models"
+NAMES = ("null", "slow")
+VERSIONS = tuple(VersionName(model=name, version=1) for name in NAMES)
+PAUSE_S = 2.0
+
+
+class Fleet:
+    """Started processes, each started anew when it was killed, as a supervisor does."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._commands = {name: ["worker", "--model", f"{name}@1"] for name in NAMES}
+        self._commands["indexer"] = ["indexer"]
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        for name in self._commands:
+            self._start(name)
+
+    def hurt(self, chance: random.Random) -> str:
+        """One fault: says which."""
+        name = chance.choice(list(self._commands))
+        fault = chance.choice([self._kill, self._pause, self._kill_model, self._restart])
+        fault(name)
+        return f"{fault.__name__.strip('_')} {name}"
+
+    def memory_bytes(self) -> dict[str, int]:
+        return {name: psutil.Process(p.pid).memory_full_info().uss for name, p in self._processes.items()}
+
+    def stop(self) -> dict[str, int]:
+        """SIGTERM to all; their exit codes."""
+        for process in self._processes.values():
+            process.terminate()
+        return {name: process.wait(60) for name, process in self._processes.items()}
+
+    def kill(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+    def _start(self, name: str) -> None:
+        command = [sys.executable, "-m", "workers.cli.main", *self._commands[name]]
+        with (self._folder / f"{name}.log").open("ab") as log:
+            environ = {**os.environ, **self._settings.as_environ()}
+            self._processes[name] = subprocess.Popen(command, env=environ, stderr=log)
+
+    def _kill(self, name: str) -> None:
+        self._processes[name].kill()
+        self._processes[name].wait()
+        self._start(name)
+
+    def _restart(self, name: str) -> None:
+        self._processes[name].terminate()
+        assert self._processes[name].wait(60) == 0
+        self._start(name)
+
+    def _pause(self, name: str) -> None:
+        self._processes[name].send_signal(signal.SIGSTOP)
+        time.sleep(PAUSE_S)
+        self._processes[name].send_signal(signal.SIGCONT)
+
+    def _kill_model(self, name: str) -> None:
+        for child in psutil.Process(self._processes[name].pid).children():
+            child.kill()
+
+
+@contextmanager
+def fleet(settings: Settings, folder: Path) -> Iterator[Fleet]:
+    """Both models registered and bound, every process started; killed at the end, if not stopped before."""
+    store, broker = open_store(settings.store_url), open_broker(settings.broker_url)
+    for name in NAMES:
+        card = read_card(MODELS / name / "card.toml")
+        ensure_registered(card, store.registry, broker.topology, by="soak")
+    running = Fleet(settings, folder)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
+        store.close()
+        broker.close()

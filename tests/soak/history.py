@@ -1,0 +1,72 @@
+"""A catalogue that lives: uploads, edits and deletes at random, and what must be left of them."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PIL import Image
+
+from panopticon.messages import ImageMessage, Lane, encode
+from storage.originals.files import uri_of
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What is known of one image after its newest event."""
+
+    revision: int
+    deleted: bool
+    colour: Colour
+
+
+@dataclass(kw_only=True)
+class History:
+    """Makes events, and remembers what they come to."""
+
+    folder: Path
+    chance: random.Random
+    truths: dict[str, Truth] = field(default_factory=dict)
+
+    def events(self, count: int) -> dict[Lane, list[bytes]]:
+        """So many messages, by the lane they travel in, some of them twice."""
+        bodies: dict[Lane, list[bytes]] = {lane: [] for lane in Lane}
+        for _ in range(count):
+            body = encode(self._event())
+            bodies[self.chance.choice(list(Lane))] += [body] * self.chance.choice([1, 1, 1, 2])
+        return bodies
+
+    def _event(self) -> ImageMessage:
+        known = self.chance.choice(list(self.truths)) if self.truths else None
+        kind = self.chance.choices(["new", "edit", "delete"], weights=[6, 3, 1])[0]
+        if known is None or kind == "new":
+            return self._upload(f"image-{len(self.truths)}", revision=0)
+        if kind == "edit":
+            return self._upload(known, revision=self.truths[known].revision + 1)
+        return self._delete(known)
+
+    def _upload(self, image_id: str, *, revision: int) -> ImageMessage:
+        colour = (self.chance.randrange(250), self.chance.randrange(256), self.chance.randrange(256))
+        path = self.folder / f"{image_id}.{revision}.png"
+        Image.new("RGB", (16, 16), colour).save(path)
+        self.truths[image_id] = Truth(revision=revision, deleted=False, colour=colour)
+        return self._message(image_id, revision, uri=uri_of(os.fsencode(path)))
+
+    def _delete(self, image_id: str) -> ImageMessage:
+        truth = self.truths[image_id]
+        self.truths[image_id] = Truth(revision=truth.revision, deleted=True, colour=truth.colour)
+        return self._message(image_id, truth.revision)
+
+    def _message(self, image_id: str, revision: int, *, uri: str | None = None) -> ImageMessage:
+        return ImageMessage(
+            image_id=image_id,
+            image_uri=uri,
+            revision=revision,
+            event="uploaded" if uri else "deleted",
+            occurred_at=datetime.fromtimestamp(1_700_000_000 + revision, UTC),
+        )
