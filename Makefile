@@ -56,5 +56,5 @@ test-soak: .venv/ready-to-test ## The long runs
 	@touch $@
 
 .venv/ready-to-test: .venv/ready-to-run
-	@$(INSTALL) -e '.[cpu,samples,dev]' $(QUIETLY)
+	@$(INSTALL) -e '.[cpu,samples,rabbitmq,cassandra,opensearch,s3,dev]' $(QUIETLY)
 	@touch $@

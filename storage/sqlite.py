@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 from panopticon.errors import Unavailable, UsageError
 
@@ -76,6 +77,18 @@ class SqliteDatabase:
         with self._translated(), _transaction(connection):
             yield connection
 
+    @contextmanager
+    def looking(self) -> Iterator[sqlite3.Connection]:
+        """For a look at the file as it is: it is neither made, nor migrated, nor written.
+
+        Raises: UsageError for a file of another program or of a newer schema, Unavailable.
+        """
+        with self._translated(opening=True):
+            uri = f"file:{quote(str(self.path.absolute()))}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=self._busy_timeout_s)) as connection:
+                _check_owner(connection, self.path)
+                yield connection
+
     def close(self) -> None:
         """Close the connection; the next use opens another."""
         if self._connection is not None:
@@ -125,6 +138,11 @@ def path_of(url: str) -> Path:
     if not url.startswith(SCHEME) or not url.removeprefix(SCHEME):
         raise UsageError(f"database {url!r}: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
     return Path(url.removeprefix(SCHEME))
+
+
+def schema_versions(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The file's version, and the one that this program makes of it at its next use."""
+    return _version(connection), len(_migrations())
 
 
 @contextmanager

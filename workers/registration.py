@@ -14,11 +14,15 @@ from panopticon.registry import ModelEntry, RegistryEvent, VersionEntry, Version
 SWAP_TRIES = 20
 FIRST_POLICY_NUMBER = 1
 
+FED = frozenset({VersionState.SHADOW, VersionState.ACTIVE})
+"""States in which uploads reach a version."""
+
 
 def ensure_registered(card: ModelCard, registry: Registry, topology: Topology, *, by: str) -> VersionEntry:
     """The version's entry, made if there is none; the first version of a model is active at once.
 
-    Queues are bound before the version is known, so that no image falls between.
+    Queues are bound before the version is known, so that no image falls between; and again for a known
+    one, since the broker may be a new one.
     Raises: CardError if it is registered with another digest, Unavailable.
     """
     for _ in range(SWAP_TRIES):
@@ -26,6 +30,8 @@ def ensure_registered(card: ModelCard, registry: Registry, topology: Topology, *
         known = model.version(card.version) if model else None
         if known is not None:
             _check_digest(card, known)
+            if known.state in FED:
+                topology.bind(card.version_name)
             return known
         topology.bind(card.version_name)
         entry = _first_entry(card, active=model is None)

@@ -19,7 +19,7 @@ from panopticon.registry import VersionEntry
 from panopticon.settings import Settings
 from storage.outputs import open_store
 from workers.consumer import Consumer
-from workers.lifecycle import run_turns
+from workers.lifecycle import ReadyFile, run_turns
 from workers.model_client import ModelClient
 from workers.outcomes import Ruling, Settlement
 from workers.queues import open_broker
@@ -72,8 +72,15 @@ def run_worker(
         model=model,
         metrics=metrics,
     )
+    ready = ReadyFile(settings.ready_file)
+
+    def turn() -> None:
+        consumer.turn()
+        ready.show(ready=consumer.parked is None and model.hello is not None)
+
     try:
-        run_turns(consumer.turn, stopping=stopping)
+        run_turns(turn, stopping=stopping)
+        ready.show(ready=False)
         consumer.drain(timeout_s=settings.grace_s)
     finally:
         model.close()

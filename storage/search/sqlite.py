@@ -11,9 +11,10 @@ from sqlite3 import Connection
 from panopticon.cursors import PageEnd, encode_cursor, resume
 from panopticon.documents import Change, SearchDocument, decode_document, encode_document, fold_label, merge
 from panopticon.errors import UsageError
-from panopticon.interfaces import Applied
+from panopticon.interfaces import Applied, Finding
 from panopticon.search import Order, Query, SearchPage
 from storage.sqlite import SqliteDatabase
+from storage.sqlite_diagnosis import diagnose_file
 
 CACHE_BYTES = 64 * 2**20
 """Conditions are looked up all over the postings; the smallest cache makes that three times slower."""
@@ -126,6 +127,9 @@ class SqliteSearchIndex:
         self._database = SqliteDatabase(
             url, part="search", busy_timeout_s=busy_timeout_s, cache_bytes=CACHE_BYTES
         )
+
+    def diagnose(self) -> list[Finding]:
+        return diagnose_file(self._database)
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """One transaction; refused is a change whose document cannot be written as JSON."""

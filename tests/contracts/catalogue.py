@@ -12,6 +12,9 @@ from panopticon.outputs import CatalogueImage
 from tests.contracts.examples import image
 from tests.contracts.store import StoreAccess
 
+EARLY = replace(image(), image_uri="file:///z", occurred_at_ms=0)
+LATE = replace(image(), image_uri="file:///elsewhere")
+LATE_ELSEWHERE = replace(image(), image_uri="file:///elsewhere/é")
 HISTORY = (image(revision=1), image(revision=2), image(revision=2, event="deleted"))
 
 
@@ -46,10 +49,13 @@ class CatalogueContract(StoreAccess):
         store.catalogue.put([*HISTORY, image(revision=3)])
         assert store.catalogue.get(["photo"]) == {"photo": image(revision=3)}
 
-    def test_of_two_equals_the_first_stays(self, store: Store) -> None:
-        store.catalogue.put([image()])
-        store.catalogue.put([replace(image(), image_uri="file:///elsewhere")])
-        assert store.catalogue.get(["photo"]) == {"photo": image()}
+    @pytest.mark.parametrize("history", list(permutations((EARLY, LATE, LATE_ELSEWHERE))))
+    def test_of_two_uploads_of_one_revision_the_later_stays_and_then_the_greater_uri(
+        self, store: Store, history: tuple[CatalogueImage, ...]
+    ) -> None:
+        for each in history:
+            store.catalogue.put([each])
+        assert store.catalogue.get(["photo"]) == {"photo": LATE_ELSEWHERE}
 
     def test_empty_batches_are_harmless(self, store: Store) -> None:
         store.catalogue.put([])

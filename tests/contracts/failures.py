@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import permutations
+
 import pytest
 
 from panopticon.interfaces import Store
@@ -29,10 +32,22 @@ class FailuresContract(StoreAccess):
             store.outputs.put_failures([failure(key(), reason=f"{number}", last_at_ms=NOON_MS + number)])
         assert [each.reason for each in store.outputs.failures_of(["photo"])] == ["2"]
 
-    def test_of_two_at_one_time_the_one_put_last_stays(self, store: Store) -> None:
-        store.outputs.put_failures([failure(key())])
-        store.outputs.put_failures([failure(key(), state=FailureState.REPLAYED)])
-        assert [each.state for each in store.outputs.failures_of(["photo"])] == [FailureState.REPLAYED]
+    @pytest.mark.parametrize("order", list(permutations(FailureState)))
+    def test_of_two_at_one_time_the_further_state_stays(
+        self, store: Store, order: tuple[FailureState, ...]
+    ) -> None:
+        for state in order:
+            store.outputs.put_failures([failure(key(), state=state)])
+        assert [each.state for each in store.outputs.failures_of(["photo"])] == [FailureState.DISCARDED]
+
+    def test_the_order_inside_a_batch_does_not_matter(self, store: Store) -> None:
+        late = failure(key(), last_at_ms=NOON_MS + 1)
+        store.outputs.put_failures([failure(key(), state=FailureState.DISCARDED), late, failure(key())])
+        assert store.outputs.failures_of(["photo"]) == [late]
+
+    def test_a_detail_that_is_no_unicode_does_not_cost_the_failure(self, store: Store) -> None:
+        store.outputs.put_failures([replace(failure(key()), detail="a\udcff.jpg")])
+        assert [each.detail for each in store.outputs.failures_of(["photo"])] == ["a\\udcff.jpg"]
 
     def test_failures_of_come_in_every_state_and_by_key(self, store: Store) -> None:
         keys = [key("a", version=QUALITY), key("a"), key("a", revision=1), key("b")]
@@ -105,3 +120,46 @@ class FailuresContract(StoreAccess):
         store.outputs.purge_failures([key("a"), key("nobody")])
         states = {each.key.image_id: each.state for each in store.outputs.failures_of(["a", "b", "nobody"])}
         assert states == {"a": FailureState.DISCARDED, "b": FailureState.DEAD}
+
+    def test_a_death_that_was_replayed_and_comes_again_later_is_dead(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key(), state=FailureState.REPLAYED)])
+        store.outputs.put_failures([failure(key(), last_at_ms=NOON_MS + 1)])
+        assert [each.state for each in store.outputs.failures_of(["photo"])] == [FailureState.DEAD]
+
+    def test_a_failure_that_moved_to_another_day_is_listed_once(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key(), last_at_ms=NOON_MS - A_DAY_MS), failure(key())])
+        days = ["2026-11-20", TODAY]
+        listed = [list(store.outputs.failures(TAGGER, day=day, state=FailureState.DEAD)) for day in days]
+        assert listed == [[], [failure(key())]]
+
+    def test_a_failure_that_died_twice_a_day_is_listed_once(self, store: Store) -> None:
+        died_again = failure(key(), last_at_ms=NOON_MS + 1)
+        store.outputs.put_failures([failure(key()), died_again])
+        assert list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD)) == [died_again]
+
+    def test_a_discarded_failure_is_listed_as_such_only(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key())])
+        store.outputs.purge_failures([key()])
+        listed = {
+            state: len(list(store.outputs.failures(TAGGER, day=TODAY, state=state))) for state in FailureState
+        }
+        assert listed == {FailureState.DEAD: 0, FailureState.REPLAYED: 0, FailureState.DISCARDED: 1}
+
+    def test_erasing_an_image_removes_its_failures_of_every_version_and_state(self, store: Store) -> None:
+        keys = [key(), key(version=TAGGER_2), key(version=QUALITY, revision=3)]
+        put = [failure(each, state=state) for each, state in zip(keys, FailureState, strict=True)]
+        store.outputs.put_failures(put)
+        store.outputs.erase(["photo", "nobody"])
+        assert store.outputs.failures_of(["photo"]) == []
+        assert self.count_rows("failures") == 0
+
+    def test_erasing_an_image_takes_its_failures_off_the_lists(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key()), failure(key("another"))])
+        store.outputs.erase(["photo"])
+        listed = list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD))
+        assert listed == [failure(key("another"))]
+
+    def test_a_day_of_which_all_was_erased_is_told_no_more(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key())])
+        store.outputs.erase(["photo"])
+        assert store.outputs.failure_days(TAGGER) == []

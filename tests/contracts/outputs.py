@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from panopticon.interfaces import Store
-from tests.contracts.examples import NOON_MS, QUALITY, TAGGER, TAGGER_2, key, output
+from tests.contracts.examples import NOON_MS, QUALITY, TAGGER, TAGGER_2, image, key, output
 from tests.contracts.store import StoreAccess
+
+LONG_AFTER_MS = 7_258_118_400_000
+"""The year 2200: an erasure by the clock comes before it."""
 
 
 class OutputStoreContract(StoreAccess):
@@ -65,8 +68,29 @@ class OutputStoreContract(StoreAccess):
     def test_versions_of_an_unknown_image_are_none(self, store: Store) -> None:
         assert store.outputs.versions_of("nobody") == []
 
+    def test_erasing_an_image_removes_every_output_of_it(self, store: Store) -> None:
+        keys = [key(), key(revision=4), key(version=TAGGER_2), key(version=QUALITY)]
+        store.outputs.put([output(each) for each in keys])
+        store.outputs.erase(["photo", "nobody"])
+        assert store.outputs.versions_of("photo") == []
+        assert self.count_rows("outputs") == 0
+
+    def test_erasing_an_image_leaves_the_others_and_the_catalogue(self, store: Store) -> None:
+        store.catalogue.put([image("photo")])
+        store.outputs.put([output(key("photo")), output(key("another"))])
+        store.outputs.erase(["photo"])
+        assert list(store.outputs.get(["photo", "another"], TAGGER)) == [key("another")]
+        assert store.catalogue.get(["photo"]) == {"photo": image("photo")}
+
+    def test_what_is_produced_after_an_erasure_can_be_put(self, store: Store) -> None:
+        store.outputs.put([output(key())])
+        store.outputs.erase(["photo"])
+        store.outputs.put([output(key(), produced_at_ms=LONG_AFTER_MS)])
+        assert list(store.outputs.get(["photo"], TAGGER)) == [key()]
+
     def test_empty_batches_are_harmless(self, store: Store) -> None:
         store.outputs.put([])
+        store.outputs.erase([])
         assert store.outputs.get([], TAGGER) == {}
         assert self.count_rows("outputs") == 0
 

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,10 @@ class ChildFake:
     def kill(self) -> None:
         self.status = -signal.SIGKILL
 
-    def wait(self) -> int:
-        assert self.status is not None
+    def wait(self, timeout: float | None = None) -> int:
+        if self.status is None:
+            assert timeout is not None, "nobody may wait for ever"
+            raise subprocess.TimeoutExpired("child", timeout)
         self.stream.close()
         return self.status
 
@@ -100,8 +102,11 @@ class Bench:
         settings = Settings(item_timeout_s=ITEM_TIMEOUT_S, park_max_s=8.0)
         self.client = ModelClient(card, settings, metrics=self.metrics, clock=self.clock.monotonic)
 
-    def popen(self, command: list[str], *, pass_fds: Sequence[int], stdin: int) -> ChildFake:
+    def popen(
+        self, command: list[str], *, env: Mapping[str, str], pass_fds: Sequence[int], stdin: int
+    ) -> ChildFake:
         assert f"--fd={pass_fds[0]}" in command
+        assert env["PANOPTICON_ITEM_TIMEOUT_S"] == str(ITEM_TIMEOUT_S)
         assert stdin == subprocess.DEVNULL
         self.children.append(ChildFake(pass_fds[0]))
         return self.children[-1]

@@ -21,7 +21,8 @@ from panopticon.engines import open_engine
 from panopticon.images import DecodeLimits
 from panopticon.interfaces import FetchLimits
 from panopticon.messages import Lane
-from storage.originals.files import uri_of
+from storage.originals import Originals
+from storage.originals.files import FileSource, uri_of
 from tests.panopticon.null_card import write_null_card
 from workers.frames import Frame, FrameStream
 from workers.model_process import ItemLimits, ModelProcess, Outbox, Prepared, Usage, Workshop
@@ -170,7 +171,13 @@ class TestModelProcess:
         engine = open_engine(card, cache_dir=tmp_path)
         engine.load()
         limits = ItemLimits(fetch=FetchLimits(max_bytes=1000), decode=DecodeLimits(max_pixels=10_000))
-        made = ModelProcess(card=card, engines=[engine], outbox=Outbox(ends[0]), limits=limits)
+        made = ModelProcess(
+            card=card,
+            engines=[engine],
+            originals=Originals({"file": FileSource()}),
+            outbox=Outbox(ends[0]),
+            limits=limits,
+        )
         for work in (made.prepare_forever, partial(made.run_forever, engine)):
             threading.Thread(target=work, daemon=True).start()
         return made

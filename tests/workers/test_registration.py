@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from panopticon.cards import CardError, ModelCard
 from panopticon.errors import Unavailable
 from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry, VersionState
+from panopticon.registry import ModelEntry, RegistryEvent, VersionState
 from storage.outputs.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
@@ -160,3 +160,23 @@ def test_an_entry_that_changes_at_every_try_is_unavailable_and_not_awaited_for_e
     with pytest.raises(Unavailable):
         ensure_registered(card_of(bench.folder), RegistryFake(), bench.broker.topology, by="x")
     assert len(tries) == SWAP_TRIES
+
+
+def test_a_broker_that_is_new_is_bound_for_a_version_known_before(bench: Bench) -> None:
+    card = card_of(bench.folder)
+    bench.register(card)
+    bench.broker.topology.unbind(card.version_name)
+    bench.register(card)
+    assert bench.broker.topology.bound() == (card.version_name,)
+
+
+def test_a_version_that_is_retired_is_not_bound_again(bench: Bench) -> None:
+    card = card_of(bench.folder)
+    bench.register(card)
+    entry = bench.entry()
+    retired = replace(entry.versions[0], state=VersionState.RETIRED)
+    event = RegistryEvent(at_ms=1, by="ann@host", what="retired")
+    assert bench.store.registry.swap(entry, entry.with_version(retired, event))
+    bench.broker.topology.unbind(card.version_name)
+    bench.register(card)
+    assert bench.broker.topology.bound() == ()

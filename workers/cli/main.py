@@ -25,7 +25,9 @@ _COMMANDS = {
     "status": "workers.cli.status",
     "audit": "workers.cli.audit",
     "dead": "workers.cli.dead",
+    "erase": "workers.cli.erase",
     "models": "workers.cli.models",
+    "doctor": "workers.cli.doctor",
     "settings": "workers.cli.settings",
 }
 

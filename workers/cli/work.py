@@ -13,7 +13,7 @@ from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
 from workers.cli.session import Session, pass_session
 from workers.indexer import Indexer
-from workers.lifecycle import Stopping, log_to_stderr, run_turns, serve_metrics
+from workers.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
 from workers.worker import prepare_model, run_worker
 
 metrics_option = click.option(
@@ -60,7 +60,14 @@ def indexer_command(session: Session, metrics_port: int | None) -> None:
         search=session.search,
         metrics=metrics,
     )
-    run_turns(indexer.turn, stopping=stopping)
+    ready = ReadyFile(session.settings.ready_file)
+
+    def turn() -> None:
+        indexer.turn()
+        ready.show(ready=indexer.parked is None)
+
+    run_turns(turn, stopping=stopping)
+    ready.show(ready=False)
 
 
 def _run_replicas(replicas: int) -> int:

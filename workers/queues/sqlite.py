@@ -9,10 +9,11 @@ from functools import cached_property
 from sqlite3 import Connection
 from typing import Any, Protocol
 
-from panopticon.interfaces import Delivery, Depth
+from panopticon.interfaces import Delivery, Depth, Finding
 from panopticon.messages import Lane
 from panopticon.outputs import VersionName
 from storage.sqlite import SqliteDatabase
+from storage.sqlite_diagnosis import diagnose_file
 
 PREFIX = "panopticon"
 POLL_S = 0.02
@@ -241,6 +242,9 @@ class SqliteBroker:
 
     def undeliverable(self) -> SqliteQueue:
         return self._queue(f"{PREFIX}.undeliverable")
+
+    def diagnose(self) -> list[Finding]:
+        return diagnose_file(self._database)
 
     def close(self) -> None:
         self._database.close()

@@ -13,7 +13,8 @@ _PUT = """
 INSERT INTO catalogue (image_id, revision, image_uri, event, occurred_at_ms) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET revision = excluded.revision, image_uri = excluded.image_uri,
 event = excluded.event, occurred_at_ms = excluded.occurred_at_ms
-WHERE (excluded.revision, excluded.event = 'deleted') > (catalogue.revision, catalogue.event = 'deleted')
+WHERE (excluded.revision, excluded.event = 'deleted', excluded.occurred_at_ms, excluded.image_uri)
+> (catalogue.revision, catalogue.event = 'deleted', catalogue.occurred_at_ms, catalogue.image_uri)
 """
 
 _GET = """

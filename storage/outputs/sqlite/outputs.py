@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from panopticon.outputs import (
@@ -16,6 +15,7 @@ from panopticon.outputs import (
     decode_payload,
     encode_payload,
 )
+from storage.outputs.failures import day_of, storable
 from storage.sqlite import SqliteDatabase
 
 PAGE_ROWS = 500
@@ -37,13 +37,16 @@ SELECT image_id, model, version, revision, payload
 FROM outputs WHERE image_id = ? ORDER BY model, version DESC, revision DESC
 """
 
+# The further a state, the further right it stands in the list of them.
 _PUT_FAILURE = """
 INSERT INTO failures
 (image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, day, message)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason, detail = excluded.detail,
 attempts = excluded.attempts, last_at_ms = excluded.last_at_ms, day = excluded.day, message = excluded.message
-WHERE excluded.last_at_ms >= failures.last_at_ms
+WHERE excluded.last_at_ms > failures.last_at_ms
+OR (excluded.last_at_ms = failures.last_at_ms
+    AND instr('dead replayed discarded', excluded.state) >= instr('dead replayed discarded', failures.state))
 """
 
 _FAILURES_OF = """
@@ -74,6 +77,10 @@ _DISCARD = """
 UPDATE failures SET state = 'discarded'
 WHERE image_id = ? AND model = ? AND version = ? AND revision = ?
 """
+
+_ERASE_OUTPUTS = "DELETE FROM outputs WHERE image_id = ?"
+
+_ERASE_FAILURES = "DELETE FROM failures WHERE image_id = ?"
 
 _BEFORE_ALL = (-(2**63), "", -1)
 
@@ -125,17 +132,18 @@ class SqliteOutputStore:
         with self._database.writing() as connection:
             connection.executemany(_DISCARD, [key.columns for key in keys])
 
+    def erase(self, image_ids: Sequence[str]) -> None:
+        rows = [(image_id,) for image_id in image_ids]
+        with self._database.writing() as connection:
+            connection.executemany(_ERASE_OUTPUTS, rows)
+            connection.executemany(_ERASE_FAILURES, rows)
+
     def _failures_after(
         self, after: tuple[int, str, int], version: VersionName, day: str, state: FailureState
     ) -> list[Failure]:
         where = (version.model, version.version, day, state.value)
         with self._database.reading() as connection:
             return [_failure_of(row) for row in connection.execute(_FAILURES, (*where, *after, PAGE_ROWS))]
-
-
-def day_of(moment_ms: int) -> str:
-    """The UTC day of a moment in milliseconds since 1970: `2026-11-21`."""
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).date().isoformat()
 
 
 def _id_set(image_ids: Sequence[str]) -> str:
@@ -155,17 +163,12 @@ def _failure_row(failure: Failure) -> tuple[Any, ...]:
         *failure.key.columns,
         failure.state.value,
         failure.reason,
-        _storable(failure.detail),
+        storable(failure.detail),
         failure.attempts,
         failure.last_at_ms,
         day_of(failure.last_at_ms),
         failure.message,
     )
-
-
-def _storable(text: str) -> str:
-    """A detail may quote a file name that is no Unicode; that must not cost the failure."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _failure_of(row: tuple[Any, ...]) -> Failure:

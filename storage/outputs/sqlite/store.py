@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from panopticon.interfaces import Finding
 from storage.outputs.sqlite.catalogue import SqliteCatalogue
 from storage.outputs.sqlite.counts import SqliteLedgerCounts
 from storage.outputs.sqlite.outputs import SqliteOutputStore
 from storage.outputs.sqlite.registry import SqliteRegistry
 from storage.sqlite import SqliteDatabase
+from storage.sqlite_diagnosis import diagnose_file
 
 
 class SqliteStore:
@@ -33,6 +35,9 @@ class SqliteStore:
     @cached_property
     def counts(self) -> SqliteLedgerCounts:
         return SqliteLedgerCounts(self._database)
+
+    def diagnose(self) -> list[Finding]:
+        return diagnose_file(self._database)
 
     def close(self) -> None:
         self._database.close()

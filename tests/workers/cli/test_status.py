@@ -182,4 +182,4 @@ def test_watch_shows_reading_after_reading_until_it_is_interrupted(
 
 def test_a_database_of_another_program_is_one_line(panopticon: Panopticon, tmp_path: object) -> None:
     complaint = panopticon("--database", "postgres://u:p@h/db", "status").complaint
-    assert complaint == "unknown store scheme 'postgres'; known: sqlite"
+    assert complaint == "unknown store scheme 'postgres'; known: sqlite, cassandra"

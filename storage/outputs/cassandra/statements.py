@@ -1,0 +1,142 @@
+"""Every statement that is ever sent, but for those that make the schema.
+
+Each reads or writes within one partition, of which it names the whole key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """How a statement is sent, and what may be done if no answer comes."""
+
+    READ = "read"
+    """Asked of two more nodes if the first is slow."""
+    SERIAL_READ = "serial read"
+    """Sees what lightweight transactions have decided, and what they were about to."""
+    WRITE = "write"
+    """Carries its own timestamp, so that it may be repeated at any time, and by several nodes at once."""
+    DECIDE = "decide"
+    """A lightweight transaction: never repeated by the driver."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """CQL with a `?` for each value."""
+
+    cql: str
+    kind: Kind
+
+
+PUT_OUTPUT = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO outputs (image_id, model, version, revision, payload)"
+    " VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+)
+
+GET_OUTPUTS = Statement(
+    kind=Kind.READ,
+    cql="SELECT image_id, model, version, revision, payload FROM outputs"
+    " WHERE image_id = ? AND model = ? AND version = ?",
+)
+
+VERSIONS_OF = Statement(
+    kind=Kind.READ,
+    cql="SELECT image_id, model, version, revision, payload FROM outputs WHERE image_id = ?",
+)
+
+OUTPUT_TIMESTAMPS = Statement(
+    kind=Kind.READ,
+    cql="SELECT WRITETIME(payload) FROM outputs WHERE image_id = ?",
+)
+
+ERASE_OUTPUTS = Statement(
+    kind=Kind.WRITE,
+    cql="DELETE FROM outputs USING TIMESTAMP ? WHERE image_id = ?",
+)
+
+PUT_FAILURE = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO failures (image_id, model, version, revision, payload)"
+    " VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+)
+
+GET_FAILURE = Statement(
+    kind=Kind.READ,
+    cql="SELECT image_id, model, version, revision, payload FROM failures"
+    " WHERE image_id = ? AND model = ? AND version = ? AND revision = ?",
+)
+
+FAILURES_OF = Statement(
+    kind=Kind.READ,
+    cql="SELECT image_id, model, version, revision, payload FROM failures WHERE image_id = ?",
+)
+
+ERASE_FAILURES = Statement(
+    kind=Kind.WRITE,
+    cql="DELETE FROM failures USING TIMESTAMP ? WHERE image_id = ?",
+)
+
+LIST_FAILURE = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO failures_by_day (model, version, day, shard, last_at_ms, image_id, revision)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
+)
+
+LISTED_FAILURES = Statement(
+    kind=Kind.READ,
+    cql="SELECT last_at_ms, image_id, revision FROM failures_by_day"
+    " WHERE model = ? AND version = ? AND day = ? AND shard = ?"
+    " AND (last_at_ms, image_id, revision) > (?, ?, ?) LIMIT ?",
+)
+
+ERASE_LISTED = Statement(
+    kind=Kind.WRITE,
+    cql="DELETE FROM failures_by_day USING TIMESTAMP ?"
+    " WHERE model = ? AND version = ? AND day = ? AND shard = ?"
+    " AND last_at_ms = ? AND image_id = ? AND revision = ?",
+)
+
+PUT_DAY = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO failure_days (model, version, day) VALUES (?, ?, ?) USING TIMESTAMP ?",
+)
+
+DAYS = Statement(
+    kind=Kind.READ,
+    cql="SELECT day FROM failure_days WHERE model = ? AND version = ?",
+)
+
+PUT_IMAGE = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO catalogue (image_id, payload) VALUES (?, ?) USING TIMESTAMP ?",
+)
+
+GET_IMAGE = Statement(
+    kind=Kind.READ,
+    cql="SELECT image_id, payload FROM catalogue WHERE image_id = ?",
+)
+
+READ_ENTRY = Statement(
+    kind=Kind.SERIAL_READ,
+    cql="SELECT serial, operation, entry FROM registry WHERE scope = 'models' AND model = ?",
+)
+
+MODELS = Statement(
+    kind=Kind.READ,
+    cql="SELECT model FROM registry WHERE scope = 'models'",
+)
+
+ADD_ENTRY = Statement(
+    kind=Kind.DECIDE,
+    cql="INSERT INTO registry (scope, serial, operation, entry, model)"
+    " VALUES ('models', ?, ?, ?, ?) IF NOT EXISTS",
+)
+
+REPLACE_ENTRY = Statement(
+    kind=Kind.DECIDE,
+    cql="UPDATE registry SET serial = ?, operation = ?, entry = ?"
+    " WHERE scope = 'models' AND model = ? IF serial = ?",
+)

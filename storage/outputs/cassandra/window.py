@@ -1,0 +1,52 @@
+"""Many requests under way at once, and no more than is good for a node."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+
+
+class Request(Protocol):
+    """One request under way: exactly one of the two is called, on a thread of the driver's."""
+
+    def add_callbacks(
+        self,
+        callback: Callable[[list[Row] | None, int], None],
+        errback: Callable[[Exception], None],
+        *,
+        callback_args: tuple[int],
+    ) -> None: ...
+
+
+class Window:
+    """One pass over numbered requests; after a failure none is begun any more."""
+
+    def __init__(self, send: Callable[[Row], Request], *, max_in_flight: int) -> None:
+        self._send = send
+        self._max_in_flight = max_in_flight
+        self._free = threading.Semaphore(max_in_flight)
+        self.answers: dict[int, list[Row]] = {}
+        self.errors: list[Exception] = []
+
+    def run(self, requests: Iterable[tuple[int, Row]]) -> None:
+        """Returns when all that were begun have ended."""
+        for number, values in requests:
+            self._free.acquire()
+            if self.errors:
+                self._free.release()
+                break
+            request = self._send(values)
+            request.add_callbacks(self._answered, self._failed, callback_args=(number,))
+        for _ in range(self._max_in_flight):
+            self._free.acquire()
+
+    def _answered(self, rows: list[Row] | None, number: int) -> None:
+        self.answers[number] = rows or []
+        self._free.release()
+
+    def _failed(self, error: Exception) -> None:
+        self.errors.append(error)
+        self._free.release()

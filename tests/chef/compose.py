@@ -1,0 +1,101 @@
+"""docker-compose.yml and what it mounts, read as docker compose reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+EXAMPLE = ROOT / "chef" / "example.env"
+
+PASSWORDS = ("RABBITMQ_PASSWORD", "CASSANDRA_PASSWORD", "CASSANDRA_ADMIN_PASSWORD")
+ENVIRON = {name: f"{name.lower()}x" for name in PASSWORDS}
+
+_VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?:(?P<kind>:[-?])(?P<rest>[^}]*))?\}")
+
+
+class UnsetError(Exception):
+    """A variable that has to be set is not."""
+
+
+def filled(text: str, environ: Mapping[str, str]) -> str:
+    """The text with its variables, as docker compose fills them in. Raises: UnsetError."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        if found := environ.get(match["name"]):
+            return found
+        if match["kind"] == ":?":
+            raise UnsetError(f"{match['name']}: {match['rest']}")
+        return match["rest"] or ""
+
+    return _VARIABLE.sub(value, text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service, its anchors merged and its variables filled in."""
+
+    name: str
+    spec: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def ours(self) -> bool:
+        """Whether it runs our image, which brings its own health check and entry point."""
+        return "build" in self.spec
+
+    @property
+    def arguments(self) -> list[str]:
+        """What `panopticon` is called with; only of ours."""
+        entrypoint = list(self.spec.get("entrypoint", ["panopticon"]))
+        return [*entrypoint[1:], *self.spec["command"]]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        environ: Mapping[str, str] = self.spec.get("environment", {})
+        return environ
+
+    @property
+    def mounts(self) -> list[tuple[str, str]]:
+        """What is mounted, and where: a path of the checkout, or the name of a volume."""
+        return [(volume.split(":")[0], volume.split(":")[1]) for volume in self.spec.get("volumes", [])]
+
+
+def raw() -> dict[str, Any]:
+    """The file with its variables as they are written."""
+    spec: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))
+    return spec
+
+
+def project(environ: Mapping[str, str] = ENVIRON) -> dict[str, Any]:
+    """The whole file, filled in. Raises: UnsetError."""
+    return {key: _filled_in(value, environ) for key, value in raw().items()}
+
+
+def services() -> list[Service]:
+    """In the order of the file."""
+    return [Service(name=name, spec=spec) for name, spec in project()["services"].items()]
+
+
+def example() -> dict[str, str]:
+    """The variables of chef/example.env."""
+    lines = [line for line in EXAMPLE.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def _filled_in(value: Any, environ: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled_in(inner, environ) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled_in(inner, environ) for inner in value]
+    return filled(value, environ) if isinstance(value, str) else value

@@ -1,0 +1,35 @@
+"""Which of this machine's Java runtimes a server may run on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+INSTALLED = Path("/usr/lib/jvm")
+
+
+def find_java(*, oldest: int, newest: int) -> Path | None:
+    """The first `java` of a version in between: of JAVA_HOME, of the path, of what Linux has installed."""
+    return next((java for java in _candidates() if oldest <= _version(java) <= newest), None)
+
+
+def _candidates() -> Iterator[Path]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home) / "bin" / "java"
+    if found := shutil.which("java"):
+        yield Path(found)
+    if INSTALLED.is_dir():
+        yield from (home / "bin" / "java" for home in sorted(INSTALLED.iterdir()))
+
+
+def _version(java: Path) -> int:
+    """17 of `openjdk version "17.0.15"`; 0 of what is no Java."""
+    if not java.is_file():
+        return 0
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', said)
+    return int(found[1]) if found else 0

@@ -1,0 +1,76 @@
+"""Three nodes, three copies: one may die, or fall silent, and nobody notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from storage.outputs.cassandra import CassandraStore
+from tests.contracts.registry import entry
+from tests.servers.cassandra import CassandraCluster
+from tests.storage.outputs.cassandra.keyspaces import at_keyspace
+from tests.storage.outputs.cassandra.test_faults import writing
+from tests.storage.outputs.cassandra.waiting import tell, wait_until
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraCluster]:
+    cluster = CassandraCluster(tmp_path_factory.mktemp("cluster"), size=3)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def url(cluster: CassandraCluster) -> str:
+    return at_keyspace(cluster.url, "photos", options="create=1&replication=3")
+
+
+def test_one_of_three_nodes_that_dies_stops_nobody(cluster: CassandraCluster, url: str) -> None:
+    with writing(url) as writer:
+        cluster.nodes[1].kill()
+        for _ in range(20):
+            writer.wait_for_more()
+        assert writer.outages == 0
+        cluster.nodes[1].start()
+        writer.wait_for_more()
+
+
+def test_one_of_three_nodes_that_falls_silent_stops_nobody(cluster: CassandraCluster, url: str) -> None:
+    with writing(url) as writer:
+        cluster.nodes[2].pause()
+        try:
+            for _ in range(20):
+                writer.wait_for_more()
+        finally:
+            cluster.nodes[2].resume()
+        assert writer.outages == 0
+
+
+def test_a_majority_that_is_gone_is_an_outage_until_one_is_back(cluster: CassandraCluster, url: str) -> None:
+    with writing(url) as writer:
+        cluster.nodes[1].kill()
+        cluster.nodes[2].kill()
+        try:
+            wait_until(lambda: writer.outages, within_s=60)
+        finally:
+            cluster.nodes[1].start()
+        back_s = writer.wait_for_more()
+        tell(f"majority: written again {back_s:.1f} s after a second node was ready")
+        cluster.nodes[2].start()
+
+
+def test_models_are_swapped_while_a_node_is_gone(cluster: CassandraCluster, url: str) -> None:
+    with closing(CassandraStore(url)) as store:
+        cluster.nodes[2].kill()
+        try:
+            assert store.registry.swap(None, entry())
+            assert store.registry.read("tagger") == entry()
+        finally:
+            cluster.nodes[2].start()

@@ -1,0 +1,118 @@
+"""`panopticon erase`: asked for twice, done once, and looked at afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panopticon.messages import Lane
+from tests.contracts.examples import QUALITY, failure, image, key, output, part, result
+from tests.workers.cli.conftest import House, Panopticon
+
+
+@pytest.fixture(autouse=True)
+def photo(house: House) -> None:
+    house.register()
+    house.store.catalogue.put([image("me", revision=1)])
+    house.store.outputs.put([output(key("me", revision=1))])
+    house.store.outputs.put_failures([failure(key("me", version=QUALITY, revision=1))])
+
+
+def kept(house: House) -> int:
+    return len(house.store.outputs.versions_of("me")) + len(house.store.outputs.failures_of(["me"]))
+
+
+def test_all_of_an_image_is_erased_and_told(panopticon: Panopticon, house: House) -> None:
+    ran = panopticon("erase", "--ids", "-", "--yes", stdin=b"me\nnobody\n")
+    assert (ran.code, kept(house)) == (0, 0)
+    assert "1 image erased: 1 output, 1 failure." in ran.out
+    assert "1 ID under which nothing is kept." in ran.out
+    assert "1 message under way: one may store or show something again" in ran.out
+
+
+def test_once_the_indexer_has_come_to_it_nothing_is_under_way(panopticon: Panopticon, house: House) -> None:
+    panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
+    queue = house.broker.catalogue()
+    queue.ack(queue.receive(max_live=9, max_backfill=9, wait_s=0))
+    ran = panopticon("erase", "--ids", "-", "--check", stdin=b"me\nnobody\n")
+    assert (ran.code, ran.out) == (0, "Nothing is kept of 2 images, and nothing is under way.\n")
+
+
+def test_the_same_as_json(panopticon: Panopticon) -> None:
+    said = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=b"me\n\nme\nnobody\n").json
+    assert said == {
+        "ok": True,
+        "final": False,
+        "images": 2,
+        "erased": {
+            "images": 1,
+            "outputs": 1,
+            "failures": 1,
+            "unknown": ["nobody"],
+            "revisions": {"me": 2},
+        },
+        "in_flight": 0,
+        "on_the_way": 1,
+        "kept": [],
+        "in_search": [],
+    }
+
+
+def test_messages_that_are_under_way_are_told_of(panopticon: Panopticon, house: House) -> None:
+    house.broker.uploads.publish([b'{"image_id": "me"}'], Lane.LIVE)
+    ran = panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
+    assert ran.code == 0
+    assert "4 messages under way: one may store or show something again" in ran.out
+    assert "afterwards: panopticon erase --ids - --check" in ran.out
+
+
+def test_check_erases_nothing_and_is_exit_code_1_while_anything_is_kept(
+    panopticon: Panopticon, house: House
+) -> None:
+    ran = panopticon("erase", "--ids", "-", "--check", stdin=b"me\n")
+    assert (ran.code, kept(house)) == (1, 2)
+    assert "kept  me: 1 output, 1 failure, not deleted in the catalogue" in ran.out
+    panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
+    assert panopticon("erase", "--ids", "-", "--check", stdin=b"me\n").code == 0
+
+
+def test_search_that_still_shows_an_image_is_told_of(panopticon: Panopticon, house: House) -> None:
+    house.search.apply([result("me", part(revision=1, cat=0.9))])
+    ran = panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
+    assert ran.code == 0
+    assert "1 image can still be found in search, until the indexer has come to it" in ran.out
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 130, 2), ("", 130, 2)])
+def test_a_person_is_asked_first(
+    panopticon: Panopticon,
+    house: House,
+    tmp_path: Path,
+    answer: str,
+    code: int,
+    left: int,
+) -> None:
+    (tmp_path / "ids.txt").write_text("me\n")
+    ran = panopticon("erase", "--ids", "ids.txt", stdin=answer.encode())
+    assert (ran.code, kept(house)) == (code, left)
+    assert "Everything that was said of 1 image is removed for good. Go on?" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "complaint"),
+    [
+        (("--ids", "-"), b"me\n", "standard input holds the IDs, so nobody can be asked; say --yes"),
+        (("--ids", "-", "--yes"), b"\n", "no image ID in -, so nothing was erased"),
+        (
+            ("--ids", "missing", "--yes"),
+            b"",
+            "cannot read missing: [Errno 2] No such file or directory: 'missing'",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(
+    panopticon: Panopticon, house: House, arguments: tuple[str, ...], stdin: bytes, complaint: str
+) -> None:
+    assert panopticon("erase", *arguments, stdin=stdin).complaint == complaint
+    assert kept(house) == 2
