@@ -13,9 +13,10 @@ from panopticon.documents import SearchDocument
 from panopticon.settings import Settings
 from storage.outputs import open_store
 from storage.search import open_search
-from tests.soak.fleet import MODELS, VERSIONS, fleet
+from tests.fleet.processes import MODELS, VERSIONS, fleet
+from tests.fleet.trial import give_up_after
 from tests.soak.history import History, Truth
-from workers.indexing import Remaining, remaining, wait_until_done
+from workers.indexing import remaining, wait_until_done
 from workers.queues import open_broker
 
 Hurt = Callable[[random.Random], str]
@@ -65,15 +66,6 @@ def live(
             hurt(chance)
             next_fault_s = time.monotonic() + fault_every_s
         time.sleep(ROUND_S)
-
-
-def give_up_after(patience_s: float) -> Callable[[Remaining], None]:
-    deadline_s = time.monotonic() + patience_s
-
-    def watch(left: Remaining) -> None:
-        assert time.monotonic() < deadline_s, f"still not done: {left}"
-
-    return watch
 
 
 def check(settings: Settings, truths: dict[str, Truth]) -> None:
