@@ -25,7 +25,7 @@ from storage.originals.files import path_of
 from storage.outputs import open_store
 from storage.search import open_search
 from workers.clock_check import clock_findings
-from workers.queues import open_broker
+from workers.queues import broker_of
 from workers.registration import FED
 from workers.standing import registered, total
 
@@ -75,7 +75,7 @@ class Parts:
         store.close()
 
     def _broker(self) -> Iterator[Finding]:
-        broker = open_broker(self._settings.broker_url, lease_s=self._settings.lease_s)
+        broker = broker_of(self._settings)
         yield from self._said_of_itself(self._settings.broker_url, broker)
         if self._looked_at[self._settings.broker_url]:
             yield from _queues(broker, self._registered)

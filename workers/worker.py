@@ -22,7 +22,7 @@ from workers.consumer import Consumer
 from workers.lifecycle import ReadyFile, run_turns
 from workers.model_client import ModelClient
 from workers.outcomes import Ruling, Settlement
-from workers.queues import open_broker
+from workers.queues import broker_of
 from workers.registration import ensure_registered
 
 
@@ -51,7 +51,7 @@ def run_worker(
     refuse_altered_weights(card)
     prepare_model(card, settings)
     store = open_store(settings.store_url)
-    broker = open_broker(settings.broker_url, lease_s=settings.lease_s)
+    broker = broker_of(settings)
     entry = ensure_registered(card, store.registry, broker.topology, by=who())
     queue = broker.model_queue(card.version_name)
     settlement = Settlement(

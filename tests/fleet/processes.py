@@ -8,32 +8,31 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from panopticon.cards import read_card
+from panopticon.models import find_card
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
 from storage.outputs import open_store
-from workers.queues import open_broker
+from workers.queues import broker_of
 from workers.registration import ensure_registered
 
 MODELS = Path(__file__).parents[1] / "models"
-NAMES = ("null", "slow")
-VERSIONS = tuple(VersionName(model=name, version=1) for name in NAMES)
+VERSIONS = tuple(VersionName(model=name, version=1) for name in ("null", "slow"))
 PAUSE_S = 2.0
 
 
 class Fleet:
     """Started processes, each started anew when it was killed, as a supervisor does."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, versions: Sequence[VersionName]) -> None:
         self._settings = settings
         self._folder = folder
-        self._commands = {name: ["worker", "--model", f"{name}@1"] for name in NAMES}
+        self._commands = {version.model: ["worker", "--model", str(version)] for version in versions}
         self._commands["indexer"] = ["indexer"]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -47,6 +46,14 @@ class Fleet:
         fault = chance.choice([self._kill, self._pause, self._kill_model, self._restart])
         fault(name)
         return f"{fault.__name__.strip('_')} {name}"
+
+    def kill_worker(self) -> None:
+        """With -9, and started again."""
+        self._kill("slow")
+
+    def kill_model(self) -> None:
+        """The process that holds the model, with -9."""
+        self._kill_model("slow")
 
     def memory_bytes(self) -> dict[str, int]:
         return {name: psutil.Process(p.pid).memory_full_info().uss for name, p in self._processes.items()}
@@ -89,13 +96,13 @@ class Fleet:
 
 
 @contextmanager
-def fleet(settings: Settings, folder: Path) -> Iterator[Fleet]:
-    """Both models registered and bound, every process started; killed at the end, if not stopped before."""
-    store, broker = open_store(settings.store_url), open_broker(settings.broker_url)
-    for name in NAMES:
-        card = read_card(MODELS / name / "card.toml")
-        ensure_registered(card, store.registry, broker.topology, by="soak")
-    running = Fleet(settings, folder)
+def fleet(settings: Settings, folder: Path, versions: Sequence[VersionName] = VERSIONS) -> Iterator[Fleet]:
+    """The models registered and bound, every process started; killed at the end, if not stopped before."""
+    store, broker = open_store(settings.store_url), broker_of(settings)
+    for version in versions:
+        card = find_card(version, settings.models_dir)
+        ensure_registered(card, store.registry, broker.topology, by="test")
+    running = Fleet(settings, folder, versions)
     try:
         running.start()
         yield running

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from panopticon.settings import Settings
-from storage.outputs import open_store
-from tests.fleet.processes import MODELS
 from tests.fleet.trial import trial
 from tests.servers.cassandra import CassandraNode
-from tests.storage.outputs.cassandra.keyspaces import at_keyspace
-
-
-@pytest.fixture
-def settings(tmp_path: Path, cassandra_node: CassandraNode) -> Iterator[Settings]:
-    url = at_keyspace(cassandra_node.url, f"panopticon_fleet_{uuid4().hex[:12]}")
-    with closing(open_store(url)) as store:
-        store.registry.models()
-        yield Settings(
-            database=f"sqlite:///{tmp_path / 'fleet.db'}",
-            store=url,
-            models_dir=MODELS,
-            cache_dir=tmp_path / "cache",
-            park_max_s=2.0,
-        )
 
 
 @pytest.mark.parametrize("fault", ["stopped 30 s", "killed and started again", "paused 15 s"])
 def test_a_store_that_comes_back_has_every_image(
     tmp_path: Path,
-    settings: Settings,
+    on_cassandra: Settings,
     cassandra_node: CassandraNode,
     fault: str,
     record_property: Callable[[str, object], None],
 ) -> None:
-    with trial(settings, tmp_path) as run:
+    with trial(on_cassandra, tmp_path) as run:
         run.under_way()
         break_and_mend(cassandra_node, fault)
         seconds = run.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,9 @@ from storage.outputs import open_store
 from storage.search import open_search
 from tests.fleet.processes import VERSIONS, Fleet, fleet
 from workers.indexing import Remaining, wait_until_done
-from workers.queues import open_broker
+from workers.queues import broker_of
+
+Colour = tuple[int, int, int]
 
 IMAGES = 500
 PATIENCE_S = 150.0
@@ -31,7 +33,7 @@ class Trial:
     """One run; every part is asked through the Protocols."""
 
     settings: Settings
-    colours: dict[str, tuple[int, int, int]]
+    colours: dict[str, Colour]
     fleet: Fleet
 
     @property
@@ -47,7 +49,7 @@ class Trial:
     def end(self) -> float:
         """Seconds until every queue is empty."""
         begun_s = time.monotonic()
-        broker = open_broker(self.settings.broker_url)
+        broker = broker_of(self.settings)
         wait_until_done(broker, VERSIONS, watch=give_up_after(PATIENCE_S), every_s=0.5)
         broker.close()
         return time.monotonic() - begun_s
@@ -74,12 +76,17 @@ def trial(settings: Settings, folder: Path) -> Iterator[Trial]:
     """The fleet runs, and five hundred images are submitted; it is drained at the end."""
     with fleet(settings, folder) as running:
         colours = {f"image-{n}": (n % 250, 7 * n % 256, 13 * n % 256) for n in range(IMAGES)}
-        broker = open_broker(settings.broker_url)
-        bodies = [_message(folder, image_id, colour) for image_id, colour in colours.items()]
-        broker.uploads.publish(bodies, Lane.LIVE)
-        broker.close()
+        submit(settings, folder, colours)
         yield Trial(settings=settings, colours=colours, fleet=running)
         assert set(running.stop().values()) == {0}
+
+
+def submit(settings: Settings, folder: Path, colours: Mapping[str, Colour]) -> None:
+    """A picture of each colour, to uploads."""
+    broker = broker_of(settings)
+    bodies = [_message(folder, image_id, colour) for image_id, colour in colours.items()]
+    broker.uploads.publish(bodies, Lane.LIVE)
+    broker.close()
 
 
 def wait_for(done: Callable[[], bool]) -> None:
@@ -99,7 +106,7 @@ def give_up_after(patience_s: float) -> Callable[[Remaining], None]:
     return watch
 
 
-def _message(folder: Path, image_id: str, colour: tuple[int, int, int]) -> bytes:
+def _message(folder: Path, image_id: str, colour: Colour) -> bytes:
     path = folder / f"{image_id}.png"
     Image.new("RGB", (16, 16), colour).save(path)
     return encode(ImageMessage(image_id=image_id, image_uri=uri_of(os.fsencode(path))))

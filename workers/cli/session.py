@@ -18,7 +18,7 @@ from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
 from storage.outputs import open_store
 from storage.search import open_search
-from workers.queues import open_broker
+from workers.queues import broker_of
 
 SETTINGS_FILE = Path("panopticon.toml")
 PIPED_WIDTH = 10_000
@@ -44,7 +44,7 @@ class Session:
 
     @cached_property
     def broker(self) -> Broker:
-        return open_broker(self.settings.broker_url, lease_s=self.settings.lease_s)
+        return broker_of(self.settings)
 
     @cached_property
     def search(self) -> SearchIndex:

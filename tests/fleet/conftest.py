@@ -1,0 +1,71 @@
+"""The three real servers, with a place of its own on each for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from panopticon.settings import Settings
+from storage.outputs import open_store
+from tests.fleet.processes import MODELS
+from tests.servers.cassandra import CassandraNode
+from tests.servers.opensearch import OpenSearchNode
+from tests.servers.rabbitmq import RabbitNode, RabbitSite
+from tests.storage.outputs.cassandra.keyspaces import at_keyspace
+from tests.storage.search.opensearch.places import Place
+
+
+@pytest.fixture
+def store_url(cassandra_node: CassandraNode) -> Iterator[str]:
+    """A keyspace of its own."""
+    url = at_keyspace(cassandra_node.url, f"panopticon_fleet_{uuid4().hex[:12]}")
+    with closing(open_store(url)) as store:
+        store.registry.models()
+        yield url
+
+
+@pytest.fixture
+def broker_url(rabbit_node: RabbitNode) -> Iterator[str]:
+    """A virtual host of its own."""
+    with RabbitSite(url=rabbit_node.url).virtual_host() as url:
+        yield url
+
+
+@pytest.fixture
+def search_url(opensearch_node: OpenSearchNode) -> Iterator[str]:
+    """An index of its own."""
+    place = Place(opensearch_node.url)
+    yield place.url
+    place.drop()
+
+
+@pytest.fixture
+def on_one_file(tmp_path: Path) -> Settings:
+    """No server: SQLite for everything."""
+    return _settings(tmp_path)
+
+
+@pytest.fixture
+def on_cassandra(tmp_path: Path, store_url: str) -> Settings:
+    """Only the store is a server."""
+    return _settings(tmp_path).model_copy(update={"store": store_url})
+
+
+@pytest.fixture
+def on_three_servers(tmp_path: Path, broker_url: str, store_url: str, search_url: str) -> Settings:
+    places = {"broker": broker_url, "store": store_url, "search": search_url}
+    return _settings(tmp_path).model_copy(update=places)
+
+
+def _settings(folder: Path) -> Settings:
+    return Settings(
+        database=f"sqlite:///{folder / 'fleet.db'}",
+        models_dir=MODELS,
+        cache_dir=folder / "cache",
+        file_roots=(folder,),
+        park_max_s=2.0,
+    )

@@ -1,0 +1,152 @@
+"""Fresh uploads pass the backlog, on the way to the model and on the way to search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from panopticon.cards import ModelCard
+from panopticon.dispatch import Item
+from panopticon.messages import ImageMessage, Lane, ResultPublished, encode
+from panopticon.metrics import Metrics
+from panopticon.models import find_card
+from panopticon.outputs import VersionName
+from panopticon.settings import Settings
+from storage.originals.files import uri_of
+from storage.outputs import open_store
+from storage.search import open_search
+from workers.consumer import Consumer
+from workers.frames import Frame
+from workers.indexer import Indexer
+from workers.model_client import Answer, ModelClient
+from workers.outcomes import Settlement
+from workers.queues import broker_of
+from workers.registration import ensure_registered
+from workers.worker import ruling_of
+
+Submit = Callable[[Sequence[bytes], Lane], None]
+
+BACKLOG = 5000
+SLOW = VersionName(model="slow", version=1)
+places = pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
+
+
+class ObservedModelClient(ModelClient):
+    """Writes down which images arrive, and which batches start, in the order in which they are seen."""
+
+    def __init__(self, card: ModelCard, settings: Settings, *, metrics: Metrics) -> None:
+        super().__init__(card, settings, metrics=metrics)
+        self.seen: list[tuple[str, list[int]]] = []
+
+    def add(self, uri: str, lane: Lane) -> Item:
+        item = super().add(uri, lane)
+        if lane is Lane.LIVE:
+            self.seen.append(("arrived", [item.id]))
+        return item
+
+    def _handle(self, frame: Frame) -> list[Answer]:
+        if frame["type"] == "started" and frame["phase"] == "run":
+            self.seen.append(("ran", frame["ids"]))
+        return super()._handle(frame)
+
+    def has_run(self, arrived: int) -> bool:
+        return self.batches_before(arrived) is not None
+
+    def batches_before(self, arrived: int) -> int | None:
+        """How many batches started between an image's arrival and its own; None before its own."""
+        after = self.seen[self.seen.index(("arrived", [arrived])) + 1 :]
+        batches = [ids for what, ids in after if what == "ran"]
+        return next((at for at, ids in enumerate(batches) if arrived in ids), None)
+
+
+@places
+def test_at_most_one_other_batch_starts_between_a_live_images_arrival_and_its_own(
+    request: pytest.FixtureRequest, tmp_path: Path, places: str
+) -> None:
+    settings: Settings = request.getfixturevalue(places)
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(picture)
+    with consuming(settings) as (consumer, model, submit):
+        submit([message(f"old-{n}", picture) for n in range(BACKLOG)], Lane.BACKFILL)
+        for round_ in range(10):
+            turn_until(consumer, lambda: sum(what == "ran" for what, _ in model.seen) >= 3)
+            model.seen.clear()
+            submit([message(f"live-{round_}", picture)], Lane.LIVE)
+            turn_until(consumer, lambda: any(what == "arrived" for what, _ in model.seen))
+            (arrived,) = next(ids for what, ids in model.seen if what == "arrived")
+            turn_until(consumer, partial(model.has_run, arrived))
+            assert model.batches_before(arrived) in (0, 1)
+
+
+@places
+def test_a_live_result_is_searchable_before_the_200th_of_a_backlog(
+    request: pytest.FixtureRequest, places: str
+) -> None:
+    settings: Settings = request.getfixturevalue(places)
+    search = open_search(settings.search_url)
+    with closing(broker_of(settings)) as broker, closing(open_store(settings.store_url)) as store:
+        broker.results().submit([result(f"old-{n}") for n in range(BACKLOG)], Lane.BACKFILL)
+        broker.results().submit([result("live")], Lane.LIVE)
+        indexer = Indexer(settings=settings, broker=broker, store=store, search=search, metrics=Metrics())
+        while not search.get(["live"]):
+            indexer.turn()
+        applied = search.get([f"old-{n}" for n in range(BACKLOG)])
+        assert len(applied) < 200
+
+
+@contextmanager
+def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClient, Submit]]:
+    """A consumer and its model process, turned by the test."""
+    card = find_card(SLOW, settings.models_dir)
+    with closing(broker_of(settings)) as broker, closing(open_store(settings.store_url)) as store:
+        entry = ensure_registered(card, store.registry, broker.topology, by="test")
+        queue = broker.model_queue(SLOW)
+        settlement = Settlement(
+            version=SLOW,
+            ruling=ruling_of(card, entry),
+            queue=queue,
+            outputs=store.outputs,
+            results=broker.results(),
+            undeliverable=broker.undeliverable(),
+        )
+        model = ObservedModelClient(card, settings, metrics=Metrics())
+        consumer = Consumer(
+            card=card,
+            settings=settings,
+            queue=queue,
+            outputs=store.outputs,
+            settlement=settlement,
+            model=model,
+            metrics=Metrics(),
+        )
+        try:
+            yield consumer, model, queue.submit
+        finally:
+            consumer.drain(timeout_s=5.0)
+            model.close()
+
+
+def turn_until(consumer: Consumer, done: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if done():
+            return
+        consumer.turn()
+    raise AssertionError("not within 2000 turns")
+
+
+def message(image_id: str, picture: Path) -> bytes:
+    return encode(ImageMessage(image_id=image_id, image_uri=uri_of(os.fsencode(picture))))
+
+
+def result(image_id: str) -> bytes:
+    return encode(
+        ResultPublished(
+            image_id=image_id, revision=0, model="slow", version=1, policy_number=1, scores={"red": 0.5}
+        )
+    )

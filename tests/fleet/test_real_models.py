@@ -1,0 +1,83 @@
+"""The real tagger and quality models on RabbitMQ, Cassandra and OpenSearch, as an operator runs them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.models import find_card, parse_version
+from panopticon.search import Order, Query
+from panopticon.settings import Settings
+from storage.originals.files import uri_of
+from storage.outputs import open_store
+from storage.search import open_search
+from tests.fleet.auditing import audit
+from tests.fleet.processes import fleet
+from tests.fleet.trial import give_up_after
+from workers.indexing import wait_until_done
+from workers.queues import broker_of
+from workers.worker import prepare_model
+
+VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
+PHOTOS = ("coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png", "motorcycle_left.png", "camera.png")
+CROPS = 50
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> dict[str, Path]:
+    """Three hundred: fifty slightly different crops of each of six."""
+    spec = find_spec("skimage")
+    assert spec is not None
+    assert spec.origin is not None
+    found: dict[str, Path] = {}
+    for name in PHOTOS:
+        with Image.open(Path(spec.origin).parent / "data" / name) as whole:
+            picture = whole.convert("RGB")
+        for crop in range(CROPS):
+            path = tmp_path / f"{Path(name).stem}-{crop}.jpg"
+            picture.crop((crop, 0, picture.width, picture.height)).save(path, quality=90)
+            found[path.stem] = path
+    return found
+
+
+def test_three_hundred_photos_are_stored_found_and_audited(
+    tmp_path: Path, on_three_servers: Settings, photos: dict[str, Path], cache_dir: Path
+) -> None:
+    settings = on_three_servers.model_copy(
+        update={"models_dir": None, "cache_dir": cache_dir, "settle_s": 10.0}
+    )
+    for version in VERSIONS:
+        prepare_model(find_card(version), settings)
+    with fleet(settings, tmp_path, VERSIONS) as running, closing(broker_of(settings)) as broker:
+        bodies = [
+            encode(ImageMessage(image_id=name, image_uri=uri_of(os.fsencode(path))))
+            for name, path in photos.items()
+        ]
+        broker.uploads.publish(bodies, Lane.LIVE)
+        wait_until_done(broker, VERSIONS, watch=give_up_after(200.0), every_s=0.5)
+        assert set(running.stop().values()) == {0}
+    (tmp_path / "ids").write_text("\n".join(photos))
+    assert audit(settings, tmp_path) == (0, set())
+    check_stored(settings, photos)
+    assert {name.rpartition("-")[0] for name in cats(settings)} == {"chelsea"}
+
+
+def check_stored(settings: Settings, photos: dict[str, Path]) -> None:
+    with closing(open_store(settings.store_url)) as store:
+        for version in VERSIONS:
+            assert {key.image_id for key in store.outputs.get(list(photos), version)} == set(photos)
+
+
+def cats(settings: Settings) -> list[str]:
+    """Whom search finds as a cat, first page of a hundred."""
+    query = Query(
+        parts=tuple(version.part for version in VERSIONS), all_of=("cat",), order=Order.PROBABILITY, limit=100
+    )
+    page = open_search(settings.search_url).query(query)
+    return [document.image_id for document in page.documents]

@@ -1,0 +1,87 @@
+"""RabbitMQ, Cassandra and OpenSearch together, whole and with one of them broken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from panopticon.settings import Settings
+from tests.fleet.trial import trial
+from tests.servers.opensearch import OpenSearchNode
+from tests.servers.rabbitmq import RabbitNode
+
+
+def test_every_image_is_stored_and_in_search(tmp_path: Path, on_three_servers: Settings) -> None:
+    with trial(on_three_servers, tmp_path) as run:
+        run.end()
+        run.check()
+
+
+@pytest.mark.parametrize("fault", ["killed and started again", "silent 30 s"])
+def test_a_broker_that_comes_back_has_lost_nothing(
+    tmp_path: Path,
+    on_three_servers: Settings,
+    rabbit_node: RabbitNode,
+    fault: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    with trial(on_three_servers, tmp_path) as run:
+        run.under_way()
+        if fault == "silent 30 s":
+            rabbit_node.pause()
+            time.sleep(30)
+            rabbit_node.resume()
+        else:
+            rabbit_node.kill()
+            rabbit_node.start()
+        seconds = run.end()
+        run.check()
+    record_property("seconds_to_the_end", round(seconds, 1))
+
+
+def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path, on_three_servers: Settings) -> None:
+    with trial(on_three_servers, tmp_path) as run:
+        for _ in range(3):
+            run.under_way()
+            run.fleet.kill_worker()
+            run.fleet.kill_model()
+        run.end()
+        run.check()
+
+
+def test_a_memory_alarm_of_the_broker_parks_until_it_is_over(
+    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode
+) -> None:
+    with trial(on_three_servers, tmp_path) as run:
+        run.under_way()
+        with rabbit_node.memory_alarm():
+            time.sleep(15)
+        run.end()
+        run.check()
+
+
+def test_connections_closed_by_the_broker_are_opened_again(
+    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode
+) -> None:
+    vhost = urlsplit(on_three_servers.broker).path.removeprefix("/")
+    with trial(on_three_servers, tmp_path) as run:
+        run.under_way()
+        rabbit_node.management.close_connections(vhost)
+        run.end()
+        run.check()
+
+
+def test_search_that_was_down_30_s_has_every_result(
+    tmp_path: Path, on_three_servers: Settings, opensearch_node: OpenSearchNode
+) -> None:
+    with trial(on_three_servers, tmp_path) as run:
+        run.under_way()
+        opensearch_node.kill()
+        time.sleep(30)
+        opensearch_node.start()
+        run.end()
+        run.check()
