@@ -21,6 +21,7 @@ run: .venv/ready-to-run ## Index the sample photos, or yours: make run PHOTOS=~/
 	@echo 'Before these, once in each shell:  . $(BIN)/activate'
 
 test: check ## Set up, check, and run every test
+	@$(BIN)/python -m tools.test_servers
 	@$(BIN)/pytest --cov --cov-report=term
 
 check: .venv/ready-to-test ## Format, lint, types, layers and generated files; changes nothing

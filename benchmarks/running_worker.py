@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,16 @@ class CpuTimes:
 class RunningWorker:
     """`panopticon worker` as an operator would start it."""
 
-    def __init__(self, version: VersionName, *, folder: Path, models_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        version: VersionName,
+        *,
+        folder: Path,
+        models_dir: Path | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> None:
+        """`places`: settings that name other servers than the SQLite file."""
+        self._places = places or {}
         self._version = version
         self._folder = folder
         self._models_dir = models_dir
@@ -59,7 +68,7 @@ class RunningWorker:
 
     @property
     def broker(self) -> Broker:
-        return open_broker(self.database)
+        return open_broker(self._places.get("broker", self.database))
 
     def run(self, photos: Sequence[Path]) -> float:
         """Seconds from the submit to the last ack."""
@@ -103,6 +112,7 @@ class RunningWorker:
 
     def _command(self) -> list[str]:
         options = ["--database", self.database]
+        options += [word for key, value in self._places.items() for word in ("--set", f"{key}={value}")]
         if self._models_dir is not None:
             options += ["--set", f"models_dir={self._models_dir}"]
         work = ["worker", "--model", str(self._version), "--metrics-port", str(self._port)]

@@ -1,13 +1,13 @@
 """Which hosts of originals are down, and when one of them is tried again.
 
-An image alone can be at fault for a failure; a host is down after many failures in a row, whoever asked. From
-then on one image at a time is its probe, ever less often, and an answer of any kind brings it back.
+An image alone can be at fault for a failure, again and again; a host is down after failures of many images in
+a row. From then on one image at a time is its probe, ever less often, and an answer of any kind brings it back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from panopticon.backoff import Backoff
 
@@ -21,7 +21,8 @@ class _Trouble:
     """A host since its last answer."""
 
     backoff: Backoff
-    failures: int = 0
+    images: set[str] = field(default_factory=set)
+    """That have failed; no more of them than take the host down."""
     next_probe_s: float = 0.0
     probing: bool = False
 
@@ -30,7 +31,7 @@ class Breaker:
     """Hosts by name. Times are monotonic seconds."""
 
     def __init__(self, *, failures: int, max_pause_s: float, random: Callable[[], float]) -> None:
-        """`failures` in a row: the host is down. `random` gives floats in [0, 1)."""
+        """Failures of so many images in a row: the host is down. `random` gives floats in [0, 1)."""
         self._failures = failures
         self._max_pause_s = max_pause_s
         self._random = random
@@ -38,7 +39,7 @@ class Breaker:
 
     def is_down(self, host: str) -> bool:
         trouble = self._troubles.get(host)
-        return trouble is not None and trouble.failures >= self._failures
+        return trouble is not None and len(trouble.images) >= self._failures
 
     def is_doubtful(self, host: str) -> bool:
         """Whether it has failed since its last answer."""
@@ -54,13 +55,14 @@ class Breaker:
         trouble.probing = True
         return True
 
-    def failed(self, host: str, *, now_s: float) -> bool:
+    def failed(self, host: str, image_id: str, *, now_s: float) -> bool:
         """Says whether the host has just gone down by it."""
         was_down = self.is_down(host)
         trouble = self._troubles.get(host) or self._new_trouble(host)
-        trouble.failures += 1
         if was_down and not trouble.probing:
             return False
+        if not was_down:
+            trouble.images.add(image_id)
         trouble.probing = False
         if self.is_down(host):
             trouble.next_probe_s = now_s + trouble.backoff.next_s()

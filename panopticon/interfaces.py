@@ -60,8 +60,8 @@ class Queue(Protocol):
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Remove them for good. Acking a lapsed lease changes nothing."""
 
-    def retry(self, delivery: Delivery, *, delay_s: float) -> None:
-        """Spend one attempt: the message comes again, `attempt` one higher, after `delay_s`."""
+    def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
+        """The message comes again after `delay_s`, its `attempt` one higher if one is spent."""
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Make them ready for anyone at once. No attempt is spent."""
@@ -94,7 +94,7 @@ class Uploads(Protocol):
     version unless it is a delete."""
 
     def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
-        """Safe in every queue when this returns; in none of them if it raises."""
+        """Safe in every queue when this returns. If it raises, any may be in any; repeating is harmless."""
 
 
 class Broker(Protocol):
@@ -217,6 +217,30 @@ class SearchIndex(Protocol):
 
     def query(self, query: Query) -> SearchPage:
         """Raises: UsageError for a cursor that is not one of this query's."""
+
+
+class SearchRebuild(Protocol):
+    """An index being made anew while the present one answers. Live changes reach both."""
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        """As `SearchIndex.apply`, on what is being made."""
+
+    def finish(self, *, fewer: bool) -> str | None:
+        """What was made answers from now on; the name of what answered before, None if it was made in place.
+
+        Raises: UsageError, unless `fewer`, if it holds fewer documents than what answers now.
+        """
+
+
+@runtime_checkable
+class Rebuildable(Protocol):
+    """Offered by search indexes that can be made anew."""
+
+    def rebuild(self) -> SearchRebuild:
+        """Begin, or go on with what was interrupted."""
+
+    def drop_former(self) -> list[str]:
+        """Delete what answered before earlier rebuilds; says its names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,7 +115,7 @@ class Settings(BaseModel):
     grace_s: Seconds = Field(default=25.0, description="time to finish what is held after SIGTERM")
     park_max_s: Seconds = Field(default=30.0, description="longest pause between two tries while parked")
     breaker_failures: Number = Field(
-        default=10, gt=0, description="failures in a row after which a host of originals is down"
+        default=10, gt=0, description="images in a row that fail before a host of originals is down"
     )
     dead_share: Share = Field(
         default=0.5, gt=0, le=1, description="park when more of the last 200 are dead; 1: never"

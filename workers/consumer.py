@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from panopticon.breaker import Breaker
 from panopticon.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.guard import WINDOW, DeadGuard
 from panopticon.interfaces import Delivery, OutputStore, Queue
 from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image_message
 from panopticon.metrics import Metrics
-from panopticon.originals import original_uri
+from panopticon.originals import host_of, original_uri
 from panopticon.outputs import Failure, FailureState, Output, OutputKey, quantise
 from panopticon.settings import Settings
+from workers.hosts import Hosts
 from workers.model_client import Answer, ModelClient, Ran
 from workers.outcomes import Dead, GivenBack, Outcome, Retried, Settlement, Skipped, Stored, Unreadable
 from workers.parking import Parking
@@ -29,6 +33,8 @@ SETTLE_EVERY_S = 0.2
 SETTLE_IMAGES = 64
 """A settlement costs several commits, whatever is in it."""
 RENEWALS_PER_LEASE = 3
+PUT_OFF_PAUSE_S = 0.1
+"""After nothing was taken but images whose hosts are down: there may be no others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,8 @@ class Consumer:
         self._clock = clock
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
         self._guard = DeadGuard(max_share=settings.dead_share)
+        self._hosts: Hosts[Work] = Hosts(_breaker(settings), clock=clock)
+        self._take_not_before_s = 0.0
         self._at_work: dict[int, Work] = {}
         self._waiting: list[Work] = []
         self._source_is_down = False
@@ -78,7 +86,12 @@ class Consumer:
     @property
     def in_hand(self) -> int:
         """Deliveries taken and not yet settled."""
-        return len(self._at_work) + len(self._waiting) + len(self._outcomes)
+        return len(self._works) + len(self._outcomes)
+
+    @property
+    def _works(self) -> list[Work]:
+        """What has no outcome yet."""
+        return [*self._at_work.values(), *self._waiting, *self._hosts.doubted]
 
     def turn(self, *, draining: bool = False) -> None:
         """One step of everything; returns within about `IDLE_WAIT_S`."""
@@ -103,8 +116,9 @@ class Consumer:
         deadline_s = self._clock() + timeout_s
         while self.in_hand and self._clock() < deadline_s and self._parking.reason is None:
             self.turn(draining=True)
-        unfinished = [work.delivery for work in (*self._at_work.values(), *self._waiting)]
+        unfinished = [work.delivery for work in self._works]
         self._model.give_up()
+        self._hosts.give_up()
         self._at_work.clear()
         self._waiting.clear()
         try:
@@ -118,7 +132,8 @@ class Consumer:
             return PARKED_WAIT_S
         if self._model.hello is None:
             return IDLE_WAIT_S
-        return BUSY_WAIT_S if self._at_work else 0.0
+        paused = self._clock() < self._take_not_before_s
+        return BUSY_WAIT_S if self._at_work or paused else 0.0
 
     def _model_is_back(self) -> bool:
         """A model says so itself; any other part is tried when the pause is over."""
@@ -129,7 +144,7 @@ class Consumer:
         now_s = self._clock()
         if now_s - self._renewed_s < self._settings.lease_s / RENEWALS_PER_LEASE:
             return
-        held = [*self._at_work.values(), *self._waiting, *self._outcomes]
+        held = [*self._works, *self._outcomes]
         self._queue.renew([holder.delivery for holder in held])
         self._renewed_s = now_s
 
@@ -175,10 +190,14 @@ class Consumer:
         max_live, max_backfill = self._room()
         if not max_live or (self._at_work and max_live < self._model.best_batch):
             return
+        if self._clock() < self._take_not_before_s:
+            return
         wait_s = 0.0 if self._at_work else IDLE_WAIT_S
         deliveries = self._queue.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)
         self._waiting += [work for delivery in deliveries if (work := self._opened(delivery))]
         self._start_waiting()
+        if not self._at_work and any(isinstance(outcome, Retried) for outcome in self._outcomes):
+            self._take_not_before_s = self._clock() + PUT_OFF_PAUSE_S
 
     def _room(self) -> tuple[int, int]:
         """Places for either lane; backfill leaves a batch of them free for live images."""
@@ -222,30 +241,58 @@ class Consumer:
 
     def _hand_over(self, work: Work) -> None:
         message = work.message
-        uri = original_uri(message, self._settings.originals)
+        uri = self._uri(message)
         if not uri:
             self._refuse(
                 work, Rejected("no_uri", "the message has none, and the setting `originals` is empty")
             )
             return
+        if not self._hosts.admits(host_of(uri)):
+            self._wait_for_host(work)
+            return
         self._at_work[self._model.add(uri, work.delivery.lane).id] = work
 
     def _judge(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
-            work = self._at_work.pop(answer.item.id)
+            work, host = self._at_work.pop(answer.item.id), host_of(answer.item.uri)
             try:
                 self._accept(work, answer)
+                self._hosts.answered(host)
             except Rejected as error:
+                self._hosts.answered(host)
                 self._refuse(work, error)
             except Transient as error:
-                self._put_off(work, error)
+                self._doubt(work, host, error)
             except Unavailable as error:
-                self._waiting.append(work)
+                self._waiting += [work, *self._hosts.undecided(host)]
                 self._source_is_down = True
                 self._parking.park(error)
                 continue
             if not self._parking.waiting:
                 self._source_is_down = False
+        if self._hosts.doubted:
+            self._judge_doubts()
+
+    def _doubt(self, work: Work, host: str, error: Transient) -> None:
+        """The image is at fault or its host, which is not known yet; while the guard probes, neither is."""
+        if self._guard.tripped:
+            self._refuse(work, error)
+        else:
+            self._hosts.failed(host, work.message.image_id, work, error)
+
+    def _judge_doubts(self) -> None:
+        busy = {host_of(self._uri(work.message)) for work in self._at_work.values()}
+        verdicts = self._hosts.verdicts(busy)
+        for doubt in verdicts.image_at_fault:
+            self._put_off(doubt.work, doubt.error)
+        for doubt in verdicts.host_at_fault:
+            self._wait_for_host(doubt.work)
+
+    def _wait_for_host(self, work: Work) -> None:
+        delay_s = self._settings.retry_delays_s[0]
+        self._outcomes.append(
+            Retried(delivery=work.delivery, delay_s=delay_s, reason="host_down", spend_attempt=False)
+        )
 
     def _accept(self, work: Work, answer: Answer) -> None:
         if not isinstance(answer, Ran):
@@ -275,6 +322,9 @@ class Consumer:
             return
         delay_s = delays_s[work.delivery.attempt]
         self._outcomes.append(Retried(delivery=work.delivery, delay_s=delay_s, reason=error.reason))
+
+    def _uri(self, message: ImageMessage) -> str:
+        return original_uri(message, self._settings.originals)
 
     def _key(self, message: ImageMessage) -> OutputKey:
         return OutputKey(
@@ -307,6 +357,12 @@ class Consumer:
             last_at_ms=_now_ms(),
             message=work.delivery.body,
         )
+
+
+def _breaker(settings: Settings) -> Breaker:
+    """Without a rung there is nowhere to wait, so that no host is ever down."""
+    failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
+    return Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
 
 
 def _seen_before(delivery: Delivery) -> bool:

@@ -6,22 +6,27 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from panopticon.documents import Change, ChangeKind, change_of
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied, Broker, Delivery, Queue, SearchIndex, Store
 from panopticon.messages import (
+    DeletedPublished,
+    FailedPublished,
     ImageMessage,
     Lane,
     MessageInvalid,
     ModelActivated,
+    ResultPublished,
     decode_image_message,
     decode_result_message,
+    encode,
     to_ms,
 )
 from panopticon.metrics import Metrics
 from panopticon.originals import original_uri
-from panopticon.outputs import CatalogueImage
+from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
 from panopticon.settings import Settings
 from panopticon.undeliverable import NO_VERSION, failure_of, set_aside
 from workers.parking import Parking
@@ -31,6 +36,21 @@ log = logging.getLogger(__name__)
 MAX_LIVE = 240
 MAX_BACKFILL = 16
 IDLE_WAIT_S = 0.25
+
+
+REFUSED = "index_refused"
+"""The reason of a failure whose change the search index did not take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A change on its way to search."""
+
+    change: Change
+    version: VersionName
+    """Whose it is; `NO_VERSION` where it is no model's."""
+    body: bytes
+    """The message it came as."""
 
 
 class Indexer:
@@ -83,7 +103,7 @@ class Indexer:
 
     def _results_turn(self, *, wait_s: float) -> int:
         with self._received(self._results, wait_s=wait_s) as deliveries:
-            self._apply([change for delivery in deliveries if (change := self._change(delivery))])
+            self._apply([step for delivery in deliveries if (step := self._step(delivery))])
             return len(deliveries)
 
     def _undeliverable_turn(self) -> int:
@@ -113,13 +133,15 @@ class Indexer:
             self._set_aside(error)
             return None
 
-    def _change(self, delivery: Delivery) -> Change | None:
+    def _step(self, delivery: Delivery) -> _Step | None:
         try:
             message = decode_result_message(delivery.body)
         except MessageInvalid as error:
             self._set_aside(error)
             return None
-        return None if isinstance(message, ModelActivated) else change_of(message)
+        if isinstance(message, ModelActivated):
+            return None
+        return _Step(change=change_of(message), version=_version_of(message), body=delivery.body)
 
     def _set_aside(self, error: MessageInvalid) -> None:
         letter = set_aside(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
@@ -135,17 +157,46 @@ class Indexer:
             occurred_at_ms=to_ms(message.occurred_at),
         )
 
-    def _apply(self, changes: Sequence[Change]) -> None:
-        for outcome in self._search.apply(changes) if changes else []:
+    def _apply(self, steps: Sequence[_Step]) -> None:
+        """What search refuses is kept as a failure, so that it is named and not tried for ever."""
+        outcomes = self._search.apply([step.change for step in steps]) if steps else []
+        for outcome in outcomes:
             self._metrics.count("panopticon_results_applied_total", outcome=outcome.value)
-            if outcome is Applied.REFUSED:
-                log.error("the search index refused a change; `panopticon audit` names the image")
+        refused = [step for step, outcome in zip(steps, outcomes, strict=True) if outcome is Applied.REFUSED]
+        if refused:
+            log.error("the search index refused changes: panopticon dead list --reason %s", REFUSED)
+            at_ms = int(time.time() * 1000)
+            self._store.outputs.put_failures([_refusal(step, at_ms=at_ms) for step in refused])
 
 
-def _deletion(message: ImageMessage) -> Change:
-    return Change(
+def _deletion(message: ImageMessage) -> _Step:
+    change = Change(
         kind=ChangeKind.DELETED,
         image_id=message.image_id,
         revision=message.revision,
         occurred_at_ms=to_ms(message.occurred_at),
+    )
+    return _Step(change=change, version=NO_VERSION, body=encode(message))
+
+
+def _version_of(message: ResultPublished | FailedPublished | DeletedPublished) -> VersionName:
+    if isinstance(message, DeletedPublished):
+        return NO_VERSION
+    return VersionName(model=message.model, version=message.version)
+
+
+def _refusal(step: _Step, *, at_ms: int) -> Failure:
+    return Failure(
+        key=OutputKey(
+            image_id=step.change.image_id,
+            model=step.version.model,
+            version=step.version.version,
+            revision=step.change.revision,
+        ),
+        state=FailureState.DEAD,
+        reason=REFUSED,
+        detail="the search index refused this change; the store has what it was made from",
+        attempts=0,
+        last_at_ms=at_ms,
+        message=step.body,
     )

@@ -29,9 +29,10 @@ from panopticon.engines import open_engine
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.golden import self_test
 from panopticon.images import DecodeLimits, decode
-from panopticon.interfaces import Engine, FetchLimits
+from panopticon.interfaces import Engine, FetchLimits, ImageSource
 from panopticon.messages import Lane
-from storage.originals import Originals
+from panopticon.settings import read_settings
+from storage.originals import open_originals
 from workers.frames import PROTOCOL, Frame, FrameStream, PeerGone
 
 ALIVE_EVERY_S = 1.0
@@ -142,14 +143,20 @@ class ModelProcess:
     """One model version at work."""
 
     def __init__(
-        self, *, card: ModelCard, engines: Sequence[Engine], outbox: Outbox, limits: ItemLimits
+        self,
+        *,
+        card: ModelCard,
+        engines: Sequence[Engine],
+        originals: ImageSource,
+        outbox: Outbox,
+        limits: ItemLimits,
     ) -> None:
         """`engines`: alike, loaded, one for each thread that runs the model."""
         self._card = card
         self._engines = engines
         self._outbox = outbox
         self._limits = limits
-        self._originals = Originals()
+        self._originals = originals
         self._workshop = Workshop()
         self._usage = Usage()
 
@@ -294,6 +301,7 @@ def main() -> None:
 
 def _ready(arguments: argparse.Namespace, outbox: Outbox) -> ModelProcess:
     card = read_card(arguments.card)
+    originals = open_originals(read_settings(flags={}, environ=os.environ))
     engines = _engines(card, arguments)
     for engine in engines:
         engine.load()
@@ -302,7 +310,7 @@ def _ready(arguments: argparse.Namespace, outbox: Outbox) -> ModelProcess:
         fetch=FetchLimits(max_bytes=arguments.max_bytes, timeout_s=arguments.fetch_timeout_s),
         decode=DecodeLimits(max_pixels=arguments.max_pixels),
     )
-    return ModelProcess(card=card, engines=engines, outbox=outbox, limits=limits)
+    return ModelProcess(card=card, engines=engines, originals=originals, outbox=outbox, limits=limits)
 
 
 def _engines(card: ModelCard, arguments: argparse.Namespace) -> list[Engine]:

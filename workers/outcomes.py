@@ -33,11 +33,12 @@ class Dead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """One attempt is spent; it comes again later."""
+    """It comes again later."""
 
     delivery: Delivery
     delay_s: float
     reason: str
+    spend_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,9 @@ class Settlement:
         self._queue.give_back([o.delivery for o in outcomes if isinstance(o, GivenBack)])
         for outcome in outcomes:
             if isinstance(outcome, Retried):
-                self._queue.retry(outcome.delivery, delay_s=outcome.delay_s)
+                self._queue.retry(
+                    outcome.delivery, delay_s=outcome.delay_s, spend_attempt=outcome.spend_attempt
+                )
         self._queue.ack([o.delivery for o in outcomes if not isinstance(o, Retried | GivenBack)])
 
     def _store(self, outcomes: Sequence[Outcome]) -> None:

@@ -1,19 +1,27 @@
-"""Originals, by URI: one source per scheme."""
+"""Originals, by URI: one source per scheme, opened when it is first asked."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urlsplit
 
 from panopticon.errors import Rejected, UsageError
 from panopticon.interfaces import FetchLimits, ImageSource
+from panopticon.settings import Settings
+from storage.originals.addresses import AllowedAddresses, NamedHost, host_of_setting, read_allowed
 from storage.originals.files import FileSource
+
+PACKAGES = {"http": "urllib3", "https": "urllib3", "s3": "boto3"}
 
 
 class Originals:
     """An ImageSource that hands each URI to the source of its scheme."""
 
-    def __init__(self) -> None:
-        self._sources: dict[str, ImageSource] = {"file": FileSource()}
+    def __init__(self, sources: Mapping[str, ImageSource]) -> None:
+        self._sources = sources
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
         """Raises: Rejected(`bad_uri`) for a scheme nobody serves, and whatever its source raises."""
@@ -24,7 +32,81 @@ class Originals:
         return source.fetch(uri, limits)
 
 
+class OpenedWhenAsked:
+    """An ImageSource whose driver is imported by its first fetch, of whichever thread."""
+
+    def __init__(self, open_source: Callable[[], ImageSource]) -> None:
+        self._open_source = open_source
+        self._source: ImageSource | None = None
+        self._lock = threading.Lock()
+
+    def fetch(self, uri: str, limits: FetchLimits) -> bytes:
+        return self._opened().fetch(uri, limits)
+
+    def _opened(self) -> ImageSource:
+        with self._lock:
+            if self._source is None:
+                self._source = self._open_source()
+            return self._source
+
+
+def open_originals(settings: Settings) -> Originals:
+    """Every source whose driver is installed. Raises: UsageError for settings that cannot be served."""
+    check_template(settings.originals)
+    own, endpoint = host_of_setting(settings.originals), host_of_setting(settings.s3_endpoint)
+    configured = [host for host in (own, endpoint) if host is not None]
+    allowed = read_allowed(settings.private_hosts, configured=configured)
+    web = OpenedWhenAsked(lambda: _web(allowed, own))
+    sources: dict[str, ImageSource] = {
+        "file": FileSource([os.fsencode(os.path.realpath(root)) for root in settings.readable_roots]),
+        "http": web,
+        "https": web,
+        "s3": OpenedWhenAsked(lambda: _s3(settings)),
+    }
+    missing = {scheme for scheme, name in PACKAGES.items() if importlib.util.find_spec(name) is None}
+    _check_served(settings, missing)
+    return Originals({scheme: source for scheme, source in sources.items() if scheme not in missing})
+
+
 def check_template(template: str) -> None:
     """Raises: UsageError unless the setting `originals` is empty or a URI with `{image_id}` in it."""
-    if template and ("{image_id}" not in template or not urlsplit(template).scheme):
+    if not template:
+        return
+    parts = urlsplit(template)
+    if "@" in parts.netloc:
+        raise UsageError(
+            "setting 'originals' holds a user name or password, which would be stored with every image; "
+            "leave it out, and allow the workers' addresses or use S3"
+        )
+    if "{image_id}" not in template or not parts.scheme:
         raise UsageError(f"setting 'originals' is {template!r}; it must be like file:///photos/{{image_id}}")
+
+
+def _check_served(settings: Settings, missing: Collection[str]) -> None:
+    scheme = urlsplit(settings.originals).scheme
+    if scheme in missing:
+        raise UsageError(
+            f"setting 'originals' begins with {scheme}://, for which {PACKAGES[scheme]} is missing: "
+            f"pip install {PACKAGES[scheme]}"
+        )
+    if scheme == "file" and not settings.readable_roots:
+        raise UsageError("setting 'originals' names files; name their folder in the setting file_roots too")
+
+
+def _web(allowed: AllowedAddresses, configured: NamedHost | None) -> ImageSource:
+    from storage.originals.http import HttpSource
+
+    return HttpSource(allowed, configured=configured)
+
+
+def _s3(settings: Settings) -> ImageSource:
+    from storage.originals.s3 import S3Options, S3Source
+
+    parts = urlsplit(settings.originals)
+    options = S3Options(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        addressing=settings.s3_addressing,
+        bucket=parts.netloc if parts.scheme == "s3" else "",
+    )
+    return S3Source(options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from panopticon.errors import Rejected, Transient
@@ -46,16 +47,29 @@ def path_of(uri: str) -> bytes:
 class FileSource:
     """An ImageSource over regular files. A missing local file is final: no other writer is waited for."""
 
+    def __init__(self, roots: Sequence[bytes] = (b"/",)) -> None:
+        """`roots`: real paths of folders; what does not lie under one of them is not read."""
+        self._roots = tuple(roots)
+
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
-        """Raises: Rejected (bad_uri, not_found, not_a_file, permission_denied, too_many_bytes),
-        Transient(`io_error`)."""
+        """Raises: Rejected (bad_uri, path_not_allowed, not_found, not_a_file, permission_denied,
+        too_many_bytes), Transient(`io_error`)."""
         try:
-            return _read(path_of(uri), limits.max_bytes)
+            return _read(self._allowed(path_of(uri)), limits.max_bytes)
         except OSError as error:
             detail = error.strerror or str(error)
             if error.errno in _REASONS:
                 raise Rejected(_REASONS[error.errno], detail) from None
             raise Transient("io_error", detail) from None
+
+    def _allowed(self, path: bytes) -> bytes:
+        """Where its links lead: what is opened is what was judged."""
+        if b"/" in self._roots:
+            return path
+        real = os.path.realpath(path)
+        if not any(real.startswith(root.rstrip(b"/") + b"/") for root in self._roots):
+            raise Rejected("path_not_allowed", "it lies under no folder of the setting file_roots")
+        return real
 
 
 def _read(path: bytes, max_bytes: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import SearchIndex
@@ -10,9 +10,28 @@ from panopticon.interfaces import SearchIndex
 
 def open_search(url: str) -> SearchIndex:
     """The index at `url`, nothing connected yet. Raises: UsageError for an unknown scheme."""
-    scheme = urlsplit(url).scheme
-    if scheme != "sqlite":
-        raise UsageError(f"unknown search scheme {scheme!r}; known: sqlite")
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme not in _SCHEMES:
+        raise UsageError(f"unknown search scheme {scheme!r}; known: {', '.join(_SCHEMES)}")
+    return _SCHEMES[scheme](url)
+
+
+def _sqlite(url: str) -> SearchIndex:
     from storage.search.sqlite import SqliteSearchIndex
 
     return SqliteSearchIndex(url)
+
+
+def _opensearch(url: str) -> SearchIndex:
+    try:
+        from storage.search.opensearch import OpenSearchIndex
+    except ModuleNotFoundError as error:
+        if error.name != "opensearchpy":
+            raise
+        raise UsageError(
+            "search: OpenSearch's driver is missing: pip install 'panopticon[opensearch]'"
+        ) from None
+    return OpenSearchIndex(url)
+
+
+_SCHEMES: Mapping[str, Callable[[str], SearchIndex]] = {"sqlite": _sqlite, "opensearch": _opensearch}

@@ -134,11 +134,16 @@ class SqliteSearchIndex:
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """One transaction; refused is a change whose document cannot be written as JSON."""
         with self._database.writing() as connection:
-            documents = _documents(connection, {change.image_id for change in changes})
-            rows: dict[str, _Row] = {}
-            answers = [_apply(change, documents, rows) for change in changes]
+            rows, answers = _applied(connection, changes)
             _write(connection, rows.values())
         return answers
+
+    def rebuild(self) -> SqliteRebuild:
+        return SqliteRebuild(self._database)
+
+    def drop_former(self) -> list[str]:
+        """A rebuild in place leaves nothing behind."""
+        return []
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
         with self._database.reading() as connection:
@@ -160,6 +165,31 @@ class SqliteSearchIndex:
 
     def close(self) -> None:
         self._database.close()
+
+
+class SqliteRebuild:
+    """A `SearchRebuild` in place: documents are completed, and what they are found by is derived anew."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        """One transaction."""
+        with self._database.writing() as connection:
+            rows, answers = _applied(connection, changes)
+            unchanged = _documents(connection, {change.image_id for change in changes} - rows.keys())
+            _write(connection, [*rows.values(), *map(_row_of, unchanged.values())])
+        return answers
+
+    def finish(self, *, fewer: bool) -> None:
+        """Nothing to do: what was made answers already."""
+
+
+def _applied(connection: Connection, changes: Sequence[Change]) -> tuple[dict[str, _Row], list[Applied]]:
+    """The documents that changed, not yet written, and what became of each change."""
+    documents = _documents(connection, {change.image_id for change in changes})
+    rows: dict[str, _Row] = {}
+    return rows, [_apply(change, documents, rows) for change in changes]
 
 
 def _documents(connection: Connection, image_ids: set[str]) -> dict[str, SearchDocument]:

@@ -114,6 +114,18 @@ class QueueContract(BrokerAccess):
         assert (delivery.body, delivery.lane, delivery.attempt) == (b"1", Lane.BACKFILL, 3)
         assert delivery.redelivered
 
+    def test_a_message_may_wait_on_a_rung_without_spending_an_attempt(self, queue: Queue) -> None:
+        queue.submit([b"1"], Lane.LIVE)
+        (delivery,) = self.take(queue)
+        queue.retry(delivery, delay_s=self.rung_s)
+        self.let_time_pass(self.rung_s)
+        (delivery,) = self.take(queue)
+        queue.retry(delivery, delay_s=self.rung_s, spend_attempt=False)
+        assert self.take(queue) == []
+        self.let_time_pass(self.rung_s)
+        (delivery,) = self.take(queue)
+        assert (delivery.body, delivery.attempt, delivery.redelivered) == (b"1", 1, True)
+
     def test_attempts_outlive_a_lapsed_lease(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from panopticon.messages import ImageMessage
-from panopticon.originals import original_uri
+from panopticon.originals import host_of, original_uri
 
 TEMPLATE = "file:///photos/{image_id}.jpg"
 
@@ -32,3 +32,18 @@ def test_else_the_template_is_filled_with_the_id(image_id: str, uri: str) -> Non
 
 def test_without_either_there_is_none() -> None:
     assert original_uri(ImageMessage(image_id="1"), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        ("https://photos.example/1.jpg?sig=x", "https://photos.example"),
+        ("http://Photos.example:8080/1.jpg", "http://photos.example:8080"),
+        ("http://ann:s3cr3t@photos.example/1.jpg", "http://photos.example"),
+        ("s3://bucket/1.jpg", "s3://bucket"),
+        ("file:///photos/1.jpg", "file://"),
+        ("http://[", ""),
+    ],
+)
+def test_what_is_down_together_is_named_without_path_and_password(uri: str, host: str) -> None:
+    assert host_of(uri) == host

@@ -244,3 +244,35 @@ def test_a_default_is_described_as_it_would_be_written_in_the_environment() -> N
 def test_what_is_not_set_is_described_by_nothing() -> None:
     defaults = {key: default for key, default, _ in describe()}
     assert (defaults["models_dir"], defaults["broker"]) == ("", "")
+
+
+def test_what_a_process_that_decodes_is_told_holds_no_password_and_the_same_rights() -> None:
+    read = settings(
+        flags={
+            "broker": f"amqp://ann:{SECRET}@host/vhost?x={SECRET}",
+            "store": f"cassandra://ann:{SECRET}@host/keyspace",
+            "max_bytes": 5,
+        }
+    )
+    environ = read.without_addresses().as_environ()
+    assert SECRET not in str(environ)
+    told = settings(environ=environ)
+    assert (told.max_bytes, told.readable_roots, told.broker) == (5, (), "amqp://")
+
+
+@pytest.mark.parametrize(
+    ("flags", "roots"),
+    [
+        ({}, (Path("/"),)),
+        ({"broker": "amqp://host"}, ()),
+        ({"broker": "amqp://host", "file_roots": "/photos, /more"}, (Path("/photos"), Path("/more"))),
+        ({"file_roots": "/photos"}, (Path("/photos"),)),
+        ({"broker": "sqlite:////queue.db"}, (Path("/"),)),
+    ],
+)
+def test_files_may_be_read_under_the_roots_or_anywhere_where_no_broker_is(
+    flags: dict[str, Any], roots: tuple[Path, ...]
+) -> None:
+    read = settings(flags=flags)
+    assert read.readable_roots == roots
+    assert settings(environ=read.without_addresses().as_environ()).readable_roots == roots

@@ -9,6 +9,7 @@ import pytest
 
 from tests.servers.cassandra import CassandraNode
 from tests.servers.opensearch import OpenSearchNode
+from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.servers.s3 import S3Server, S3Site
 
 
@@ -70,3 +71,23 @@ def opensearch_url(request: pytest.FixtureRequest) -> str:
         return url
     node: OpenSearchNode = request.getfixturevalue("opensearch_node")
     return node.url
+
+
+@pytest.fixture(scope="session")
+def rabbit_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A node of ours, which a test may stop, kill or pause if it leaves it running."""
+    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        node.start()
+        yield node
+    finally:
+        node.remove()
+
+
+@pytest.fixture(scope="session")
+def rabbit_site(request: pytest.FixtureRequest) -> RabbitSite:
+    """PANOPTICON_TEST_RABBITMQ_URL, with user, password and management in it, or a node of ours."""
+    if url := os.environ.get("PANOPTICON_TEST_RABBITMQ_URL"):
+        return RabbitSite(url=url)
+    node: RabbitNode = request.getfixturevalue("rabbit_node")
+    return RabbitSite(url=node.url)

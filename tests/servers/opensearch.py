@@ -55,7 +55,7 @@ class OpenSearchNode:
         """Returns when the node serves clients."""
         java = find_java(oldest=21, newest=99)
         require(java, JAVA_NEEDED)
-        server = unpacked()
+        server, owner = unpacked(), _unprivileged()
         home = self._home = self._home or self._new_home(server)
         with (home / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -65,7 +65,9 @@ class OpenSearchNode:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                **_identity(),
+                user=owner.pw_uid if owner else None,
+                group=owner.pw_gid if owner else None,
+                extra_groups=[] if owner else None,
             )
         self._await_answer(self._process)
 
@@ -194,11 +196,6 @@ def _unprivileged() -> pwd.struct_passwd | None:
     return pwd.getpwnam(NOBODY) if os.getuid() == 0 else None
 
 
-def _identity() -> dict[str, object]:
-    owner = _unprivileged()
-    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
-
-
 def _environ(home: Path, java_home: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
@@ -214,6 +211,8 @@ def _jvm_options(server: Path, heap: str) -> str:
     """The shipped options but for size, collector, and what would be written beside the server."""
     unwanted = ("-Xms", "-Xmx", "logs/", "HeapDump", "UseG1GC", "G1", "InitiatingHeapOccupancy")
     shipped = (server / "config" / "jvm.options").read_text("utf-8").splitlines()
-    kept = [line for line in shipped if not line.startswith("#") and not any(word in line for word in unwanted)]
+    kept = [
+        line for line in shipped if not line.startswith("#") and not any(word in line for word in unwanted)
+    ]
     small = [f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     return "\n".join([*small, *filter(None, kept)]) + "\n"

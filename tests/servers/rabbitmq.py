@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from tests.servers.requirements import require
 
@@ -243,6 +243,27 @@ class RabbitNode:
             self._node.wait(STOP_S)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RabbitSite:
+    """A broker, of ours or not, on which tests make virtual hosts of their own."""
+
+    url: str
+    """With its management in it."""
+
+    @property
+    def management(self) -> Management:
+        split = urlsplit(self.url)
+        login = split.netloc.rpartition("@")[0]
+        where = dict(parse_qsl(split.query))["management"]
+        return Management(where.replace("://", f"://{login}@"))
+
+    @contextmanager
+    def virtual_host(self) -> Iterator[str]:
+        """The URL of a new one, gone after the block."""
+        with self.management.virtual_host() as name:
+            yield urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+
 class Management:
     """The HTTP interface of a node, as far as tests need it."""
 
@@ -291,7 +312,8 @@ class Management:
 
     def queues(self, vhost: str) -> dict[str, tuple[int, int]]:
         """Ready and held of every queue, as old as the node's last count."""
-        rows = self.get(f"/api/queues/{quote(vhost, safe='')}")
+        totals = "disable_stats=true&enable_queue_totals=true"
+        rows = self.get(f"/api/queues/{quote(vhost, safe='')}?{totals}")
         return {
             row["name"]: (row.get("messages_ready", 0), row.get("messages_unacknowledged", 0)) for row in rows
         }

@@ -48,9 +48,9 @@ class QueueFake:
         self._journal.note(f"{self._name}.ack")
         self._inner.ack(deliveries)
 
-    def retry(self, delivery: Delivery, *, delay_s: float) -> None:
+    def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
         self._journal.note(f"{self._name}.retry")
-        self._inner.retry(delivery, delay_s=delay_s)
+        self._inner.retry(delivery, delay_s=delay_s, spend_attempt=spend_attempt)
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
         self._journal.note(f"{self._name}.give_back")

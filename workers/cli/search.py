@@ -47,7 +47,10 @@ SUGGESTIONS = 5
 @json_option
 @pass_session
 def search_command(session: Session, /, *, as_json: bool, **asked: Any) -> None:
-    """Find photos by label (`animal` finds a cat), by score, or the newest ones."""
+    """Find photos by label (`animal` finds a cat), by score, or the newest ones.
+
+    `panopticon search rebuild` makes the index anew; a label of that name is asked for after `--`.
+    """
     active = _active(session)
     query = _query(active, **asked)
     page = session.search.query(query)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,6 +13,7 @@ from panopticon.messages import Lane
 from panopticon.outputs import VersionName
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_diagnosis import diagnose_file
+from workers.queues.uploads import is_delete
 
 PREFIX = "panopticon"
 POLL_S = 0.02
@@ -45,7 +45,7 @@ RETURNING number, deliveries, attempt, body
 _ACK = "DELETE FROM messages WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?"
 
 _RETRY = """
-UPDATE messages SET available_at_ms = ?, leased = 0, attempt = attempt + 1
+UPDATE messages SET available_at_ms = ?, leased = 0, attempt = attempt + ?
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
 
@@ -117,10 +117,11 @@ class SqliteQueue:
         with self._database.writing() as connection:
             connection.executemany(_ACK, [(*_handing_over(delivery), now_ms) for delivery in deliveries])
 
-    def retry(self, delivery: Delivery, *, delay_s: float) -> None:
+    def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
         now_ms = self._now_ms()
+        due_ms = now_ms + round(delay_s * 1000)
         with self._database.writing() as connection:
-            connection.execute(_RETRY, (now_ms + round(delay_s * 1000), *_handing_over(delivery), now_ms))
+            connection.execute(_RETRY, (due_ms, spend_attempt, *_handing_over(delivery), now_ms))
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
@@ -205,7 +206,7 @@ class SqliteUploads:
         self._database = database
 
     def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
-        for_models = [body for body in bodies if not _is_delete(body)]
+        for_models = [body for body in bodies if not is_delete(body)]
         with self._database.writing() as connection:
             _insert(connection, f"{PREFIX}.catalogue.{lane}", bodies)
             for version in _bound(connection):
@@ -280,12 +281,3 @@ def _delivery(row: tuple[Any, ...], lane: Lane) -> Delivery:
 def _handing_over(delivery: Delivery) -> list[int]:
     """The message's number and its count of deliveries: another handing-over has another count."""
     return [int(part) for part in delivery.tag.split(".")]
-
-
-def _is_delete(body: bytes) -> bool:
-    """Whether a body says so. What cannot be read goes to every queue, to be refused there."""
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(fields, dict) and fields.get("event") == "deleted"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from panopticon.errors import Rejected, Transient, UsageError
 from panopticon.interfaces import FetchLimits, ImageSource
-from storage.originals import Originals, check_template
+from panopticon.settings import Settings
+from storage.originals import check_template, open_originals
 from storage.originals.files import FileSource, path_of, uri_of
 from tests.contracts.image_source import LIMITS, ImageSourceContract
 
@@ -47,7 +48,7 @@ class TestFileSource(FilesAccess):
 
 class TestOriginals(FilesAccess):
     def open_source(self) -> ImageSource:
-        return Originals()
+        return open_originals(Settings())
 
 
 def uri(path: Path) -> str:
@@ -214,12 +215,12 @@ def test_any_text_is_a_path_or_refused(text: str) -> None:
 @pytest.mark.parametrize("written", ["FILE", "File"])
 def test_a_scheme_may_be_written_in_capitals(tmp_path: Path, written: str) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"x")
-    assert Originals().fetch(f"{written}://{tmp_path}/photo.jpg", LIMITS) == b"x"
+    assert open_originals(Settings()).fetch(f"{written}://{tmp_path}/photo.jpg", LIMITS) == b"x"
 
 
 def test_a_scheme_that_nobody_serves_is_refused_with_what_is_known() -> None:
-    with pytest.raises(Rejected, match="'gopher'; known: file"):
-        Originals().fetch("gopher://x/photo.jpg", LIMITS)
+    with pytest.raises(Rejected, match="'gopher'; known: file, http, https, s3"):
+        open_originals(Settings()).fetch("gopher://x/photo.jpg", LIMITS)
 
 
 @pytest.mark.parametrize("template", ["", "file:///photos/{image_id}", "s3://bucket/{image_id}.jpg"])

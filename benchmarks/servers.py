@@ -1,0 +1,44 @@
+"""Servers for benchmarks: those whose URLs are given, or nodes of our own for as long as the block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from tests.servers.cassandra import CassandraNode
+from tests.servers.rabbitmq import RabbitNode, RabbitSite
+from tests.storage.outputs.cassandra.keyspaces import at_keyspace
+
+
+@contextmanager
+def rabbitmq(url: str | None, folder: Path) -> Iterator[str]:
+    """The URL of a virtual host of its own."""
+    node = None if url else RabbitNode(folder / "rabbitmq")
+    try:
+        if node is not None:
+            node.start()
+        with RabbitSite(url=url or _url(node)).virtual_host() as place:
+            yield place
+    finally:
+        if node is not None:
+            node.remove()
+
+
+@contextmanager
+def cassandra(url: str | None, folder: Path) -> Iterator[str]:
+    """The URL of a keyspace of its own, which stays on a server that was given."""
+    node = None if url else CassandraNode(folder / "cassandra")
+    try:
+        if node is not None:
+            node.start()
+        yield at_keyspace(url or _url(node), f"panopticon_bench_{uuid4().hex[:12]}")
+    finally:
+        if node is not None:
+            node.kill()
+
+
+def _url(node: RabbitNode | CassandraNode | None) -> str:
+    assert node is not None
+    return node.url

@@ -1,0 +1,92 @@
+"""Originals on web servers: `http://` and `https://`."""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import urljoin
+
+from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
+from panopticon.interfaces import FetchLimits
+from storage.originals.addresses import AllowedAddresses, NamedHost
+from storage.originals.web import OK, Answer, Unreachable, Web, host_of
+
+MAX_REDIRECTS = 5
+REDIRECTS = (301, 302, 303, 307, 308)
+MAY_PASS = (408, 425, 429)
+"""Of what is called the client's fault: busy, too early, too many."""
+
+
+class HttpSource:
+    """An ImageSource over the web, for many threads."""
+
+    def __init__(self, allowed: AllowedAddresses, *, configured: NamedHost | None) -> None:
+        """`configured`: the host of the setting originals. What is wrong with it is no image's fault."""
+        self._web = Web(allowed.resolve)
+        self._configured = configured
+        self._has_let_us_in = False
+
+    def fetch(self, uri: str, limits: FetchLimits) -> bytes:
+        """Raises: Rejected (bad_uri, address_not_allowed, too_many_bytes, content_encoding, gone, forbidden,
+        too_many_redirects, redirect_not_allowed, http_NNN), Transient (not_found, timeout, dns, tls,
+        connection_failed, connection_reset, forbidden, http_NNN), Unavailable(`source`).
+        """
+        url, deadline_s = uri, time.monotonic() + limits.timeout_s
+        for _ in range(1 + MAX_REDIRECTS):
+            answer = self._get(url, limits.max_bytes, deadline_s)
+            if answer.status not in REDIRECTS or not answer.location:
+                return self._content(answer, url)
+            url = _next_url(url, answer)
+        raise Rejected("too_many_redirects", f"{host_of(uri).host} redirects more than {MAX_REDIRECTS} times")
+
+    def _get(self, url: str, max_bytes: int, deadline_s: float) -> Answer:
+        try:
+            return self._web.get(url, max_bytes=max_bytes, deadline_s=deadline_s)
+        except Unreachable as error:
+            if self._is_configured(url):
+                raise Unavailable("source", error.detail) from None
+            raise Transient(error.reason, error.detail) from None
+
+    def _content(self, answer: Answer, url: str) -> bytes:
+        if answer.status == OK:
+            self._has_let_us_in |= self._is_configured(url)
+            return answer.content
+        raise self._refusal(answer, url)
+
+    def _refusal(self, answer: Answer, url: str) -> PanopticonError:
+        if answer.status in (401, 403):
+            return self._forbidden(answer, url)
+        return refusal(answer)
+
+    def _forbidden(self, answer: Answer, url: str) -> PanopticonError:
+        """A server that has let nobody in yet does not know us; later, it may be this image's own matter."""
+        if not self._is_configured(url):
+            return Rejected("forbidden", answer.detail)
+        if self._has_let_us_in:
+            return Transient("forbidden", answer.detail)
+        return Unavailable("source", answer.detail)
+
+    def _is_configured(self, url: str) -> bool:
+        return self._configured is not None and host_of(url) == self._configured
+
+
+def refusal(answer: Answer) -> PanopticonError:
+    """What an answer other than 200, 401 and 403 says of the image that was asked for."""
+    status = answer.status
+    if status == 404:
+        return Transient("not_found", answer.detail)
+    if status == 410:
+        return Rejected("gone", answer.detail)
+    final = 300 <= status < 500 and status not in MAY_PASS
+    return (Rejected if final else Transient)(f"http_{status}", answer.detail)
+
+
+def _next_url(url: str, answer: Answer) -> str:
+    try:
+        target = urljoin(url, answer.location)
+    except ValueError:
+        raise Rejected("redirect_not_allowed", f"{answer.host} redirects to what is no URL") from None
+    allowed = r"https:" if url[:6].lower() == "https:" else r"https?:"
+    if not re.match(allowed, target, re.IGNORECASE):
+        raise Rejected("redirect_not_allowed", f"{answer.host} redirects away from http or https")
+    return target

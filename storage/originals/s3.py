@@ -1,0 +1,160 @@
+"""Originals in S3, or in what speaks like it: `s3://bucket/key`.
+
+boto3 finds the credentials and signs; what is signed is fetched like any other URL, under the same bounds.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
+from panopticon.interfaces import FetchLimits
+from storage.originals.addresses import resolve
+from storage.originals.http import refusal
+from storage.originals.web import OK, Answer, Unreachable, Web, host_of
+
+SIGNED_FOR_S = 300
+DEFAULT_REGION = "us-east-1"
+OUR_MISTAKE = frozenset(
+    {
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "TokenRefreshRequired",
+    }
+)
+"""Codes that no image can be to blame for."""
+REDIRECTED = (301, 307)
+"""The bucket is in another region than it was signed for."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Options:
+    """Where S3 is. Empty: as boto3 finds it, which is Amazon's own."""
+
+    endpoint: str
+    region: str
+    addressing: str
+    """auto, path or virtual."""
+    bucket: str
+    """The one that the setting originals names; empty if none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Object:
+    """One object's place."""
+
+    bucket: str
+    key: str
+
+
+class S3Source:
+    """An ImageSource over S3, for many threads. Settings alone name its host, so every address is allowed."""
+
+    def __init__(self, options: S3Options) -> None:
+        self._options = options
+        self._client = _client(options)
+        self._web = Web(resolve)
+        self._has_let_us_in = False
+
+    def fetch(self, uri: str, limits: FetchLimits) -> bytes:
+        """Raises: Rejected (bad_uri, too_many_bytes, content_encoding, archived, http_NNN), Transient
+        (not_found, timeout, dns, tls, connection_failed, connection_reset, forbidden, http_NNN),
+        Unavailable(`source`).
+        """
+        place = object_of(uri)
+        deadline_s = time.monotonic() + limits.timeout_s
+        answer = self._get(place, limits.max_bytes, deadline_s)
+        if answer.status != OK:
+            raise self._refusal(answer, place.bucket)
+        self._has_let_us_in |= self._is_configured(place.bucket)
+        return answer.content
+
+    def _get(self, place: S3Object, max_bytes: int, deadline_s: float) -> Answer:
+        url = self._signed(place)
+        try:
+            return self._web.get(url, max_bytes=max_bytes, deadline_s=deadline_s)
+        except Unreachable as error:
+            # A bucket that is part of the host's name may be at fault itself.
+            if host_of(url).host.startswith(f"{place.bucket}.") and not self._is_configured(place.bucket):
+                raise Transient(error.reason, error.detail) from None
+            raise Unavailable("source", error.detail) from None
+
+    def _signed(self, place: S3Object) -> str:
+        parameters = {"Bucket": place.bucket, "Key": place.key}
+        try:
+            return str(
+                self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=SIGNED_FOR_S)
+            )
+        except BotoCoreError as error:
+            raise Unavailable("source", f"S3 request cannot be signed: {type(error).__name__}") from None
+
+    def _refusal(self, answer: Answer, bucket: str) -> PanopticonError:
+        code = _code_of(answer)
+        detail = f"bucket {bucket}: {answer.detail}{code and f', {code}'}"
+        if code in OUR_MISTAKE:
+            return Unavailable("source", detail)
+        if code == "InvalidObjectState":
+            return Rejected("archived", detail)
+        if _is_about_bucket(answer.status, code):
+            return self._refusal_of_bucket(bucket, detail)
+        return refusal(answer)
+
+    def _refusal_of_bucket(self, bucket: str, detail: str) -> PanopticonError:
+        """Before the first success the bucket or our rights are wrong; later it may be this image alone."""
+        if self._is_configured(bucket) and not self._has_let_us_in:
+            return Unavailable("source", detail)
+        return Transient("forbidden", detail)
+
+    def _is_configured(self, bucket: str) -> bool:
+        return bucket == self._options.bucket
+
+
+def object_of(uri: str) -> S3Object:
+    """Bucket and key, percent-decoded. Raises: Rejected(`bad_uri`)."""
+    try:
+        parts = urlsplit(uri)
+        key = unquote(parts.path.removeprefix("/"), errors="strict")
+    except ValueError:
+        raise Rejected("bad_uri", "it is no URL in UTF-8") from None
+    if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or not key:
+        raise Rejected("bad_uri", "an S3 URI is s3://bucket/key")
+    if parts.query or parts.fragment:
+        raise Rejected("bad_uri", "in a key ? is written %3F, and # is written %23")
+    if {".", ".."} & set(key.split("/")):
+        raise Rejected("bad_uri", "a key with . or .. as one of its parts is not used")
+    return S3Object(bucket=parts.netloc, key=key)
+
+
+def _is_about_bucket(status: int, code: str) -> bool:
+    """Not every server has Amazon's codes: a 404 that is no plain "no such key" may be about any of them."""
+    malformed = code.startswith("Authorization")
+    return status in (*REDIRECTED, 401, 403) or malformed or (status == 404 and code not in ("", "NoSuchKey"))
+
+
+def _code_of(answer: Answer) -> str:
+    found = _CODE.search(answer.content)
+    return found[1].decode() if found else ""
+
+
+def _client(options: S3Options) -> Any:
+    config = Config(signature_version="s3v4", s3={"addressing_style": options.addressing}, proxies={})
+    session = boto3.session.Session()
+    return session.client(
+        "s3",
+        endpoint_url=options.endpoint or None,
+        region_name=options.region or session.region_name or DEFAULT_REGION,
+        config=config,
+    )

@@ -1,0 +1,132 @@
+"""Changes sent many at a time, each judged by its own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from opensearchpy.exceptions import TransportError
+
+from panopticon.documents import Change
+from panopticon.errors import UsageError
+from panopticon.interfaces import Applied
+from storage.search.opensearch.connection import Connection
+from storage.search.opensearch.errors import Gone, is_down, is_gone, said, unavailable
+from storage.search.opensearch.indexes import Indexes
+from storage.search.opensearch.steps import encode_step, encode_target
+
+CONFLICTS = 8
+"""How often the server itself tries again where another changed the document at the same moment."""
+ROUNDS = 8
+"""How often we do after that, and where an alias has moved."""
+MAX_CHARS = 4 * 2**20
+"""Of one request."""
+
+_WEIGHT = {Applied.STALE: 0, Applied.APPLIED: 1, Applied.REFUSED: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """One change on its way to one index."""
+
+    number: int
+    text: str
+
+
+class Bulk:
+    """Writes changes into all the indexes that take them."""
+
+    def __init__(self, connection: Connection, indexes: Indexes) -> None:
+        self._connection = connection
+        self._indexes = indexes
+
+    def apply(self, changes: Sequence[Change], aliases: Callable[[], Sequence[str]]) -> list[Applied]:
+        """The weightiest answer for each, in order: refused by any index, applied by any, else stale.
+
+        `aliases` is asked before each round, since a rebuild may begin or end in between.
+        Raises: Unavailable, once all that could be applied is.
+        """
+        steps = dict(self._steps(changes))
+        answers = [Applied.STALE if number in steps else Applied.REFUSED for number in range(len(changes))]
+        waiting = list(steps)
+        for _ in range(ROUNDS):
+            if not waiting:
+                return answers
+            waiting = self._round(_items(changes, steps, waiting, aliases()), answers)
+        raise unavailable(self._connection.address, "the same documents keep changing under us")
+
+    def _steps(self, changes: Sequence[Change]) -> Iterator[tuple[int, str]]:
+        """Each with its number; what no JSON can hold is left out."""
+        for number, change in enumerate(changes):
+            try:
+                yield number, encode_step(change, script=self._indexes.script)
+            except (ValueError, OverflowError):
+                continue
+
+    def _round(self, items: Iterable[_Item], answers: list[Applied]) -> list[int]:
+        """Send each once; says which changes have to be sent again."""
+        again: set[int] = set()
+        troubles: list[Exception] = []
+        for portion in _portions(items):
+            for item, verdict in zip(portion, self._send(portion), strict=True):
+                if isinstance(verdict, Gone):
+                    again.add(item.number)
+                elif isinstance(verdict, Applied):
+                    answers[item.number] = max(answers[item.number], verdict, key=_WEIGHT.__getitem__)
+                else:
+                    troubles.append(verdict)
+        if troubles:
+            raise troubles[0]
+        if again:
+            self._indexes.forget()
+        return sorted(again)
+
+    def _send(self, portion: Sequence[_Item]) -> list[Applied | Exception]:
+        """Halved where it is too much for the server, or for what stands before it."""
+        try:
+            answers = self._connection.bulk("".join(item.text for item in portion))
+        except TransportError as error:
+            if error.status_code != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                raise
+            if len(portion) == 1:
+                return [Applied.REFUSED]
+            middle = len(portion) // 2
+            return self._send(portion[:middle]) + self._send(portion[middle:])
+        return [self._judged(answer) for answer in answers]
+
+    def _judged(self, answer: Mapping[str, Any]) -> Applied | Exception:
+        """What became of one item; a `Gone` asks for sending it again."""
+        status, cause, where = answer["status"], answer.get("error"), self._connection.address
+        if cause is None:
+            return Applied.STALE if answer["result"] == "noop" else Applied.APPLIED
+        if status == HTTPStatus.CONFLICT or is_gone(cause):
+            return Gone(said(cause))
+        if is_down(status, cause):
+            return unavailable(where, f"{status} {said(cause)}")
+        if status == HTTPStatus.FORBIDDEN:
+            return UsageError(f"search {where}: a write was forbidden: {said(cause)}")
+        return Applied.REFUSED
+
+
+def _items(
+    changes: Sequence[Change], steps: Mapping[int, str], waiting: Iterable[int], aliases: Sequence[str]
+) -> Iterator[_Item]:
+    for number in waiting:
+        for alias in aliases:
+            target = encode_target(changes[number].image_id, alias, conflicts=CONFLICTS)
+            yield _Item(number=number, text=f"{target}\n{steps[number]}\n")
+
+
+def _portions(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    portion: list[_Item] = []
+    size = 0
+    for item in items:
+        if portion and size + len(item.text) > MAX_CHARS:
+            yield portion
+            portion, size = [], 0
+        portion.append(item)
+        size += len(item.text)
+    if portion:
+        yield portion

@@ -1,0 +1,110 @@
+"""One search index in OpenSearch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from panopticon.cursors import PageEnd, encode_cursor, resume
+from panopticon.documents import Change, SearchDocument
+from panopticon.errors import UsageError
+from panopticon.interfaces import Applied
+from panopticon.search import Query, SearchPage
+from storage.search.opensearch.bulk import Bulk
+from storage.search.opensearch.connection import Connection, Timeouts
+from storage.search.opensearch.errors import Gone, is_gone, said, unavailable
+from storage.search.opensearch.indexes import Indexes
+from storage.search.opensearch.query import page_end, request
+from storage.search.opensearch.rebuild import OpenSearchRebuild
+from storage.search.opensearch.steps import decode_source
+from storage.search.opensearch.url import address_of
+
+MAX_PAGE = 10_000
+"""The server's own limit."""
+MAX_GET = 1_000
+
+
+class OpenSearchIndex:
+    """A `SearchIndex`. Connects at first use, and makes its index then. Threads may share one.
+
+    What is applied is on disk when `apply` returns, and can be found within a second.
+    """
+
+    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
+        """Raises: UsageError for a URL that says no index of no cluster."""
+        self._connection = Connection(address_of(url), timeouts or Timeouts())
+        self._indexes = Indexes(self._connection)
+        self._bulk = Bulk(self._connection, self._indexes)
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        """To the index that answers, and to one that is being rebuilt; refused is what either refuses."""
+        if not changes:
+            return []
+        with self._indexes.noticing():
+            return self._bulk.apply(changes, self._indexes.targets)
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
+        """As they are now, whether they can be found yet or not."""
+        wanted = sorted(set(image_ids))
+        with self._indexes.noticing():
+            pages = [self._get(wanted[at : at + MAX_GET]) for at in range(0, len(wanted), MAX_GET)]
+        return {document.image_id: document for page in pages for document in page}
+
+    def query(self, query: Query) -> SearchPage:
+        """Raises: UsageError also for a limit below 1."""
+        if query.limit < 1:
+            raise UsageError(f"limit {query.limit}: ask for at least 1 document")
+        query, end = resume(query)
+        with self._indexes.noticing():
+            found = self._find(query, end)
+        page = found[: query.limit]
+        return SearchPage(
+            documents=tuple(decode_source(hit["_source"]) for hit in page),
+            cursor=encode_cursor(query, page_end(page[-1])) if len(found) > query.limit else "",
+            parts=query.parts,
+        )
+
+    def rebuild(self) -> OpenSearchRebuild:
+        """Begin a rebuild, or go on with one that was interrupted."""
+        with self._indexes.noticing():
+            self._indexes.begin()
+        return OpenSearchRebuild(self._indexes, self._bulk)
+
+    def drop_former(self) -> list[str]:
+        """Delete the indexes that rebuilds left behind; says which."""
+        with self._indexes.noticing():
+            return self._indexes.drop_former()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _get(self, image_ids: Sequence[str]) -> list[SearchDocument]:
+        self._indexes.ready()
+        answer = self._connection.ask("POST", f"/{self._indexes.alias}/_mget", {"ids": image_ids})
+        for item in answer["docs"]:
+            if cause := item.get("error"):
+                raise (
+                    Gone(said(cause))
+                    if is_gone(cause)
+                    else unavailable(self._connection.address, said(cause))
+                )
+        return [decode_source(item["_source"]) for item in answer["docs"] if item["found"]]
+
+    def _find(self, query: Query, end: PageEnd | None) -> list[Any]:
+        """Up to one more than the limit."""
+        self._indexes.ready()
+        found: list[Any] = []
+        while (missing := query.limit + 1 - len(found)) > 0:
+            size = min(missing, MAX_PAGE)
+            hits = self._search(request(query, end=end, size=size))
+            found += hits
+            if len(hits) < size:
+                break
+            end = page_end(hits[-1])
+        return found
+
+    def _search(self, body: dict[str, Any]) -> list[Any]:
+        """Whole or not at all: without this a shard that is missing would just be left out."""
+        path, whole = f"/{self._indexes.alias}/_search", {"allow_partial_search_results": "false"}
+        hits: list[Any] = self._connection.ask("POST", path, body, **whole)["hits"]["hits"]
+        return hits

@@ -1,0 +1,93 @@
+"""Questions as OpenSearch is asked them, and where a page of its answers ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from panopticon.cursors import PageEnd
+from panopticon.documents import fold_label
+from panopticon.search import Order, Query, ScoreRange
+
+Clause = dict[str, Any]
+
+
+def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
+    """The body of a search for the next `size` documents after `end`."""
+    body = {
+        "size": size,
+        "query": {"bool": {"filter": _conditions(query)}},
+        "sort": [_order(query), {"image_id": "asc"}],
+        # In an order by nested values, a server that need not count skips documents that belong on the page
+        # (opensearch-project/OpenSearch#21537).
+        "track_total_hits": query.order is not Order.NEWEST,
+    }
+    return body if end is None else {**body, "search_after": _after(query, end)}
+
+
+def page_end(hit: Mapping[str, Any]) -> PageEnd:
+    """Where a page ends whose last hit this is."""
+    rank, image_id = hit["sort"]
+    return PageEnd(rank=float(rank), image_id=image_id)
+
+
+def _conditions(query: Query) -> list[Clause]:
+    groups = [[label] for label in query.all_of] + ([list(query.any_of)] if query.any_of else [])
+    return [
+        {"term": {"deleted": False}},
+        *(_tagged(query, labels) for labels in groups),
+        *(_scored(query, wanted) for wanted in query.scores),
+    ]
+
+
+def _tagged(query: Query, labels: Iterable[str]) -> Clause:
+    probability = {"range": {"tags.probability": {"gte": query.min_probability}}}
+    return _nested("tags", [*_named(query, labels), probability])
+
+
+def _scored(query: Query, wanted: ScoreRange) -> Clause:
+    """A bound that is not finite is written as a word; NaN is above and below nothing."""
+    bounds = {"gte": wanted.minimum, "lte": wanted.maximum}
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    if any(math.isnan(bound) for bound in given.values()):
+        return {"match_none": {}}
+    values = {name: bound if math.isfinite(bound) else _infinity(bound) for name, bound in given.items()}
+    return _nested("scores", [*_measured(query, wanted.name), {"range": {"scores.value": values}}])
+
+
+def _order(query: Query) -> Clause:
+    if query.order is Order.NEWEST:
+        return {"occurred_at_ms": "desc"}
+    if query.order is Order.SCORE:
+        return _highest("scores", "value", _measured(query, query.order_score))
+    return _highest("tags", "probability", _named(query, (*query.all_of, *query.any_of)))
+
+
+def _highest(path: str, field: str, among: Sequence[Clause]) -> Clause:
+    """Documents without any come last."""
+    nested = {"path": path, "filter": {"bool": {"filter": among}}}
+    return {f"{path}.{field}": {"order": "desc", "mode": "max", "missing": "_last", "nested": nested}}
+
+
+def _named(query: Query, labels: Iterable[str]) -> list[Clause]:
+    folded = sorted({fold_label(label) for label in labels})
+    return [{"terms": {"tags.part": query.parts}}, {"terms": {"tags.names": folded}}]
+
+
+def _measured(query: Query, name: str) -> list[Clause]:
+    return [{"terms": {"scores.part": query.parts}}, {"term": {"scores.name": name}}]
+
+
+def _nested(path: str, conditions: Sequence[Clause]) -> Clause:
+    return {"nested": {"path": path, "query": {"bool": {"filter": conditions}}}}
+
+
+def _after(query: Query, end: PageEnd) -> list[Any]:
+    if query.order is Order.NEWEST:
+        return [int(end.rank), end.image_id]
+    return [end.rank if math.isfinite(end.rank) else _infinity(end.rank), end.image_id]
+
+
+def _infinity(value: float) -> str:
+    return "Infinity" if value > 0 else "-Infinity"

@@ -1,0 +1,98 @@
+"""Documents and their changes, as OpenSearch keeps and takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from panopticon.documents import Change, Part, SearchDocument, fold_label
+from panopticon.messages import Tag
+
+MAX_ID_BYTES = 512
+
+
+def encode_step(change: Change, *, script: str) -> str:
+    """One line of JSON that asks the merge script for this change.
+
+    Raises: ValueError or OverflowError for what JSON or the server cannot hold: NaN, infinity, text that is
+    no Unicode, a time beyond 64 bits, an ID of more than 512 bytes, for which a whole request is refused.
+    """
+    if not -(2**63) <= change.occurred_at_ms < 2**63:
+        raise OverflowError(change.occurred_at_ms)
+    if not 0 < len(change.image_id.encode()) <= MAX_ID_BYTES:
+        raise ValueError(change.image_id)
+    step = {
+        "script": {"id": script, "params": _params(change)},
+        "scripted_upsert": True,
+        "upsert": {},
+    }
+    line = _json(step)
+    line.encode()
+    return line
+
+
+def encode_target(image_id: str, alias: str, *, conflicts: int) -> str:
+    """The line before a step: which document of which index; so often the server tries it by itself."""
+    return _json({"update": {"_index": alias, "_id": image_id, "retry_on_conflict": conflicts}})
+
+
+def decode_source(source: Mapping[str, Any]) -> SearchDocument:
+    """The document whose `_source` this is."""
+    parts = {
+        part["name"]: Part(
+            revision=part["revision"],
+            policy_number=part["policy_number"],
+            tags=tuple(_tag_of(tag) for tag in source["tags"] if tag["part"] == part["name"]),
+            scores={
+                score["name"]: score["value"] for score in source["scores"] if score["part"] == part["name"]
+            },
+        )
+        for part in source["parts"]
+    }
+    return SearchDocument(
+        image_id=source["image_id"],
+        revision=source["revision"],
+        deleted=source["deleted"],
+        occurred_at_ms=source["occurred_at_ms"],
+        parts=parts,
+    )
+
+
+def _params(change: Change) -> dict[str, Any]:
+    fields = {
+        "kind": change.kind.value,
+        "image_id": change.image_id,
+        "revision": change.revision,
+        "occurred_at_ms": change.occurred_at_ms,
+    }
+    return fields if change.part is None else {**fields, **_said_by(change.part_name, change.part)}
+
+
+def _said_by(name: str, part: Part) -> dict[str, Any]:
+    return {
+        "part": {"name": name, "revision": part.revision, "policy_number": part.policy_number},
+        "tags": [_tag_fields(name, tag) for tag in part.tags],
+        "scores": [
+            {"part": name, "name": score, "value": float(value)} for score, value in part.scores.items()
+        ],
+    }
+
+
+def _tag_fields(part_name: str, tag: Tag) -> dict[str, Any]:
+    """`names`: by which of them it is found."""
+    return {
+        "part": part_name,
+        "label": tag.label,
+        "ancestors": tag.ancestors,
+        "names": sorted({fold_label(name) for name in (tag.label, *tag.ancestors)}),
+        "probability": float(tag.probability),
+    }
+
+
+def _tag_of(fields: Mapping[str, Any]) -> Tag:
+    return Tag(label=fields["label"], probability=fields["probability"], ancestors=tuple(fields["ancestors"]))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,13 @@
+"""What the tests of web sources share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.storage.originals.names import Names
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Host names that resolve as the test says."""
+    return Names(monkeypatch)

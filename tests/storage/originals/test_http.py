@@ -1,0 +1,451 @@
+"""The web as a source, from a server that does everything wrong that a server can."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
+from panopticon.interfaces import FetchLimits, ImageSource
+from storage.originals.addresses import NamedHost, host_of_setting, read_allowed
+from storage.originals.http import HttpSource
+from tests.contracts.image_source import LIMITS, ImageSourceContract
+from tests.servers import http
+from tests.servers.http import HttpServer
+from tests.storage.originals.names import Names
+
+METADATA = "http://169.254.169.254/latest/meta-data/"
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with HttpServer() as started:
+        yield started
+
+
+def source_of(*servers: HttpServer, configured: str = "") -> HttpSource:
+    """A source that may read from these servers though they are on loopback."""
+    entries = [f"127.0.0.1:{server.port}" for server in servers]
+    return HttpSource(read_allowed(entries, configured=()), configured=host_of_setting(configured))
+
+
+def strict_source(*names: str, configured: NamedHost | None = None) -> HttpSource:
+    return HttpSource(read_allowed(names, configured=()), configured=configured)
+
+
+def refusal(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> PanopticonError:
+    with pytest.raises((Rejected, Transient, Unavailable)) as caught:
+        source.fetch(url, limits)
+    return caught.value
+
+
+def said(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
+    """(class, reason)"""
+    error = refusal(source, url, limits)
+    return type(error).__name__, getattr(error, "reason", "")
+
+
+class TestHttpSource(ImageSourceContract):
+    absence = Transient
+    server: HttpServer
+
+    @pytest.fixture(autouse=True)
+    def _serve(self, server: HttpServer) -> None:
+        self.server = server
+
+    def open_source(self) -> ImageSource:
+        return source_of(self.server)
+
+    def place(self, name: str, content: bytes) -> str:
+        return self.server.place(name, content)
+
+    def absent(self) -> str:
+        return f"{self.server.url}/absent.jpg"
+
+
+class TestStatus:
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [
+            (202, ("Transient", "http_202")),
+            (204, ("Transient", "http_204")),
+            (304, ("Rejected", "http_304")),
+            (400, ("Rejected", "http_400")),
+            (401, ("Rejected", "forbidden")),
+            (403, ("Rejected", "forbidden")),
+            (404, ("Transient", "not_found")),
+            (405, ("Rejected", "http_405")),
+            (408, ("Transient", "http_408")),
+            (410, ("Rejected", "gone")),
+            (414, ("Rejected", "http_414")),
+            (425, ("Transient", "http_425")),
+            (429, ("Transient", "http_429")),
+            (451, ("Rejected", "http_451")),
+            (500, ("Transient", "http_500")),
+            (503, ("Transient", "http_503")),
+        ],
+    )
+    def test_each_status_says_whether_to_try_again(
+        self, server: HttpServer, status: int, expected: tuple[str, str]
+    ) -> None:
+        url = server.behave("/x", http.status(status))
+        assert said(source_of(server), url) == expected
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_the_configured_source_that_does_not_let_us_in_is_down(
+        self, server: HttpServer, status: int
+    ) -> None:
+        url = server.behave("/x", http.status(status))
+        error = refusal(source_of(server, configured=server.url), url)
+        assert isinstance(error, Unavailable)
+        assert str(error) == f"source unavailable: 127.0.0.1 answered {status}"
+
+    def test_once_it_has_let_us_in_a_refusal_is_the_matter_of_one_image(self, server: HttpServer) -> None:
+        source = source_of(server, configured=server.url)
+        url = server.behave("/x", http.status(403))
+        source.fetch(server.place("photo.jpg", b"x"), LIMITS)
+        assert said(source, url) == ("Transient", "forbidden")
+
+    def test_what_another_host_gives_does_not_vouch_for_the_configured_one(self, server: HttpServer) -> None:
+        with HttpServer() as other:
+            source = source_of(server, other, configured=server.url)
+            source.fetch(other.place("photo.jpg", b"x"), LIMITS)
+            assert said(source, server.behave("/x", http.status(403)))[0] == "Unavailable"
+
+    def test_an_error_tells_host_and_status_and_nothing_of_the_query(self, server: HttpServer) -> None:
+        for status in (301, 400, 403, 404, 503):
+            server.behave("/photo.jpg", http.status(status))
+            error = refusal(source_of(server), f"{server.url}/photo.jpg?X-Amz-Signature=s3cr3t")
+            assert "127.0.0.1" in str(error)
+            assert "s3cr3t" not in str(error)
+            assert "photo" not in str(error)
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            METADATA,
+            "http://127.0.0.1/x",
+            "http://localhost/x",
+            "http://[::1]/x",
+            "http://[::ffff:169.254.169.254]/x",
+            "http://2130706433/x",
+            "http://0x7f.1/x",
+            "http://0/x",
+            "https://10.0.0.1/x",
+            "http://127.0.0.1:22/x",
+        ],
+    )
+    def test_a_private_address_is_refused_however_it_is_written(self, url: str) -> None:
+        assert said(strict_source(), url) == ("Rejected", "address_not_allowed")
+
+    def test_a_name_that_resolves_to_one_is_refused(self, names: Names) -> None:
+        names.resolve("photos.example", "169.254.169.254")
+        assert said(strict_source(), "http://photos.example/x") == ("Rejected", "address_not_allowed")
+
+    def test_the_refused_server_hears_nothing(self, server: HttpServer, names: Names) -> None:
+        names.resolve("photos.example", "127.0.0.1")
+        refusal(strict_source(), f"http://photos.example:{server.port}/x")
+        assert server.connections == 0
+
+    def test_a_name_that_resolves_to_another_address_a_moment_later_gains_nothing(
+        self, server: HttpServer, names: Names
+    ) -> None:
+        """Rebinding: what was judged is what is connected to, without a second look-up."""
+        names.resolve("photos.example", "192.0.2.1", "127.0.0.1")
+        names.resolve("photos.example", "127.0.0.1")
+        source = strict_source("192.0.2.0/24")
+        limits = replace(LIMITS, timeout_s=0.2)
+        assert said(source, f"http://photos.example:{server.port}/x", limits)[0] == "Transient"
+        assert names.asked == ["photos.example"]
+        assert server.connections == 0
+
+    def test_a_host_that_is_named_may_be_private(self, server: HttpServer, names: Names) -> None:
+        names.resolve("photos.internal", "127.0.0.1")
+        server.place("photo.jpg", b"x")
+        source = strict_source("photos.internal")
+        assert source.fetch(f"http://photos.internal:{server.port}/photo.jpg", LIMITS) == b"x"
+
+    def test_the_second_address_is_tried_if_the_first_does_not_answer(
+        self, server: HttpServer, names: Names
+    ) -> None:
+        names.resolve("photos.internal", "127.0.0.9", "127.0.0.1")
+        server.place("photo.jpg", b"x")
+        source = strict_source("photos.internal")
+        assert source.fetch(f"http://photos.internal:{server.port}/photo.jpg", LIMITS) == b"x"
+
+    def test_a_proxy_of_the_environment_is_not_used(
+        self, server: HttpServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:1")
+        assert source_of(server).fetch(server.place("photo.jpg", b"x"), LIMITS) == b"x"
+
+    def test_a_uri_with_a_password_is_refused_and_the_password_not_repeated(self, server: HttpServer) -> None:
+        error = refusal(source_of(server), f"http://ann:s3cr3t@127.0.0.1:{server.port}/x")
+        assert getattr(error, "reason", "") == "bad_uri"
+        assert "s3cr3t" not in str(error)
+        assert server.connections == 0
+
+    @pytest.mark.parametrize(
+        "url", ["http://", "http:///x", "http://[/x", "http://a:b/x", "http://a:99999/x"]
+    )
+    def test_what_is_no_url_is_refused(self, url: str) -> None:
+        assert said(strict_source(), url) == ("Rejected", "bad_uri")
+
+
+class TestRedirects:
+    def test_a_redirect_is_followed(self, server: HttpServer) -> None:
+        server.place("photo.jpg", b"x")
+        for number in (301, 302, 303, 307, 308):
+            url = server.behave("/from", http.redirect("/photo.jpg", number))
+            assert source_of(server).fetch(url, LIMITS) == b"x"
+
+    def test_five_redirects_are_followed_and_a_sixth_is_not(self, server: HttpServer) -> None:
+        server.place("photo.jpg", b"x")
+        for left in range(1, 7):
+            server.behave(f"/{left}", http.redirect(f"/{left - 1}" if left > 1 else "/photo.jpg"))
+        assert source_of(server).fetch(f"{server.url}/5", LIMITS) == b"x"
+        assert said(source_of(server), f"{server.url}/6") == ("Rejected", "too_many_redirects")
+
+    def test_a_redirect_to_itself_ends(self, server: HttpServer) -> None:
+        url = server.behave("/loop", http.redirect("/loop"))
+        assert said(source_of(server), url) == ("Rejected", "too_many_redirects")
+        assert len(server.requests) == 6
+
+    @pytest.mark.parametrize("target", [METADATA, "//169.254.169.254/latest/", "http://localhost:1/x"])
+    def test_a_redirect_to_a_private_address_is_refused(self, server: HttpServer, target: str) -> None:
+        url = server.behave("/x", http.redirect(target))
+        assert said(source_of(server), url) == ("Rejected", "address_not_allowed")
+
+    def test_a_redirect_to_a_name_that_resolves_to_one_is_refused(
+        self, server: HttpServer, names: Names
+    ) -> None:
+        names.resolve("evil.example", "169.254.169.254")
+        url = server.behave("/x", http.redirect("http://evil.example/x"))
+        assert said(source_of(server), url) == ("Rejected", "address_not_allowed")
+
+    @pytest.mark.parametrize(
+        "target", ["file:///etc/passwd", "s3://bucket/key", "ftp://1.1.1.1/x", "data:image/png;base64,AA=="]
+    )
+    def test_a_redirect_out_of_the_web_is_refused(self, server: HttpServer, target: str) -> None:
+        url = server.behave("/x", http.redirect(target))
+        assert said(source_of(server), url) == ("Rejected", "redirect_not_allowed")
+
+    @pytest.mark.parametrize("target", ["http://[", "https://a:b/x"])
+    def test_a_redirect_to_what_is_no_url_is_refused(self, server: HttpServer, target: str) -> None:
+        assert said(source_of(server), server.behave("/x", http.redirect(target)))[0] == "Rejected"
+
+    def test_a_redirect_to_nowhere_is_refused(self, server: HttpServer) -> None:
+        assert said(source_of(server), server.behave("/x", http.status(302))) == ("Rejected", "http_302")
+
+    def test_all_redirects_share_the_time_of_one_fetch(self, server: HttpServer) -> None:
+        def late(handler: http._Handler) -> None:
+            time.sleep(0.3)
+            handler.answer(302, Location="/late")
+
+        url = server.behave("/late", late)
+        begun_s = time.monotonic()
+        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+        assert time.monotonic() - begun_s < 5
+
+
+class TestBounds:
+    @pytest.mark.parametrize("behaviour", [http.slow_drip, http.slow_headers, http.says_nothing])
+    def test_an_answer_that_never_ends_is_ended_in_time(
+        self, server: HttpServer, behaviour: http.Behaviour
+    ) -> None:
+        url = server.behave("/x", behaviour)
+        begun_s = time.monotonic()
+        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.4)) == ("Transient", "timeout")
+        assert 0.35 < time.monotonic() - begun_s < 5
+
+    @pytest.mark.parametrize("behaviour", [http.endless, http.endless_chunks])
+    def test_a_body_without_an_end_is_refused_at_the_limit(
+        self, server: HttpServer, behaviour: http.Behaviour
+    ) -> None:
+        assert said(source_of(server), server.behave("/x", behaviour)) == ("Rejected", "too_many_bytes")
+
+    def test_too_many_bytes_are_refused_before_they_are_read(self, server: HttpServer) -> None:
+        url = server.behave("/x", http.announces(1 << 40, b"x"))
+        assert said(source_of(server), url) == ("Rejected", "too_many_bytes")
+
+    @pytest.mark.parametrize("behaviour", [http.announces(900, b"x" * 10), http.reset, http.hangs_up])
+    def test_an_answer_that_breaks_off_may_pass_later(
+        self, server: HttpServer, behaviour: http.Behaviour
+    ) -> None:
+        url = server.behave("/x", behaviour)
+        assert said(source_of(server), url) == ("Transient", "connection_reset")
+
+    def test_what_is_not_http_is_not_believed(self, server: HttpServer) -> None:
+        assert said(source_of(server), server.behave("/x", http.no_http))[0] == "Transient"
+
+    def test_what_is_sent_packed_is_refused_and_never_unpacked(self, server: HttpServer) -> None:
+        url = server.behave("/x", http.gzip_bomb(10_000_000))
+        limits = replace(LIMITS, max_bytes=1_000_000)
+        assert said(source_of(server), url, limits) == ("Rejected", "content_encoding")
+
+    def test_nothing_packed_is_asked_for(self, server: HttpServer) -> None:
+        source_of(server).fetch(server.place("photo.jpg", b"x"), LIMITS)
+        assert server.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+class TestUnreachable:
+    def test_a_name_that_is_not_known_may_be_so_later(self, names: Names) -> None:
+        names.resolve("photos.example")
+        assert said(strict_source(), "http://photos.example/x") == ("Transient", "dns")
+
+    def test_the_configured_source_whose_name_is_not_known_is_down(self, names: Names) -> None:
+        names.resolve("photos.example")
+        source = strict_source(configured=host_of_setting("http://photos.example/{image_id}"))
+        error = refusal(source, "http://photos.example/x")
+        assert str(error) == "source unavailable: photos.example cannot be resolved"
+
+    def test_a_server_that_is_gone_may_be_back_later(self, server: HttpServer) -> None:
+        source, url = source_of(server), server.place("photo.jpg", b"x")
+        server.stop()
+        assert said(source, url) == ("Transient", "connection_failed")
+
+    def test_the_configured_source_that_is_gone_is_down(self, server: HttpServer) -> None:
+        source, url = source_of(server, configured=server.url), server.place("photo.jpg", b"x")
+        server.stop()
+        assert str(refusal(source, url)) == "source unavailable: 127.0.0.1: Connection refused"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def encrypted(authority: trustme.CA) -> Iterator[HttpServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with HttpServer(tls=context) as started:
+        yield started
+
+
+class TestTls:
+    @pytest.fixture
+    def _trusted(self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+    @pytest.mark.usefixtures("_trusted")
+    def test_a_certificate_that_verifies_is_accepted(self, encrypted: HttpServer) -> None:
+        assert source_of(encrypted).fetch(encrypted.place("photo.jpg", b"x"), LIMITS) == b"x"
+
+    def test_one_that_does_not_is_refused_before_anything_is_asked(self, encrypted: HttpServer) -> None:
+        url = encrypted.place("photo.jpg", b"x")
+        error = refusal(source_of(encrypted), url)
+        assert isinstance(error, Transient)
+        assert (error.reason, encrypted.requests) == ("tls", [])
+        assert "127.0.0.1: " in error.detail
+
+    def test_one_that_does_not_at_the_configured_source_means_that_it_is_down(
+        self, encrypted: HttpServer
+    ) -> None:
+        url = encrypted.place("photo.jpg", b"x")
+        error = refusal(source_of(encrypted, configured=encrypted.url), url)
+        assert isinstance(error, Unavailable)
+        assert "certificate" in error.reason
+
+    @pytest.mark.usefixtures("_trusted")
+    def test_one_of_another_name_is_refused(self, encrypted: HttpServer, names: Names) -> None:
+        names.resolve("photos.example", "127.0.0.1")
+        url = f"https://photos.example:{encrypted.port}/x"
+        assert said(strict_source("photos.example"), url) == ("Transient", "tls")
+
+    @pytest.mark.usefixtures("_trusted")
+    def test_a_redirect_to_plain_http_is_refused(self, encrypted: HttpServer, server: HttpServer) -> None:
+        url = encrypted.behave("/x", http.redirect(server.place("photo.jpg", b"x")))
+        assert said(source_of(encrypted, server), url) == ("Rejected", "redirect_not_allowed")
+        assert server.connections == 0
+
+    @pytest.mark.usefixtures("_trusted")
+    def test_a_redirect_from_plain_http_is_followed(self, encrypted: HttpServer, server: HttpServer) -> None:
+        url = server.behave("/x", http.redirect(encrypted.place("photo.jpg", b"x")))
+        assert source_of(encrypted, server).fetch(url, LIMITS) == b"x"
+
+    @pytest.mark.usefixtures("_trusted")
+    def test_a_drip_ends_in_time_though_it_is_encrypted(self, encrypted: HttpServer) -> None:
+        url = encrypted.behave("/x", http.slow_drip)
+        begun_s = time.monotonic()
+        assert said(source_of(encrypted), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+        assert time.monotonic() - begun_s < 5
+
+    def test_a_server_that_never_shakes_hands_is_given_up_in_time(self, server: HttpServer) -> None:
+        url = server.url.replace("http:", "https:") + "/x"
+        begun_s = time.monotonic()
+        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.5))[0] == "Transient"
+        assert time.monotonic() - begun_s < 5
+
+
+class TestConnections:
+    def test_one_connection_serves_many_fetches(self, server: HttpServer) -> None:
+        source, url = source_of(server), server.place("photo.jpg", b"x")
+        for _ in range(20):
+            source.fetch(url, LIMITS)
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("content", [b"", b"x", b"x" * 70_000])
+    def test_an_answer_of_any_length_leaves_the_connection_for_the_next(
+        self, server: HttpServer, content: bytes
+    ) -> None:
+        source, url = source_of(server), server.place("photo.jpg", content)
+        for _ in range(3):
+            source.fetch(url, replace(LIMITS, max_bytes=100_000))
+        assert server.connections == 1
+
+    def test_an_absent_file_and_a_redirect_leave_it_too(self, server: HttpServer) -> None:
+        source, url = source_of(server), server.place("photo.jpg", b"x")
+        moved = server.behave("/moved", http.redirect("/photo.jpg"))
+        for _ in range(3):
+            refusal(source, f"{server.url}/absent.jpg")
+            source.fetch(moved, LIMITS)
+            source.fetch(url, LIMITS)
+        assert server.connections == 1
+
+    def test_what_is_left_of_a_refused_answer_is_not_taken_for_the_next(self, server: HttpServer) -> None:
+        source = source_of(server)
+        large, small = server.place("large.jpg", b"L" * 200_000), server.place("small.jpg", b"s")
+        error = server.behave("/error", http.status(500, b"E" * 200_000))
+        for _ in range(3):
+            refusal(source, large)
+            refusal(source, error)
+            assert source.fetch(small, LIMITS) == b"s"
+
+    def test_a_connection_that_the_server_has_closed_is_made_anew(self, server: HttpServer) -> None:
+        source, url = source_of(server), server.behave("/x", http.status(200, b"x", Connection="close"))
+        for _ in range(3):
+            assert source.fetch(url, LIMITS) == b"x"
+
+    def test_threads_share_it_and_each_gets_its_own_answer(self, server: HttpServer) -> None:
+        source = source_of(server)
+        urls = [server.place(f"{number}.jpg", str(number).encode()) for number in range(40)]
+        meeting = threading.Barrier(4)
+
+        def fetch(url: str) -> bytes:
+            meeting.wait(10)
+            return source.fetch(url, LIMITS)
+
+        with ThreadPoolExecutor(4) as threads:
+            fetched = list(threads.map(fetch, urls))
+        assert fetched == [str(number).encode() for number in range(40)]
+        assert server.connections <= 4
+
+    def test_nothing_is_logged(self, server: HttpServer, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("DEBUG")
+        source = source_of(server)
+        for behaviour in (http.reset, http.status(404), http.no_http, http.redirect("/y?sig=s3cr3t")):
+            refusal(source, server.behave("/x", behaviour) + "?sig=s3cr3t")
+        assert "s3cr3t" not in caplog.text

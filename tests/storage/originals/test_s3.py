@@ -1,0 +1,349 @@
+"""S3 as a source, from a real server."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
+from panopticon.interfaces import FetchLimits, ImageSource
+from storage.originals.s3 import S3Object, S3Options, S3Source, object_of
+from tests.contracts.image_source import LIMITS, ImageSourceContract
+from tests.servers import http
+from tests.servers.http import HttpServer
+from tests.servers.s3 import S3Server, S3Site
+from tests.storage.originals.names import Names
+
+NO_CREDENTIALS = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    "AWS_CONFIG_FILE": "/nonexistent",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _only_the_keys_of_the_site(s3_site: S3Site) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environ:
+        for name, value in {**NO_CREDENTIALS, **s3_site.as_environ()}.items():
+            environ.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def owner(s3_site: S3Site) -> Iterator[Any]:
+    """A client of the server's owner; one, since they are slow to make."""
+    client = client_of(s3_site)
+    yield client
+    client.close()
+
+
+def client_of(site: S3Site) -> Any:
+    keys = {"aws_access_key_id": site.access_key, "aws_secret_access_key": site.secret_key}
+    return boto3.session.Session(**keys).client("s3", endpoint_url=site.url, region_name="us-east-1")
+
+
+class Bucket:
+    """One bucket, new."""
+
+    def __init__(self, client: Any) -> None:
+        self.name = f"photos-{uuid.uuid4().hex[:12]}"
+        self._client = client
+        self._client.create_bucket(Bucket=self.name)
+
+    def place(self, key: str, content: bytes) -> str:
+        """Puts an object there; returns its URI."""
+        self._client.put_object(Bucket=self.name, Key=key, Body=content)
+        return self.uri(key)
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.name}/{quote(key)}"
+
+
+@pytest.fixture
+def bucket(owner: Any) -> Bucket:
+    return Bucket(owner)
+
+
+def source_of(endpoint: str, *, bucket: str = "", addressing: str = "auto") -> S3Source:
+    return S3Source(S3Options(endpoint=endpoint, region="us-east-1", addressing=addressing, bucket=bucket))
+
+
+def refusal(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> PanopticonError:
+    with pytest.raises((Rejected, Transient, Unavailable)) as caught:
+        source.fetch(uri, limits)
+    return caught.value
+
+
+def said(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
+    """(class, reason)"""
+    error = refusal(source, uri, limits)
+    return type(error).__name__, getattr(error, "reason", "")
+
+
+class TestS3Source(ImageSourceContract):
+    absence = Transient
+
+    @pytest.fixture(autouse=True)
+    def _bucket(self, bucket: Bucket, opened: S3Source) -> None:
+        self.bucket = bucket
+        self.opened = opened
+
+    def open_source(self) -> ImageSource:
+        return self.opened
+
+    def place(self, name: str, content: bytes) -> str:
+        return self.bucket.place(name, content)
+
+    def absent(self) -> str:
+        return self.bucket.uri("absent.jpg")
+
+
+class Play:
+    """A source, and a server that plays the S3 it reads from: what the real one cannot be brought to say, in
+    the words of Amazon's reference."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+        self.source = source_of(server.url)
+
+    def said(self, status: int, code: str) -> tuple[str, str]:
+        """Of an object of which the server says this."""
+        answer = http.status(status, f"<Error><Code>{code}</Code></Error>".encode())
+        self.server.behave("/photos/x.jpg", answer)
+        return said(self.source, "s3://photos/x.jpg")
+
+
+@pytest.fixture(scope="module")
+def play() -> Iterator[Play]:
+    with HttpServer() as server:
+        yield Play(server)
+
+
+@pytest.fixture(scope="module")
+def opened(s3_site: S3Site) -> S3Source:
+    """Of the real server, no bucket configured."""
+    return source_of(s3_site.url)
+
+
+class TestRefusals:
+    def test_wrong_keys_mean_that_the_source_is_down(
+        self, bucket: Bucket, s3_site: S3Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri = bucket.place("photo.jpg", b"x")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        error = refusal(source_of(s3_site.url, bucket=bucket.name), uri)
+        assert isinstance(error, Unavailable)
+        assert error.reason.startswith(f"bucket {bucket.name}: 127.0.0.1 answered 40")
+
+    def test_a_wrong_secret_means_the_same_and_is_not_repeated(
+        self, bucket: Bucket, s3_site: S3Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri = bucket.place("photo.jpg", b"x")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
+        error = refusal(source_of(s3_site.url, bucket=bucket.name), uri)
+        assert isinstance(error, Unavailable)
+        assert "SignatureDoesNotMatch" in error.reason
+        assert "s3cr3t" not in str(error)
+
+    def test_no_keys_at_all_mean_that_the_source_is_down(
+        self, bucket: Bucket, s3_site: S3Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        error = refusal(source_of(s3_site.url, bucket=bucket.name), bucket.uri("photo.jpg"))
+        assert str(error) == "source unavailable: S3 request cannot be signed: NoCredentialsError"
+
+    def test_the_configured_bucket_that_is_not_there_is_down(self, s3_site: S3Site) -> None:
+        error = refusal(source_of(s3_site.url, bucket="nosuch"), "s3://nosuch/photo.jpg")
+        assert str(error) == "source unavailable: bucket nosuch: 127.0.0.1 answered 404, NoSuchBucket"
+
+    def test_another_bucket_that_is_not_there_is_the_matter_of_its_images(
+        self, bucket: Bucket, s3_site: S3Site
+    ) -> None:
+        source = source_of(s3_site.url, bucket=bucket.name)
+        assert said(source, "s3://nosuch/photo.jpg") == ("Transient", "forbidden")
+
+    def test_an_error_tells_nothing_of_key_and_signature(self, bucket: Bucket, opened: S3Source) -> None:
+        error = refusal(opened, bucket.uri("private/photo.jpg"))
+        assert str(error) == "not_found: 127.0.0.1 answered 404"
+
+    @pytest.mark.parametrize(
+        ("status", "code", "expected"),
+        [
+            (503, "SlowDown", ("Transient", "http_503")),
+            (500, "InternalError", ("Transient", "http_500")),
+            (429, "TooManyRequests", ("Transient", "http_429")),
+            (403, "AccessDenied", ("Transient", "forbidden")),
+            (403, "InvalidObjectState", ("Rejected", "archived")),
+            (400, "KeyTooLongError", ("Rejected", "http_400")),
+            (301, "PermanentRedirect", ("Transient", "forbidden")),
+            (307, "TemporaryRedirect", ("Transient", "forbidden")),
+        ],
+    )
+    def test_each_code_says_whether_to_try_again(
+        self, play: Play, status: int, code: str, expected: tuple[str, str]
+    ) -> None:
+        assert play.said(status, code) == expected
+
+    @pytest.mark.parametrize(
+        "code", ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed"]
+    )
+    def test_what_no_image_can_be_to_blame_for_is_the_source_s_own(self, play: Play, code: str) -> None:
+        assert play.said(400, code)[0] == "Unavailable"
+
+    def test_access_denied_before_anything_was_let_in_is_the_source_s_and_then_the_image_s(self) -> None:
+        denied = http.status(403, b"<Error><Code>AccessDenied</Code></Error>")
+        with HttpServer() as server:
+            source = source_of(server.url, bucket="photos")
+            server.behave("/photos/denied.jpg", denied)
+            assert said(source, "s3://photos/denied.jpg")[0] == "Unavailable"
+            server.place("photos/x.jpg", b"x")
+            source.fetch("s3://photos/x.jpg", LIMITS)
+            assert said(source, "s3://photos/denied.jpg") == ("Transient", "forbidden")
+
+    def test_a_redirect_is_not_followed(self, play: Play) -> None:
+        play.server.place("photo.jpg", b"x")
+        play.server.behave("/photos/moved.jpg", http.redirect("/photo.jpg"))
+        assert said(play.source, "s3://photos/moved.jpg") == ("Rejected", "http_302")
+
+
+class TestServer:
+    def placed(self, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> tuple[str, S3Source]:
+        """An object on a server of ours, and a source for it."""
+        for name, value in server.site.as_environ().items():
+            monkeypatch.setenv(name, value)
+        with closing(client_of(server.site)) as client:
+            return Bucket(client).place("photo.jpg", b"x"), source_of(server.url)
+
+    def test_a_server_that_was_killed_is_down_and_back_by_itself(
+        self, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri, source = self.placed(s3_server, monkeypatch)
+        assert source.fetch(uri, LIMITS) == b"x"
+        s3_server.kill()
+        try:
+            first, second = refusal(source, uri), refusal(source, uri)
+        finally:
+            s3_server.start()
+        assert {type(first), type(second)} <= {Unavailable, Transient}
+        assert str(second) == "source unavailable: 127.0.0.1: Connection refused"
+        assert source.fetch(uri, LIMITS) == b"x"
+
+    def test_a_server_that_hangs_is_given_up_in_time(
+        self, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri, source = self.placed(s3_server, monkeypatch)
+        begun_s = time.monotonic()
+        s3_server.pause()
+        try:
+            assert said(source, uri, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+        finally:
+            s3_server.resume()
+        assert time.monotonic() - begun_s < 5
+
+    @pytest.mark.parametrize("behaviour", [http.slow_drip, http.slow_headers])
+    def test_a_drip_ends_in_time(self, play: Play, behaviour: http.Behaviour) -> None:
+        play.server.behave("/photos/drip.jpg", behaviour)
+        begun_s = time.monotonic()
+        limits = replace(LIMITS, timeout_s=0.4)
+        assert said(play.source, "s3://photos/drip.jpg", limits) == ("Transient", "timeout")
+        assert time.monotonic() - begun_s < 5
+
+    def test_a_proxy_of_the_environment_is_not_used(
+        self, bucket: Bucket, s3_site: S3Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri = bucket.place("photo.jpg", b"x")
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:1")
+        assert source_of(s3_site.url).fetch(uri, LIMITS) == b"x"
+
+    def test_a_bucket_may_stand_in_the_host_s_name(self, names: Names) -> None:
+        names.resolve("photos.s3.internal", "127.0.0.1")
+        with HttpServer() as server:
+            server.place("x.jpg", b"x")
+            source = source_of(f"http://s3.internal:{server.port}", addressing="virtual")
+            assert source.fetch("s3://photos/x.jpg", LIMITS) == b"x"
+
+    def test_a_bucket_that_names_no_host_is_down_only_if_it_is_the_configured_one(self, names: Names) -> None:
+        for name in ("photos", "typo"):
+            names.resolve(f"{name}.s3.internal")
+        source = source_of("http://s3.internal", addressing="virtual", bucket="photos")
+        assert said(source, "s3://photos/x.jpg")[0] == "Unavailable"
+        assert said(source, "s3://typo/x.jpg") == ("Transient", "dns")
+
+    def test_one_connection_serves_many_fetches(self) -> None:
+        with HttpServer() as server:
+            server.place("photos/x.jpg", b"x")
+            source = source_of(server.url)
+            for _ in range(10):
+                source.fetch("s3://photos/x.jpg", LIMITS)
+            assert server.connections == 1
+
+
+class TestUris:
+    @pytest.mark.parametrize(
+        ("uri", "bucket", "key"),
+        [
+            ("s3://photos/1.jpg", "photos", "1.jpg"),
+            ("s3://photos/2026/11/a%20b%3F.jpg", "photos", "2026/11/a b?.jpg"),
+            ("s3://photos//1.jpg", "photos", "/1.jpg"),
+            ("s3://my.photos-2/%E7%8C%AB.jpg", "my.photos-2", "猫.jpg"),
+            ("S3://photos/1+1.jpg", "photos", "1+1.jpg"),
+        ],
+    )
+    def test_bucket_and_key_are_read_from_it(self, uri: str, bucket: str, key: str) -> None:
+        assert object_of(uri) == S3Object(bucket=bucket, key=key)
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "s3://photos",
+            "s3://photos/",
+            "s3:///1.jpg",
+            "s3://ann:s3cr3t@photos/1.jpg",
+            "s3://photos:9000/1.jpg",
+            "s3://arn:aws:s3:us-east-1:1:accesspoint/x/1.jpg",
+            "s3://ph/1.jpg",
+            "s3://evil.example%2F/1.jpg",
+            "s3://photos/../other/1.jpg",
+            "s3://photos/a/./1.jpg",
+            "s3://photos/a/%2E%2E/1.jpg",
+            "s3://photos/1.jpg?versionId=1",
+            "s3://photos/1.jpg#1",
+            "s3://photos/%FF.jpg",
+            "s3://[photos/1.jpg",
+        ],
+    )
+    def test_what_is_no_place_in_s3_is_refused(self, uri: str) -> None:
+        with pytest.raises(Rejected) as refused:
+            object_of(uri)
+        assert refused.value.reason == "bad_uri"
+        assert "s3cr3t" not in str(refused.value)
+
+    @given(st.text(min_size=1, max_size=40))
+    def test_any_key_comes_back_from_its_uri_or_is_refused(self, key: str) -> None:
+        try:
+            uri = f"s3://photos/{quote(key)}"
+        except UnicodeEncodeError:
+            return
+        if {".", ".."} & set(key.split("/")):
+            with pytest.raises(Rejected):
+                object_of(uri)
+        else:
+            assert object_of(uri).key == key
+
+    @pytest.mark.parametrize(
+        "key", ["a//b.jpg", "/a.jpg", "a b+c~!*'().jpg", "%41.jpg", "a\tb.jpg", "é/猫", "a;b=c&d"]
+    )
+    def test_a_key_is_signed_as_it_is_sent(self, bucket: Bucket, opened: S3Source, key: str) -> None:
+        """A signature over another spelling would be refused."""
+        assert said(opened, bucket.uri(key)) == ("Transient", "not_found")

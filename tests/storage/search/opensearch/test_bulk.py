@@ -1,0 +1,138 @@
+"""What becomes of changes that meet others, a full disk, or too much work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from panopticon.documents import Change, SearchDocument
+from panopticon.errors import Unavailable
+from panopticon.interfaces import Applied
+from panopticon.search import Query
+from storage.search.opensearch import OpenSearchIndex
+from storage.search.opensearch.connection import Timeouts
+from tests.contracts.examples import part, result, tag
+from tests.contracts.search_index import changes, fold
+from tests.storage.search.opensearch.places import Place, eventually
+
+TOO_LONG = replace(part(), tags=(tag("x" * 40_000),))
+"""Of a label that is no term for Lucene."""
+
+
+@pytest.fixture
+def index(place: Place) -> Iterator[OpenSearchIndex]:
+    with closing(OpenSearchIndex(place.url)) as index:
+        index.get(["a"])
+        yield index
+
+
+@contextmanager
+def setting(place: Place, name: str, value: str) -> Iterator[None]:
+    """A setting of the whole cluster, for a while."""
+    place.ask("PUT", "/_cluster/settings", {"transient": {name: value}})
+    yield
+    place.ask("PUT", "/_cluster/settings", {"transient": {name: None}})
+
+
+def outage(index: OpenSearchIndex, *batch: Change) -> str:
+    with pytest.raises(Unavailable) as raised:
+        index.apply(batch)
+    assert raised.value.part == "search"
+    return raised.value.reason
+
+
+def test_what_the_server_refuses_of_one_document_harms_no_other(index: OpenSearchIndex) -> None:
+    batch = [result("a", part(cat=0.5)), result("b", TOO_LONG), result("c", part(cat=0.5))]
+    assert index.apply(batch) == [Applied.APPLIED, Applied.REFUSED, Applied.APPLIED]
+    assert set(index.get(["a", "b", "c"])) == {"a", "c"}
+
+
+def test_a_time_or_an_id_that_no_server_could_hold_is_refused_alone(index: OpenSearchIndex) -> None:
+    batch = [result("a", part(), occurred_at_ms=2**63), result("b" * 513, part()), result("c", part())]
+    assert index.apply(batch) == [Applied.REFUSED, Applied.REFUSED, Applied.APPLIED]
+
+
+def test_a_batch_larger_than_one_request_is_answered_in_order(index: OpenSearchIndex) -> None:
+    large = replace(part(), tags=tuple(tag(f"{number} " * 500) for number in range(40)))
+    batch = [result(str(number), large) for number in range(100)]
+    batch.insert(60, result("bad", TOO_LONG))
+    answers = index.apply(batch)
+    assert [number for number, answer in enumerate(answers) if answer is not Applied.APPLIED] == [60]
+
+
+def test_a_full_disk_is_an_outage_that_ends(place: Place, index: OpenSearchIndex) -> None:
+    place.block("read_only_allow_delete", True)
+    assert "flood-stage" in outage(index, result("a", part()))
+    place.block("read_only_allow_delete", None)
+    assert index.apply([result("a", part())]) == [Applied.APPLIED]
+
+
+def test_a_closed_index_is_an_outage(place: Place, index: OpenSearchIndex) -> None:
+    place.ask("POST", "/{}/_close")
+    assert "index_closed_exception" in outage(index, result("a", part()))
+
+
+def test_too_much_work_is_an_outage_that_ends(place: Place, index: OpenSearchIndex) -> None:
+    with setting(place, "network.breaker.inflight_requests.limit", "200b"):
+        assert "429 circuit_breaking_exception" in outage(index, result("a", part()))
+    assert index.apply([result("a", part())]) == [Applied.APPLIED]
+
+
+def test_a_missing_shard_is_an_outage_of_every_call_and_never_a_shorter_answer(place: Place) -> None:
+    timeouts = Timeouts(shard_s=0.2)
+    with closing(OpenSearchIndex(f"{place.url}?shards=2", timeouts=timeouts)) as index:
+        with setting(place, "cluster.routing.allocation.enable", "none"):
+            with pytest.raises(Unavailable, match="No shard available"):
+                index.get(["a"])
+            assert "primary shard is not active" in outage(index, result("a", part()))
+            with pytest.raises(Unavailable, match="missing shards"):
+                index.query(Query(parts=("tagger_1",)))
+        eventually(lambda: index.apply([result("a", part())]))
+
+
+def test_many_writers_of_one_document_end_as_the_merge_rule_says(place: Place) -> None:
+    history = [
+        result(
+            "a", part(revision=number % 7, policy_number=number, cat=number / 100), name=f"m{number % 3}_1"
+        )
+        for number in range(1, 91)
+    ]
+
+    def write(share: list[Change]) -> list[Applied]:
+        with closing(OpenSearchIndex(place.url)) as index:
+            return [index.apply([change])[0] for change in share]
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(write, [history[first::6] for first in range(6)]))
+    assert all(answer is not Applied.REFUSED for share in answers for answer in share)
+    with closing(OpenSearchIndex(place.url)) as index:
+        assert index.get(["a"]) == fold(history)
+
+
+@given(history=st.lists(changes(), max_size=10), data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_with_repeats_ends_in_one_document(
+    place: Place, history: list[Change], data: st.DataObject
+) -> None:
+    repeats = data.draw(st.lists(st.sampled_from(history), max_size=5)) if history else []
+    place.empty()
+    with closing(OpenSearchIndex(place.url)) as index:
+        index.apply(data.draw(st.permutations(history + repeats)))
+        assert without_rivals(index.get(list("abc"))) == without_rivals(fold(history))
+
+
+def without_rivals(documents: dict[str, SearchDocument]) -> dict[str, SearchDocument]:
+    """Of two parts of one rank the first stays, and no system makes two: only their ranks are compared."""
+    return {
+        image_id: replace(
+            document,
+            parts={name: replace(said, tags=(), scores={}) for name, said in document.parts.items()},
+        )
+        for image_id, document in documents.items()
+    }

@@ -1,0 +1,37 @@
+"""The OpenSearch index joins the contracts of its Protocol."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage.search.opensearch import OpenSearchIndex
+from tests.contracts.search_index import SearchAccess, SearchIndexContract
+from tests.contracts.search_query import SearchQueryContract
+from tests.storage.search.opensearch.places import Place
+
+
+class OpenSearchAccess(SearchAccess):
+    place: Place
+
+    @pytest.fixture(autouse=True)
+    def _place(self, place: Place) -> None:
+        self.place = place
+
+    def open_index(self) -> OpenSearchIndex:
+        return OpenSearchIndex(self.place.url)
+
+    def fresh_index(self) -> OpenSearchIndex:
+        """The test's own, emptied: making another takes longer."""
+        self.place.empty()
+        return self.open_index()
+
+    def settle(self) -> None:
+        self.place.refresh()
+
+
+class TestOpenSearchIndex(OpenSearchAccess, SearchIndexContract):
+    pass
+
+
+class TestOpenSearchQuery(OpenSearchAccess, SearchQueryContract):
+    pass

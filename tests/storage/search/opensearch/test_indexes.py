@@ -1,0 +1,140 @@
+"""How an index comes to be, and when it is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Applied
+from panopticon.search import Query
+from storage.search.opensearch import OpenSearchIndex
+from tests.contracts.examples import part, result
+from tests.storage.search.opensearch.places import Place
+
+
+@pytest.fixture
+def index(place: Place) -> Iterator[OpenSearchIndex]:
+    with closing(OpenSearchIndex(place.url)) as index:
+        yield index
+
+
+def mapping(version: int, **meta: Any) -> dict[str, Any]:
+    return {"mappings": {"_meta": {"program": "panopticon", "version": version, **meta}}}
+
+
+def refusal(index: OpenSearchIndex) -> str:
+    with pytest.raises(UsageError) as raised:
+        index.get(["a"])
+    return str(raised.value)
+
+
+def test_the_first_use_makes_a_numbered_index_behind_the_alias(place: Place, index: OpenSearchIndex) -> None:
+    assert place.indexes() == {}
+    assert index.get(["a"]) == {}
+    assert place.indexes() == {f"{place.name}-000001": {place.name}}
+
+
+def test_several_that_come_first_at_once_make_one_index(place: Place) -> None:
+    def use(number: int) -> list[Applied]:
+        with closing(OpenSearchIndex(place.url)) as index:
+            return index.apply([result(str(number), part())])
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(use, range(6))) == [[Applied.APPLIED]] * 6
+    assert len(place.indexes()) == 1
+    place.refresh()
+    assert place.ask("GET", "/{}/_count")["count"] == 6
+
+
+def test_an_index_has_the_shards_and_replicas_of_the_url(place: Place) -> None:
+    with closing(OpenSearchIndex(f"{place.url}?shards=3&replicas=0")) as index:
+        index.get(["a"])
+    (settings,) = place.ask("GET", "/{}/_settings").values()
+    assert settings["settings"]["index"]["number_of_shards"] == "3"
+    assert settings["settings"]["index"]["number_of_replicas"] == "0"
+
+
+def test_pages_are_whole_over_several_shards(place: Place) -> None:
+    with closing(OpenSearchIndex(f"{place.url}?shards=3")) as index:
+        index.apply([result(f"{number:02}", part(cat=0.5)) for number in range(20)])
+        place.refresh()
+        page = index.query(Query(parts=("tagger_1",), all_of=("cat",), limit=15))
+        assert [document.image_id for document in page.documents] == [f"{number:02}" for number in range(15)]
+
+
+def test_a_newer_mapping_is_refused_with_both_numbers(place: Place, index: OpenSearchIndex) -> None:
+    place.ask("PUT", "/{}-000001", {**mapping(2), "aliases": {place.name: {}}})
+    assert "has version 2, this program knows 1; upgrade panopticon" in refusal(index)
+
+
+def test_an_older_mapping_is_refused_with_the_way_out(place: Place, index: OpenSearchIndex) -> None:
+    place.ask("PUT", "/{}-000001", {**mapping(0), "aliases": {place.name: {}}})
+    assert "has version 0, this program needs 1; name another index" in refusal(index)
+
+
+def test_the_index_of_another_program_is_refused(place: Place, index: OpenSearchIndex) -> None:
+    place.ask("PUT", "/{}-000001", {"aliases": {place.name: {}}})
+    assert "belongs to another program" in refusal(index)
+
+
+def test_an_index_in_the_place_of_the_alias_is_refused(place: Place, index: OpenSearchIndex) -> None:
+    place.ask("PUT", "/{}", mapping(1))
+    assert "is an index, and must be an alias of one" in refusal(index)
+
+
+def test_an_alias_of_two_indexes_is_refused(place: Place, index: OpenSearchIndex) -> None:
+    for number in (1, 2):
+        place.ask("PUT", f"/{{}}-00000{number}", {**mapping(1), "aliases": {place.name: {}}})
+    assert f"points at {place.name}-000001 and {place.name}-000002" in refusal(index)
+
+
+def test_an_index_that_lost_its_alias_is_not_written_beside(place: Place, index: OpenSearchIndex) -> None:
+    place.ask("PUT", "/{}-000001", mapping(1))
+    assert f"no alias {place.name} of it" in refusal(index)
+
+
+def test_an_alias_with_a_longer_name_is_somebody_elses(place: Place, index: OpenSearchIndex) -> None:
+    place.ask("PUT", "/{}-other", {"aliases": {f"{place.name}2": {}, f"{place.name}-x": {}}})
+    index.apply([result("a", part())])
+    assert place.indexes()[f"{place.name}-000001"] == {place.name}
+
+
+def test_an_unknown_field_is_refused_by_the_mapping(place: Place, index: OpenSearchIndex) -> None:
+    index.get(["a"])
+    line = f'{{"index": {{"_index": "{place.name}"}}}}\n{{"colour": "red"}}\n'
+    (item,) = place.ask("POST", "/_bulk", line)["items"]
+    assert item["index"]["error"]["type"] == "strict_dynamic_mapping_exception"
+
+
+def test_a_script_that_somebody_removed_is_put_back(place: Place, index: OpenSearchIndex) -> None:
+    index.apply([result("a", part())])
+    scripts = place.ask("GET", "/_cluster/state/metadata")["metadata"]["stored_scripts"]
+    (ours,) = [name for name in scripts if name.startswith("panopticon-merge-")]
+    place.ask("DELETE", f"/_scripts/{ours}")
+    assert index.apply([result("b", part())]) == [Applied.APPLIED]
+
+
+def test_an_index_that_somebody_removed_is_an_outage_and_then_made_anew(
+    place: Place, index: OpenSearchIndex
+) -> None:
+    index.apply([result("a", part())])
+    place.ask("DELETE", "/{}-000001")
+    with pytest.raises(Unavailable, match="no such index"):
+        index.get(["a"])
+    assert index.get(["a"]) == {}
+    assert index.apply([result("a", part())]) == [Applied.APPLIED]
+
+
+def test_an_index_that_is_removed_under_a_writer_is_never_made_by_the_write_itself(
+    place: Place, index: OpenSearchIndex
+) -> None:
+    index.apply([result("a", part())])
+    place.ask("DELETE", "/{}-000001")
+    assert index.apply([result("a", part())]) == [Applied.APPLIED]
+    (mappings,) = place.ask("GET", "/{}/_mapping").values()
+    assert mappings["mappings"]["dynamic"] == "strict"

@@ -1,0 +1,174 @@
+"""A rebuild: a new index beside the one that answers, and one step from the one to the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from panopticon.errors import UsageError
+from panopticon.interfaces import Applied
+from panopticon.search import Query
+from storage.search.opensearch import OpenSearchIndex
+from tests.contracts.examples import deletion, part, result
+from tests.storage.search.opensearch.places import Place
+
+CATS = Query(parts=("tagger_1",), all_of=("cat",), limit=1000)
+
+
+@pytest.fixture
+def index(place: Place) -> Iterator[OpenSearchIndex]:
+    with closing(OpenSearchIndex(place.url)) as index:
+        yield index
+
+
+@pytest.fixture
+def other(place: Place) -> Iterator[OpenSearchIndex]:
+    """An indexer in another process, which has been at work for long."""
+    with closing(OpenSearchIndex(place.url)) as index:
+        index.get(["a"])
+        yield index
+
+
+def found(index: OpenSearchIndex, place: Place) -> list[str]:
+    place.refresh()
+    return [document.image_id for document in index.query(CATS).documents]
+
+
+def test_until_it_is_finished_the_former_index_answers(place: Place, index: OpenSearchIndex) -> None:
+    index.apply([result("a", part(cat=0.5))])
+    rebuild = index.rebuild()
+    rebuild.apply([result("b", part(cat=0.5)), result("c", part(cat=0.5))])
+    assert found(index, place) == ["a"]
+    rebuild.finish(fewer=False)
+    assert found(index, place) == ["b", "c"]
+
+
+def test_what_is_applied_meanwhile_is_in_both(
+    place: Place, index: OpenSearchIndex, other: OpenSearchIndex
+) -> None:
+    rebuild = index.rebuild()
+    assert other.apply([result("a", part(cat=0.5))]) == [Applied.APPLIED]
+    assert found(other, place) == ["a"]
+    rebuild.finish(fewer=False)
+    assert found(other, place) == ["a"]
+
+
+def test_a_delete_meanwhile_is_not_undone_by_what_the_store_said_before(
+    index: OpenSearchIndex, other: OpenSearchIndex
+) -> None:
+    other.apply([result("a", part(cat=0.5))])
+    rebuild = index.rebuild()
+    other.apply([deletion("a")])
+    assert rebuild.apply([result("a", part(cat=0.5))]) == [Applied.STALE]
+    rebuild.finish(fewer=False)
+    assert other.get(["a"])["a"].deleted
+
+
+def test_a_change_that_is_new_to_one_of_the_two_was_applied(index: OpenSearchIndex) -> None:
+    index.apply([result("a", part(cat=0.5))])
+    index.rebuild()
+    assert index.apply([result("a", part(cat=0.5))]) == [Applied.APPLIED]
+    assert index.apply([result("a", part(cat=0.5))]) == [Applied.STALE]
+
+
+def test_an_interrupted_rebuild_goes_on(place: Place, index: OpenSearchIndex, other: OpenSearchIndex) -> None:
+    index.rebuild().apply([result("a", part(cat=0.5))])
+    resumed = other.rebuild()
+    resumed.apply([result("b", part(cat=0.5))])
+    resumed.finish(fewer=False)
+    assert found(index, place) == ["a", "b"]
+    assert set(place.indexes()) == {f"{place.name}-000001", f"{place.name}-000002"}
+
+
+def test_with_fewer_documents_it_is_not_finished_unless_that_is_said(
+    place: Place, index: OpenSearchIndex
+) -> None:
+    index.apply([result(image_id, part(cat=0.5)) for image_id in "abc"])
+    rebuild = index.rebuild()
+    rebuild.apply([result("a", part(cat=0.5))])
+    with pytest.raises(UsageError, match="the new index holds 1 documents, and the present one") as raised:
+        rebuild.finish(fewer=False)
+    assert "give the missing IDs to the same command, or say --fewer" in str(raised.value)
+    assert found(index, place) == ["a", "b", "c"]
+    rebuild.finish(fewer=True)
+    assert found(index, place) == ["a"]
+
+
+def test_the_former_index_is_kept_until_it_is_dropped(place: Place, index: OpenSearchIndex) -> None:
+    index.apply([result("a", part(cat=0.5))])
+    rebuild = index.rebuild()
+    rebuild.apply([result("a", part(cat=0.5))])
+    assert rebuild.finish(fewer=False) == f"{place.name}-000001"
+    assert place.indexes() == {f"{place.name}-000001": set(), f"{place.name}-000002": {place.name}}
+    assert index.drop_former() == [f"{place.name}-000001"]
+    assert found(index, place) == ["a"]
+
+
+def test_nothing_is_dropped_that_an_alias_points_at_or_that_is_not_ours(
+    place: Place, index: OpenSearchIndex
+) -> None:
+    place.ask("PUT", "/{}-archive")
+    index.rebuild()
+    assert index.drop_former() == []
+    assert len(place.indexes()) == 3
+
+
+def test_whoever_comes_second_to_finish_is_told(index: OpenSearchIndex, other: OpenSearchIndex) -> None:
+    first, second = index.rebuild(), other.rebuild()
+    first.finish(fewer=False)
+    with pytest.raises(UsageError, match="finished by somebody else"):
+        second.apply([result("a", part())])
+    with pytest.raises(UsageError, match="finished by somebody else"):
+        second.finish(fewer=False)
+
+
+def test_the_next_rebuild_has_the_next_number(place: Place, index: OpenSearchIndex) -> None:
+    for _ in range(2):
+        index.rebuild().finish(fewer=False)
+    index.drop_former()
+    assert place.indexes() == {f"{place.name}-000003": {place.name}}
+
+
+def test_rebuilds_that_begin_at_once_fill_one_index(place: Place, index: OpenSearchIndex) -> None:
+    index.get(["a"])
+
+    def begin() -> None:
+        with closing(OpenSearchIndex(place.url)) as another:
+            another.rebuild()
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(place.indexes()) == 2
+
+
+def test_live_writers_lose_nothing_over_rebuilds(place: Place, index: OpenSearchIndex) -> None:
+    stopping = threading.Event()
+    written: list[list[str]] = [[], []]
+
+    def write(number: int) -> None:
+        with closing(OpenSearchIndex(place.url)) as writer:
+            while not stopping.is_set():
+                names = [f"{number}-{len(written[number]) + step}" for step in range(5)]
+                answers = writer.apply([result(name, part(cat=0.5)) for name in names])
+                assert answers == [Applied.APPLIED] * 5
+                written[number] += names
+
+    threads = [threading.Thread(target=write, args=[number]) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        rebuild = index.rebuild()
+        rebuild.apply([result(name, part(cat=0.5)) for names in written for name in list(names)])
+        rebuild.finish(fewer=False)
+        index.drop_former()
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    names = [name for names in written for name in names]
+    assert len(index.get(names)) == len(names)

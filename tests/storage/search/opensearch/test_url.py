@@ -1,0 +1,72 @@
+"""What an `opensearch://` URL may say, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panopticon.errors import UsageError
+from storage.search import open_search
+from storage.search.opensearch.url import Address, address_of
+
+
+def test_the_least_url_names_a_host_and_an_index() -> None:
+    assert address_of("opensearch://h/photos") == Address(hosts=(("h", 9200),), index="photos")
+
+
+def test_every_host_has_its_port() -> None:
+    assert address_of("opensearch://h1,h2:9201/photos").hosts == (("h1", 9200), ("h2", 9201))
+
+
+def test_a_login_is_decoded_and_never_shown() -> None:
+    address = address_of("opensearch://ann:open%2Fsesame@h/photos")
+    assert (address.user, address.password) == ("ann", "open/sesame")
+    assert "sesame" not in f"{address} {address!r}"
+
+
+def test_a_cafile_asks_for_tls(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    address = address_of(f"opensearch://h/photos?cafile={tmp_path}/ca.pem")
+    assert (address.tls, address.cafile) == (True, tmp_path / "ca.pem")
+
+
+def test_an_index_made_here_has_the_shards_and_replicas_that_are_asked_for() -> None:
+    address = address_of("opensearch://h/photos?shards=6&replicas=2")
+    assert (address.shards, address.replicas) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("opensearch:///photos", "write opensearch://"),
+        ("opensearch://[h/photos", "write opensearch://"),
+        ("opensearch://h", "'' cannot name an index"),
+        ("opensearch://h/Photos", "'Photos' cannot name an index"),
+        ("opensearch://h/a/b", "'a/b' cannot name an index"),
+        ("opensearch://h:x/photos", "'h:x' names no host"),
+        ("opensearch://h,,i/photos", "'' names no host"),
+        ("opensearch://h/photos?tsl=1", "unknown option 'tsl'; known: tls, cafile, shards, replicas"),
+        ("opensearch://h/photos?shards=many", "shards=many: must be a number"),
+        ("opensearch://h/photos?cafile=missing.pem", "cafile missing.pem: there is no such file"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(url: str, complaint: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        open_search(url)
+    assert complaint in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["opensearch://ann:sesame@/photos", "opensearch://ann:sesame@h:sesame/photos"]
+)
+def test_no_password_is_quoted(url: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        address_of(url)
+    assert "ann:sesame" not in str(raised.value)
+
+
+def test_an_unknown_scheme_is_told_what_is_known() -> None:
+    with pytest.raises(UsageError, match="unknown search scheme 'solr'; known: sqlite, opensearch"):
+        open_search("solr://h/photos")

@@ -1,0 +1,88 @@
+"""How the suites of a broker reach a real RabbitMQ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from panopticon.errors import Unavailable
+from panopticon.interfaces import Broker
+from tests.contracts.broker import BrokerAccess
+from tests.servers.blackhole import Blackhole
+from tests.servers.rabbitmq import Management, RabbitSite
+from workers.queues.rabbitmq.broker import RabbitBroker
+
+COUNTED_S = 0.25
+"""Two of the broker's counts, which come ten in a second here, and time for them to be told."""
+LIMIT_S = 30.0
+
+
+class RabbitAccess(BrokerAccess):
+    """A virtual host for each test. A lease lapses when its connection is lost, and not by time."""
+
+    lease_s = 0.2
+    rung_s = 0.9
+    wait_s = 0.1
+    url: str
+    management: Management
+    between: Blackhole
+    """Every connection of these brokers goes through it."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, rabbit_site: RabbitSite) -> Iterator[None]:
+        self.management = rabbit_site.management
+        with rabbit_site.virtual_host() as url, through_blackhole(url) as (self.url, self.between):
+            yield
+
+    def open_broker(self) -> Broker:
+        return RabbitBroker(self.url, retry_delays_s=(self.rung_s,))
+
+    def let_time_pass(self, seconds: float) -> None:
+        """The broker has no other clock than ours; a little later it has handed over what was due."""
+        time.sleep(seconds + self.wait_s)
+
+    def lapse(self) -> None:
+        self.settle()
+        self.between.cut()
+
+    def settle(self) -> None:
+        """Until the broker counts the same for a while."""
+        seen, since_s = self.management.queues(self._vhost), time.monotonic()
+        limit_s = since_s + LIMIT_S
+        while time.monotonic() - since_s < COUNTED_S:
+            assert time.monotonic() < limit_s
+            time.sleep(0.05)
+            if (now := self.management.queues(self._vhost)) != seen:
+                seen, since_s = now, time.monotonic()
+
+    @property
+    def _vhost(self) -> str:
+        return urlsplit(self.url).path.removeprefix("/")
+
+
+@contextmanager
+def through_blackhole(url: str) -> Iterator[tuple[str, Blackhole]]:
+    """The URL by which a broker of this machine is reached through it."""
+    split = urlsplit(url)
+    between = Blackhole(split.port or 5672)
+    between.start()
+    login = split.netloc.rpartition("@")[0]
+    yield urlunsplit(split._replace(netloc=f"{login}@127.0.0.1:{between.port}")), between
+    between.stop()
+
+
+def wait_until(ready: Callable[[], object], *, limit_s: float = LIMIT_S) -> float:
+    """Seconds until `ready` says yes; what is unavailable meanwhile says no."""
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < limit_s:
+        try:
+            if ready():
+                return time.monotonic() - began_s
+        except Unavailable:
+            pass
+        time.sleep(0.02)
+    raise TimeoutError(f"not within {limit_s:g} s")

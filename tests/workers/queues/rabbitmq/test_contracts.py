@@ -1,0 +1,19 @@
+"""RabbitMQ joins the contracts of a broker's Protocols."""
+
+from __future__ import annotations
+
+from tests.contracts.queue import QueueContract
+from tests.contracts.topology import TopologyContract, UploadsContract
+from tests.workers.queues.rabbitmq.access import RabbitAccess
+
+
+class TestRabbitQueue(RabbitAccess, QueueContract):
+    pass
+
+
+class TestRabbitTopology(RabbitAccess, TopologyContract):
+    pass
+
+
+class TestRabbitUploads(RabbitAccess, UploadsContract):
+    pass

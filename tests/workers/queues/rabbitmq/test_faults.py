@@ -1,0 +1,152 @@
+"""Each way in which a broker goes away: calls say so in time, and work again by themselves afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from panopticon.errors import Unavailable
+from panopticon.interfaces import Queue
+from panopticon.messages import Lane
+from tests.contracts.broker import bodies
+from tests.contracts.examples import TAGGER
+from tests.servers.rabbitmq import RabbitNode, RabbitSite
+from tests.workers.queues.rabbitmq.access import through_blackhole, wait_until
+from tests.workers.queues.rabbitmq.conftest import OpenBroker
+
+CALL_S = 1.5
+
+
+@pytest.fixture
+def node_url(rabbit_node: RabbitNode) -> Iterator[str]:
+    """Of a virtual host of the node that may be stopped."""
+    with RabbitSite(url=rabbit_node.url).virtual_host() as url:
+        yield url
+
+
+def vhost_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
+
+
+def all_of(queue: Queue, expected: set[bytes]) -> bool:
+    """Receive and ack until every one of these came, each within the time of `wait_until`."""
+    missing = set(expected)
+
+    def step() -> bool:
+        deliveries = queue.receive(max_live=100, max_backfill=100, wait_s=0.2)
+        missing.difference_update(bodies(deliveries))
+        queue.ack(deliveries)
+        return not missing
+
+    wait_until(step)
+    return True
+
+
+def assert_unavailable_in_time(queue: Queue) -> None:
+    for _ in range(2):
+        began_s = time.monotonic()
+        with pytest.raises(Unavailable, match="queue unavailable: "):
+            queue.submit([b"never mind"], Lane.LIVE)
+        with pytest.raises(Unavailable, match="queue unavailable: "):
+            while True:
+                queue.receive(max_live=1000, max_backfill=1000, wait_s=0.1)
+        assert time.monotonic() - began_s < 2 * CALL_S + 2
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_after_the_broker_died_or_was_restarted_everything_is_there(
+    how: str, rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker
+) -> None:
+    queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
+    queue.submit([b"held", b"ready"], Lane.LIVE)
+    (held,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    getattr(rabbit_node, how)()
+    assert_unavailable_in_time(queue)
+    queue.ack([held])
+    rabbit_node.start()
+    wait_until(lambda: queue.submit([b"later"], Lane.BACKFILL) is None)
+    assert all_of(queue, {b"held", b"ready", b"later"})
+
+
+def test_a_broker_that_falls_silent_is_given_up_and_found_again(url: str, open_broker: OpenBroker) -> None:
+    """Nothing is closed: only heartbeats tell."""
+    with through_blackhole(f"{url}&heartbeat=1") as (through, between):
+        queue = open_broker(through, call_s=CALL_S).model_queue(TAGGER)
+        queue.submit([b"held", b"ready"], Lane.LIVE)
+        assert queue.receive(max_live=1, max_backfill=0, wait_s=5)
+        with between.silent():
+            assert_unavailable_in_time(queue)
+        wait_until(lambda: queue.submit([b"later"], Lane.LIVE) is None)
+        assert all_of(queue, {b"held", b"ready", b"later"})
+
+
+def test_a_connection_closed_by_an_operator_is_opened_again(
+    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker
+) -> None:
+    queue = open_broker(node_url).model_queue(TAGGER)
+    queue.submit([b"1", b"2"], Lane.LIVE)
+    assert queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    rabbit_node.ctl("close_all_connections", "--vhost", vhost_of(node_url), "for a test")
+    wait_until(lambda: queue.submit([b"3"], Lane.LIVE) is None)
+    assert all_of(queue, {b"1", b"2", b"3"})
+
+
+def test_what_is_held_for_longer_than_the_broker_likes_comes_again(
+    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with rabbit_node.configured("consumer_timeout", "500"):
+        queue = open_broker(node_url).model_queue(TAGGER)
+        queue.submit([b"1"], Lane.LIVE)
+        (held,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+        wait_until(lambda: "delivery acknowledgement on channel" in caplog.text)
+        (again,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    queue.ack([held])
+    assert (again.body, again.redelivered) == (b"1", True)
+    queue.ack([again])
+    wait_until(lambda: queue.depth()[Lane.LIVE].total == 0)
+
+
+def test_in_a_memory_alarm_nothing_is_published_and_what_is_there_is_consumed(
+    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker
+) -> None:
+    queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
+    queue.submit([b"1", b"2"], Lane.LIVE)
+    with rabbit_node.memory_alarm():
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=r"the broker takes no messages \(low on memory\)"):
+                queue.submit([b"3"], Lane.LIVE)
+        assert all_of(queue, {b"1", b"2"})
+        wait_until(lambda: queue.depth()[Lane.LIVE].total == 0)
+    wait_until(lambda: queue.submit([b"3"], Lane.LIVE) is None)
+    assert all_of(queue, {b"3"})
+
+
+def test_a_broker_that_is_not_there_is_unavailable_at_once(url: str, open_broker: OpenBroker) -> None:
+    with through_blackhole(url) as (through, between):
+        between.stop()
+        queue = open_broker(through).model_queue(TAGGER)
+        began_s = time.monotonic()
+        with pytest.raises(Unavailable, match="queue unavailable: .*Connection refused"):
+            queue.submit([b"1"], Lane.LIVE)
+        assert time.monotonic() - began_s < 2
+        between.start()
+        wait_until(lambda: queue.submit([b"1"], Lane.LIVE) is None)
+
+
+def test_a_host_without_a_name_is_unavailable(open_broker: OpenBroker) -> None:
+    with pytest.raises(Unavailable, match="queue unavailable: nowhere.invalid:5672/: "):
+        open_broker("amqp://nowhere.invalid").catalogue().submit([b"1"], Lane.LIVE)
+
+
+def test_without_management_only_what_must_count_is_unavailable(url: str, open_broker: OpenBroker) -> None:
+    broker = open_broker(url.partition("?")[0] + "?management=http://127.0.0.1:1")
+    broker.topology.bind(TAGGER)
+    broker.uploads.publish([b"{}"], Lane.BACKFILL)
+    assert all_of(broker.model_queue(TAGGER), {b"{}"})
+    for count in (broker.catalogue().depth, broker.topology.bound):
+        with pytest.raises(Unavailable, match="management http://127.0.0.1:1: ConnectionRefusedError"):
+            count()

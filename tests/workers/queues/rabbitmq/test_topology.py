@@ -1,0 +1,207 @@
+"""What is on the broker: its names, what goes where, and what becomes of it when somebody meddles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from panopticon.errors import Unavailable, UsageError
+from panopticon.messages import Lane
+from panopticon.outputs import VersionName
+from tests.contracts.broker import bodies
+from tests.contracts.examples import QUALITY, TAGGER
+from tests.servers.rabbitmq import RabbitSite
+from tests.workers.queues.rabbitmq.access import wait_until
+from tests.workers.queues.rabbitmq.conftest import RUNG_S, OpenBroker
+
+UPLOADED = b'{"image_id": "1"}'
+SHARED = {
+    "panopticon.catalogue",
+    "panopticon.catalogue.backfill",
+    "panopticon.search.live",
+    "panopticon.search.backfill",
+    "panopticon.undeliverable",
+    "panopticon.unrouted",
+}
+
+
+class Operator:
+    """Somebody with a management page, and with no respect."""
+
+    def __init__(self, site: RabbitSite, url: str) -> None:
+        self._management = site.management
+        self._vhost = urlsplit(url).path[1:]
+
+    def queues(self) -> set[str]:
+        return {row["name"] for row in self._management.get(f"/api/queues/{self._vhost}")}
+
+    def kinds(self) -> set[str]:
+        return {row["arguments"]["x-queue-type"] for row in self._management.get(f"/api/queues/{self._vhost}")}
+
+    def make(self, queue: str, **arguments: object) -> None:
+        body = {"durable": True, "arguments": arguments}
+        self._management.ask("PUT", f"/api/queues/{self._vhost}/{queue}", body)
+
+    def delete(self, queue: str) -> None:
+        self._management.ask("DELETE", f"/api/queues/{self._vhost}/{queue}")
+
+    def delete_exchange(self, name: str) -> None:
+        self._management.ask("DELETE", f"/api/exchanges/{self._vhost}/{quote(name)}")
+
+
+@pytest.fixture
+def operator(rabbit_site: RabbitSite, url: str) -> Operator:
+    return Operator(rabbit_site, url)
+
+
+@pytest.fixture
+def channel(url: str) -> Iterator[BlockingChannel]:
+    """An upload service in any language: it knows AMQP and the names."""
+    connection = pika.BlockingConnection(pika.URLParameters(url.partition("?")[0]))
+    yield connection.channel()
+    connection.close()
+
+
+def test_the_queues_have_the_names_that_are_documented(
+    url: str, operator: Operator, open_broker: OpenBroker
+) -> None:
+    open_broker(url, retry_delays_s=(10.0, 60.0, 600.0, 3600.0)).topology.bind(TAGGER)
+    assert operator.queues() == SHARED | {
+        "panopticon.tagger.1.live",
+        "panopticon.tagger.1.backfill",
+        "panopticon.retry.10s",
+        "panopticon.retry.60s",
+        "panopticon.retry.600s",
+        "panopticon.retry.3600s",
+    }
+    assert operator.kinds() == {"quorum"}
+
+
+def test_what_an_upload_service_publishes_reaches_everybody(
+    url: str, channel: BlockingChannel, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url)
+    broker.topology.bind(TAGGER)
+    channel.basic_publish("panopticon.uploads", "image.uploaded", UPLOADED)
+    for queue in (broker.catalogue(), broker.model_queue(TAGGER)):
+        (delivery,) = queue.receive(max_live=1, max_backfill=1, wait_s=5)
+        assert (delivery.body, delivery.lane, delivery.attempt) == (UPLOADED, Lane.LIVE, 0)
+
+
+def test_what_has_an_unknown_routing_key_is_kept_with_the_unrouted(
+    url: str, channel: BlockingChannel, open_broker: OpenBroker
+) -> None:
+    open_broker(url).topology.bind(TAGGER)
+    channel.confirm_delivery()
+    channel.basic_publish("panopticon.uploads", "uploaded.image", UPLOADED, mandatory=True)
+    assert channel.basic_get("panopticon.unrouted")[2] == UPLOADED
+
+
+def test_a_queue_of_another_kind_is_named_with_what_differs(
+    url: str, operator: Operator, open_broker: OpenBroker
+) -> None:
+    operator.make("panopticon.catalogue")
+    with pytest.raises(
+        UsageError, match=r"queue panopticon.catalogue is there with another x-[a-z-]+ .*; drain it, delete it"
+    ):
+        open_broker(url).catalogue().submit([UPLOADED], Lane.LIVE)
+
+
+def test_a_queue_with_another_argument_is_named_with_what_differs(url: str, open_broker: OpenBroker) -> None:
+    open_broker(url, max_results=5).topology.bind(TAGGER)
+    with pytest.raises(
+        UsageError, match=r"panopticon.search.live is there with another x-max-length \(received '6' but .* '5'\)"
+    ) as raised:
+        open_broker(url, max_results=6).topology.bind(TAGGER)
+    assert "\n" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
+def test_other_rungs_are_no_difference_and_are_counted_as_well(url: str, open_broker: OpenBroker) -> None:
+    former = open_broker(url, retry_delays_s=(3600,)).model_queue(TAGGER)
+    former.submit([b"1"], Lane.LIVE)
+    (delivery,) = former.receive(max_live=1, max_backfill=0, wait_s=5)
+    former.retry(delivery, delay_s=3600)
+    present = open_broker(url, retry_delays_s=(1800,))
+    wait_until(lambda: present.model_queue(TAGGER).depth()[Lane.LIVE].retrying == 1)
+    assert not present.topology.drop_if_empty(TAGGER)
+
+
+def test_a_bound_version_is_still_bound_when_its_queue_was_deleted(
+    url: str, operator: Operator, channel: BlockingChannel, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url)
+    broker.topology.bind(TAGGER)
+    operator.delete("panopticon.tagger.1.live")
+    broker.uploads.publish([b'{"image_id": "meanwhile"}'], Lane.LIVE)
+    assert broker.topology.bound() == (TAGGER,)
+    assert channel.basic_get("panopticon.unrouted")[2] == b'{"image_id": "meanwhile"}'
+    later = open_broker(url)
+    assert later.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=0) == []
+    later.uploads.publish([UPLOADED], Lane.LIVE)
+    (delivery,) = later.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=5)
+    assert delivery.body == UPLOADED
+
+
+def test_a_worker_of_a_dropped_version_does_not_bring_its_binding_back(
+    url: str, open_broker: OpenBroker
+) -> None:
+    worker, operator = open_broker(url), open_broker(url)
+    worker.topology.bind(TAGGER)
+    assert operator.topology.drop_if_empty(TAGGER)
+    assert worker.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=0.1) == []
+    assert operator.topology.bound() == ()
+
+
+def test_a_version_with_a_worker_is_not_dropped(url: str, open_broker: OpenBroker) -> None:
+    worker = open_broker(url)
+    worker.topology.bind(TAGGER)
+    worker.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=0)
+    assert not open_broker(url).topology.drop_if_empty(TAGGER)
+    assert worker.topology.bound() == (TAGGER,)
+
+
+def test_a_retried_message_waits_for_its_queue_to_be_made_again(
+    url: str, operator: Operator, channel: BlockingChannel, open_broker: OpenBroker
+) -> None:
+    """Not lost, and counted as retrying, however long its home is gone."""
+    broker = open_broker(url)
+    queue = broker.model_queue(TAGGER)
+    queue.submit([b"1"], Lane.LIVE)
+    (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    queue.retry(delivery, delay_s=0)
+    operator.delete("panopticon.tagger.1.live")
+    rung = f"panopticon.retry.{RUNG_S}s"
+    wait_until(lambda: not channel.queue_declare(rung, passive=True).method.message_count)
+    another = open_broker(url).model_queue(QUALITY)
+    wait_until(lambda: another.depth()[Lane.LIVE].retrying == 1)
+    again = open_broker(url).model_queue(TAGGER).receive(max_live=1, max_backfill=0, wait_s=240)
+    assert bodies(again) == [b"1"]
+
+
+def test_a_search_queue_that_was_deleted_is_made_again(
+    url: str, operator: Operator, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url)
+    broker.results().submit([b"1"], Lane.LIVE)
+    operator.delete("panopticon.search.live")
+    with pytest.raises(Unavailable, match="queue unavailable: no queue takes 'result.live'"):
+        broker.results().submit([b"2"], Lane.LIVE)
+    broker.results().submit([b"2"], Lane.LIVE)
+    assert bodies(broker.results().receive(max_live=9, max_backfill=0, wait_s=5)) == [b"2"]
+
+
+def test_a_consumer_goes_on_when_its_queue_was_deleted(
+    url: str, operator: Operator, open_broker: OpenBroker
+) -> None:
+    consuming, sending = open_broker(url).model_queue(TAGGER), open_broker(url).model_queue(TAGGER)
+    assert consuming.receive(max_live=1, max_backfill=1, wait_s=0) == []
+    operator.delete("panopticon.tagger.1.live")
+    wait_until(lambda: not consuming.receive(max_live=1, max_backfill=1, wait_s=0.2))
+    wait_until(lambda: sending.submit([b"1"], Lane.LIVE) is None)
+    assert bodies(consuming.receive(max_live=1, max_backfill=1, wait_s=5)) == [b"1"]

@@ -1,0 +1,42 @@
+"""`python -m tools.test_servers`: what the tests' servers need of the system, installed where it can be.
+
+As root on Debian or Ubuntu it says what it installs, and installs it. Elsewhere it names the one command and
+goes on; the tests then fail under CI, and are skipped at home.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = {
+    "rabbitmq-server": Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
+    "prometheus": Path("/usr/bin/promtool"),
+    "maven": Path("/usr/bin/mvn"),
+}
+
+
+def main() -> int:
+    """Returns the exit code."""
+    missing = [name for name, program in PACKAGES.items() if not _is_here(program)]
+    if not missing:
+        return 0
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    if os.geteuid() or not shutil.which("apt-get"):
+        sys.stderr.write(f"The tests of the servers need: {' '.join(command)}\n")
+        return 0
+    sys.stderr.write(f"Installing for the tests: {', '.join(missing)}\n")
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], check=False, env=environ, stdout=subprocess.DEVNULL)
+    return subprocess.run(command, check=False, env=environ, stdout=subprocess.DEVNULL).returncode
+
+
+def _is_here(program: Path) -> bool:
+    return program.exists() or shutil.which(program.name) is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""`panopticon search rebuild`: make the search index anew from the store, while the present one answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.text import Text
+
+from panopticon.errors import UsageError
+from panopticon.interfaces import Rebuildable
+from workers.cli.session import Session, json_option, read_lines
+from workers.cli.wording import counted
+from workers.rebuilding import Rebuilder, Rebuilt, rulings
+from workers.scanning import printable
+
+EXIT_REFUSED = 1
+
+
+@click.command("search rebuild")
+@click.option("--ids", "ids_file", metavar="FILE|-", help="All image IDs of the catalogue, one a line.")
+@click.option("--fewer", is_flag=True, help="Let the new index answer though it holds fewer documents.")
+@click.option("--drop-old", is_flag=True, help="Delete what answered before; without it, it is kept.")
+@json_option
+@click.pass_context
+def rebuild_command(
+    context: click.Context, *, ids_file: str | None, fewer: bool, drop_old: bool, as_json: bool
+) -> None:
+    """Make the search index anew from catalogue and outputs. No model runs, and searching goes on.
+
+    Interrupted, the same command goes on. Exit code 1 if the index refused something.
+    """
+    session: Session = context.obj
+    search = session.search
+    if not isinstance(search, Rebuildable):
+        raise UsageError("this search index cannot be rebuilt")
+    if ids_file is None and not drop_old:
+        raise UsageError("name the images to rebuild with --ids FILE, or say --drop-old alone")
+    rebuilt, former = (
+        _rebuild(session, search, _image_ids(ids_file), fewer=fewer) if ids_file else (None, None)
+    )
+    dropped = search.drop_former() if drop_old else []
+    if as_json:
+        session.print_json(_json(rebuilt, former, dropped))
+    else:
+        _print(session, rebuilt, former, dropped)
+    context.exit(EXIT_REFUSED if rebuilt and rebuilt.refused else 0)
+
+
+def _image_ids(ids_file: str) -> list[str]:
+    """Each once, in order. Raises: UsageError if there is none."""
+    ids = list(dict.fromkeys(line.strip() for line in read_lines(ids_file) if line.strip()))
+    if not ids:
+        raise UsageError(f"no image ID in {ids_file}, so nothing was rebuilt")
+    return ids
+
+
+def _rebuild(
+    session: Session, search: Rebuildable, image_ids: Sequence[str], *, fewer: bool
+) -> tuple[Rebuilt, str | None]:
+    """What came of it, and the name of what answered before."""
+    rebuilder = Rebuilder(store=session.store, rulings=rulings(session.store, session.settings.models_dir))
+    rebuild = search.rebuild()
+    with click.progressbar(length=len(image_ids), label="Rebuilding", file=sys.stderr) as bar:
+        rebuilt = rebuilder.fill(rebuild, image_ids, progress=bar.update)
+    return rebuilt, rebuild.finish(fewer=fewer)
+
+
+def _json(rebuilt: Rebuilt | None, former: str | None, dropped: Sequence[str]) -> dict[str, Any]:
+    return {
+        "rebuilt": rebuilt
+        and {
+            "images": rebuilt.images,
+            "changes": rebuilt.changes,
+            "unknown": list(rebuilt.unknown),
+            "refused": list(rebuilt.refused),
+        },
+        "former": former,
+        "dropped": list(dropped),
+    }
+
+
+def _print(session: Session, rebuilt: Rebuilt | None, former: str | None, dropped: Sequence[str]) -> None:
+    if rebuilt is not None:
+        session.out.print(Text(f"{counted(rebuilt.images, 'image')} rebuilt.", style="green"))
+        if rebuilt.unknown:
+            session.out.print(f"{counted(len(rebuilt.unknown), 'ID')} under which nothing is kept.")
+        for image_id in rebuilt.refused:
+            session.out.print(Text(f"refused  {printable(image_id)}", style="red"))
+    for name in dropped:
+        session.out.print(f"{name} is deleted.")
+    if former is not None and former not in dropped:
+        session.out.print(f"{former} is kept: panopticon search rebuild --drop-old")

@@ -1,0 +1,1 @@
+"""Queues on RabbitMQ: quorum queues, confirmed publishing, and one thread that owns the connections."""

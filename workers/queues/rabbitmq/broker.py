@@ -1,0 +1,87 @@
+"""A `Broker` on RabbitMQ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from panopticon.messages import Lane
+from panopticon.outputs import VersionName
+from workers.queues.rabbitmq import names
+from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.letters import letter_of
+from workers.queues.rabbitmq.publisher import Route
+from workers.queues.rabbitmq.queue import RabbitQueue
+from workers.queues.rabbitmq.topology import RabbitTopology
+from workers.queues.rabbitmq.uploads import RabbitUploads
+from workers.queues.rabbitmq.url import address_of
+
+MAX_RESULTS = 100_000
+WINDOW = 1_000
+CALL_S = 10.0
+
+
+class RabbitBroker:
+    """Connects at first use, and declares whatever is missing then. Queues of one name are one object."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        retry_delays_s: Sequence[float] = (10.0, 60.0, 600.0, 3600.0),
+        max_results: int = MAX_RESULTS,
+        window: int = WINDOW,
+        call_s: float = CALL_S,
+    ) -> None:
+        """`max_results`: what each search queue holds before it refuses more. `window`: messages sent and
+        not yet confirmed. `call_s`: after so long without any progress a call gives up.
+
+        Raises: UsageError for an `url` that is none.
+        """
+        self._client = Client(
+            address_of(url),
+            retry_delays_s=retry_delays_s,
+            max_results=max_results,
+            window=window,
+            call_s=call_s,
+        )
+        self._model_queues: dict[VersionName, RabbitQueue] = {}
+
+    @cached_property
+    def topology(self) -> RabbitTopology:
+        return RabbitTopology(self._client)
+
+    @cached_property
+    def uploads(self) -> RabbitUploads:
+        return RabbitUploads(self._client)
+
+    def model_queue(self, version: VersionName) -> RabbitQueue:
+        if version not in self._model_queues:
+            queues = names.queues_of(version)
+            self._model_queues[version] = RabbitQueue(self._client, queues, version=version)
+        return self._model_queues[version]
+
+    def results(self) -> RabbitQueue:
+        return self._results
+
+    def catalogue(self) -> RabbitQueue:
+        return self._catalogue
+
+    def undeliverable(self) -> RabbitQueue:
+        return self._undeliverable
+
+    def close(self) -> None:
+        self._client.close()
+
+    @cached_property
+    def _results(self) -> RabbitQueue:
+        routes = {lane: Route(names.RESULTS, key) for lane, key in names.RESULT.items()}
+        return RabbitQueue(self._client, names.SEARCH, routes=routes)
+
+    @cached_property
+    def _catalogue(self) -> RabbitQueue:
+        return RabbitQueue(self._client, names.CATALOGUE)
+
+    @cached_property
+    def _undeliverable(self) -> RabbitQueue:
+        return RabbitQueue(self._client, {Lane.LIVE: names.UNDELIVERABLE}, opener=letter_of)

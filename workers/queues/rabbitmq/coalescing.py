@@ -1,0 +1,30 @@
+"""A connection of pika that makes one write of what it has to say at once, instead of three a message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pika.adapters.asyncio_connection import AsyncioConnection
+
+
+class CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
+    """What is sent in one turn of the event loop leaves at the end of that turn."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._unsent: list[bytes] = []
+        super().__init__(*arguments, **named)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        if not self._unsent:
+            self.ioloop.call_soon(self._send_all)
+        self._unsent.append(data)
+
+    def _adapter_disconnect_stream(self) -> None:
+        self._send_all()
+        super()._adapter_disconnect_stream()
+
+    def _send_all(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        if data and self._transport is not None:
+            super()._adapter_emit_data(data)

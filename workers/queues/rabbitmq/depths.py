@@ -1,0 +1,36 @@
+"""How many messages there are: what the broker counts now, and what it counted lately."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from panopticon.interfaces import Depth
+from workers.queues.rabbitmq.declarer import Standing
+from workers.queues.rabbitmq.management import Count
+
+NONE = Count(messages=0, held=0)
+EMPTY = Standing(ready=0, consumers=0)
+
+
+class Survey:
+    """Two counts of the same queues: `counts` is some seconds old, and knows what is held."""
+
+    def __init__(self, counts: Mapping[str, Count], standing: Mapping[str, Standing]) -> None:
+        self._counts = counts
+        self._standing = standing
+
+    def depth(self, queue: str, *, untaken: int, retrying: int) -> Depth:
+        """`untaken`: what came to this process and nobody received; the broker takes it for held.
+
+        What left the queue since the older count is taken for held, too: it may be.
+        """
+        count, ready = self._counts.get(queue, NONE), self._ready(queue)
+        held = max(count.held, count.messages - ready)
+        return Depth(ready=ready + untaken, held=max(held - untaken, 0), retrying=retrying)
+
+    def waiting(self, rung: str) -> int:
+        """With what is over, and whose home is not there."""
+        return max(self._counts.get(rung, NONE).messages, self._ready(rung))
+
+    def _ready(self, queue: str) -> int:
+        return self._standing.get(queue, EMPTY).ready

@@ -1,0 +1,118 @@
+"""Whose fault an error of the driver is, in words without a credential."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+
+from pika import exceptions as pika_errors
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorException,
+)
+
+from panopticon.errors import PanopticonError, Unavailable, UsageError
+from workers.queues.rabbitmq.url import Address
+
+PART = "queue"
+ACCESS_REFUSED = 403
+NOT_FOUND = 404
+PRECONDITION_FAILED = 406
+NOT_ALLOWED = 530
+
+_LOST = (pika_errors.AMQPConnectionError, pika_errors.AMQPChannelError, AMQPConnectorException, OSError)
+
+_DIFFERENCE = re.compile(r"inequivalent arg '(.+?)' for (queue|exchange) '(.+?)' in vhost '.*?': (.*)")
+
+
+def down(reason: str) -> Unavailable:
+    return Unavailable(PART, reason)
+
+
+def translated(error: BaseException, address: Address) -> BaseException:
+    """A `UsageError`, an `Unavailable`, or the error itself if it is a bug."""
+    if isinstance(error, PanopticonError):
+        return error
+    causes = [*_causes(error)]
+    for cause in causes:
+        if (mistake := _mistake(cause, address)) is not None:
+            return mistake
+    if isinstance(error, _LOST):
+        return down(f"{address}: {_line(causes[-1])}")
+    return error
+
+
+def is_missing(error: BaseException) -> bool:
+    """What was asked about does not exist."""
+    return isinstance(error, pika_errors.ChannelClosedByBroker) and error.reply_code == NOT_FOUND
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what pika wrapped in it: the last tells most."""
+    yield error
+    inner = [*getattr(error, "exceptions", ())] if isinstance(error, AMQPConnectionWorkflowFailed) else []
+    if isinstance(error, AMQPConnectorException) and isinstance(
+        wrapped := getattr(error, "exception", None), BaseException
+    ):
+        inner.append(wrapped)
+    inner += [arg for arg in error.args if isinstance(arg, BaseException) and arg not in inner]
+    for each in inner:
+        yield from _causes(each)
+
+
+def _mistake(error: BaseException, address: Address) -> UsageError | None:
+    if isinstance(error, pika_errors.AuthenticationError | pika_errors.ProbableAuthenticationError):
+        return UsageError(
+            f"broker {address}: login refused for user {address.user!r}; check user and password"
+        )
+    if isinstance(error, pika_errors.ProbableAccessDeniedError):
+        return _vhost_refused(address)
+    if isinstance(error, pika_errors.ConnectionClosedByBroker) and error.reply_code == NOT_ALLOWED:
+        return _vhost_refused(address)
+    if isinstance(error, pika_errors.ChannelClosedByBroker):
+        return _refused(error.reply_code, error.reply_text, address)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UsageError(
+            f"broker {address}: its certificate does not verify; cafile must hold what signed it, and the "
+            f"URL must name a host that it is for: {error.verify_message}"
+        )
+    return None
+
+
+def _vhost_refused(address: Address) -> UsageError:
+    return UsageError(
+        f"broker {address}: there is no virtual host {address.vhost!r}, or user {address.user!r} may not "
+        "use it; make it with rabbitmqctl add_vhost and set_permissions, or correct the URL"
+    )
+
+
+def _refused(code: int, text: str, address: Address) -> UsageError | None:
+    if code == ACCESS_REFUSED:
+        return UsageError(
+            f"broker {address}: user {address.user!r} lacks a permission ({_plain(text)}); give it with "
+            "rabbitmqctl set_permissions: configure, write and read on ^panopticon\\..* and amq\\.default"
+        )
+    if code == PRECONDITION_FAILED and (found := _DIFFERENCE.search(text)):
+        argument, kind, name, values = found.groups()
+        return UsageError(
+            f"broker {address}: {kind} {name} is there with another {argument} ({_plain(values)}); drain it, "
+            f"delete it ({_deleting(kind, name, address)}) and start again, which makes it anew"
+        )
+    return None
+
+
+def _deleting(kind: str, name: str, address: Address) -> str:
+    if kind == "queue":
+        return f"rabbitmqctl -p {address.vhost} delete_queue {name}"
+    return f"on the page {address.management}/#/exchanges"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, pika_errors.ConnectionClosed | pika_errors.ChannelClosed):
+        return f"{error.reply_code} {_plain(error.reply_text)}"
+    return f"{type(error).__name__}: {_plain(str(error))}"

@@ -1,0 +1,63 @@
+"""The one thread that owns the connections of a broker object."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+STOP_S = 5.0
+
+
+class EventThread:
+    """An event loop on a thread of its own, from the first call until `stop`."""
+
+    def __init__(self, *, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns or raises, run there; waits for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._running()).result()
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Run it there, after whatever was asked before; waits for nothing."""
+        self._running().call_soon_threadsafe(callback)
+
+    def stop(self, *, last: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Run `last` if anything ran before, and end: nothing may be called after this but `stop`."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+            self._stopped = True
+        if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(_ended(last), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(STOP_S)
+            loop.close()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._stopped:
+                raise RuntimeError("used after it was closed")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                # A daemon, so that a forgotten close() keeps no program from ending.
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop
+
+
+async def _ended(last: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    await last()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
