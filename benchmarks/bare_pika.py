@@ -55,7 +55,11 @@ class WindowedLoop:
 
     def run(self) -> float:
         """Seconds."""
-        self._connection = pika.SelectConnection(pika.URLParameters(self._url), on_open_callback=self._opened)
+        self._connection = pika.SelectConnection(
+            pika.URLParameters(self._url),
+            on_open_callback=self._opened,
+            on_close_callback=lambda connection, _reason: connection.ioloop.stop(),
+        )
         self._connection.ioloop.start()
         return self._seconds
 
@@ -82,5 +86,4 @@ class WindowedLoop:
         self._left -= len(done)
         if self._left == 0:
             self._seconds = time.perf_counter() - self._begun_s
-            self._connection.ioloop.stop()
             self._connection.close()
