@@ -33,6 +33,7 @@ check: .venv/ready-to-test ## Format, lint, types, layers and generated files; c
 
 bench: .venv/ready-to-test ## Measure the whole worker beside a bare loop; prints JSON
 	@$(BIN)/python -m benchmarks.pipeline
+	@$(BIN)/python -m benchmarks.queue
 
 docs: .venv/ready-to-test ## Write what is generated in docs/ anew
 	@$(BIN)/python -m tools.make_schema

@@ -1,7 +1,8 @@
 """Which hosts of originals are down, and when one of them is tried again.
 
-An image alone can be at fault for a failure, again and again; a host is down after failures of many images in
-a row. From then on one image at a time is its probe, ever less often, and an answer of any kind brings it back.
+An image alone can be at fault for a failure, again and again; a host is down after failures of many images
+in a row. From then on one image at a time is its probe, ever less often, and an answer of any kind brings it
+back.
 """
 
 from __future__ import annotations

@@ -113,6 +113,10 @@ class RabbitNode:
             self._epmd.kill()
             self._epmd.wait(STOP_S)
 
+    def save(self) -> None:
+        """Its list of queues too: of one younger than half a second, a kill would leave a name only."""
+        self.evaluate("[dets:sync(Table) || Table <- dets:all()].")
+
     def ctl(self, *words: str) -> str:
         """What `rabbitmqctl` says of this node."""
         ran = subprocess.run(

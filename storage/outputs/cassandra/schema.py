@@ -100,7 +100,7 @@ def prepare_keyspace(session: Session, address: Address) -> None:
     Raises: UsageError for a keyspace that is missing, or too new for this code.
     """
     _make_keyspace(session, address)
-    _once_open(lambda: session.set_keyspace(address.keyspace))
+    once_open(lambda: session.set_keyspace(address.keyspace))
     if not _read(session, _TABLE, address.keyspace):
         table_id = uuid5(NAMESPACE_URL, f"panopticon:{address.keyspace}.schema_state")
         _change(session, _MAKE_TABLE.format(keyspace=address.keyspace, table_id=table_id))
@@ -128,7 +128,7 @@ def _make_keyspace(session: Session, address: Address) -> None:
 
 
 def _missing(session: Session, address: Address, known: Sequence[Migration]) -> list[Migration]:
-    rows = [row for row in _once_open(lambda: _read(session, _STATE)) if row[0] is not None]
+    rows = [row for row in once_open(lambda: _read(session, _STATE)) if row[0] is not None]
     needed = max((min_code_version for _, min_code_version in rows), default=0)
     if needed > known[-1].version:
         raise UsageError(
@@ -167,7 +167,7 @@ def _change(session: Session, statement: str) -> None:
         raise Unavailable(PART, "the nodes of the cluster do not agree on the schema yet")
 
 
-def _once_open(use: Callable[[], T]) -> T:
+def once_open(use: Callable[[], T]) -> T:
     """A node lists what another client has just made a moment before it can be used."""
     until_s = time.monotonic() + OPEN_WAIT_S
     while True:

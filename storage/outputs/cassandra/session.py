@@ -13,7 +13,7 @@ from cassandra.query import PreparedStatement
 from panopticon.errors import Unavailable
 from storage.outputs.cassandra.connection import Timeouts, new_cluster
 from storage.outputs.cassandra.errors import is_unknown, translated
-from storage.outputs.cassandra.schema import prepare_keyspace
+from storage.outputs.cassandra.schema import once_open, prepare_keyspace
 from storage.outputs.cassandra.statements import Kind, Statement
 from storage.outputs.cassandra.url import Address
 from storage.outputs.cassandra.window import Row, Window
@@ -95,7 +95,7 @@ class CassandraSession:
     def _prepare(self, statement: Statement) -> PreparedStatement:
         session, known = self._connected(), self._prepared
         if statement not in known:
-            prepared = session.prepare(statement.cql)
+            prepared = once_open(lambda: session.prepare(statement.cql))
             prepared.is_idempotent = statement.kind is not Kind.DECIDE
             known[statement] = prepared
         return known[statement]

@@ -8,10 +8,11 @@ from typing import Any
 from panopticon.cursors import PageEnd, encode_cursor, resume
 from panopticon.documents import Change, SearchDocument
 from panopticon.errors import UsageError
-from panopticon.interfaces import Applied
+from panopticon.interfaces import Applied, Finding
 from panopticon.search import Query, SearchPage
 from storage.search.opensearch.bulk import Bulk
 from storage.search.opensearch.connection import Connection, Timeouts
+from storage.search.opensearch.diagnosis import diagnose
 from storage.search.opensearch.errors import Gone, is_gone, said, unavailable
 from storage.search.opensearch.indexes import Indexes
 from storage.search.opensearch.query import page_end, request
@@ -74,6 +75,9 @@ class OpenSearchIndex:
         """Delete the indexes that rebuilds left behind; says which."""
         with self._indexes.noticing():
             return self._indexes.drop_former()
+
+    def diagnose(self) -> list[Finding]:
+        return diagnose(self._connection, self._indexes)
 
     def close(self) -> None:
         self._connection.close()

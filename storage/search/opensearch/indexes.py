@@ -89,19 +89,68 @@ class Indexes:
     def standing(self) -> Standing:
         """Makes the first index where there is none."""
         self._put_script()
-        found = self._look()
+        found = self.look()
         if found.live is None:
             self._create(1, alias=self.alias)
-            found = self._look()
+            found = self.look()
         if found.live is None:
             raise UsageError(
                 f"search {self._address}: {self._numbered(1)} is there, but no alias {self.alias} of it;"
                 " add the alias, or delete the index if nobody needs it"
             )
         for index in filter(None, (found.live, found.building)):
-            self._check(index)
+            self.check(index)
         self._ready = True
         return found
+
+    def look(self) -> Standing:
+        """As it is; nothing is made."""
+        found = self._connection.ask("GET", f"/_alias/{self.alias}*")
+        holders = {
+            alias: sorted(index for index, entry in found.items() if alias in entry["aliases"])
+            for alias in (self.alias, self.building_alias)
+        }
+        for alias, indexes in holders.items():
+            if len(indexes) > 1:
+                raise UsageError(
+                    f"search {self._address}: alias {alias} points at {' and '.join(indexes)};"
+                    " leave it to one of them"
+                )
+        live, building = (next(iter(indexes), None) for indexes in holders.values())
+        return Standing(live=live, building=building)
+
+    def check(self, index: str) -> None:
+        """Raises: UsageError for a mapping that is not this program's."""
+        if index in self._checked:
+            return
+        mapping = self._connection.ask("GET", f"/{index}/_mapping")[index]["mappings"]
+        meta, known = mapping.get("_meta") or {}, _mapping()["_meta"]["version"]
+        if meta.get("program") != PROGRAM:
+            raise UsageError(
+                f"search {self._address}: {index} belongs to another program; name another index"
+            )
+        if meta["version"] > known:
+            raise UsageError(
+                f"search {self._address}: the mapping of {index} has version {meta['version']}, this program"
+                f" knows {known}; upgrade panopticon or name another index"
+            )
+        if meta["version"] < known:
+            raise UsageError(
+                f"search {self._address}: the mapping of {index} has version {meta['version']}, this program"
+                f" needs {known}; name another index and fill it: panopticon search rebuild --ids FILE"
+            )
+        self._checked.add(index)
+
+    def product(self) -> str:
+        """The server's version. Raises: UsageError if it is no OpenSearch."""
+        try:
+            answer = self._connection.ask("GET", "/")
+        except Gone:
+            answer = None
+        version = answer.get("version") if isinstance(answer, dict) else None
+        if not isinstance(version, dict) or version.get("distribution") != "opensearch":
+            raise no_opensearch(self._address)
+        return str(version.get("number"))
 
     def begin(self) -> None:
         """Make an empty index beside the one that answers; goes on with one that is there already."""
@@ -125,71 +174,29 @@ class Indexes:
         return standing.live
 
     def drop_former(self) -> list[str]:
-        """Delete the numbered indexes that no alias points at; says which."""
-        found = self._connection.ask("GET", f"/{self.alias}-*/_alias")
-        former = sorted(name for name in found if self._number(name) and not found[name]["aliases"])
+        """Delete them; says which."""
+        former = self.former()
         for name in former:
             self._connection.ask("DELETE", f"/{name}")
         return former
+
+    def former(self) -> list[str]:
+        """The numbered indexes that no alias points at."""
+        found = self._connection.ask("GET", f"/{self.alias}-*/_alias")
+        return sorted(name for name in found if self._number(name) and not found[name]["aliases"])
 
     def documents(self, alias: str) -> int:
         """How many it holds, tombstones too."""
         self._connection.ask("POST", f"/{alias}/_refresh")
         return int(self._connection.ask("GET", f"/{alias}/_count")["count"])
 
-    def _look(self) -> Standing:
-        found = self._connection.ask("GET", f"/_alias/{self.alias}*")
-        holders = {
-            alias: sorted(index for index, entry in found.items() if alias in entry["aliases"])
-            for alias in (self.alias, self.building_alias)
-        }
-        for alias, indexes in holders.items():
-            if len(indexes) > 1:
-                raise UsageError(
-                    f"search {self._address}: alias {alias} points at {' and '.join(indexes)};"
-                    " leave it to one of them"
-                )
-        live, building = (next(iter(indexes), None) for indexes in holders.values())
-        return Standing(live=live, building=building)
-
-    def _check(self, index: str) -> None:
-        """Raises: UsageError for a mapping that is not this program's."""
-        if index in self._checked:
-            return
-        mapping = self._connection.ask("GET", f"/{index}/_mapping")[index]["mappings"]
-        meta, known = mapping.get("_meta") or {}, _mapping()["_meta"]["version"]
-        if meta.get("program") != PROGRAM:
-            raise UsageError(
-                f"search {self._address}: {index} belongs to another program; name another index"
-            )
-        if meta["version"] > known:
-            raise UsageError(
-                f"search {self._address}: the mapping of {index} has version {meta['version']}, this program"
-                f" knows {known}; upgrade panopticon or name another index"
-            )
-        if meta["version"] < known:
-            raise UsageError(
-                f"search {self._address}: the mapping of {index} has version {meta['version']}, this program"
-                f" needs {known}; name another index and fill it: panopticon search rebuild --ids FILE"
-            )
-        self._checked.add(index)
-
     def _put_script(self) -> None:
         if self._scripted:
             return
-        self._check_product()
+        self.product()
         script = {"lang": "painless", "source": _merge_rule()}
         self._connection.ask("PUT", f"/_scripts/{self.script}", {"script": script})
         self._scripted = True
-
-    def _check_product(self) -> None:
-        try:
-            answer = self._connection.ask("GET", "/")
-        except Gone:
-            answer = None
-        version = answer.get("version") if isinstance(answer, dict) else None
-        if not isinstance(version, dict) or version.get("distribution") != "opensearch":
-            raise no_opensearch(self._address)
 
     def _create(self, number: int, *, alias: str) -> None:
         """With its alias, in one step; whoever comes second finds it made."""

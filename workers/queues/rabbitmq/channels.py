@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 import pika
-from pika.adapters.asyncio_connection import AsyncioConnection
 
 from panopticon.errors import UsageError
 from workers.queues.rabbitmq.coalescing import CoalescingConnection
 from workers.queues.rabbitmq.url import Address, Security
 
+ABORT_S = 1.0
 BLOCKED_S = 60.0
 """A connection that may not publish for so long is opened anew, in case the broker forgot to say go."""
 
@@ -49,10 +49,10 @@ class Channel:
 
 async def open_connection(
     address: Address, *, name: str, limit_s: float
-) -> tuple[AsyncioConnection, asyncio.Future[Exception]]:
+) -> tuple[CoalescingConnection, asyncio.Future[Exception]]:
     """An open connection, and what is told when it is lost. Raises: what pika raises; UsageError."""
     loop = asyncio.get_running_loop()
-    opened: asyncio.Future[AsyncioConnection] = loop.create_future()
+    opened: asyncio.Future[CoalescingConnection] = loop.create_future()
     closed: asyncio.Future[Exception] = loop.create_future()
     connection = CoalescingConnection(
         _parameters(address, name=name, limit_s=limit_s),
@@ -65,11 +65,12 @@ async def open_connection(
         return await opened, closed
     except asyncio.CancelledError:
         connection.close()
+        await asyncio.wait([opened], timeout=ABORT_S)
         raise
 
 
 @asynccontextmanager
-async def opened_channel(connection: AsyncioConnection) -> AsyncIterator[Channel]:
+async def opened_channel(connection: CoalescingConnection) -> AsyncIterator[Channel]:
     """A channel for a few questions, closed after them."""
     channel = await open_channel(connection)
     try:
@@ -78,7 +79,7 @@ async def opened_channel(connection: AsyncioConnection) -> AsyncIterator[Channel
         channel.close()
 
 
-async def open_channel(connection: AsyncioConnection) -> Channel:
+async def open_channel(connection: CoalescingConnection) -> Channel:
     opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     raw = connection.channel(on_open_callback=partial(_give, opened))
     raw.add_on_close_callback(lambda _, reason: _refuse(opened, reason))

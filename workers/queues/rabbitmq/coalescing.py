@@ -14,6 +14,11 @@ class CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
         self._unsent: list[bytes] = []
         super().__init__(*arguments, **named)
 
+    def abort(self) -> None:
+        """End without the broker's goodbye."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _adapter_emit_data(self, data: bytes) -> None:
         if not self._unsent:
             self.ioloop.call_soon(self._send_all)

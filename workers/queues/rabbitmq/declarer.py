@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pika import exceptions as pika_errors
-from pika.adapters.asyncio_connection import AsyncioConnection
 
 from panopticon.outputs import VersionName
 from workers.queues.rabbitmq import declarations
 from workers.queues.rabbitmq.channels import Channel, opened_channel
+from workers.queues.rabbitmq.coalescing import CoalescingConnection
 from workers.queues.rabbitmq.declarations import Binding, Plan
 from workers.queues.rabbitmq.errors import is_missing
 from workers.queues.rabbitmq.link import Link
@@ -31,7 +31,7 @@ class Declarer:
         self._link = link
         self._shared = shared
         self._declaring = asyncio.Lock()
-        self._connection: AsyncioConnection | None = None
+        self._connection: CoalescingConnection | None = None
         self._shared_done = False
         self._done: set[VersionName] = set()
 
@@ -90,7 +90,7 @@ class Declarer:
         return self._shared_done and (version is None or version in self._done)
 
 
-async def _standing(connection: AsyncioConnection, queue: str) -> Standing:
+async def _standing(connection: CoalescingConnection, queue: str) -> Standing:
     """A channel of its own, since the broker closes it where there is no such queue."""
     async with opened_channel(connection) as channel:
         try:

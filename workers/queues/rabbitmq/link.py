@@ -6,11 +6,10 @@ import asyncio
 import logging
 import random
 
-from pika.adapters.asyncio_connection import AsyncioConnection
-
 from panopticon.backoff import Backoff
 from panopticon.errors import UsageError
 from workers.queues.rabbitmq.channels import open_connection
+from workers.queues.rabbitmq.coalescing import CoalescingConnection
 from workers.queues.rabbitmq.errors import down, translated
 from workers.queues.rabbitmq.url import Address
 
@@ -18,6 +17,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+GOODBYE_S = 2.0
 STEADY_S = 1.0
 """A connection that held for so long is opened anew at once when it is lost."""
 
@@ -32,10 +32,10 @@ class Link:
         self._limit_s = limit_s
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=LONGEST_PAUSE_S, random=random.random)
         self._opened_once = False
-        self._connection: asyncio.Future[AsyncioConnection] | None = None
+        self._connection: asyncio.Future[CoalescingConnection] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def opened(self) -> AsyncioConnection:
+    async def opened(self) -> CoalescingConnection:
         """The connection. While the first attempt lasts, waits; after one that failed, raises at once.
 
         Raises: UsageError for what a person must correct, as long as it was never open; Unavailable.
@@ -50,9 +50,8 @@ class Link:
         task, connection = self._task, self._connection
         self._task = self._connection = None
         if task is not None and connection is not None:
-            if connection.done() and not connection.exception() and connection.result().is_open:
-                connection.result().close()
-                await asyncio.wait([task], timeout=self._limit_s)
+            if connection.done() and not connection.exception():
+                await _say_goodbye(connection.result(), task)
             task.cancel()
 
     async def _keep_open(self) -> None:
@@ -81,7 +80,7 @@ class Link:
             else:
                 await asyncio.sleep(self._backoff.next_s())
 
-    def _tell_open(self, connection: AsyncioConnection) -> None:
+    def _tell_open(self, connection: CoalescingConnection) -> None:
         if self._connection is None or self._connection.done():
             self._connection = asyncio.get_running_loop().create_future()
         self._connection.set_result(connection)
@@ -96,3 +95,12 @@ class Link:
         self._connection.set_exception(error)
         # Nobody may be waiting: it is told to whoever comes next.
         self._connection.exception()
+
+
+async def _say_goodbye(connection: CoalescingConnection, until: asyncio.Task[None]) -> None:
+    if connection.is_open:
+        connection.close()
+        await asyncio.wait([until], timeout=GOODBYE_S)
+    if not until.done():
+        connection.abort()
+        await asyncio.wait([until], timeout=GOODBYE_S)

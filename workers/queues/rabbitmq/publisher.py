@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pika
-from pika.adapters.asyncio_connection import AsyncioConnection
 
 from workers.queues.rabbitmq.channels import Channel, open_channel
+from workers.queues.rabbitmq.coalescing import CoalescingConnection
 from workers.queues.rabbitmq.errors import down
 from workers.queues.rabbitmq.link import Link
 
@@ -63,7 +63,7 @@ class Publisher:
         self._on_returned = on_returned
         self._opening = asyncio.Lock()
         self._channel: Channel | None = None
-        self._watched: AsyncioConnection | None = None
+        self._watched: CoalescingConnection | None = None
         self._blocked = ""
         self._tag = 0
         self._under_way: dict[int, Publication] = {}
@@ -103,7 +103,7 @@ class Publisher:
             if self._channel is None:
                 self._channel = await self._opened(connection)
 
-    async def _opened(self, connection: AsyncioConnection) -> Channel:
+    async def _opened(self, connection: CoalescingConnection) -> Channel:
         channel = await open_channel(connection)
         channel.raw.add_on_close_callback(self._on_close)
         channel.raw.add_on_return_callback(self._on_return)
@@ -111,7 +111,7 @@ class Publisher:
         self._tag = 0
         return channel
 
-    def _watch(self, connection: AsyncioConnection) -> None:
+    def _watch(self, connection: CoalescingConnection) -> None:
         """For an alarm: the broker reads nothing more of what publishes."""
         self._watched = connection
         self._blocked = ""

@@ -36,8 +36,10 @@ def index(place: Place) -> Iterator[OpenSearchIndex]:
 def setting(place: Place, name: str, value: str) -> Iterator[None]:
     """A setting of the whole cluster, for a while."""
     place.ask("PUT", "/_cluster/settings", {"transient": {name: value}})
-    yield
-    place.ask("PUT", "/_cluster/settings", {"transient": {name: None}})
+    try:
+        yield
+    finally:
+        place.ask("PUT", "/_cluster/settings", {"transient": {name: None}})
 
 
 def outage(index: OpenSearchIndex, *batch: Change) -> str:

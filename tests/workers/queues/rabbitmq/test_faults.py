@@ -63,6 +63,7 @@ def test_after_the_broker_died_or_was_restarted_everything_is_there(
     queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
     queue.submit([b"held", b"ready"], Lane.LIVE)
     (held,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    rabbit_node.save()
     getattr(rabbit_node, how)()
     assert_unavailable_in_time(queue)
     queue.ack([held])
@@ -150,3 +151,23 @@ def test_without_management_only_what_must_count_is_unavailable(url: str, open_b
     for count in (broker.catalogue().depth, broker.topology.bound):
         with pytest.raises(Unavailable, match="management http://127.0.0.1:1: ConnectionRefusedError"):
             count()
+
+
+def test_closing_ends_in_time_while_a_silent_broker_is_tried(url: str, open_broker: OpenBroker) -> None:
+    with through_blackhole(url) as (through, between), between.silent():
+        broker = open_broker(through, call_s=0.5)
+        with pytest.raises(Unavailable):
+            broker.catalogue().submit([b"1"], Lane.LIVE)
+        began_s = time.monotonic()
+        broker.close()
+        assert time.monotonic() - began_s < 3
+
+
+def test_closing_ends_in_time_while_the_broker_is_silent(url: str, open_broker: OpenBroker) -> None:
+    with through_blackhole(url) as (through, between):
+        broker = open_broker(through, call_s=0.5)
+        broker.catalogue().submit([b"1"], Lane.LIVE)
+        with between.silent():
+            began_s = time.monotonic()
+            broker.close()
+            assert time.monotonic() - began_s < 5

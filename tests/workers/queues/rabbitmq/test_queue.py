@@ -28,9 +28,7 @@ def numbered(count: int) -> list[bytes]:
 def take(queue: Queue, count: int, *, most: int = 100, ack: bool = True) -> list[bytes]:
     """The bodies of the next `count` messages, or of fewer if no more come."""
     taken: list[bytes] = []
-    while len(taken) < count and (
-        deliveries := queue.receive(max_live=most, max_backfill=most, wait_s=5)
-    ):
+    while len(taken) < count and (deliveries := queue.receive(max_live=most, max_backfill=most, wait_s=5)):
         taken += bodies(deliveries)
         if ack:
             queue.ack(deliveries)

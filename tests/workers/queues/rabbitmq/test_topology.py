@@ -11,7 +11,6 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from panopticon.errors import Unavailable, UsageError
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
 from tests.contracts.broker import bodies
 from tests.contracts.examples import QUALITY, TAGGER
 from tests.servers.rabbitmq import RabbitSite
@@ -40,7 +39,9 @@ class Operator:
         return {row["name"] for row in self._management.get(f"/api/queues/{self._vhost}")}
 
     def kinds(self) -> set[str]:
-        return {row["arguments"]["x-queue-type"] for row in self._management.get(f"/api/queues/{self._vhost}")}
+        return {
+            row["arguments"]["x-queue-type"] for row in self._management.get(f"/api/queues/{self._vhost}")
+        }
 
     def make(self, queue: str, **arguments: object) -> None:
         body = {"durable": True, "arguments": arguments}
@@ -106,7 +107,8 @@ def test_a_queue_of_another_kind_is_named_with_what_differs(
 ) -> None:
     operator.make("panopticon.catalogue")
     with pytest.raises(
-        UsageError, match=r"queue panopticon.catalogue is there with another x-[a-z-]+ .*; drain it, delete it"
+        UsageError,
+        match=r"queue panopticon.catalogue is there with another x-[a-z-]+ .*; drain it, delete it",
     ):
         open_broker(url).catalogue().submit([UPLOADED], Lane.LIVE)
 
@@ -114,7 +116,8 @@ def test_a_queue_of_another_kind_is_named_with_what_differs(
 def test_a_queue_with_another_argument_is_named_with_what_differs(url: str, open_broker: OpenBroker) -> None:
     open_broker(url, max_results=5).topology.bind(TAGGER)
     with pytest.raises(
-        UsageError, match=r"panopticon.search.live is there with another x-max-length \(received '6' but .* '5'\)"
+        UsageError,
+        match=r"panopticon.search.live is there with another x-max-length \(received '6' but .* '5'\)",
     ) as raised:
         open_broker(url, max_results=6).topology.bind(TAGGER)
     assert "\n" not in str(raised.value)

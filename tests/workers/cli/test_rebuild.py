@@ -1,0 +1,58 @@
+"""`panopticon search rebuild`, beside `panopticon search`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contracts.examples import image, part, result
+from tests.workers.cli.conftest import House, Panopticon
+
+
+@pytest.fixture(autouse=True)
+def photos(house: House) -> None:
+    house.register()
+    house.store.catalogue.put([image("gone", event="deleted"), image("here")])
+
+
+def test_the_images_named_are_rebuilt_and_told(panopticon: Panopticon, house: House) -> None:
+    ran = panopticon("search", "rebuild", "--ids", "-", stdin=b"gone\n\nhere\ngone\nnobody\n")
+    assert (ran.code, ran.out) == (0, "3 images rebuilt.\n1 ID under which nothing is kept.\n")
+    assert house.search.get(["gone"])["gone"].deleted
+
+
+def test_the_same_as_json(panopticon: Panopticon) -> None:
+    assert panopticon("search", "rebuild", "--ids", "-", "--json", stdin=b"gone\nnobody\n").json == {
+        "rebuilt": {"images": 2, "changes": 1, "unknown": ["nobody"], "refused": []},
+        "former": None,
+        "dropped": [],
+    }
+
+
+def test_dropping_alone_is_allowed(panopticon: Panopticon) -> None:
+    ran = panopticon("search", "rebuild", "--drop-old", "--json")
+    assert ran.json == {"rebuilt": None, "former": None, "dropped": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "name the images to rebuild with --ids FILE, or say --drop-old alone"),
+        (("--ids", "-"), "no image ID in -, so nothing was rebuilt"),
+    ],
+)
+def test_a_mistake_is_one_line(panopticon: Panopticon, arguments: tuple[str, ...], complaint: str) -> None:
+    assert panopticon("search", "rebuild", *arguments).complaint == complaint
+
+
+def test_searching_is_as_it_was_and_a_label_of_that_name_can_be_asked_for(
+    panopticon: Panopticon, house: House
+) -> None:
+    house.search.apply([result("here", part(rebuild=0.5))])
+    for arguments in (("--json", "rebuild"), ("--json", "--", "rebuild")):
+        (found,) = panopticon("search", *arguments).json["images"]
+        assert found["image_id"] == "here"
+
+
+def test_the_help_of_search_names_it(panopticon: Panopticon) -> None:
+    assert "panopticon search rebuild" in panopticon("search", "--help").out
+    assert "--drop-old" in panopticon("search", "rebuild", "--help").out
