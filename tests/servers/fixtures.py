@@ -76,7 +76,7 @@ def opensearch_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def rabbit_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A node of ours, which a test may stop, kill or pause if it leaves it running."""
-    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"))
+    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), secure=True)
     try:
         node.start()
         yield node
@@ -90,4 +90,4 @@ def rabbit_site(request: pytest.FixtureRequest) -> RabbitSite:
     if url := os.environ.get("PANOPTICON_TEST_RABBITMQ_URL"):
         return RabbitSite(url=url)
     node: RabbitNode = request.getfixturevalue("rabbit_node")
-    return RabbitSite(url=node.url)
+    return node.site

@@ -15,10 +15,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from tests.servers.certificates import Certificate, make_certificate
 from tests.servers.requirements import require
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -28,10 +30,11 @@ STOP_S = 30.0
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to clients, so that nobody takes the port of a node that is down."""
 
-# Counts and timeouts are looked at more often than a real fleet could afford.
+# Counts and timeouts are looked at more often than a real fleet could afford. A queue that counts while it
+# is still being made dies of it, which shorter intervals bring about on a busy machine.
 ADVANCED = """\
 [{rabbit, [
-  {quorum_tick_interval, 100},
+  {quorum_tick_interval, 500},
   {channel_tick_interval, 500},
   {dead_letter_worker_publisher_confirm_timeout, 1000}
 ]}].
@@ -49,22 +52,15 @@ class Ports:
     epmd: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What the node shows on its port for TLS."""
-
-    certificate: Path
-    key: Path
-
-
 class RabbitNode:
     """One node, with the user guest of password guest. What it stored outlives a stop, and a kill."""
 
-    def __init__(self, home: Path, *, certificate: Certificate | None = None) -> None:
-        """`home`: an absolute path, of this node alone."""
+    def __init__(self, home: Path, *, secure: bool = False) -> None:
+        """`home`: an absolute path, of this node alone. `secure`: it takes TLS as well, and certificates
+        that `authority` signed."""
         self.home = home
         self.ports = free_ports()
-        self._certificate = certificate
+        self._secure = secure
         self._node: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
 
@@ -72,6 +68,20 @@ class RabbitNode:
     def url(self) -> str:
         """Of the virtual host `/`."""
         return f"amqp://guest:guest@127.0.0.1:{self.ports.amqp}/?management={self.management.url}"
+
+    @property
+    def site(self) -> RabbitSite:
+        return RabbitSite(url=self.url, counted_s=0.6)
+
+    @property
+    def secure_url(self) -> str:
+        """The same over TLS."""
+        return f"amqps://guest:guest@127.0.0.1:{self.ports.amqps}/?management={self.management.url}"
+
+    @cached_property
+    def authority(self) -> Certificate:
+        """Signs what the node shows."""
+        return make_certificate(self.home, name="authority")
 
     @property
     def management(self) -> Management:
@@ -174,11 +184,14 @@ class RabbitNode:
         yield "disk_free_limit.absolute = 50MB"
         yield "raft.wal_max_size_bytes = 67108864"
         yield "log.console = false"
-        if self._certificate is not None:
+        if self._secure:
+            node = make_certificate(self.home, name="node", authority=self.authority)
             yield f"listeners.ssl.1 = 127.0.0.1:{self.ports.amqps}"
-            yield f"ssl_options.certfile = {self._certificate.certificate}"
-            yield f"ssl_options.keyfile = {self._certificate.key}"
-            yield "ssl_options.verify = verify_none"
+            yield f"ssl_options.certfile = {node.certificate}"
+            yield f"ssl_options.keyfile = {node.key}"
+            yield f"ssl_options.cacertfile = {self.authority.certificate}"
+            yield "ssl_options.verify = verify_peer"
+            yield "ssl_options.fail_if_no_peer_cert = false"
 
     def _environment(self) -> dict[str, str]:
         files = {
@@ -253,6 +266,8 @@ class RabbitSite:
 
     url: str
     """With its management in it."""
+    counted_s: float = 6.0
+    """After so long without a change its counts are true."""
 
     @property
     def management(self) -> Management:

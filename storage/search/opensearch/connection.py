@@ -85,9 +85,8 @@ def _new_client(address: Address) -> OpenSearch:
         use_ssl=address.tls,
         ssl_context=_trust(address),
         pool_maxsize=CONNECTIONS,
-        # Another node is asked where one cannot be reached, and nobody twice.
+        # Another node is asked where one cannot serve, and nobody twice.
         max_retries=len(address.hosts) - 1,
-        retry_on_status=(),
     )
 
 

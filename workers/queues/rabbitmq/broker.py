@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from panopticon.interfaces import Finding
 from panopticon.messages import Lane
 from panopticon.outputs import VersionName
 from workers.queues.rabbitmq import names
 from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.diagnosis import diagnose_broker
 from workers.queues.rabbitmq.letters import letter_of
 from workers.queues.rabbitmq.publisher import Route
 from workers.queues.rabbitmq.queue import RabbitQueue
@@ -69,6 +71,9 @@ class RabbitBroker:
 
     def undeliverable(self) -> RabbitQueue:
         return self._undeliverable
+
+    def diagnose(self) -> list[Finding]:
+        return diagnose_broker(self._client)
 
     def close(self) -> None:
         self._client.close()

@@ -62,10 +62,10 @@ async def open_connection(
         custom_ioloop=loop,
     )
     try:
-        return await opened, closed
+        return await asyncio.shield(opened), closed
     except asyncio.CancelledError:
         connection.close()
-        await asyncio.wait([opened], timeout=ABORT_S)
+        await asyncio.wait([asyncio.gather(opened, return_exceptions=True)], timeout=ABORT_S)
         raise
 
 

@@ -41,8 +41,8 @@ class Client:
         self._thread = EventThread(name=f"rabbitmq {address.host}")
         self._outgoing = Link(address, name="publishes", limit_s=call_s)
         self.incoming = Link(address, name="consumes", limit_s=call_s)
-        shared = plan_of_all(retry_delays_s=self.retry_delays_s, max_results=max_results)
-        self.declarer = Declarer(self.incoming, shared)
+        self.shared = plan_of_all(retry_delays_s=self.retry_delays_s, max_results=max_results)
+        self.declarer = Declarer(self.incoming, self.shared)
         self.management = Management(address, limit_s=call_s)
         self._publisher = Publisher(
             self._outgoing, window=window, stall_s=call_s, on_returned=self.declarer.forget
@@ -78,6 +78,11 @@ class Client:
         """To queues that are there by then, of `version` too. Returns when a queue has taken each."""
         await self._within(self.declarer.ensure(version))
         await self._publisher.publish(messages, headers)
+
+    async def server_version(self) -> str:
+        """Such as 3.10.8."""
+        connection = await self.incoming.opened()
+        return str(connection.server_properties["version"])
 
     def close(self) -> None:
         """What is held comes again, to anyone."""

@@ -25,6 +25,9 @@ _LOST = (pika_errors.AMQPConnectionError, pika_errors.AMQPChannelError, AMQPConn
 
 _DIFFERENCE = re.compile(r"inequivalent arg '(.+?)' for (queue|exchange) '(.+?)' in vhost '.*?': (.*)")
 
+# Pika hands on what the broker's side of TLS says as text only.
+_REFUSED_CERTIFICATE = re.compile(r"\[SSL: \w*ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA)\]")
+
 
 def down(reason: str) -> Unavailable:
     return Unavailable(PART, reason)
@@ -76,6 +79,11 @@ def _mistake(error: BaseException, address: Address) -> UsageError | None:
         return UsageError(
             f"broker {address}: its certificate does not verify; cafile must hold what signed it, and the "
             f"URL must name a host that it is for: {error.verify_message}"
+        )
+    if _REFUSED_CERTIFICATE.search(str(error)):
+        return UsageError(
+            f"broker {address}: it refuses our certificate, or the lack of one; certfile and keyfile must be "
+            "what it trusts"
         )
     return None
 

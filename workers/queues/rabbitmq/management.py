@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from panopticon.errors import UsageError
+from workers.queues.rabbitmq.declarations import Arguments
 from workers.queues.rabbitmq.errors import down
 from workers.queues.rabbitmq.url import Address
 
@@ -46,9 +47,10 @@ class Management:
             (row["routing_key"], row["destination"]) for row in rows if row["destination_type"] == "exchange"
         ]
 
-    def overview(self) -> dict[str, Any]:
-        """Versions and totals of the broker."""
-        return self._get("/api/overview") or {}
+    def arguments(self) -> dict[str, Arguments]:
+        """What every queue was declared with, by its name."""
+        rows = self._get(f"/api/queues/{self._vhost}?{_COUNTS}") or []
+        return {row["name"]: row["arguments"] for row in rows}
 
     @property
     def _vhost(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import pika
@@ -41,6 +42,9 @@ class Publication:
         self.sent = 0
         self.confirmed = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def goes(self, route: Route) -> bool:
+        return any(message.route == route for message in self.messages)
 
     def confirm(self) -> None:
         self.confirmed += 1
@@ -139,7 +143,7 @@ class Publisher:
         answer = frame.method
         tags = [answer.delivery_tag]
         if answer.multiple:
-            tags = [tag for tag in self._under_way if tag <= answer.delivery_tag]
+            tags = [*takewhile(lambda tag: tag <= answer.delivery_tag, self._under_way)]
         for tag in tags:
             publication = self._under_way.pop(tag)
             if isinstance(answer, pika.spec.Basic.Ack):
@@ -152,7 +156,7 @@ class Publisher:
         """Which message it was is not said, and it is confirmed all the same: so all of its route fail."""
         route = Route(method.exchange, method.routing_key)
         for publication in {*self._under_way.values()}:
-            if any(message.route == route for message in publication.messages):
+            if not publication.done.done() and publication.goes(route):
                 publication.fail(f"no queue takes {route.key!r}")
         self._on_returned()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied
 from panopticon.search import Query
 from storage.search.opensearch import OpenSearchIndex
+from storage.search.opensearch.bulk import CONFLICTS
 from storage.search.opensearch.connection import Timeouts
 from tests.contracts.examples import part, result, tag
 from tests.contracts.search_index import changes, fold
@@ -98,7 +100,11 @@ def test_a_missing_shard_is_an_outage_of_every_call_and_never_a_shorter_answer(p
         eventually(lambda: index.apply([result("a", part())]))
 
 
-def test_many_writers_of_one_document_end_as_the_merge_rule_says(place: Place) -> None:
+@pytest.mark.parametrize("tries", [0, CONFLICTS], ids=["ours", "the server's"])
+def test_many_writers_of_one_document_end_as_the_merge_rule_says(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    monkeypatch.setattr("storage.search.opensearch.bulk.CONFLICTS", tries)
     history = [
         result(
             "a", part(revision=number % 7, policy_number=number, cat=number / 100), name=f"m{number % 3}_1"
@@ -108,7 +114,7 @@ def test_many_writers_of_one_document_end_as_the_merge_rule_says(place: Place) -
 
     def write(share: list[Change]) -> list[Applied]:
         with closing(OpenSearchIndex(place.url)) as index:
-            return [index.apply([change])[0] for change in share]
+            return [eventually(partial(index.apply, [change]))[0] for change in share]
 
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(write, [history[first::6] for first in range(6)]))

@@ -114,8 +114,8 @@ def test_an_unknown_field_is_refused_by_the_mapping(place: Place, index: OpenSea
 def test_a_script_that_somebody_removed_is_put_back(place: Place, index: OpenSearchIndex) -> None:
     index.apply([result("a", part())])
     scripts = place.ask("GET", "/_cluster/state/metadata")["metadata"]["stored_scripts"]
-    (ours,) = [name for name in scripts if name.startswith("panopticon-merge-")]
-    place.ask("DELETE", f"/_scripts/{ours}")
+    for ours in [name for name in scripts if name.startswith("panopticon-merge-")]:
+        place.ask("DELETE", f"/_scripts/{ours}")
     assert index.apply([result("b", part())]) == [Applied.APPLIED]
 
 

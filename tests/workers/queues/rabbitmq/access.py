@@ -13,11 +13,9 @@ from panopticon.errors import Unavailable
 from panopticon.interfaces import Broker
 from tests.contracts.broker import BrokerAccess
 from tests.servers.blackhole import Blackhole
-from tests.servers.rabbitmq import Management, RabbitSite
+from tests.servers.rabbitmq import RabbitSite
 from workers.queues.rabbitmq.broker import RabbitBroker
 
-COUNTED_S = 0.25
-"""Two of the broker's counts, which come ten in a second here, and time for them to be told."""
 LIMIT_S = 30.0
 
 
@@ -25,16 +23,16 @@ class RabbitAccess(BrokerAccess):
     """A virtual host for each test. A lease lapses when its connection is lost, and not by time."""
 
     lease_s = 0.2
-    rung_s = 0.9
-    wait_s = 0.1
+    wait_s = 0.15
     url: str
-    management: Management
+    site: RabbitSite
     between: Blackhole
     """Every connection of these brokers goes through it."""
 
     @pytest.fixture(autouse=True)
     def _place(self, rabbit_site: RabbitSite) -> Iterator[None]:
-        self.management = rabbit_site.management
+        self.site = rabbit_site
+        self.rung_s = 2 * rabbit_site.counted_s + 0.2
         with rabbit_site.virtual_host() as url, through_blackhole(url) as (self.url, self.between):
             yield
 
@@ -51,12 +49,12 @@ class RabbitAccess(BrokerAccess):
 
     def settle(self) -> None:
         """Until the broker counts the same for a while."""
-        seen, since_s = self.management.queues(self._vhost), time.monotonic()
+        seen, since_s = self.site.management.queues(self._vhost), time.monotonic()
         limit_s = since_s + LIMIT_S
-        while time.monotonic() - since_s < COUNTED_S:
+        while time.monotonic() - since_s < self.site.counted_s:
             assert time.monotonic() < limit_s
             time.sleep(0.05)
-            if (now := self.management.queues(self._vhost)) != seen:
+            if (now := self.site.management.queues(self._vhost)) != seen:
                 seen, since_s = now, time.monotonic()
 
     @property

@@ -1,0 +1,171 @@
+"""Who may in, over what, and what is said to whom may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Broker
+from panopticon.messages import Lane
+from tests.contracts.broker import bodies
+from tests.servers.certificates import make_certificate
+from tests.servers.rabbitmq import RabbitNode
+from tests.workers.queues.rabbitmq.access import wait_until
+from tests.workers.queues.rabbitmq.conftest import OpenBroker
+
+SECRET = "correct horse/battery@staple"
+QUOTED = "correct%20horse%2fbattery%40staple"
+
+
+@pytest.fixture
+def user(rabbit_node: RabbitNode, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
+    """Of the password SECRET, who may do everything on a virtual host of the same name. Nothing that is
+    logged meanwhile names the password."""
+    caplog.set_level("DEBUG")
+    with rabbit_node.management.virtual_host() as name:
+        account = {"password": SECRET, "tags": "management"}
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        rabbit_node.management.ask("PUT", f"/api/users/{name}", account)
+        rabbit_node.management.ask("PUT", f"/api/permissions/{name}/{name}", everything)
+        yield name
+        rabbit_node.management.ask("DELETE", f"/api/users/{name}")
+    assert SECRET not in caplog.text
+    assert QUOTED not in caplog.text
+
+
+def url_of(node: RabbitNode, *, user: str, password: str = QUOTED, vhost: str) -> str:
+    return f"amqp://{user}:{password}@127.0.0.1:{node.ports.amqp}/{vhost}?management={node.management.url}"
+
+
+def assert_works(broker: Broker) -> None:
+    queue = broker.catalogue()
+    queue.submit([b"1"], Lane.LIVE)
+    deliveries = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    queue.ack(deliveries)
+    assert bodies(deliveries) == [b"1"]
+    wait_until(lambda: queue.depth()[Lane.LIVE].total == 0)
+
+
+def assert_refused(broker: Broker, pattern: str) -> None:
+    """The same each time, in one line, without the driver's story and without the password."""
+    for _ in range(2):
+        with pytest.raises(UsageError, match=pattern) as raised:
+            broker.catalogue().submit([b"1"], Lane.LIVE)
+        assert "\n" not in str(raised.value)
+        assert SECRET not in str(raised.value)
+        assert raised.value.__cause__ is None
+        assert raised.value.__suppress_context__
+    assert SECRET not in repr(broker)
+
+
+def test_a_password_may_hold_any_character(
+    rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
+) -> None:
+    assert_works(open_broker(url_of(rabbit_node, user=user, vhost=user)))
+
+
+def test_a_wrong_password_is_a_persons_mistake(
+    rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url_of(rabbit_node, user=user, password="wrong", vhost=user))
+    assert_refused(broker, rf"login refused for user '{user}'; check user and password")
+
+
+def test_an_unknown_virtual_host_is_a_persons_mistake(
+    rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url_of(rabbit_node, user=user, vhost="nowhere"))
+    assert_refused(broker, "there is no virtual host 'nowhere', or user .* may not use it")
+
+
+def test_a_virtual_host_of_others_is_a_persons_mistake(
+    rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url_of(rabbit_node, user=user, vhost=""))
+    assert_refused(broker, "there is no virtual host '/', or user .* may not use it")
+
+
+def test_a_missing_permission_is_a_persons_mistake(
+    rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
+) -> None:
+    may_not_configure = {"configure": "", "write": ".*", "read": ".*"}
+    rabbit_node.management.ask("PUT", f"/api/permissions/{user}/{user}", may_not_configure)
+    broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
+    assert_refused(broker, rf"user '{user}' lacks a permission .* rabbitmqctl set_permissions")
+
+
+def test_a_user_who_may_not_count_is_told_so(
+    rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
+) -> None:
+    rabbit_node.management.ask("PUT", f"/api/users/{user}", {"password": SECRET, "tags": ""})
+    broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
+    broker.catalogue().submit([b"1"], Lane.LIVE)
+    with pytest.raises(UsageError, match=f"rabbitmqctl set_user_tags {user} management"):
+        broker.catalogue().depth()
+
+
+def test_a_login_that_worked_before_is_no_mistake(
+    rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
+) -> None:
+    """A broker that starts refuses for a while what it accepts later."""
+    broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
+    assert_works(broker)
+    rabbit_node.management.ask("PUT", f"/api/users/{user}", {"password": "changed", "tags": "management"})
+    rabbit_node.ctl("close_all_connections", "--vhost", user, "for a test")
+    with pytest.raises(Unavailable, match="login refused"):
+        while True:
+            broker.catalogue().submit([b"1"], Lane.LIVE)
+    rabbit_node.management.ask("PUT", f"/api/users/{user}", {"password": SECRET, "tags": "management"})
+    wait_until(lambda: broker.catalogue().submit([b"1"], Lane.LIVE) is None)
+
+
+@pytest.fixture
+def secure_url(rabbit_node: RabbitNode) -> Iterator[str]:
+    """Of a virtual host that is reached by TLS; whom to trust is not in it."""
+    with rabbit_node.management.virtual_host() as vhost:
+        yield urlsplit(rabbit_node.secure_url)._replace(path=f"/{vhost}").geturl()
+
+
+def test_a_certificate_that_verifies_opens_an_encrypted_connection(
+    rabbit_node: RabbitNode, secure_url: str, open_broker: OpenBroker
+) -> None:
+    assert_works(open_broker(f"{secure_url}&cafile={rabbit_node.authority.certificate}"))
+
+
+def test_a_broker_may_know_us_by_a_certificate(
+    rabbit_node: RabbitNode, secure_url: str, tmp_path: Path, open_broker: OpenBroker
+) -> None:
+    ours = make_certificate(tmp_path, name="ours", authority=rabbit_node.authority)
+    trusted = f"{secure_url}&cafile={rabbit_node.authority.certificate}"
+    assert_works(open_broker(f"{trusted}&certfile={ours.certificate}&keyfile={ours.key}"))
+    strange = make_certificate(tmp_path, name="strange")
+    broker = open_broker(f"{trusted}&certfile={strange.certificate}&keyfile={strange.key}")
+    assert_refused(broker, "it refuses our certificate")
+
+
+def test_a_certificate_that_does_not_verify_is_a_persons_mistake(
+    secure_url: str, tmp_path: Path, open_broker: OpenBroker
+) -> None:
+    assert_refused(open_broker(secure_url), "certificate does not verify; cafile must hold")
+    other = make_certificate(tmp_path, name="other").certificate
+    assert_refused(open_broker(f"{secure_url}&cafile={other}"), "certificate does not verify")
+
+
+def test_a_certificate_for_another_host_is_a_persons_mistake(
+    rabbit_node: RabbitNode, secure_url: str, open_broker: OpenBroker
+) -> None:
+    url = secure_url.replace("@127.0.0.1:", "@localhost:")
+    broker = open_broker(f"{url}&cafile={rabbit_node.authority.certificate}")
+    assert_refused(broker, "the URL must name a host that it is for: Hostname mismatch")
+
+
+def test_a_key_that_does_not_belong_to_its_certificate_is_a_persons_mistake(
+    secure_url: str, tmp_path: Path, open_broker: OpenBroker
+) -> None:
+    one, other = (make_certificate(tmp_path, name=name) for name in ("one", "other"))
+    broker = open_broker(f"{secure_url}&certfile={one.certificate}&keyfile={other.key}")
+    assert_refused(broker, "PEM files that belong together")
