@@ -40,7 +40,7 @@ def fold(
     for each in images:
         if each.image_id not in rows or each.supersedes(rows[each.image_id]):
             rows[each.image_id] = each
-    failed = {each.key: each for each in failures}
+    failed = {each.key: each for each in sorted(failures, key=lambda each: each.state.rank)}
     ours = sorted(each for each in failed if VersionName(model=each.model, version=each.version) == version)
     newest = {each.image_id: each.revision for each in ours}
     revisions = {**newest, **{image_id: row.revision for image_id, row in rows.items()}}
