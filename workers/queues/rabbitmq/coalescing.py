@@ -7,15 +7,11 @@ from typing import Any
 from pika.adapters.asyncio_connection import AsyncioConnection
 
 
-ENOUGH_BYTES = 32_768
-"""The broker may begin on so much while the rest is being written."""
-
-
 class CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
-    """What is sent in one turn of the event loop leaves at the end of that turn, or when it is enough."""
+    """What is sent in one turn of the event loop leaves at the end of that turn."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._unsent = bytearray()
+        self._unsent: list[bytes] = []
         super().__init__(*arguments, **named)
 
     def abort(self) -> None:
@@ -26,16 +22,14 @@ class CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
     def _adapter_emit_data(self, data: bytes) -> None:
         if not self._unsent:
             self.ioloop.call_soon(self._send_all)
-        self._unsent += data
-        if len(self._unsent) >= ENOUGH_BYTES:
-            self._send_all()
+        self._unsent.append(data)
 
     def _adapter_disconnect_stream(self) -> None:
         self._send_all()
         super()._adapter_disconnect_stream()
 
     def _send_all(self) -> None:
-        data = bytes(self._unsent)
+        data = b"".join(self._unsent)
         self._unsent.clear()
         if data and self._transport is not None:
             super()._adapter_emit_data(data)
