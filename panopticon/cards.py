@@ -143,8 +143,21 @@ class ModelCard(BaseModel):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of canonical JSON of everything that decides the output."""
-        return hashlib.sha256(canonical_json(self._deciding()).encode()).hexdigest()
+        """SHA-256 of `deciding`."""
+        return hashlib.sha256(self.deciding).hexdigest()
+
+    @property
+    def deciding(self) -> bytes:
+        """Canonical JSON of everything that decides the output."""
+        return canonical_json(self._deciding()).encode()
+
+    @property
+    def whole(self) -> bytes:
+        """Canonical JSON of the card and its labels with their broader terms, to be kept for ever."""
+        labels = [row.model_dump() for row in self.labels]
+        return canonical_json(
+            {"card": self.model_dump(mode="json", exclude={"folder"}), "labels": labels}
+        ).encode()
 
     def _deciding(self) -> dict[str, Any]:
         return {
@@ -161,6 +174,11 @@ class ModelCard(BaseModel):
 def canonical_json(value: Any) -> str:
     """Sorted keys, no spaces, ASCII only: one text for one value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def labels_kept_in(whole: bytes) -> tuple[LabelRow, ...]:
+    """The labels of a card that was kept whole, one row per element of the output vector."""
+    return tuple(LabelRow(**row) for row in json.loads(whole)["labels"])
 
 
 def read_card(path: Path) -> ModelCard:

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from panopticon.backfills import Backfill
 from panopticon.documents import Change, SearchDocument
 from panopticon.ledger import Ledger
 from panopticon.messages import Lane
@@ -179,8 +180,31 @@ class Registry(Protocol):
         """Compare and set: replaces `expected` (None: absent) by `new`, or changes nothing and says False."""
 
 
+class Backfills(Protocol):
+    """The record of every backfill there was."""
+
+    def read(self, name: str) -> Backfill | None:
+        """None for an unknown one."""
+
+    def names(self) -> tuple[str, ...]:
+        """Sorted."""
+
+    def swap(self, expected: Backfill | None, new: Backfill) -> bool:
+        """Compare and set: replaces `expected` (None: absent) by `new`, or changes nothing and says False."""
+
+
+class Archive(Protocol):
+    """Cards and reports, each under the SHA-256 of its bytes: what is there stays as it is."""
+
+    def put(self, body: bytes) -> str:
+        """Says the SHA-256, as hex; repeating is harmless."""
+
+    def get(self, sha256: str) -> bytes | None:
+        """None for an unknown one."""
+
+
 class Store(Protocol):
-    """One permanent store, by URL: its four rooms."""
+    """One permanent store, by URL: its rooms."""
 
     @property
     def outputs(self) -> OutputStore: ...
@@ -190,6 +214,12 @@ class Store(Protocol):
 
     @property
     def registry(self) -> Registry: ...
+
+    @property
+    def backfills(self) -> Backfills: ...
+
+    @property
+    def archive(self) -> Archive: ...
 
     @property
     def counts(self) -> LedgerCounts | None:
@@ -217,6 +247,16 @@ class SearchIndex(Protocol):
 
     def query(self, query: Query) -> SearchPage:
         """Raises: UsageError for a cursor that is not one of this query's."""
+
+    def image_ids(
+        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+    ) -> list[str]:
+        """IDs of up to `limit` documents that are no tombstones, in the order of their UTF-8 bytes, beyond
+        `after`. With `part`, of those that have it; with `policy_below`, where its policy number is lower."""
+
+    def count(self, parts: Sequence[str] = ()) -> int:
+        """Documents that are no tombstones and have every one of these parts. A part is always of its
+        document's revision."""
 
 
 class SearchRebuild(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,22 @@ class VersionState(StrEnum):
     ACTIVE = "active"
     RETIRED = "retired"
 
+    @property
+    def fed(self) -> bool:
+        """Whether uploads reach a version in this state."""
+        return self in (VersionState.SHADOW, VersionState.ACTIVE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRecord:
+    """One policy that a version has had."""
+
+    number: int
+    toml: str
+    at_ms: int
+    by: str
+    reason: str = ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionEntry:
@@ -30,6 +47,32 @@ class VersionEntry:
     """Names of the vector's elements, in order, so that old outputs can always be explained."""
     policy_toml: str
     policy_number: int
+    policies: tuple[PolicyRecord, ...] = ()
+    """Every policy it has had, oldest first; the last is the present one."""
+    card_sha256: str = ""
+    """Under which the archive keeps the whole card, with the broader terms of its labels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRecord:
+    """What a comparison of two versions came to; it holds for these digests and policies only."""
+
+    at_ms: int
+    by: str
+    former: int
+    """The version compared with; it was the active one, or was to be."""
+    former_digest: str
+    former_policy_number: int
+    version: int
+    digest: str
+    policy_number: int
+    ids_sha256: str
+    """Of the IDs that were compared, sorted, each ended by a line feed."""
+    images: int
+    figures: Mapping[str, float]
+    """Name of a figure, as in `compare.Limits` → its value."""
+    report_sha256: str
+    """Under which the archive keeps the whole report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +96,10 @@ class ModelEntry:
     active_version: int | None
     versions: tuple[VersionEntry, ...]
     history: tuple[RegistryEvent, ...] = ()
+    former_version: int | None = None
+    """The one that was active before; a rollback returns to it."""
+    reports: tuple[ReportRecord, ...] = ()
+    """The latest of each pair of versions."""
 
     def version(self, number: int) -> VersionEntry | None:
         return next((entry for entry in self.versions if entry.version == number), None)
@@ -84,10 +131,16 @@ def decode_entry(body: bytes) -> ModelEntry:
     fields = json.loads(body)
     versions = tuple(_version_of(version) for version in fields.pop("versions"))
     history = tuple(RegistryEvent(**event) for event in fields.pop("history"))
-    return ModelEntry(versions=versions, history=history, **fields)
+    reports = tuple(ReportRecord(**report) for report in fields.pop("reports", ()))
+    return ModelEntry(versions=versions, history=history, reports=reports, **fields)
 
 
 def _version_of(fields: dict[str, Any]) -> VersionEntry:
     return VersionEntry(
-        **{**fields, "state": VersionState(fields["state"]), "labels": tuple(fields["labels"])}
+        **{
+            **fields,
+            "state": VersionState(fields["state"]),
+            "labels": tuple(fields["labels"]),
+            "policies": tuple(PolicyRecord(**policy) for policy in fields.get("policies", ())),
+        }
     )

@@ -26,7 +26,6 @@ from storage.outputs import open_store
 from storage.search import open_search
 from workers.clock_check import clock_findings
 from workers.queues import broker_of
-from workers.registration import FED
 from workers.standing import registered, total
 
 PROBE_ID = "panopticon-doctor"
@@ -142,7 +141,7 @@ def _queues(broker: Broker, known: Registered | None) -> Iterator[Finding]:
 
 
 def _bindings(bound: set[VersionName], known: Registered) -> Finding:
-    fed = {name for name, entry in known.items() if entry.state in FED}
+    fed = {name for name, entry in known.items() if entry.state.fed}
     if starved := sorted(fed - bound):
         return _fail(
             "broker: bindings",

@@ -75,7 +75,7 @@ def ledgers(store: Store, versions: Sequence[VersionName]) -> dict[VersionName, 
 def register_all(cards: Sequence[ModelCard], store: Store, broker: Broker, *, by: str) -> None:
     """Raises: CardError if one is registered with another digest."""
     for card in cards:
-        ensure_registered(card, store.registry, broker.topology, by=by)
+        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=by)
 
 
 def submit_new(plan: Plan, broker: Broker) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import tomli_w
 
+from panopticon import transitions
 from panopticon.cards import CardError, ModelCard
 from panopticon.errors import Unavailable
-from panopticon.interfaces import Registry, Topology
-from panopticon.registry import ModelEntry, RegistryEvent, VersionEntry, VersionState
+from panopticon.interfaces import Archive, Registry, Topology
+from panopticon.registry import ModelEntry, VersionEntry, VersionState
+from panopticon.transitions import Author
 
 SWAP_TRIES = 20
-FIRST_POLICY_NUMBER = 1
-
-FED = frozenset({VersionState.SHADOW, VersionState.ACTIVE})
-"""States in which uploads reach a version."""
 
 
-def ensure_registered(card: ModelCard, registry: Registry, topology: Topology, *, by: str) -> VersionEntry:
+def ensure_registered(
+    card: ModelCard, registry: Registry, topology: Topology, *, archive: Archive, by: str
+) -> VersionEntry:
     """The version's entry, made if there is none; the first version of a model is active at once.
 
     Queues are bound before the version is known, so that no image falls between; and again for a known
@@ -28,19 +29,37 @@ def ensure_registered(card: ModelCard, registry: Registry, topology: Topology, *
     for _ in range(SWAP_TRIES):
         model = registry.read(card.name)
         known = model.version(card.version) if model else None
-        if known is not None:
-            _check_digest(card, known)
-            if known.state in FED:
+        if model is not None and known is not None:
+            refuse_other_digest(card, known)
+            if known.state.fed:
                 topology.bind(card.version_name)
             return known
         topology.bind(card.version_name)
-        entry = _first_entry(card, active=model is None)
-        if registry.swap(model, _with_entry(model, card, entry, by=by)):
+        author = Author(by=by, at_ms=int(time.time() * 1000))
+        entry = replace(
+            new_entry(card, archive, author),
+            state=VersionState.ACTIVE if model is None else VersionState.SHADOW,
+        )
+        if registry.swap(model, _with_entry(model, card, entry, author)):
             return entry
     raise Unavailable("store", f"the registry entry of {card.name} kept changing under us")
 
 
-def _check_digest(card: ModelCard, known: VersionEntry) -> None:
+def new_entry(card: ModelCard, archive: Archive, author: Author) -> VersionEntry:
+    """A version as its card says, registered and not fed; the card is kept first."""
+    archive.put(card.deciding)
+    return transitions.new_version(
+        card.version,
+        digest=card.digest,
+        labels=(row.label for row in card.labels),
+        policy_toml=tomli_w.dumps(card.policy),
+        card_sha256=archive.put(card.whole),
+        author=author,
+    )
+
+
+def refuse_other_digest(card: ModelCard, known: VersionEntry) -> None:
+    """Raises: CardError unless the card makes the digest that is registered."""
     if known.digest != card.digest:
         raise CardError(
             f"{card.version_name} is registered with digest {known.digest}, but its card and files make "
@@ -48,18 +67,5 @@ def _check_digest(card: ModelCard, known: VersionEntry) -> None:
         )
 
 
-def _first_entry(card: ModelCard, *, active: bool) -> VersionEntry:
-    return VersionEntry(
-        version=card.version,
-        digest=card.digest,
-        state=VersionState.ACTIVE if active else VersionState.SHADOW,
-        labels=tuple(row.label for row in card.labels),
-        policy_toml=tomli_w.dumps(card.policy),
-        policy_number=FIRST_POLICY_NUMBER,
-    )
-
-
-def _with_entry(model: ModelEntry | None, card: ModelCard, entry: VersionEntry, *, by: str) -> ModelEntry:
-    event = RegistryEvent(at_ms=int(time.time() * 1000), by=by, what=f"registered {card.version_name}")
-    empty = ModelEntry(model=card.name, serial=0, task=card.task, active_version=None, versions=())
-    return (model or empty).with_version(entry, event)
+def _with_entry(model: ModelEntry | None, card: ModelCard, entry: VersionEntry, author: Author) -> ModelEntry:
+    return transitions.add(model or transitions.new_model(card.name, card.task), entry, author)

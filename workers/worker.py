@@ -52,7 +52,7 @@ def run_worker(
     prepare_model(card, settings)
     store = open_store(settings.store_url)
     broker = broker_of(settings)
-    entry = ensure_registered(card, store.registry, broker.topology, by=who())
+    entry = ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=who())
     queue = broker.model_queue(card.version_name)
     settlement = Settlement(
         version=card.version_name,

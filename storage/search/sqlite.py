@@ -12,6 +12,7 @@ from panopticon.cursors import PageEnd, encode_cursor, resume
 from panopticon.documents import Change, SearchDocument, decode_document, encode_document, fold_label, merge
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied, Finding
+from panopticon.messages import MAX_COUNT
 from panopticon.search import Order, Query, SearchPage
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_diagnosis import diagnose_file
@@ -45,6 +46,26 @@ _POSTINGS_OF = "SELECT term, value FROM postings WHERE document = ?"
 _PUT_POSTING = "INSERT OR REPLACE INTO postings (document, term, value) VALUES (?, ?, ?)"
 
 _DROP_POSTING = "DELETE FROM postings WHERE document = ? AND term = ?"
+
+_PARTS_OF = "SELECT part, policy_number FROM parts WHERE document = ?"
+
+_PUT_PART = "INSERT OR REPLACE INTO parts (document, part, policy_number) VALUES (?, ?, ?)"
+
+_DROP_PART = "DELETE FROM parts WHERE document = ? AND part = ?"
+
+_IDS = """
+SELECT image_id FROM documents
+WHERE deleted = 0 AND image_id > :after {condition} ORDER BY image_id LIMIT :limit
+"""
+
+_COUNT = "SELECT count(*) FROM documents WHERE deleted = 0 {conditions}"
+
+_HAS_PART = """
+AND EXISTS (
+    SELECT 1 FROM parts
+    WHERE parts.document = documents.document AND part = {part} AND policy_number < {policy_below}
+)
+"""
 
 # `matched` is the documents of one condition; the others are looked up for each of these.
 _PAGE = """
@@ -163,6 +184,26 @@ class SqliteSearchIndex:
             parts=query.parts,
         )
 
+    def image_ids(
+        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+    ) -> list[str]:
+        condition = _HAS_PART.format(part=":part", policy_below=":policy_below") if part else ""
+        wanted = {
+            "after": after,
+            "limit": limit,
+            "part": part,
+            "policy_below": MAX_COUNT + 1 if policy_below is None else policy_below,
+        }
+        with self._database.reading() as connection:
+            rows = connection.execute(_IDS.format(condition=condition), wanted).fetchall()
+        return [image_id for (image_id,) in rows]
+
+    def count(self, parts: Sequence[str] = ()) -> int:
+        conditions = _HAS_PART.format(part="?", policy_below=MAX_COUNT + 1) * len(parts)
+        with self._database.reading() as connection:
+            ((documents,),) = connection.execute(_COUNT.format(conditions=conditions), tuple(parts))
+        return int(documents)
+
     def close(self) -> None:
         self._database.close()
 
@@ -235,7 +276,16 @@ def _write(connection: Connection, rows: Iterable[_Row]) -> None:
         fields = (held.image_id, held.deleted, held.occurred_at_ms)
         ((document,),) = connection.execute(_PUT_DOCUMENT, fields).fetchall()
         connection.execute(_PUT_BODY, (document, row.body))
+        _write_parts(connection, document, held)
         _write_postings(connection, document, {terms[term]: value for term, value in row.postings.items()})
+
+
+def _write_parts(connection: Connection, document: int, new: SearchDocument) -> None:
+    held = dict(connection.execute(_PARTS_OF, (document,)).fetchall())
+    numbers = {name: part.policy_number for name, part in new.parts.items()}
+    connection.executemany(_DROP_PART, [(document, part) for part in held.keys() - numbers.keys()])
+    changed = numbers.items() - held.items()
+    connection.executemany(_PUT_PART, [(document, part, number) for part, number in changed])
 
 
 def _write_postings(connection: Connection, document: int, postings: Mapping[int, float]) -> None:

@@ -101,7 +101,7 @@ def fleet(settings: Settings, folder: Path, versions: Sequence[VersionName] = VE
     store, broker = open_store(settings.store_url), broker_of(settings)
     for version in versions:
         card = find_card(version, settings.models_dir)
-        ensure_registered(card, store.registry, broker.topology, by="test")
+        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
     running = Fleet(settings, folder, versions)
     try:
         running.start()

@@ -105,7 +105,7 @@ def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClien
     """A consumer and its model process, turned by the test."""
     card = find_card(SLOW, settings.models_dir)
     with closing(broker_of(settings)) as broker, closing(open_store(settings.store_url)) as store:
-        entry = ensure_registered(card, store.registry, broker.topology, by="test")
+        entry = ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
         queue = broker.model_queue(SLOW)
         settlement = Settlement(
             version=SLOW,

@@ -133,3 +133,11 @@ class SearchIndexFake:
 
     def query(self, query: Query) -> SearchPage:
         return self._inner.query(query)
+
+    def image_ids(
+        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+    ) -> list[str]:
+        return self._inner.image_ids(after=after, limit=limit, part=part, policy_below=policy_below)
+
+    def count(self, parts: Sequence[str] = ()) -> int:
+        return self._inner.count(parts)

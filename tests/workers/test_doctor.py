@@ -77,7 +77,9 @@ class Bench:
 
     def register(self) -> None:
         card = find_card(COLOUR, self.folder / "models")
-        ensure_registered(card, self.store.registry, self.broker.topology, by="test")
+        ensure_registered(
+            card, self.store.registry, self.broker.topology, archive=self.store.archive, by="test"
+        )
 
 
 @pytest.fixture

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from panopticon.interfaces import Catalogue, LedgerCounts, OutputStore, Queue, Registry, Topology, Uploads
+from panopticon.interfaces import (
+    Archive,
+    Backfills,
+    Catalogue,
+    LedgerCounts,
+    OutputStore,
+    Queue,
+    Registry,
+    Topology,
+    Uploads,
+)
 from panopticon.messages import (
     EPOCH,
     DeletedPublished,
@@ -103,6 +113,14 @@ class StoreFake:
     @property
     def registry(self) -> Registry:
         return self._inner.registry
+
+    @property
+    def backfills(self) -> Backfills:
+        return self._inner.backfills
+
+    @property
+    def archive(self) -> Archive:
+        return self._inner.archive
 
     @property
     def counts(self) -> LedgerCounts | None:

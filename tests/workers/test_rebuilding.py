@@ -49,7 +49,13 @@ class Bench:
         self.search = SqliteSearchIndex(self.url)
         with closing(SqliteBroker(self.url)) as broker:
             for version in (TAGGER, QUALITY):
-                ensure_registered(find_card(version), self.store.registry, broker.topology, by="test")
+                ensure_registered(
+                    find_card(version),
+                    self.store.registry,
+                    broker.topology,
+                    archive=self.store.archive,
+                    by="test",
+                )
 
     def put(self, image_id: str, *, revision: int = 0, version: VersionName = TAGGER) -> None:
         """An image of a cat, or one with every score a half."""

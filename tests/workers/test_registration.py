@@ -34,7 +34,9 @@ class Bench:
     broker: SqliteBroker
 
     def register(self, card: ModelCard) -> VersionState:
-        return ensure_registered(card, self.store.registry, self.broker.topology, by="ann@host").state
+        return ensure_registered(
+            card, self.store.registry, self.broker.topology, archive=self.store.archive, by="ann@host"
+        ).state
 
     def entry(self) -> ModelEntry:
         entry = self.store.registry.read("colour")
@@ -104,7 +106,7 @@ def test_its_queue_is_bound_before_the_version_is_known(bench: Bench) -> None:
             return registry.swap(expected, new)
 
     card = card_of(bench.folder)
-    ensure_registered(card, RegistryFake(), bench.broker.topology, by="x")
+    ensure_registered(card, RegistryFake(), bench.broker.topology, archive=bench.store.archive, by="x")
     assert bound_at_swap == [(card.version_name,)]
 
 
@@ -125,7 +127,7 @@ def test_workers_that_start_together_agree_on_one_entry_each_and_one_active_vers
     def register(card: ModelCard) -> None:
         with closing(SqliteStore(url)) as store, closing(SqliteBroker(url)) as broker:
             start.wait(30)
-            entry = ensure_registered(card, store.registry, broker.topology, by="x")
+            entry = ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="x")
             states.append((entry.version, entry.state))
 
     threads = [threading.Thread(target=register, args=(card,)) for card in cards]
@@ -158,7 +160,9 @@ def test_an_entry_that_changes_at_every_try_is_unavailable_and_not_awaited_for_e
             return False
 
     with pytest.raises(Unavailable):
-        ensure_registered(card_of(bench.folder), RegistryFake(), bench.broker.topology, by="x")
+        ensure_registered(
+            card_of(bench.folder), RegistryFake(), bench.broker.topology, archive=bench.store.archive, by="x"
+        )
     assert len(tries) == SWAP_TRIES
 
 

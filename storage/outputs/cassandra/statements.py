@@ -119,24 +119,34 @@ GET_IMAGE = Statement(
     cql="SELECT image_id, payload FROM catalogue WHERE image_id = ?",
 )
 
-READ_ENTRY = Statement(
-    kind=Kind.SERIAL_READ,
-    cql="SELECT serial, operation, entry FROM registry WHERE scope = 'models' AND model = ?",
+PUT_ARCHIVED = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO archive (sha256, body) VALUES (?, ?) USING TIMESTAMP ?",
 )
 
-MODELS = Statement(
+ARCHIVED = Statement(
     kind=Kind.READ,
-    cql="SELECT model FROM registry WHERE scope = 'models'",
+    cql="SELECT body FROM archive WHERE sha256 = ?",
+)
+
+# The table keeps the records of other scopes too; its column for a record's name is called `model`.
+READ_ENTRY = Statement(
+    kind=Kind.SERIAL_READ,
+    cql="SELECT serial, operation, entry FROM registry WHERE scope = ? AND model = ?",
+)
+
+NAMES = Statement(
+    kind=Kind.READ,
+    cql="SELECT model FROM registry WHERE scope = ?",
 )
 
 ADD_ENTRY = Statement(
     kind=Kind.DECIDE,
-    cql="INSERT INTO registry (scope, serial, operation, entry, model)"
-    " VALUES ('models', ?, ?, ?, ?) IF NOT EXISTS",
+    cql="INSERT INTO registry (serial, operation, entry, scope, model) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS",
 )
 
 REPLACE_ENTRY = Statement(
     kind=Kind.DECIDE,
     cql="UPDATE registry SET serial = ?, operation = ?, entry = ?"
-    " WHERE scope = 'models' AND model = ? IF serial = ?",
+    " WHERE scope = ? AND model = ? IF serial = ?",
 )

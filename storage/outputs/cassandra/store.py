@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from panopticon.interfaces import Finding
+from storage.outputs.cassandra.archive import CassandraArchive
+from storage.outputs.cassandra.backfills import CassandraBackfills
 from storage.outputs.cassandra.catalogue import CassandraCatalogue
 from storage.outputs.cassandra.connection import Timeouts
 from storage.outputs.cassandra.diagnosis import diagnose_keyspace
@@ -34,6 +36,14 @@ class CassandraStore:
     @cached_property
     def registry(self) -> CassandraRegistry:
         return CassandraRegistry(self._session)
+
+    @cached_property
+    def backfills(self) -> CassandraBackfills:
+        return CassandraBackfills(self._session)
+
+    @cached_property
+    def archive(self) -> CassandraArchive:
+        return CassandraArchive(self._session)
 
     @property
     def counts(self) -> None:

@@ -1,10 +1,12 @@
-"""The four rooms of one SQLite file, behind one connection."""
+"""The rooms of one SQLite file, behind one connection."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
 from panopticon.interfaces import Finding
+from storage.outputs.sqlite.archive import SqliteArchive
+from storage.outputs.sqlite.backfills import SqliteBackfills
 from storage.outputs.sqlite.catalogue import SqliteCatalogue
 from storage.outputs.sqlite.counts import SqliteLedgerCounts
 from storage.outputs.sqlite.outputs import SqliteOutputStore
@@ -31,6 +33,14 @@ class SqliteStore:
     @cached_property
     def registry(self) -> SqliteRegistry:
         return SqliteRegistry(self._database)
+
+    @cached_property
+    def backfills(self) -> SqliteBackfills:
+        return SqliteBackfills(self._database)
+
+    @cached_property
+    def archive(self) -> SqliteArchive:
+        return SqliteArchive(self._database)
 
     @cached_property
     def counts(self) -> SqliteLedgerCounts:

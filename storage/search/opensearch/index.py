@@ -15,7 +15,7 @@ from storage.search.opensearch.connection import Connection, Timeouts
 from storage.search.opensearch.diagnosis import diagnose
 from storage.search.opensearch.errors import Gone, is_gone, said, unavailable
 from storage.search.opensearch.indexes import Indexes
-from storage.search.opensearch.query import page_end, request
+from storage.search.opensearch.query import counting, listing, page_end, request
 from storage.search.opensearch.rebuild import OpenSearchRebuild
 from storage.search.opensearch.steps import decode_source
 from storage.search.opensearch.url import address_of
@@ -64,6 +64,29 @@ class OpenSearchIndex:
             cursor=encode_cursor(query, page_end(page[-1])) if len(found) > query.limit else "",
             parts=query.parts,
         )
+
+    def image_ids(
+        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+    ) -> list[str]:
+        """As they can be found: what was applied within the last second may be missing."""
+        found: list[str] = []
+        with self._indexes.noticing():
+            self._indexes.ready()
+            while (missing := limit - len(found)) > 0:
+                size = min(missing, MAX_PAGE)
+                hits = self._search(listing(after=after, size=size, part=part, policy_below=policy_below))
+                found += [hit["sort"][0] for hit in hits]
+                if len(hits) < size:
+                    break
+                after = found[-1]
+        return found
+
+    def count(self, parts: Sequence[str] = ()) -> int:
+        """As they can be found."""
+        with self._indexes.noticing():
+            self._indexes.ready()
+            answer = self._connection.ask("POST", f"/{self._indexes.alias}/_count", counting(parts))
+        return int(answer["count"])
 
     def rebuild(self) -> OpenSearchRebuild:
         """Begin a rebuild, or go on with one that was interrupted."""

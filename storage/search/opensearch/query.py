@@ -12,6 +12,8 @@ from panopticon.search import Order, Query, ScoreRange
 
 Clause = dict[str, Any]
 
+_ALIVE: Clause = {"term": {"deleted": False}}
+
 
 def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
     """The body of a search for the next `size` documents after `end`."""
@@ -26,6 +28,24 @@ def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
     return body if end is None else {**body, "search_after": _after(query, end)}
 
 
+def listing(*, after: str, size: int, part: str, policy_below: int | None) -> Clause:
+    """The body of a search for the next `size` IDs after `after`, the last sort value of each hit."""
+    has_part = [_has_part(part, policy_below)] if part else []
+    body = {
+        "size": size,
+        "query": {"bool": {"filter": [_ALIVE, *has_part]}},
+        "sort": [{"image_id": "asc"}],
+        "_source": False,
+        "track_total_hits": False,
+    }
+    return {**body, "search_after": [after]} if after else body
+
+
+def counting(parts: Sequence[str]) -> Clause:
+    """The body of a count of documents that have all of these parts."""
+    return {"query": {"bool": {"filter": [_ALIVE, *(_has_part(part, None) for part in parts)]}}}
+
+
 def page_end(hit: Mapping[str, Any]) -> PageEnd:
     """Where a page ends whose last hit this is."""
     rank, image_id = hit["sort"]
@@ -35,10 +55,16 @@ def page_end(hit: Mapping[str, Any]) -> PageEnd:
 def _conditions(query: Query) -> list[Clause]:
     groups = [[label] for label in query.all_of] + ([list(query.any_of)] if query.any_of else [])
     return [
-        {"term": {"deleted": False}},
+        _ALIVE,
         *(_tagged(query, labels) for labels in groups),
         *(_scored(query, wanted) for wanted in query.scores),
     ]
+
+
+def _has_part(part: str, policy_below: int | None) -> Clause:
+    named = [{"term": {"parts.name": part}}]
+    older = [{"range": {"parts.policy_number": {"lt": policy_below}}}] if policy_below is not None else []
+    return _nested("parts", [*named, *older])
 
 
 def _tagged(query: Query, labels: Iterable[str]) -> Clause:

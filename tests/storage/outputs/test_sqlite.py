@@ -11,6 +11,8 @@ import pytest
 
 from panopticon.interfaces import Store
 from storage.outputs.sqlite import SqliteStore
+from tests.contracts.archive import ArchiveContract
+from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
 from tests.contracts.ledger_counts import LedgerCountsContract
@@ -47,6 +49,14 @@ class TestSqliteCatalogue(SqliteAccess, CatalogueContract):
 
 
 class TestSqliteRegistry(SqliteAccess, RegistryContract):
+    pass
+
+
+class TestSqliteBackfills(SqliteAccess, BackfillsContract):
+    pass
+
+
+class TestSqliteArchive(SqliteAccess, ArchiveContract):
     pass
 
 

@@ -56,7 +56,13 @@ class House:
 
     def register(self, *versions: VersionName) -> None:
         for version in versions or (QUALITY, TAGGER):
-            ensure_registered(find_card(version), self.store.registry, self.broker.topology, by="test")
+            ensure_registered(
+                find_card(version),
+                self.store.registry,
+                self.broker.topology,
+                archive=self.store.archive,
+                by="test",
+            )
 
     def waiting(self, version: VersionName = TAGGER) -> list[bytes]:
         deliveries = self.broker.model_queue(version).receive(max_live=1000, max_backfill=1000, wait_s=0)

@@ -125,7 +125,7 @@ def pipeline(folder: Path, model: str, **settings: object) -> Iterator[Pipeline]
     )
     card = read_card(MODELS / model / "card.toml")
     store, broker = open_store(chosen.store_url), open_broker(chosen.broker_url, lease_s=chosen.lease_s)
-    ensure_registered(card, store.registry, broker.topology, by="test")
+    ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
     running = Pipeline(folder=folder, card=card, settings=chosen, store=store, broker=broker)
     try:
         yield running

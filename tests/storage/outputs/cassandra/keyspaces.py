@@ -9,7 +9,7 @@ from cassandra.cluster import Session
 from storage.outputs.cassandra.connection import Timeouts, new_cluster
 from storage.outputs.cassandra.url import address_of
 
-TABLES = ("outputs", "failures", "failures_by_day", "failure_days", "catalogue", "registry")
+TABLES = ("outputs", "failures", "failures_by_day", "failure_days", "catalogue", "registry", "archive")
 
 
 def at_keyspace(server_url: str, keyspace: str, *, options: str = "create=1&replication=1") -> str:

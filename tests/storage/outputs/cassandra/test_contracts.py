@@ -6,6 +6,8 @@ import pytest
 
 from panopticon.interfaces import Store
 from storage.outputs.cassandra import CassandraStore
+from tests.contracts.archive import ArchiveContract
+from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
 from tests.contracts.outputs import OutputStoreContract
@@ -41,4 +43,12 @@ class TestCassandraCatalogue(CassandraAccess, CatalogueContract):
 
 
 class TestCassandraRegistry(CassandraAccess, RegistryContract):
+    pass
+
+
+class TestCassandraBackfills(CassandraAccess, BackfillsContract):
+    pass
+
+
+class TestCassandraArchive(CassandraAccess, ArchiveContract):
     pass

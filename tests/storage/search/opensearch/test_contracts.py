@@ -6,6 +6,7 @@ import pytest
 
 from storage.search.opensearch import OpenSearchIndex
 from tests.contracts.search_index import SearchAccess, SearchIndexContract
+from tests.contracts.search_listing import SearchListingContract
 from tests.contracts.search_query import SearchQueryContract
 from tests.storage.search.opensearch.places import Place
 
@@ -34,4 +35,8 @@ class TestOpenSearchIndex(OpenSearchAccess, SearchIndexContract):
 
 
 class TestOpenSearchQuery(OpenSearchAccess, SearchQueryContract):
+    pass
+
+
+class TestOpenSearchListing(OpenSearchAccess, SearchListingContract):
     pass

@@ -68,13 +68,13 @@ def test_pages_are_whole_over_several_shards(place: Place) -> None:
 
 
 def test_a_newer_mapping_is_refused_with_both_numbers(place: Place, index: OpenSearchIndex) -> None:
-    place.ask("PUT", "/{}-000001", {**mapping(2), "aliases": {place.name: {}}})
-    assert "has version 2, this program knows 1; upgrade panopticon" in refusal(index)
+    place.ask("PUT", "/{}-000001", {**mapping(3), "aliases": {place.name: {}}})
+    assert "has version 3, this program knows 2; upgrade panopticon" in refusal(index)
 
 
 def test_an_older_mapping_is_refused_with_the_way_out(place: Place, index: OpenSearchIndex) -> None:
-    place.ask("PUT", "/{}-000001", {**mapping(0), "aliases": {place.name: {}}})
-    assert "has version 0, this program needs 1; name another index" in refusal(index)
+    place.ask("PUT", "/{}-000001", {**mapping(1), "aliases": {place.name: {}}})
+    assert "has version 1, this program needs 2; name another index" in refusal(index)
 
 
 def test_the_index_of_another_program_is_refused(place: Place, index: OpenSearchIndex) -> None:
@@ -83,18 +83,18 @@ def test_the_index_of_another_program_is_refused(place: Place, index: OpenSearch
 
 
 def test_an_index_in_the_place_of_the_alias_is_refused(place: Place, index: OpenSearchIndex) -> None:
-    place.ask("PUT", "/{}", mapping(1))
+    place.ask("PUT", "/{}", mapping(2))
     assert "is an index, and must be an alias of one" in refusal(index)
 
 
 def test_an_alias_of_two_indexes_is_refused(place: Place, index: OpenSearchIndex) -> None:
     for number in (1, 2):
-        place.ask("PUT", f"/{{}}-00000{number}", {**mapping(1), "aliases": {place.name: {}}})
+        place.ask("PUT", f"/{{}}-00000{number}", {**mapping(2), "aliases": {place.name: {}}})
     assert f"points at {place.name}-000001 and {place.name}-000002" in refusal(index)
 
 
 def test_an_index_that_lost_its_alias_is_not_written_beside(place: Place, index: OpenSearchIndex) -> None:
-    place.ask("PUT", "/{}-000001", mapping(1))
+    place.ask("PUT", "/{}-000001", mapping(2))
     assert f"no alias {place.name} of it" in refusal(index)
 
 

@@ -1,0 +1,75 @@
+"""One backfill: a list of IDs on its way to one model version, and how far it has come."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from panopticon.outputs import VersionName
+
+
+class BackfillState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    DONE = "done"
+
+    @property
+    def ended(self) -> bool:
+        return self in (BackfillState.CANCELLED, BackfillState.DONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """Read whole, and replaced whole by compare-and-set."""
+
+    name: str
+    """Such as `tagger@2-1f3a9c0d`: the version, and the beginning of the list's digest."""
+    serial: int
+    """+1 at each swap."""
+    model: str
+    version: int
+    source: str
+    """Where the IDs come from, as a person named it."""
+    ids_sha256: str
+    """Of the whole list, as `ids_digest` makes it; empty where the list is drawn from search as it goes."""
+    total: int
+    """IDs in the list; 0 where it is not known beforehand."""
+    state: BackfillState
+    begun_at_ms: int
+    changed_at_ms: int
+    by: str
+    runner: str = ""
+    """Names the process that feeds it; another one takes over by putting its own name here."""
+    cursor: int = 0
+    """IDs that have been looked at."""
+    after: str = ""
+    """The last ID looked at, where the list is drawn from search."""
+    submitted: int = 0
+    """Of those looked at: put on the queue."""
+    stored: int = 0
+    """Of those looked at: there is an output already."""
+    skipped: int = 0
+    """Of those looked at: deleted, or dead."""
+    unknown: int = 0
+    """Of those looked at: not in the catalogue."""
+
+    @property
+    def version_name(self) -> VersionName:
+        return VersionName(model=self.model, version=self.version)
+
+    def changed(self, *, at_ms: int, **fields: object) -> Backfill:
+        """Ready to be swapped in."""
+        return replace(self, serial=self.serial + 1, changed_at_ms=at_ms, **fields)  # type: ignore[arg-type]
+
+
+def encode_backfill(backfill: Backfill) -> bytes:
+    """The whole record as one UTF-8 JSON value."""
+    return json.dumps(asdict(backfill), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode_backfill(body: bytes) -> Backfill:
+    """The inverse of `encode_backfill`."""
+    fields = json.loads(body)
+    return Backfill(**{**fields, "state": BackfillState(fields["state"])})
