@@ -112,6 +112,9 @@ class Settings(BaseModel):
     retry_delays_s: Delays = Field(
         default=(10.0, 60.0, 600.0, 3600.0), description="the rungs; after the last: dead"
     )
+    registry_every_s: Seconds = Field(
+        default=5.0, description="between two readings of the registry; parked after three in vain"
+    )
     grace_s: Seconds = Field(default=25.0, description="time to finish what is held after SIGTERM")
     park_max_s: Seconds = Field(default=30.0, description="longest pause between two tries while parked")
     breaker_failures: Number = Field(
@@ -126,6 +129,11 @@ class Settings(BaseModel):
     settle_s: Seconds = Field(
         default=10.0, description="time between the two readings that prove an image lost"
     )
+
+    @property
+    def registry_max_age_s(self) -> float:
+        """Who could not read the registry for so long parks."""
+        return 3 * self.registry_every_s
 
     @property
     def broker_url(self) -> str:

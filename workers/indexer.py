@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,14 +22,16 @@ from panopticon.messages import (
     decode_image_message,
     decode_result_message,
     encode,
+    from_ms,
     to_ms,
 )
 from panopticon.metrics import Metrics
 from panopticon.originals import original_uri
-from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
+from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 from panopticon.settings import Settings
 from panopticon.undeliverable import NO_VERSION, failure_of, set_aside
 from workers.parking import Parking
+from workers.rulings import Rulings, ruled
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,15 @@ class _Step:
     body: bytes
     """The message it came as."""
 
+    @property
+    def key(self) -> OutputKey:
+        return OutputKey(
+            image_id=self.change.image_id,
+            model=self.version.model,
+            version=self.version.version,
+            revision=self.change.revision,
+        )
+
 
 class Indexer:
     """One turn after another over three queues. Used by one thread; several indexers may run side by side."""
@@ -73,6 +84,7 @@ class Indexer:
         self._store = store
         self._search = search
         self._metrics = metrics
+        self._rulings = Rulings(store, settings, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
 
     @property
@@ -103,8 +115,33 @@ class Indexer:
 
     def _results_turn(self, *, wait_s: float) -> int:
         with self._received(self._results, wait_s=wait_s) as deliveries:
-            self._apply([step for delivery in deliveries if (step := self._step(delivery))])
+            steps = [step for delivery in deliveries if (step := self._step(delivery))]
+            outputs = self._outputs_of([step for step in steps if self._is_late(step)])
+            self._apply([self._ruled_anew(step, outputs) for step in steps])
             return len(deliveries)
+
+    def _outputs_of(self, steps: Sequence[_Step]) -> dict[OutputKey, Output]:
+        outputs: dict[OutputKey, Output] = {}
+        for version in {step.version for step in steps}:
+            ids = [step.change.image_id for step in steps if step.version == version]
+            outputs |= self._store.outputs.get(ids, version)
+        return outputs
+
+    def _ruled_anew(self, step: _Step, outputs: Mapping[OutputKey, Output]) -> _Step:
+        """A result by an older policy is made again from the store: whoever published it was late.
+
+        So once every indexer knows a policy, none of them leaves an older one behind.
+        """
+        output, ruling = outputs.get(step.key), self._rulings.of(step.version)
+        if output is None or ruling is None:
+            return step
+        message = ruled(output, ruling, occurred_at=from_ms(step.change.occurred_at_ms))
+        return _step_of(message, body=step.body)
+
+    def _is_late(self, step: _Step) -> bool:
+        part = step.change.part
+        entry = self._rulings.entry(step.version) if part else None
+        return part is not None and entry is not None and part.policy_number < entry.policy_number
 
     def _undeliverable_turn(self) -> int:
         with self._received(self._undeliverable, wait_s=0.0) as deliveries:
@@ -141,7 +178,7 @@ class Indexer:
             return None
         if isinstance(message, ModelActivated):
             return None
-        return _Step(change=change_of(message), version=_version_of(message), body=delivery.body)
+        return _step_of(message, body=delivery.body)
 
     def _set_aside(self, error: MessageInvalid) -> None:
         letter = set_aside(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
@@ -169,6 +206,10 @@ class Indexer:
             self._store.outputs.put_failures([_refusal(step, at_ms=at_ms) for step in refused])
 
 
+def _step_of(message: ResultPublished | FailedPublished | DeletedPublished, *, body: bytes) -> _Step:
+    return _Step(change=change_of(message), version=_version_of(message), body=body)
+
+
 def _deletion(message: ImageMessage) -> _Step:
     change = Change(
         kind=ChangeKind.DELETED,
@@ -187,12 +228,7 @@ def _version_of(message: ResultPublished | FailedPublished | DeletedPublished) -
 
 def _refusal(step: _Step, *, at_ms: int) -> Failure:
     return Failure(
-        key=OutputKey(
-            image_id=step.change.image_id,
-            model=step.version.model,
-            version=step.version.version,
-            revision=step.change.revision,
-        ),
+        key=step.key,
         state=FailureState.DEAD,
         reason=REFUSED,
         detail="the search index refused this change; the store has what it was made from",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from panopticon.interfaces import Delivery, OutputStore, Queue
-from panopticon.messages import FailedPublished, ImageMessage, Lane, ResultPublished, encode
+from panopticon.messages import FailedPublished, ImageMessage, Lane, encode
 from panopticon.outputs import Failure, Output, VersionName
-from panopticon.policy import Judge
 from panopticon.undeliverable import set_aside
+from workers.rulings import Ruling, ruled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +66,6 @@ class GivenBack:
 Outcome = Stored | Dead | Retried | Skipped | Unreadable | GivenBack
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
-    """By which policy results are made."""
-
-    judge: Judge
-    policy_number: int
-
-
 class Settlement:
     """Store, then a confirmed publish, then ack. Any step may fail; the whole may be repeated."""
 
@@ -81,18 +73,23 @@ class Settlement:
         self,
         *,
         version: VersionName,
-        ruling: Ruling,
+        ruling: Callable[[], Ruling],
         queue: Queue,
         outputs: OutputStore,
         results: Queue,
         undeliverable: Queue,
     ) -> None:
+        """`ruling`: the present one, at each call. Raises: Unavailable."""
         self._version = version
         self._ruling = ruling
         self._queue = queue
         self._outputs = outputs
         self._results = results
         self._undeliverable = undeliverable
+
+    def check_ruling(self) -> None:
+        """Raises: Unavailable while it is not known by which policy to publish."""
+        self._ruling()
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Raises: Unavailable; nothing is lost then, and the same outcomes may be settled again."""
@@ -117,29 +114,19 @@ class Settlement:
             self._outputs.put_failures(failures)
 
     def _publish(self, outcomes: Sequence[Outcome], lane: Lane) -> None:
+        ruling = self._ruling()
         bodies = [
-            self._body(outcome)
+            self._body(outcome, ruling)
             for outcome in outcomes
             if isinstance(outcome, Stored | Dead) and outcome.delivery.lane is lane
         ]
         if bodies:
             self._results.submit(bodies, lane)
 
-    def _body(self, outcome: Stored | Dead) -> bytes:
-        return encode(self._result(outcome) if isinstance(outcome, Stored) else self._failed(outcome))
-
-    def _result(self, outcome: Stored) -> ResultPublished:
-        verdict = self._ruling.judge.verdict(outcome.output.vector)
-        return ResultPublished(
-            image_id=outcome.output.key.image_id,
-            revision=outcome.output.key.revision,
-            occurred_at=outcome.message.occurred_at,
-            model=self._version.model,
-            version=self._version.version,
-            policy_number=self._ruling.policy_number,
-            tags=verdict.tags,
-            scores=dict(verdict.scores),
-        )
+    def _body(self, outcome: Stored | Dead, ruling: Ruling) -> bytes:
+        if isinstance(outcome, Stored):
+            return encode(ruled(outcome.output, ruling, occurred_at=outcome.message.occurred_at))
+        return encode(self._failed(outcome))
 
     def _failed(self, outcome: Dead) -> FailedPublished:
         return FailedPublished(

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from panopticon.cards import CardError, ModelCard
-from panopticon.documents import Change, ChangeKind, Part
-from panopticon.errors import UsageError
+from panopticon.documents import Change, ChangeKind, change_of
 from panopticon.interfaces import Applied, SearchRebuild, Store
-from panopticon.models import find_card
+from panopticon.messages import from_ms
 from panopticon.outputs import CatalogueImage, Output, VersionName
-from panopticon.registry import VersionEntry, VersionState
-from workers.outcomes import Ruling
-from workers.standing import registered
+from panopticon.registry import VersionState
+from panopticon.transitions import name_of
+from workers.rulings import Ruling, ruled, ruling_of
 from workers.submission import CHUNK, chunks
-from workers.worker import ruling_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +28,18 @@ class Rebuilt:
     """The index refused something of these images."""
 
 
-def rulings(store: Store, models_dir: Path | None) -> dict[VersionName, Ruling | None]:
+def rulings(store: Store) -> dict[VersionName, Ruling | None]:
     """How each registered version's outputs become parts; None for retired ones, which have none any more.
 
-    Raises: UsageError where a card is missing, or is another than the one registered.
+    Raises: CardError where the store has no card of a version.
     """
+    models = [entry for model in store.registry.models() if (entry := store.registry.read(model))]
     return {
-        name: None
+        name_of(model, entry): None
         if entry.state is VersionState.RETIRED
-        else ruling_of(_card(name, entry, models_dir), entry)
-        for name, entry in registered(store)
+        else ruling_of(model, entry, store.archive)
+        for model in models
+        for entry in model.versions
     }
 
 
@@ -81,7 +79,7 @@ class Rebuilder:
         """Every step that these images' documents have taken; the merge rule asks for no order."""
         for version, ruling in self._rulings.items():
             for output in self._store.outputs.get(image_ids, version).values():
-                yield _result(output, version, ruling, rows)
+                yield _result(output, ruling, rows)
         for failure in self._store.outputs.failures_of(image_ids):
             yield _step(ChangeKind.FAILED, failure.key.image_id, failure.key.revision, rows)
         for row in rows.values():
@@ -89,27 +87,13 @@ class Rebuilder:
                 yield _step(ChangeKind.DELETED, row.image_id, row.revision, rows)
 
 
-def _result(
-    output: Output, version: VersionName, ruling: Ruling | None, rows: Mapping[str, CatalogueImage]
-) -> Change:
+def _result(output: Output, ruling: Ruling | None, rows: Mapping[str, CatalogueImage]) -> Change:
     """Of a retired version it only tells that there was this revision."""
     key = output.key
     if ruling is None:
         return _step(ChangeKind.FAILED, key.image_id, key.revision, rows)
-    verdict = ruling.judge.verdict(output.vector)
-    return Change(
-        kind=ChangeKind.RESULT,
-        image_id=key.image_id,
-        revision=key.revision,
-        occurred_at_ms=_occurred_at_ms(key.image_id, key.revision, rows),
-        part_name=version.part,
-        part=Part(
-            revision=key.revision,
-            policy_number=ruling.policy_number,
-            tags=verdict.tags,
-            scores=verdict.scores,
-        ),
-    )
+    occurred_at_ms = _occurred_at_ms(key.image_id, key.revision, rows)
+    return change_of(ruled(output, ruling, occurred_at=from_ms(occurred_at_ms)))
 
 
 def _step(kind: ChangeKind, image_id: str, revision: int, rows: Mapping[str, CatalogueImage]) -> Change:
@@ -121,16 +105,3 @@ def _occurred_at_ms(image_id: str, revision: int, rows: Mapping[str, CatalogueIm
     """Kept for the catalogue's revision only; 0 for an older one, whose successor is on its way."""
     row = rows.get(image_id)
     return row.occurred_at_ms if row is not None and row.revision == revision else 0
-
-
-def _card(name: VersionName, entry: VersionEntry, models_dir: Path | None) -> ModelCard:
-    try:
-        card = find_card(name, models_dir)
-    except CardError as error:
-        raise UsageError(f"the rebuild needs the card of {name}: {error}") from None
-    if card.digest != entry.digest:
-        raise UsageError(
-            f"{name} is registered with digest {entry.digest}, but the card here has {card.digest};"
-            " run the rebuild where the model's workers run"
-        )
-    return card

@@ -7,23 +7,25 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from panopticon.cards import ModelCard
 from panopticon.engines import engine_name
 from panopticon.engines.litert import prepared
-from panopticon.errors import UsageError
+from panopticon.errors import Unavailable, UsageError
 from panopticon.metrics import Metrics
 from panopticon.models.weights import refuse_altered_weights
-from panopticon.policy import Judge, read_policy
-from panopticon.registry import VersionEntry
+from panopticon.outputs import VersionName
+from panopticon.registry import VersionState
 from panopticon.settings import Settings
 from storage.outputs import open_store
 from workers.consumer import Consumer
 from workers.lifecycle import ReadyFile, run_turns
 from workers.model_client import ModelClient
-from workers.outcomes import Ruling, Settlement
+from workers.outcomes import Settlement
 from workers.queues import broker_of
 from workers.registration import ensure_registered
+from workers.rulings import Ruling, Rulings
 
 
 def prepare_model(card: ModelCard, settings: Settings) -> None:
@@ -47,16 +49,23 @@ def prepare_model(card: ModelCard, settings: Settings) -> None:
 def run_worker(
     card: ModelCard, settings: Settings, *, metrics: Metrics, stopping: Callable[[], bool]
 ) -> None:
-    """Work until `stopping`, then drain. Raises: UsageError before the first image only."""
+    """Work until `stopping`, or until the version is retired; then drain.
+
+    Raises: UsageError before the first image only.
+    """
     refuse_altered_weights(card)
     prepare_model(card, settings)
     store = open_store(settings.store_url)
     broker = broker_of(settings)
+    version = card.version_name
     entry = ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=who())
+    if entry.state is VersionState.RETIRED:
+        raise UsageError(f"{version} is retired and takes no images; see panopticon models list")
+    rulings = Rulings(store, settings)
     queue = broker.model_queue(card.version_name)
     settlement = Settlement(
-        version=card.version_name,
-        ruling=ruling_of(card, entry),
+        version=version,
+        ruling=partial(present_ruling, rulings, version),
         queue=queue,
         outputs=store.outputs,
         results=broker.results(),
@@ -79,17 +88,28 @@ def run_worker(
         ready.show(ready=consumer.parked is None and model.hello is not None)
 
     try:
-        run_turns(turn, stopping=stopping)
+        run_turns(turn, stopping=lambda: stopping() or is_retired(rulings, version))
         ready.show(ready=False)
         consumer.drain(timeout_s=settings.grace_s)
     finally:
         model.close()
 
 
-def ruling_of(card: ModelCard, entry: VersionEntry) -> Ruling:
-    """The policy that the registry holds for this version, made ready."""
-    judge = Judge(read_policy(entry.policy_toml), task=card.task, labels=card.labels)
-    return Ruling(judge=judge, policy_number=entry.policy_number)
+def present_ruling(rulings: Rulings, version: VersionName) -> Ruling:
+    """Raises: Unavailable, also if the registry does not know the version any more."""
+    ruling = rulings.of(version)
+    if ruling is None:
+        raise Unavailable("store", f"the registry does not know {version} any more")
+    return ruling
+
+
+def is_retired(rulings: Rulings, version: VersionName) -> bool:
+    """As far as is known; somebody who cannot ask works on, and parks."""
+    try:
+        entry = rulings.entry(version)
+    except Unavailable:
+        return False
+    return entry is not None and entry.state is VersionState.RETIRED
 
 
 def who() -> str:

@@ -28,7 +28,8 @@ from workers.model_client import Answer, ModelClient
 from workers.outcomes import Settlement
 from workers.queues import broker_of
 from workers.registration import ensure_registered
-from workers.worker import ruling_of
+from workers.rulings import Rulings
+from workers.worker import present_ruling
 
 Submit = Callable[[Sequence[bytes], Lane], None]
 
@@ -105,11 +106,11 @@ def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClien
     """A consumer and its model process, turned by the test."""
     card = find_card(SLOW, settings.models_dir)
     with closing(broker_of(settings)) as broker, closing(open_store(settings.store_url)) as store:
-        entry = ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
+        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
         queue = broker.model_queue(SLOW)
         settlement = Settlement(
             version=SLOW,
-            ruling=ruling_of(card, entry),
+            ruling=partial(present_ruling, Rulings(store, settings), SLOW),
             queue=queue,
             outputs=store.outputs,
             results=broker.results(),

@@ -26,8 +26,9 @@ from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.consumer import Consumer
 from workers.model_client import Answer, Hello, ModelClient, NotRun, Ran
-from workers.outcomes import Ruling, Settlement
+from workers.outcomes import Settlement
 from workers.queues.sqlite import SqliteBroker, SqliteQueue
+from workers.rulings import Ruling
 
 BEST_BATCH = 4
 CREDIT = 3 * BEST_BATCH
@@ -109,7 +110,7 @@ class ConsumerBench:
         judge = Judge(Policy(), task="scoring", labels=self.card.labels)
         settlement = Settlement(
             version=self.card.version_name,
-            ruling=Ruling(judge=judge, policy_number=1),
+            ruling=lambda: Ruling(judge=judge, policy_number=1),
             queue=queue,
             outputs=outputs,
             results=QueueFake(self.broker.results(), "results", self.journal),

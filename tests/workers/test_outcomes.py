@@ -33,13 +33,13 @@ from workers.outcomes import (
     GivenBack,
     Outcome,
     Retried,
-    Ruling,
     Settlement,
     Skipped,
     Stored,
     Unreadable,
 )
 from workers.queues.sqlite import SqliteBroker
+from workers.rulings import Ruling
 
 STEPS = [
     "outputs.put",
@@ -133,7 +133,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     with closing(SqliteBroker(url, clock=clock)) as broker, closing(SqliteStore(url)) as store:
         settlement = Settlement(
             version=card.version_name,
-            ruling=Ruling(judge=Judge(Policy(), task="scoring", labels=card.labels), policy_number=3),
+            ruling=lambda: Ruling(judge=Judge(Policy(), task="scoring", labels=card.labels), policy_number=3),
             queue=QueueFake(broker.model_queue(card.version_name), "queue", journal),
             outputs=OutputStoreFake(store.outputs, journal),
             results=QueueFake(broker.results(), "results", journal),

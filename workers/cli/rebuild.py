@@ -61,7 +61,7 @@ def _rebuild(
     session: Session, search: Rebuildable, image_ids: Sequence[str], *, fewer: bool
 ) -> tuple[Rebuilt, str | None]:
     """What came of it, and the name of what answered before."""
-    rebuilder = Rebuilder(store=session.store, rulings=rulings(session.store, session.settings.models_dir))
+    rebuilder = Rebuilder(store=session.store, rulings=rulings(session.store))
     rebuild = search.rebuild()
     with click.progressbar(length=len(image_ids), label="Rebuilding", file=sys.stderr) as bar:
         rebuilt = rebuilder.fill(rebuild, image_ids, progress=bar.update)

@@ -1,0 +1,124 @@
+"""What the registry says now: read again every few seconds, and trusted no longer than that is known."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from panopticon.cards import CardError, LabelRow, labels_kept_in
+from panopticon.errors import Unavailable
+from panopticon.interfaces import Archive, Store
+from panopticon.messages import ResultPublished
+from panopticon.outputs import Output, VersionName
+from panopticon.policy import Judge, read_policy
+from panopticon.registry import ModelEntry, VersionEntry
+from panopticon.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """By which policy results are made."""
+
+    judge: Judge
+    policy_number: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Known:
+    """One model's record, when it was last read, and when that was last tried."""
+
+    entry: ModelEntry | None = None
+    read_s: float = -math.inf
+    tried_s: float = -math.inf
+
+
+class Rulings:
+    """The present ruling of any version. Used by one thread.
+
+    Whoever holds an old policy does so for less than `registry_max_age_s`: after that there is no ruling at
+    all, and whoever publishes parks. So a new policy is known everywhere once that time is over.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._every_s = settings.registry_every_s
+        self._max_age_s = settings.registry_max_age_s
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self._rulings: dict[tuple[VersionName, int], Ruling] = {}
+
+    def entry(self, version: VersionName) -> VersionEntry | None:
+        """None if the registry does not know it. Raises: Unavailable if it cannot be asked for too long."""
+        model = self._fresh(version.model)
+        return model.version(version.version) if model else None
+
+    def of(self, version: VersionName) -> Ruling | None:
+        """None if the registry does not know it. Raises: Unavailable; CardError."""
+        model = self._fresh(version.model)
+        entry = model.version(version.version) if model else None
+        if model is None or entry is None:
+            return None
+        made_for = (version, entry.policy_number)
+        if made_for not in self._rulings:
+            self._rulings[made_for] = ruling_of(model, entry, self._store.archive)
+        return self._rulings[made_for]
+
+    def _fresh(self, model: str) -> ModelEntry | None:
+        known = self._known.setdefault(model, _Known())
+        if self._clock() - known.tried_s >= self._every_s:
+            self._renew(model, known)
+        if self._clock() - known.read_s > self._max_age_s:
+            raise Unavailable("store", f"the registry entry of {model} could not be read for too long")
+        return known.entry
+
+    def _renew(self, model: str, known: _Known) -> None:
+        """What is changed after it was asked may be missing. Once it is too old, one hears why."""
+        known.tried_s = self._clock()
+        try:
+            entry = self._store.registry.read(model)
+        except Unavailable:
+            if self._clock() - known.read_s > self._max_age_s:
+                raise
+        else:
+            known.entry, known.read_s = entry, known.tried_s
+
+
+def ruled(output: Output, ruling: Ruling, *, occurred_at: datetime | None) -> ResultPublished:
+    """What is published of an output, always made from the vector as stored."""
+    verdict = ruling.judge.verdict(output.vector)
+    return ResultPublished(
+        image_id=output.key.image_id,
+        revision=output.key.revision,
+        occurred_at=occurred_at,
+        model=output.key.model,
+        version=output.key.version,
+        policy_number=ruling.policy_number,
+        tags=verdict.tags,
+        scores=dict(verdict.scores),
+    )
+
+
+def ruling_of(model: ModelEntry, entry: VersionEntry, archive: Archive) -> Ruling:
+    """The present policy of a version, ready for its vectors. Raises: CardError, Unavailable."""
+    labels = label_rows(model, entry, archive)
+    judge = Judge(read_policy(entry.policy_toml), task=model.task, labels=labels)
+    return Ruling(judge=judge, policy_number=entry.policy_number)
+
+
+def label_rows(model: ModelEntry, entry: VersionEntry, archive: Archive) -> tuple[LabelRow, ...]:
+    """The labels of a registered version with their broader terms, from the card that was kept of it.
+
+    Raises: CardError if none was; Unavailable.
+    """
+    whole = archive.get(entry.card_sha256)
+    if whole is None:
+        raise CardError(
+            f"{model.model}@{entry.version}: the store has no card of it; start a worker of it once, which "
+            "keeps it"
+        )
+    return labels_kept_in(whole)
