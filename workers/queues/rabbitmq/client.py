@@ -13,6 +13,7 @@ from workers.queues.rabbitmq.declarer import Declarer
 from workers.queues.rabbitmq.errors import translated
 from workers.queues.rabbitmq.link import Link
 from workers.queues.rabbitmq.management import Management
+from workers.queues.rabbitmq.permissions import missing_permissions
 from workers.queues.rabbitmq.publisher import Message, Publisher
 from workers.queues.rabbitmq.thread import EventThread
 from workers.queues.rabbitmq.url import Address
@@ -83,6 +84,10 @@ class Client:
         """Such as 3.10.8."""
         connection = await self.incoming.opened()
         return str(connection.server_properties["version"])
+
+    async def missing_permissions(self) -> list[str]:
+        """Such as `read`. Changes nothing; in an alarm no answer comes."""
+        return await missing_permissions(await self._outgoing.opened())
 
     def close(self) -> None:
         """What is held comes again, to anyone."""

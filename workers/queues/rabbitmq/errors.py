@@ -21,6 +21,11 @@ NOT_FOUND = 404
 PRECONDITION_FAILED = 406
 NOT_ALLOWED = 530
 
+GIVE_PERMISSIONS = (
+    r"give it with rabbitmqctl set_permissions: configure, write and read on ^panopticon\..*, and write on"
+    r" ^amq\.default$"
+)
+
 _LOST = (pika_errors.AMQPConnectionError, pika_errors.AMQPChannelError, AMQPConnectorException, OSError)
 
 _DIFFERENCE = re.compile(r"inequivalent arg '(.+?)' for (queue|exchange) '(.+?)' in vhost '.*?': (.*)")
@@ -49,6 +54,11 @@ def translated(error: BaseException, address: Address) -> BaseException:
 def is_missing(error: BaseException) -> bool:
     """What was asked about does not exist."""
     return isinstance(error, pika_errors.ChannelClosedByBroker) and error.reply_code == NOT_FOUND
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Who asked lacks a permission."""
+    return isinstance(error, pika_errors.ChannelClosedByBroker) and error.reply_code == ACCESS_REFUSED
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -98,8 +108,7 @@ def _vhost_refused(address: Address) -> UsageError:
 def _refused(code: int, text: str, address: Address) -> UsageError | None:
     if code == ACCESS_REFUSED:
         return UsageError(
-            f"broker {address}: user {address.user!r} lacks a permission ({_plain(text)}); give it with "
-            "rabbitmqctl set_permissions: configure, write and read on ^panopticon\\..* and amq\\.default"
+            f"broker {address}: user {address.user!r} lacks a permission ({_plain(text)}); {GIVE_PERMISSIONS}"
         )
     if code == PRECONDITION_FAILED and (found := _DIFFERENCE.search(text)):
         argument, kind, name, values = found.groups()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from panopticon.errors import UsageError
-from workers.queues.rabbitmq.declarations import Arguments
+from workers.queues.rabbitmq.declarations import Arguments, Binding, Exchange
 from workers.queues.rabbitmq.errors import down
 from workers.queues.rabbitmq.url import Address
 
@@ -24,6 +24,14 @@ class Count(NamedTuple):
     messages: int
     """With those that are on their way to another queue."""
     held: int
+
+
+class Alarm(NamedTuple):
+    """What a node has run out of."""
+
+    node: str
+    resource: str
+    """memory or disk."""
 
 
 class Management:
@@ -52,14 +60,40 @@ class Management:
         rows = self._get(f"/api/queues/{self._vhost}?{_COUNTS}") or []
         return {row["name"]: row["arguments"] for row in rows}
 
+    def exchanges(self) -> dict[str, Exchange]:
+        """Every exchange by its name, those of the broker itself too."""
+        rows = self._get(f"/api/exchanges/{self._vhost}") or []
+        return {
+            row["name"]: Exchange(name=row["name"], kind=row["type"], arguments=row["arguments"])
+            for row in rows
+        }
+
+    def bindings(self) -> list[Binding]:
+        """Of every queue and exchange."""
+        rows = self._get(f"/api/bindings/{self._vhost}") or []
+        return [
+            Binding(source=row["source"], key=row["routing_key"], target=row["destination"]) for row in rows
+        ]
+
+    def alarms(self) -> list[Alarm]:
+        """Those that keep the broker, any node of it, from taking messages."""
+        status, said = self._answered("/api/health/checks/alarms")
+        if status == http.HTTPStatus.SERVICE_UNAVAILABLE and b'"alarms"' in said:
+            return [Alarm(row["node"], row["resource"]) for row in json.loads(said)["alarms"]]
+        self._judged(status, said)
+        return []
+
     @property
     def _vhost(self) -> str:
         return quote(self._address.vhost, safe="")
 
     def _get(self, path: str) -> Any:
         """None for what is not there."""
+        return self._judged(*self._answered(path))
+
+    def _answered(self, path: str) -> tuple[int, bytes]:
         try:
-            status, said = self._ask(path)
+            return self._ask(path)
         except ssl.SSLCertVerificationError as error:
             raise UsageError(
                 f"management {self._address.management}: its certificate does not verify: "
@@ -67,7 +101,6 @@ class Management:
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise down(f"management {self._address.management}: {type(error).__name__}: {error}") from None
-        return self._judged(status, said)
 
     def _judged(self, status: int, said: bytes) -> Any:
         if status == http.HTTPStatus.OK:

@@ -1,4 +1,4 @@
-"""One virtual host, and clients of it that end with the test."""
+"""One virtual host, clients of it that end with the test, and a user who may be kept from things."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from tests.servers.rabbitmq import RabbitSite
+from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from workers.queues.rabbitmq.broker import RabbitBroker
 
 RUNG_S = 0.3
+
+SECRET = "correct horse/battery@staple"
+QUOTED = "correct%20horse%2fbattery%40staple"
 
 OpenBroker = Callable[..., RabbitBroker]
 
@@ -32,3 +35,28 @@ def open_broker() -> Iterator[OpenBroker]:
             return stack.enter_context(closing(RabbitBroker(url, **chosen)))  # type: ignore[arg-type]
 
         yield opened
+
+
+@pytest.fixture
+def user(rabbit_node: RabbitNode, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
+    """Of the password SECRET, who may do everything on a virtual host of the same name. Nothing that is
+    logged meanwhile names the password."""
+    caplog.set_level("DEBUG")
+    with rabbit_node.management.virtual_host() as name:
+        account = {"password": SECRET, "tags": "management"}
+        rabbit_node.management.ask("PUT", f"/api/users/{name}", account)
+        allow(rabbit_node, name)
+        yield name
+        rabbit_node.management.ask("DELETE", f"/api/users/{name}")
+    assert SECRET not in caplog.text
+    assert QUOTED not in caplog.text
+
+
+def allow(node: RabbitNode, user: str, *, configure: str = ".*", write: str = ".*", read: str = ".*") -> None:
+    """From now on, on the virtual host of the user's own: patterns of names."""
+    patterns = {"configure": configure, "write": write, "read": read}
+    node.management.ask("PUT", f"/api/permissions/{user}/{user}", patterns)
+
+
+def url_of(node: RabbitNode, *, user: str, password: str = QUOTED, vhost: str) -> str:
+    return f"amqp://{user}:{password}@127.0.0.1:{node.ports.amqp}/{vhost}?management={node.management.url}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import pytest
+
 from panopticon.interfaces import Finding, Health
 from tests.contracts.examples import TAGGER
-from tests.servers.rabbitmq import RabbitSite
+from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.workers.queues.rabbitmq.access import wait_until
-from tests.workers.queues.rabbitmq.conftest import OpenBroker
+from tests.workers.queues.rabbitmq.conftest import OpenBroker, allow, url_of
 from workers.queues.rabbitmq.broker import RabbitBroker
 
 
@@ -20,28 +22,125 @@ def health(broker: RabbitBroker) -> dict[str, Health]:
     return {finding.check: finding.health for finding in broker.diagnose()}
 
 
+class Operator:
+    """Somebody with a management page, on one virtual host."""
+
+    def __init__(self, site: RabbitSite, url: str) -> None:
+        self._management = site.management
+        self._vhost = urlsplit(url).path[1:]
+
+    def everything(self) -> list[object]:
+        kinds = ("queues", "exchanges", "bindings")
+        return [len(self._management.get(f"/api/{kind}/{self._vhost}")) for kind in kinds]
+
+    def make(self, kind: str, name: str, **body: object) -> None:
+        self._management.ask("PUT", f"/api/{kind}/{self._vhost}/{name}", {"durable": True, **body})
+
+    def delete(self, *path: str) -> None:
+        kind, *rest = path
+        self._management.ask("DELETE", "/".join(["/api", kind, self._vhost, *rest]))
+
+
+@pytest.fixture
+def operator(rabbit_site: RabbitSite, url: str) -> Operator:
+    return Operator(rabbit_site, url)
+
+
 def test_a_broker_that_is_well_is_told_and_not_changed(
-    url: str, rabbit_site: RabbitSite, open_broker: OpenBroker
+    url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
-    well = {"broker: server": Health.OK, "broker: management": Health.OK, "broker: queues": Health.OK}
+    looked_at = ("server", "management", "alarms", "queues", "exchanges", "permissions")
+    well = {f"broker: {what}": Health.OK for what in looked_at}
+    empty = operator.everything()
     assert health(open_broker(url)) == well
-    assert rabbit_site.management.queues(urlsplit(url).path[1:]) == {}
+    assert operator.everything() == empty
     open_broker(url).topology.bind(TAGGER)
+    made = operator.everything()
     assert health(open_broker(url)) == well
+    assert operator.everything() == made
 
 
-def test_every_queue_that_differs_is_told_with_what_differs(
-    url: str, rabbit_site: RabbitSite, open_broker: OpenBroker
+def test_every_queue_that_differs_or_is_missing_is_told_with_what_differs(
+    url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     open_broker(url, max_results=5).topology.bind(TAGGER)
-    vhost = urlsplit(url).path[1:]
     name = "panopticon.quality.1.live"
-    rabbit_site.management.ask("PUT", f"/api/queues/{vhost}/{name}", {"durable": True, "arguments": {}})
+    operator.make("queues", name, arguments={})
+    operator.delete("queues", "panopticon.undeliverable")
     said = by_check(open_broker(url, max_results=6).diagnose())["broker: queues"]
     assert said.health is Health.FAIL
     assert f"{name} (x-dead-letter-exchange, " in said.seen
-    assert "panopticon.search.backfill (x-max-length); panopticon.search.live (x-max-length)" in said.seen
+    assert "panopticon.quality.1.backfill (missing)" in said.seen
+    assert "panopticon.undeliverable (missing)" in said.seen
+    assert "panopticon.search.live (x-max-length)" in said.seen
+    assert "panopticon.search.backfill (x-max-length)" in said.seen
     assert "panopticon.tagger" not in said.seen
+    assert said.advice.endswith("whatever is missing is made at the next start")
+
+
+def test_every_exchange_that_differs_or_is_missing_is_told_with_what_differs(
+    url: str, operator: Operator, open_broker: OpenBroker
+) -> None:
+    open_broker(url).topology.bind(TAGGER)
+    for name in ("panopticon.tagger.1", "panopticon.results", "panopticon.uploads"):
+        operator.delete("exchanges", name)
+    operator.make("exchanges", "panopticon.results", type="fanout")
+    operator.make("exchanges", "panopticon.uploads", type="topic")
+    said = by_check(open_broker(url).diagnose())["broker: exchanges"]
+    assert said.health is Health.FAIL
+    assert "panopticon.tagger.1 (missing)" in said.seen
+    assert "panopticon.results (fanout, not topic)" in said.seen
+    assert "panopticon.uploads (alternate-exchange)" in said.seen
+    assert "panopticon.unrouted" not in said.seen
+    assert said.advice.endswith("whatever is missing is made at the next start")
+
+
+def test_every_binding_that_is_missing_is_told_and_the_next_start_makes_it(
+    url: str, operator: Operator, open_broker: OpenBroker
+) -> None:
+    open_broker(url).topology.bind(TAGGER)
+    key, queue = "image.uploaded", "panopticon.tagger.1.live"
+    operator.delete("bindings", "e", "panopticon.tagger.1", "q", queue, key)
+    said = by_check(open_broker(url).diagnose())["broker: exchanges"]
+    assert said.health is Health.FAIL
+    assert said.seen.endswith(f"be: panopticon.tagger.1 to {queue} by {key} (missing)")
+    open_broker(url).topology.bind(TAGGER)
+    assert health(open_broker(url))["broker: exchanges"] is Health.OK
+
+
+def test_an_alarm_is_told_with_its_node_and_what_to_do(
+    rabbit_node: RabbitNode, open_broker: OpenBroker
+) -> None:
+    with rabbit_node.management.virtual_host() as vhost:
+        broker = open_broker(rabbit_node.url.replace("/?", f"/{vhost}?"))
+        with rabbit_node.memory_alarm():
+            found = by_check(broker.diagnose())
+        assert found["broker: alarms"].health is Health.FAIL
+        assert "rabbit@localhost is out of memory" in found["broker: alarms"].seen
+        assert "give it more memory" in found["broker: alarms"].advice
+        assert "broker: permissions" not in found
+        wait_until(lambda: health(broker)["broker: alarms"] is Health.OK)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "lacking"),
+    [
+        ({"configure": "^panopticon.uploads"}, "configure"),
+        ({"write": "amq.default"}, "write"),
+        ({"write": "^panopticon"}, "write to amq.default"),
+        ({"read": "^panopticon.uploads"}, "read"),
+        ({"configure": "", "write": "", "read": ""}, "configure, write, write to amq.default, read"),
+    ],
+)
+def test_every_permission_that_is_missing_is_told_with_how_to_give_it(
+    rabbit_node: RabbitNode, user: str, allowed: dict[str, str], lacking: str, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
+    assert health(broker)["broker: permissions"] is Health.OK
+    allow(rabbit_node, user, **allowed)
+    said = by_check(broker.diagnose())["broker: permissions"]
+    assert (said.health, said.seen) == (Health.FAIL, f"user {user!r} may not {lacking}")
+    assert "rabbitmqctl set_permissions" in said.advice
 
 
 def test_a_broker_that_is_not_there_is_the_last_finding(open_broker: OpenBroker) -> None:

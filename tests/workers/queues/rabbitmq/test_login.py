@@ -15,30 +15,7 @@ from tests.contracts.broker import bodies
 from tests.servers.certificates import make_certificate
 from tests.servers.rabbitmq import RabbitNode
 from tests.workers.queues.rabbitmq.access import wait_until
-from tests.workers.queues.rabbitmq.conftest import OpenBroker
-
-SECRET = "correct horse/battery@staple"
-QUOTED = "correct%20horse%2fbattery%40staple"
-
-
-@pytest.fixture
-def user(rabbit_node: RabbitNode, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
-    """Of the password SECRET, who may do everything on a virtual host of the same name. Nothing that is
-    logged meanwhile names the password."""
-    caplog.set_level("DEBUG")
-    with rabbit_node.management.virtual_host() as name:
-        account = {"password": SECRET, "tags": "management"}
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        rabbit_node.management.ask("PUT", f"/api/users/{name}", account)
-        rabbit_node.management.ask("PUT", f"/api/permissions/{name}/{name}", everything)
-        yield name
-        rabbit_node.management.ask("DELETE", f"/api/users/{name}")
-    assert SECRET not in caplog.text
-    assert QUOTED not in caplog.text
-
-
-def url_of(node: RabbitNode, *, user: str, password: str = QUOTED, vhost: str) -> str:
-    return f"amqp://{user}:{password}@127.0.0.1:{node.ports.amqp}/{vhost}?management={node.management.url}"
+from tests.workers.queues.rabbitmq.conftest import SECRET, OpenBroker, allow, url_of
 
 
 def assert_works(broker: Broker) -> None:
@@ -92,8 +69,7 @@ def test_a_virtual_host_of_others_is_a_persons_mistake(
 def test_a_missing_permission_is_a_persons_mistake(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
-    may_not_configure = {"configure": "", "write": ".*", "read": ".*"}
-    rabbit_node.management.ask("PUT", f"/api/permissions/{user}/{user}", may_not_configure)
+    allow(rabbit_node, user, configure="")
     broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
     assert_refused(broker, rf"user '{user}' lacks a permission .* rabbitmqctl set_permissions")
 
