@@ -1,8 +1,9 @@
 """`python -m benchmarks.queue`: what the adapters for RabbitMQ and Cassandra cost beside their bare drivers.
 
-Prints one JSON object of ratios, each of one run: consume → confirmed publish → ack against a minimal pika
-loop with the same window, and against a confirm for each message; Cassandra writes against bare
-`execute_concurrent`; and the CPU milliseconds per image of a consumer on both servers with a null model.
+Prints one JSON object: consume → confirmed publish → ack beside a minimal pika loop with the same window, and
+beside a confirm for each message; Cassandra writes beside bare `execute_concurrent`; and the CPU milliseconds
+per image of a consumer on both servers with a null model. A ratio is that of two runs, one after the other;
+each is printed, and their median.
 
 Without URLs it starts servers of its own, which takes what the tests need.
 """
@@ -14,15 +15,18 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.query import PreparedStatement
+from numpy.typing import NDArray
 
 from benchmarks import bare_pika
 from benchmarks.photos import make_photos
@@ -34,6 +38,7 @@ from panopticon.messages import Lane
 from panopticon.outputs import Output, OutputKey, VersionName, encode_payload
 from storage.outputs import open_store
 from storage.outputs.cassandra.connection import Timeouts, new_cluster
+from storage.outputs.cassandra.statements import PUT_OUTPUT
 from storage.outputs.cassandra.url import address_of
 from workers.queues import open_broker
 
@@ -42,24 +47,20 @@ BODY = b'{"image_id":"0123456789","image_uri":"s3://bucket/0123456789.jpg","revi
 
 
 def broker_ratios(url: str, *, messages: int, rounds: int) -> dict[str, Any]:
-    """Three ways in turn, so that the machine's moods meet all."""
+    """The adapter beside both loops of bare pika."""
     amqp = url.partition("?")[0]
-    ways: dict[str, Callable[[], float]] = {
+    ways = {
         "adapter": lambda: _through_adapter(url, messages),
         "minimal_loop": lambda: _through_pika(amqp, messages),
         "confirm_each": lambda: _one_by_one(amqp, messages),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            seconds[name].append(way())
-    rates = {name: messages / statistics.median(runs) for name, runs in seconds.items()}
+    seconds = _in_turn(ways, rounds)
     return {
         "messages": messages,
         "window": WINDOW,
-        "per_s": {name: round(rate) for name, rate in rates.items()},
-        "ratio_to_minimal_loop": round(rates["adapter"] / rates["minimal_loop"], 3),
-        "factor_over_confirm_each": round(rates["adapter"] / rates["confirm_each"], 2),
+        "per_s": _rates(seconds, messages),
+        "ratio_to_minimal_loop": _ratio(seconds, "minimal_loop"),
+        "ratio_to_confirm_each": _ratio(seconds, "confirm_each"),
     }
 
 
@@ -89,42 +90,47 @@ def _one_by_one(url: str, messages: int) -> float:
 
 
 def store_ratio(url: str, *, outputs: int, rounds: int) -> dict[str, Any]:
-    """The adapter's `put` against the driver's own helper with the same statement and window."""
+    """The adapter's `put` beside the driver's own helper with the same statement, consistency, payloads and
+    window. Both are prepared and warm, and no row is written twice."""
     address = address_of(url)
     cluster = new_cluster(address, Timeouts())
-    with closing(open_store(url)) as store:
+    with closing(open_store(url)) as store, ExitStack() as at_the_end:
+        at_the_end.callback(cluster.shutdown)
         store.registry.models()
         session = cluster.connect(address.keyspace)
-        adapter, driver = [], []
-        for round_ in range(rounds):
-            batch = [_output(f"{round_}-{number}") for number in range(outputs)]
-            adapter.append(_timed(partial(store.outputs.put, batch)))
-            driver.append(_timed(partial(_put_bare, session, batch)))
-    cluster.shutdown()
-    ratios = [slow / fast for slow, fast in zip(driver, adapter, strict=True)]
+        prepared = session.prepare(PUT_OUTPUT.cql)
+        ways = {
+            "adapter": lambda: _timed(store.outputs.put, _new_outputs(outputs)),
+            "execute_concurrent": lambda: _timed(
+                partial(_put_bare, session, prepared), _new_outputs(outputs)
+            ),
+        }
+        _in_turn(ways, 1)
+        seconds = _in_turn(ways, rounds)
     return {
         "outputs": outputs,
-        "per_s": {
-            "adapter": round(outputs / statistics.median(adapter)),
-            "execute_concurrent": round(outputs / statistics.median(driver)),
-        },
-        "ratio_to_execute_concurrent": round(statistics.median(ratios), 3),
+        "payload_bytes": len(encode_payload(*_new_outputs(1))),
+        "window": WINDOW,
+        "per_s": _rates(seconds, outputs),
+        "ratio_to_execute_concurrent": _ratio(seconds, "execute_concurrent"),
     }
 
 
-def _put_bare(session: Session, batch: list[Output]) -> None:
-    statement = session.prepare(
-        "INSERT INTO outputs (image_id, model, version, revision, payload) "
-        "VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"
-    )
+def _put_bare(session: Session, prepared: PreparedStatement, batch: Sequence[Output]) -> None:
     rows = [(*o.key.columns, encode_payload(o), o.produced_at_ms * 1000) for o in batch]
-    execute_concurrent_with_args(session, statement, rows, concurrency=WINDOW)
+    execute_concurrent_with_args(session, prepared, rows, concurrency=WINDOW)
 
 
-def _output(image_id: str) -> Output:
+def _new_outputs(count: int) -> list[Output]:
+    """Of images that nobody knows, as large as those of the tagger."""
+    vectors = np.random.default_rng().random((count, 1000)).astype(np.float16)
+    return [_output(uuid4().hex, vector) for vector in vectors]
+
+
+def _output(image_id: str, vector: NDArray[np.floating[Any]]) -> Output:
     return Output(
         key=OutputKey(image_id=image_id, model="bench", version=1, revision=0),
-        vector=np.zeros(1000, dtype=np.float16),
+        vector=vector,
         digest="0" * 64,
         engine="null",
         libraries="numpy",
@@ -135,10 +141,32 @@ def _output(image_id: str) -> Output:
     )
 
 
-def _timed(work: Callable[[], None]) -> float:
+def _timed(put: Callable[[Sequence[Output]], None], batch: Sequence[Output]) -> float:
     begun_s = time.perf_counter()
-    work()
+    put(batch)
     return time.perf_counter() - begun_s
+
+
+def _in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each; every round goes the other way round, so that the machine's moods meet all."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name in reversed([*ways]) if number % 2 else ways:
+            seconds[name].append(ways[name]())
+    return seconds
+
+
+def _rates(seconds: Mapping[str, Sequence[float]], count: int) -> dict[str, int]:
+    return {name: round(count / statistics.median(spent_s)) for name, spent_s in seconds.items()}
+
+
+def _ratio(seconds: Mapping[str, Sequence[float]], other: str) -> dict[str, Any]:
+    """How many times the rate of the other the adapter has."""
+    pairs = [slow / ours for slow, ours in zip(seconds[other], seconds["adapter"], strict=True)]
+    return {
+        "median": round(statistics.median(pairs), 3),
+        "of_each_round": [round(pair, 3) for pair in pairs],
+    }
 
 
 def consumer_cpu(broker_url: str, store_url: str, folder: Path, *, images: int) -> dict[str, Any]:
@@ -161,14 +189,15 @@ def main() -> None:
     parser.add_argument("--rabbitmq", metavar="URL", help="with management=… in it")
     parser.add_argument("--cassandra", metavar="URL", help="without a keyspace")
     parser.add_argument("--messages", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="of the three ways through RabbitMQ")
+    parser.add_argument("--pairs", type=int, default=9, help="of the two ways into Cassandra")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with rabbitmq(options.rabbitmq, folder) as broker, cassandra(options.cassandra, folder) as store:
             report = {
                 "rabbitmq": broker_ratios(broker, messages=options.messages, rounds=options.rounds),
-                "cassandra": store_ratio(store, outputs=options.messages // 2, rounds=options.rounds),
+                "cassandra": store_ratio(store, outputs=options.messages // 2, rounds=options.pairs),
                 "consumer": consumer_cpu(broker, store, folder, images=options.messages // 2),
             }
     print(json.dumps(report, indent=2))
