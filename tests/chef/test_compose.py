@@ -147,6 +147,11 @@ class TestEveryService:
         assert all("size=" in place for place in service.spec["tmpfs"])
 
     @every_service
+    def test_what_it_is_shown_of_this_host_it_may_not_change(self, service: Service) -> None:
+        shown = [volume for volume in service.spec.get("volumes", []) if volume.startswith((".", "/"))]
+        assert [volume for volume in shown if not volume.endswith(":ro")] == []
+
+    @every_service
     def test_it_says_whether_it_is_well(self, service: Service) -> None:
         check = service.spec.get("healthcheck", {})
         if check.get("disable"):
@@ -169,6 +174,35 @@ class TestEveryService:
         if service.name in ("cassandra", "opensearch", "cassandra-setup"):
             assert service.spec["networks"] == ["inside"]
             assert "ports" not in service.spec
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("name", "folder"),
+        [
+            ("rabbitmq", "/var/lib/rabbitmq"),
+            ("cassandra", "/var/lib/cassandra"),
+            ("opensearch", "/usr/share/opensearch/data"),
+            ("prometheus", "/prometheus"),
+        ],
+    )
+    def test_what_a_server_keeps_outlives_its_container_in_a_volume_of_its_own(
+        self, name: str, folder: str
+    ) -> None:
+        (service,) = [service for service in services() if service.name == name]
+        assert (name, folder) in service.mounts
+        assert name in project()["volumes"]
+        assert [other.name for other in services() if name in dict(other.mounts)] == [name]
+
+    def test_cassandra_keeps_everything_there(self) -> None:
+        settings = yaml.safe_load((ROOT / "chef" / "cassandra" / "cassandra.yaml").read_text("utf-8"))
+        folders = [value for key, value in settings.items() if "director" in key]
+        assert len(folders) == 4
+        assert all(str(folder).strip("[']").startswith("/var/lib/cassandra/") for folder in folders)
+
+    @each_of_ours
+    def test_none_of_ours_keeps_anything(self, service: Service) -> None:
+        assert set(dict(service.mounts)) == {"./chef/panopticon.toml", "./photos"}
 
 
 class TestOurs:
@@ -261,6 +295,15 @@ class TestProfiles:
             "worker-quality",
             "indexer",
         }
+
+    @pytest.mark.parametrize(
+        ("profile", "added"),
+        [("gpu", "worker-tagger-gpu"), ("monitoring", "prometheus"), ("tools", "panopticon")],
+    )
+    def test_each_adds_one_service(self, profile: str, added: str) -> None:
+        assert [service.name for service in services() if profile in service.spec.get("profiles", [])] == [
+            added
+        ]
 
     def test_the_gpu_one_runs_keras_on_a_device(self) -> None:
         gpu = project()["services"]["worker-tagger-gpu"]
