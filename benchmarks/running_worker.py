@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -66,7 +67,7 @@ class RunningWorker:
     def database(self) -> str:
         return f"sqlite:///{self._folder / 'bench.db'}"
 
-    @property
+    @cached_property
     def broker(self) -> Broker:
         return open_broker(self._places.get("broker", self.database))
 
@@ -109,6 +110,7 @@ class RunningWorker:
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait()
+        self.broker.close()
 
     def _command(self) -> list[str]:
         options = ["--database", self.database]
