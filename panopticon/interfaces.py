@@ -115,6 +115,9 @@ class Broker(Protocol):
 
     def undeliverable(self) -> Queue: ...
 
+    def announce(self, body: bytes) -> None:
+        """Tell everyone who takes results of a change that concerns no image; safe when this returns."""
+
     def close(self) -> None: ...
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from panopticon.messages import from_ms
 from panopticon.outputs import VersionName
 
 
@@ -83,6 +84,13 @@ class RegistryEvent:
     by: str
     what: str
     reason: str = ""
+
+    @property
+    def told(self) -> str:
+        """Such as `activated tagger@2 (was tagger@1), by ann@host at 2026-11-21 09:30:00 UTC`."""
+        at = from_ms(self.at_ms)
+        when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+        return f"{self.what}, by {self.by}{when}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,16 @@ def deactivate(entry: ModelEntry, author: Author) -> ModelEntry:
     return replace(_without_active(entry, event), active_version=None, former_version=entry.active_version)
 
 
+def stop_feeding(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
+    """A shadow is only registered again. Raises: UsageError unless it is a shadow."""
+    known = known_version(entry, number)
+    if known.state is not VersionState.SHADOW:
+        raise UsageError(f"{entry.model}@{number} is {known.state}, and not a shadow")
+    return entry.with_version(
+        replace(known, state=VersionState.REGISTERED), author.did(f"stopped feeding {entry.model}@{number}")
+    )
+
+
 def retire(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
     """It takes no images any more, for good. Raises: UsageError while it is active, or once it is retired."""
     known = known_version(entry, number)
@@ -189,9 +199,15 @@ def _was(entry: ModelEntry) -> str:
     return f" (was {entry.model}@{entry.active_version})" if entry.active_version is not None else ""
 
 
+def _since(entry: ModelEntry) -> str:
+    """Who made the last change of what answers; nothing if the version was active from the beginning."""
+    changes = [event for event in entry.history if event.what.startswith(("activated", "rolled back"))]
+    return f": {changes[-1].told}" if changes else ""
+
+
 def _way_to_active(entry: ModelEntry, known: VersionEntry) -> str:
     if known.state is VersionState.ACTIVE:
-        return "it answers already"
+        return f"it answers already{_since(entry)}"
     if known.state is VersionState.REGISTERED:
         return f"feed it first: panopticon models shadow {entry.model}@{known.version}"
     return "give it a new version number"

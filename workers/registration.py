@@ -9,7 +9,7 @@ import tomli_w
 
 from panopticon import transitions
 from panopticon.cards import CardError, ModelCard
-from panopticon.errors import Unavailable
+from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Archive, Registry, Topology
 from panopticon.registry import ModelEntry, VersionEntry, VersionState
 from panopticon.transitions import Author
@@ -24,13 +24,14 @@ def ensure_registered(
 
     Queues are bound before the version is known, so that no image falls between; and again for a known
     one, since the broker may be a new one.
-    Raises: CardError if it is registered with another digest, Unavailable.
+    Raises: CardError if it is registered with another digest; UsageError if it is retired; Unavailable.
     """
     for _ in range(SWAP_TRIES):
         model = registry.read(card.name)
         known = model.version(card.version) if model else None
         if model is not None and known is not None:
             refuse_other_digest(card, known)
+            _refuse_retired(card, known)
             if known.state.fed:
                 topology.bind(card.version_name)
             return known
@@ -64,6 +65,13 @@ def refuse_other_digest(card: ModelCard, known: VersionEntry) -> None:
         raise CardError(
             f"{card.version_name} is registered with digest {known.digest}, but its card and files make "
             f"{card.digest}; give the changed model a new version number"
+        )
+
+
+def _refuse_retired(card: ModelCard, known: VersionEntry) -> None:
+    if known.state is VersionState.RETIRED:
+        raise UsageError(
+            f"{card.version_name} is retired and takes no images; see panopticon models history {card.name}"
         )
 
 

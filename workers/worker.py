@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -26,6 +27,8 @@ from workers.outcomes import Settlement
 from workers.queues import broker_of
 from workers.registration import ensure_registered
 from workers.rulings import Ruling, Rulings
+
+log = logging.getLogger(__name__)
 
 
 def prepare_model(card: ModelCard, settings: Settings) -> None:
@@ -59,8 +62,8 @@ def run_worker(
     broker = broker_of(settings)
     version = card.version_name
     entry = ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=who())
-    if entry.state is VersionState.RETIRED:
-        raise UsageError(f"{version} is retired and takes no images; see panopticon models list")
+    if not entry.state.fed:
+        log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
     rulings = Rulings(store, settings)
     queue = broker.model_queue(card.version_name)
     settlement = Settlement(

@@ -107,3 +107,10 @@ class UploadsContract(BrokerAccess):
     def test_uploads_reach_the_catalogue_while_no_version_is_bound(self, broker: Broker) -> None:
         broker.uploads.publish([UPLOADED], Lane.LIVE)
         assert bodies(self.take(broker.catalogue())) == [UPLOADED]
+
+
+class AnnouncementContract(BrokerAccess):
+    def test_an_announcement_reaches_who_takes_results_ahead_of_a_backlog(self, broker: Broker) -> None:
+        broker.announce(b"activated")
+        (delivery,) = self.take(broker.results())
+        assert (delivery.body, delivery.lane) == (b"activated", Lane.LIVE)

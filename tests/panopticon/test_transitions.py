@@ -85,6 +85,12 @@ def test_after_a_deactivation_nothing_answers_and_a_rollback_brings_it_back() ->
     assert transitions.roll_back(entry, ANN).active_version == 1
 
 
+def test_a_shadow_that_is_fed_no_more_may_be_fed_again() -> None:
+    entry = transitions.stop_feeding(ACTIVE_AND_SHADOW, 2, ANN)
+    assert states(entry)[2] is VersionState.REGISTERED
+    assert states(transitions.shadow(entry, 2, ANN)) == states(ACTIVE_AND_SHADOW)
+
+
 def test_a_retired_version_is_left_alone() -> None:
     entry = transitions.retire(ACTIVE_AND_SHADOW, 2, ANN)
     assert states(entry) == {1: VersionState.ACTIVE, 2: VersionState.RETIRED}
@@ -105,6 +111,7 @@ REFUSALS: list[tuple[Callable[[], ModelEntry], str]] = [
         "tagger@1 is retired; give it a new version number",
     ),
     (lambda: transitions.shadow(ACTIVE_AND_SHADOW, 2, ANN), "tagger@2 is shadow; only a registered version"),
+    (lambda: transitions.stop_feeding(ACTIVE_AND_SHADOW, 1, ANN), "tagger@1 is active, and not a shadow"),
     (lambda: transitions.roll_back(ACTIVE_AND_SHADOW, ANN), "tagger: no version was active before"),
     (
         lambda: transitions.roll_back(
@@ -178,6 +185,7 @@ STEPS = st.sampled_from(
         lambda entry: transitions.activate(entry, 2, ANN),
         lambda entry: transitions.roll_back(entry, ANN),
         lambda entry: transitions.deactivate(entry, ANN),
+        lambda entry: transitions.stop_feeding(entry, 1, ANN),
         lambda entry: transitions.retire(entry, 1, ANN),
         lambda entry: transitions.retire(entry, 2, ANN),
         lambda entry: transitions.put_policy(entry, 2, "", ANN),

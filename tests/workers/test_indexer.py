@@ -91,6 +91,9 @@ class BrokerFake:
     def undeliverable(self) -> Queue:
         return QueueFake(self._inner.undeliverable(), "undeliverable", self._journal)
 
+    def announce(self, body: bytes) -> None:
+        self._inner.announce(body)
+
     def close(self) -> None:
         self._inner.close()
 

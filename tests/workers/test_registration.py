@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from panopticon.cards import CardError, ModelCard
-from panopticon.errors import Unavailable
+from panopticon.errors import Unavailable, UsageError
 from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry, RegistryEvent, VersionState
 from storage.outputs.sqlite import SqliteStore
@@ -174,7 +174,7 @@ def test_a_broker_that_is_new_is_bound_for_a_version_known_before(bench: Bench) 
     assert bench.broker.topology.bound() == (card.version_name,)
 
 
-def test_a_version_that_is_retired_is_not_bound_again(bench: Bench) -> None:
+def test_a_version_that_is_retired_is_refused_and_not_bound_again(bench: Bench) -> None:
     card = card_of(bench.folder)
     bench.register(card)
     entry = bench.entry()
@@ -182,5 +182,6 @@ def test_a_version_that_is_retired_is_not_bound_again(bench: Bench) -> None:
     event = RegistryEvent(at_ms=1, by="ann@host", what="retired")
     assert bench.store.registry.swap(entry, entry.with_version(retired, event))
     bench.broker.topology.unbind(card.version_name)
-    bench.register(card)
+    with pytest.raises(UsageError, match="colour@1 is retired and takes no images"):
+        bench.register(card)
     assert bench.broker.topology.bound() == ()

@@ -10,48 +10,11 @@ from typing import Any
 import click
 
 from panopticon.errors import Unavailable, UsageError
+from workers.cli.groups import LazyGroup
 from workers.cli.session import Session
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
-
-_COMMANDS = {
-    "index": "workers.cli.index",
-    "submit": "workers.cli.submit",
-    "worker": "workers.cli.work",
-    "indexer": "workers.cli.work",
-    "search": "workers.cli.search",
-    "search rebuild": "workers.cli.rebuild",
-    "show": "workers.cli.show",
-    "status": "workers.cli.status",
-    "audit": "workers.cli.audit",
-    "dead": "workers.cli.dead",
-    "erase": "workers.cli.erase",
-    "models": "workers.cli.models",
-    "doctor": "workers.cli.doctor",
-    "settings": "workers.cli.settings",
-}
-
-
-class LazyGroup(click.Group):
-    """Imports a command's module when the command is called: `--help` stays quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return [name for name in _COMMANDS if " " not in name]
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Two words where there is such a command, so that a command beside it may take any words itself."""
-        two = " ".join(args[:2])
-        return super().resolve_command(ctx, [two, *args[2:]] if two in _COMMANDS else args)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        module = __import__(_COMMANDS[cmd_name], fromlist=[cmd_name])
-        command: click.Command = getattr(module, f"{cmd_name.split()[-1]}_command")
-        return command
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,6 +13,7 @@ from panopticon.cards_check import CheckLine, check_card
 from panopticon.models import all_cards, find_card, parse_version
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionEntry
+from workers.cli.groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import block, counted, table
 from workers.scanning import printable
@@ -23,12 +24,12 @@ NOT_REGISTERED = "not registered"
 DIGEST_CHARS = 12
 
 
-@click.group("models")
+@click.group("models", cls=LazyGroup, prefix="models ")
 def models_command() -> None:
-    """Model versions: list them, look at one, or check that its card holds."""
+    """Model versions: look at them, bring in a new one beside the old, switch, and go back."""
 
 
-@models_command.command("list")
+@click.command("list")
 @json_option
 @pass_session
 def list_command(session: Session, *, as_json: bool) -> None:
@@ -51,7 +52,7 @@ def list_command(session: Session, *, as_json: bool) -> None:
     session.out.print("Next: panopticon models show NAME@V", style="dim")
 
 
-@models_command.command("show")
+@click.command("show")
 @click.argument("name", metavar="NAME@V")
 @json_option
 @pass_session
@@ -67,7 +68,7 @@ def show_command(session: Session, *, name: str, as_json: bool) -> None:
     session.out.print(f"Next: panopticon models check {card.version_name}", style="dim")
 
 
-@models_command.command("check")
+@click.command("check")
 @click.argument("name", metavar="NAME@V")
 @json_option
 @click.pass_context

@@ -244,6 +244,9 @@ class SqliteBroker:
     def undeliverable(self) -> SqliteQueue:
         return self._queue(f"{PREFIX}.undeliverable")
 
+    def announce(self, body: bytes) -> None:
+        self.results().submit([body], Lane.LIVE)
+
     def diagnose(self) -> list[Finding]:
         return diagnose_file(self._database)
 

@@ -11,7 +11,7 @@ from panopticon.messages import Lane
 from tests.contracts.broker import BrokerAccess, bodies
 from tests.contracts.examples import TAGGER
 from tests.contracts.queue import QueueContract
-from tests.contracts.topology import TopologyContract, UploadsContract
+from tests.contracts.topology import AnnouncementContract, TopologyContract, UploadsContract
 from tests.workers.queues.fake_clock import FakeClock
 from workers.queues.sqlite import SqliteBroker
 
@@ -66,4 +66,8 @@ class TestSqliteTopology(SqliteAccess, TopologyContract):
 
 
 class TestSqliteUploads(SqliteAccess, UploadsContract):
+    pass
+
+
+class TestSqliteAnnouncement(SqliteAccess, AnnouncementContract):
     pass

@@ -12,7 +12,7 @@ from workers.queues.rabbitmq import names
 from workers.queues.rabbitmq.client import Client
 from workers.queues.rabbitmq.diagnosis import diagnose_broker
 from workers.queues.rabbitmq.letters import letter_of
-from workers.queues.rabbitmq.publisher import Route
+from workers.queues.rabbitmq.publisher import Message, Route
 from workers.queues.rabbitmq.queue import RabbitQueue
 from workers.queues.rabbitmq.topology import RabbitTopology
 from workers.queues.rabbitmq.uploads import RabbitUploads
@@ -71,6 +71,10 @@ class RabbitBroker:
 
     def undeliverable(self) -> RabbitQueue:
         return self._undeliverable
+
+    def announce(self, body: bytes) -> None:
+        message = Message(Route(names.RESULTS, names.MODEL_EVENT), body)
+        self._client.call_at_length(self._client.publish([message]))
 
     def diagnose(self) -> list[Finding]:
         return diagnose_broker(self._client)

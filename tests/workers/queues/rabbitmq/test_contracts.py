@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.contracts.queue import QueueContract
-from tests.contracts.topology import TopologyContract, UploadsContract
+from tests.contracts.topology import AnnouncementContract, TopologyContract, UploadsContract
 from tests.workers.queues.rabbitmq.access import RabbitAccess
 
 
@@ -16,4 +16,8 @@ class TestRabbitTopology(RabbitAccess, TopologyContract):
 
 
 class TestRabbitUploads(RabbitAccess, UploadsContract):
+    pass
+
+
+class TestRabbitAnnouncement(RabbitAccess, AnnouncementContract):
     pass

@@ -1,0 +1,106 @@
+"""`panopticon models add`, `shadow`, `activate`, `rollback`, `deactivate`, `retire` and `history`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.panopticon.null_card import NULL_CARD
+from tests.workers.cli.conftest import House, Panopticon, Ran
+
+
+class Colours:
+    """Three versions of one model, whose cards lie in a folder of one's own."""
+
+    def __init__(self, panopticon: Panopticon, folder: Path) -> None:
+        self._panopticon = panopticon
+        self._folder = folder
+        for number in (1, 2, 3):
+            place = folder / f"colour{number}"
+            place.mkdir()
+            (place / "card.toml").write_text(NULL_CARD.replace("version = 1", f"version = {number}"))
+
+    def __call__(self, *words: str, stdin: bytes = b"") -> Ran:
+        return self._panopticon("--set", f"models_dir={self._folder}", "models", *words, stdin=stdin)
+
+    def side_by_side(self) -> None:
+        for name in ("colour@1", "colour@2"):
+            self("add", name)
+            self("shadow", name)
+        self("activate", "colour@1")
+
+
+@pytest.fixture
+def models(panopticon: Panopticon, house: House, tmp_path: Path) -> Colours:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return Colours(panopticon, folder)
+
+
+def test_a_new_version_goes_its_way_in_three_commands(models: Colours) -> None:
+    added = models("add", "colour@1")
+    assert added.out.splitlines() == [
+        "colour@1 is registered.",
+        "Next: panopticon models shadow colour@1",
+    ]
+    assert models("shadow", "colour@1").out.startswith("colour@1 is a shadow: uploads reach it.")
+    assert models("activate", "colour@1").out == "colour@1 answers from now on.\n"
+
+
+def test_a_rollback_says_which_version_answers_and_which_stays_fed(models: Colours) -> None:
+    models.side_by_side()
+    models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
+    told = models("rollback", "colour", "--reason", "wrong birds").out.splitlines()
+    assert told[0] == "colour@1 answers from now on; colour@2 stays fed."
+
+
+def test_the_history_says_who_did_what_and_why(models: Colours) -> None:
+    models.side_by_side()
+    models("activate", "colour@2", "--force", "--reason", "finer colours")
+    events = models("history", "colour", "--json").json["history"]
+    assert [event["what"] for event in events] == [
+        "registered colour@1",
+        "shadow colour@1",
+        "registered colour@2",
+        "shadow colour@2",
+        "activated colour@1",
+        "activated colour@2 (was colour@1)",
+    ]
+    assert events[-1]["reason"] == "finer colours"
+    assert "finer colours" in models("history", "colour").out
+
+
+def test_deactivating_names_the_way_back(models: Colours) -> None:
+    models.side_by_side()
+    told = models("deactivate", "colour").out.splitlines()
+    assert told[0] == "No version of colour answers; colour@1 stays fed."
+    assert models("rollback", "colour").out.startswith("colour@1 answers from now on")
+
+
+def test_retiring_asks_first(models: Colours) -> None:
+    models.side_by_side()
+    assert models("retire", "colour@2", stdin=b"n\n").code == 130
+    assert models("retire", "colour@2", "--yes").out == "colour@2 is retired.\n"
+    assert models("retire", "colour@2", "--yes", "--json").json["versions"]["colour@2"] == "retired"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["activate", "colour@9"], "unknown model version colour@9; known: colour@1"),
+        (["activate", "colour@3"], "colour@3 is not registered; registered: colour@1, colour@2"),
+        (["activate", "colour@1"], "colour@1 is active; it answers already"),
+        (["activate", "colour@2", "--force"], "--force needs --reason TEXT, which the history keeps"),
+        (["shadow", "colour@2"], "colour@2 is shadow; only a registered version becomes a shadow"),
+        (["rollback", "tagger"], "tagger is not registered; registered: colour"),
+        (["rollback", "colour"], "colour: no version was active before; there is nothing to return to"),
+        (["retire", "colour@1", "--yes"], "colour@1 is active; activate another version or deactivate it"),
+        (["add", "colour@1"], "colour@1 is registered already"),
+        (["history", "tagger"], "tagger is not registered; registered: colour"),
+        (["shadow", "colour"], "no model version: 'colour'"),
+    ],
+)
+def test_a_mistake_is_one_line(models: Colours, words: list[str], complaint: str) -> None:
+    models.side_by_side()
+    assert models(*words).complaint.startswith(complaint)

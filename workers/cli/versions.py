@@ -1,0 +1,143 @@
+"""`panopticon models add`, `shadow`, `activate`, `rollback`, `deactivate` and `history`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.text import Text
+
+from panopticon.errors import UsageError
+from panopticon.models import find_card, parse_version
+from panopticon.registry import ModelEntry, RegistryEvent
+from workers.cli.session import Session, json_option, pass_session
+from workers.cli.wording import rfc_3339, table, utc
+from workers.scanning import printable
+from workers.versions import Versions
+from workers.worker import who
+
+reason_option: Callable[[Any], Any] = click.option(
+    "--reason", default="", metavar="TEXT", help="Why, for the history."
+)
+
+
+@click.command("add")
+@click.argument("name", metavar="NAME@V")
+@reason_option
+@json_option
+@pass_session
+def add_command(session: Session, *, name: str, reason: str, as_json: bool) -> None:
+    """Register a version. It is not fed yet, and answers nothing."""
+    card = find_card(parse_version(name), session.settings.models_dir)
+    entry = versions_of(session, reason).add(card)
+    _tell(session, entry, f"{name} is registered.", next_=f"panopticon models shadow {name}", as_json=as_json)
+
+
+@click.command("shadow")
+@click.argument("name", metavar="NAME@V")
+@reason_option
+@json_option
+@pass_session
+def shadow_command(session: Session, *, name: str, reason: str, as_json: bool) -> None:
+    """Feed a version: from now on every upload reaches it. It answers nothing yet."""
+    entry = versions_of(session, reason).shadow(parse_version(name))
+    next_ = f"panopticon worker --model {name}; panopticon backfill --model {name} --from-search"
+    _tell(session, entry, f"{name} is a shadow: uploads reach it.", next_=next_, as_json=as_json)
+
+
+@click.command("activate")
+@click.argument("name", metavar="NAME@V")
+@click.option("--force", is_flag=True, help="Though a limit is passed, or nothing was compared.")
+@reason_option
+@json_option
+@pass_session
+def activate_command(session: Session, *, name: str, force: bool, reason: str, as_json: bool) -> None:
+    """Let a version answer from now on, in one step. The former one stays fed.
+
+    It needs a fresh report within the limits: panopticon models diff OLD NEW.
+    """
+    if force and not reason:
+        raise UsageError("--force needs --reason TEXT, which the history keeps")
+    card = find_card(parse_version(name), session.settings.models_dir)
+    entry = versions_of(session, reason).activate(card, unfit=lambda _: (), force=force)
+    _tell_switch(session, entry, as_json=as_json)
+
+
+@click.command("rollback")
+@click.argument("model", metavar="NAME")
+@reason_option
+@json_option
+@pass_session
+def rollback_command(session: Session, *, model: str, reason: str, as_json: bool) -> None:
+    """Let the version answer that was active before, in one step. It was fed all the time."""
+    _tell_switch(session, versions_of(session, reason).roll_back(model), as_json=as_json)
+
+
+@click.command("deactivate")
+@click.argument("model", metavar="NAME")
+@reason_option
+@json_option
+@pass_session
+def deactivate_command(session: Session, *, model: str, reason: str, as_json: bool) -> None:
+    """Let no version answer: the next query finds nothing of this model. Nothing is rewritten."""
+    entry = versions_of(session, reason).deactivate(model)
+    done = f"No version of {model} answers; {model}@{entry.former_version} stays fed."
+    _tell(session, entry, done, next_=f"panopticon models rollback {model}", as_json=as_json)
+
+
+@click.command("history")
+@click.argument("model", metavar="NAME")
+@json_option
+@pass_session
+def history_command(session: Session, *, model: str, as_json: bool) -> None:
+    """Who changed what of a model, when and why."""
+    entry = versions_of(session).read(model)
+    if as_json:
+        session.print_json({"model": model, "history": [_event_json(event) for event in entry.history]})
+        return
+    shown = table("when (UTC)", "who", "what", flowing=("why",))
+    for event in entry.history:
+        cells = (printable(cell) for cell in (event.by, event.what, event.reason))
+        shown.add_row(utc(event.at_ms), *map(Text, cells))
+    session.out.print(shown)
+
+
+def versions_of(session: Session, reason: str = "") -> Versions:
+    return Versions(store=session.store, broker=session.broker, by=who(), reason=reason)
+
+
+def entry_json(entry: ModelEntry) -> dict[str, Any]:
+    """A model's record, without its labels and policies."""
+    return {
+        "model": entry.model,
+        "active": str(entry.active) if entry.active else None,
+        "former": f"{entry.model}@{entry.former_version}" if entry.former_version is not None else None,
+        "versions": {f"{entry.model}@{version.version}": version.state.value for version in entry.versions},
+        "last": _event_json(entry.history[-1]) if entry.history else None,
+    }
+
+
+def _event_json(event: RegistryEvent) -> dict[str, Any]:
+    return {"at": rfc_3339(event.at_ms), "by": event.by, "what": event.what, "reason": event.reason}
+
+
+def _tell_switch(session: Session, entry: ModelEntry, *, as_json: bool) -> None:
+    former = f"{entry.model}@{entry.former_version}" if entry.former_version is not None else ""
+    done = f"{entry.active} answers from now on" + (f"; {former} stays fed." if former else ".")
+    _tell(
+        session,
+        entry,
+        done,
+        next_=f"panopticon models rollback {entry.model}" if former else "",
+        as_json=as_json,
+    )
+
+
+def _tell(session: Session, entry: ModelEntry, done: str, *, next_: str, as_json: bool) -> None:
+    if as_json:
+        session.print_json(entry_json(entry))
+        return
+    session.out.print(Text(done, style="green"))
+    if next_:
+        session.out.print(Text(f"Next: {next_}", style="dim"))

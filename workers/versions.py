@@ -1,0 +1,147 @@
+"""What an operator does to the versions of a model: each a compare-and-set of one record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from panopticon import transitions
+from panopticon.cards import ModelCard
+from panopticon.errors import UsageError
+from panopticon.interfaces import Broker, Store
+from panopticon.messages import ModelActivated, encode, from_ms
+from panopticon.models.weights import refuse_altered_weights
+from panopticon.outputs import VersionName
+from panopticon.registry import ModelEntry, VersionState
+from panopticon.transitions import Author
+from workers.registration import new_entry, refuse_other_digest
+
+Step = Callable[[ModelEntry], ModelEntry]
+
+
+class Versions:
+    """Nothing is tried a second time: who was overtaken by somebody else looks first and decides again."""
+
+    def __init__(self, *, store: Store, broker: Broker, by: str, reason: str = "") -> None:
+        self._store = store
+        self._broker = broker
+        self._author = Author(by=by, at_ms=int(time.time() * 1000), reason=reason)
+
+    def read(self, model: str) -> ModelEntry:
+        """Raises: UsageError naming the models that are registered."""
+        entry = self._store.registry.read(model)
+        if entry is None:
+            known = ", ".join(self._store.registry.models()) or "none"
+            raise UsageError(f"{model} is not registered; registered: {known}")
+        return entry
+
+    def add(self, card: ModelCard) -> ModelEntry:
+        """Register a version, which is not fed yet. Raises: UsageError if its number is taken."""
+        expected = self._store.registry.read(card.name)
+        entry = expected or transitions.new_model(card.name, card.task)
+        _refuse_other_task(card, entry)
+        known = entry.version(card.version)
+        if known is not None:
+            refuse_other_digest(card, known)
+        version = new_entry(card, self._store.archive, self._author)
+        return self._swap(expected, transitions.add(entry, version, self._author))
+
+    def shadow(self, name: VersionName) -> ModelEntry:
+        """Bind its queues, then say so: what is uploaded from now on reaches it."""
+        entry = self.read(name.model)
+        changed = transitions.shadow(entry, name.version, self._author)
+        self._broker.topology.bind(name)
+        return self._swap(entry, changed)
+
+    def activate(
+        self, card: ModelCard, *, unfit: Callable[[ModelEntry], Sequence[str]], force: bool
+    ) -> ModelEntry:
+        """Let a shadow answer. `unfit` says which limits the record's reports pass for this switch.
+
+        Raises: UsageError for another digest, altered weights, a passed limit without `force`, or a version
+        that is no shadow.
+        """
+        entry = self.read(card.name)
+        refuse_other_digest(card, transitions.known_version(entry, card.version))
+        refuse_altered_weights(card)
+        changed = transitions.activate(entry, card.version, self._author)
+        if not force:
+            _refuse_unfit(card.version_name, unfit(entry))
+        return self._switch(entry, changed)
+
+    def roll_back(self, model: str) -> ModelEntry:
+        """Let the version answer that was active before."""
+        entry = self.read(model)
+        return self._switch(entry, transitions.roll_back(entry, self._author))
+
+    def deactivate(self, model: str) -> ModelEntry:
+        """Let none answer."""
+        entry = self.read(model)
+        return self._swap(entry, transitions.deactivate(entry, self._author))
+
+    def check_retirable(self, name: VersionName) -> None:
+        """Raises: UsageError unless it may be retired, or is already."""
+        entry = self.read(name.model)
+        if transitions.known_version(entry, name.version).state is not VersionState.RETIRED:
+            transitions.retire(entry, name.version, self._author)
+
+    def stop_feeding(self, name: VersionName) -> ModelEntry:
+        """A shadow gets no uploads any more; what waits for it stays. Repeating is harmless."""
+        entry = self.read(name.model)
+        if transitions.known_version(entry, name.version).state.fed:
+            entry = self._swap(entry, transitions.stop_feeding(entry, name.version, self._author))
+        # A worker that starts meanwhile binds only what is fed.
+        self._broker.topology.unbind(name)
+        return entry
+
+    def retire(self, name: VersionName) -> ModelEntry:
+        """For good: its workers end within seconds."""
+        entry = self.read(name.model)
+        return self._swap(entry, transitions.retire(entry, name.version, self._author))
+
+    def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
+        """Who follows the results is told afterwards; queries ask the registry, and need no telling."""
+        switched = self._swap(entry, changed)
+        self._broker.announce(encode(self._activated(switched)))
+        return switched
+
+    def _activated(self, entry: ModelEntry) -> ModelActivated:
+        assert entry.active_version is not None
+        return ModelActivated(
+            model=entry.model,
+            version=entry.active_version,
+            former_version=entry.former_version,
+            activated_at=from_ms(self._author.at_ms) or datetime.now(UTC),
+            activated_by=self._author.by,
+            reason=self._author.reason,
+        )
+
+    def _swap(self, expected: ModelEntry | None, changed: ModelEntry) -> ModelEntry:
+        if not self._store.registry.swap(expected, changed):
+            raise UsageError(_overtaken(changed.model, self._store.registry.read(changed.model)))
+        return changed
+
+
+def _overtaken(model: str, now: ModelEntry | None) -> str:
+    if now is None or not now.history:
+        return f"{model} was changed by somebody else at the same moment; nothing was done, look again"
+    return (
+        f"{model} was changed meanwhile: {now.history[-1].told}; nothing was done, look at it and decide "
+        f"again: panopticon models history {model}"
+    )
+
+
+def _refuse_other_task(card: ModelCard, entry: ModelEntry) -> None:
+    if card.task != entry.task:
+        raise UsageError(
+            f"{card.version_name} is for {card.task}, and {card.name} is registered for {entry.task}; "
+            "give the model another name"
+        )
+
+
+def _refuse_unfit(name: VersionName, passed: Sequence[str]) -> None:
+    if passed:
+        raise UsageError(
+            f"{name} is not activated: {'; '.join(passed)}; mend it, or say --force --reason TEXT"
+        )
