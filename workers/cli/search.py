@@ -18,10 +18,10 @@ from panopticon.messages import Tag
 from panopticon.models import find_card
 from panopticon.outputs import CatalogueImage, VersionName
 from panopticon.policy import read_policy
-from panopticon.registry import ModelEntry, VersionEntry
 from panopticon.search import Order, Query, ScoreRange, SearchPage
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import place, rfc_3339
+from workers.searching import Active, active_versions, parts_of
 
 SUGGESTIONS = 5
 
@@ -51,7 +51,7 @@ def search_command(session: Session, /, *, as_json: bool, **asked: Any) -> None:
 
     `panopticon search rebuild` makes the index anew; a label of that name is asked for after `--`.
     """
-    active = _active(session)
+    active = active_versions(session.store.registry)
     query = _query(active, **asked)
     page = session.search.query(query)
     rows = session.store.catalogue.get([document.image_id for document in page.documents])
@@ -66,22 +66,8 @@ def search_command(session: Session, /, *, as_json: bool, **asked: Any) -> None:
         _print_next(session, page.cursor)
 
 
-def _active(session: Session) -> dict[VersionName, tuple[ModelEntry, VersionEntry]]:
-    """Raises: UsageError while no model answers queries."""
-    registry = session.store.registry
-    entries = [entry for model in registry.models() if (entry := registry.read(model))]
-    active = {
-        name: (entry, version)
-        for entry in entries
-        if (name := entry.active) and (version := entry.version(name.version))
-    }
-    if not active:
-        raise UsageError("no model is active yet, so nothing can be found; begin with: panopticon index PATH")
-    return active
-
-
 def _query(
-    active: dict[VersionName, tuple[ModelEntry, VersionEntry]],
+    active: Active,
     *,
     labels: tuple[str, ...],
     any_of: bool,
@@ -94,7 +80,7 @@ def _query(
     known = _score_names(active)
     ordered, order_score = _order(order, labels, known)
     return Query(
-        parts=tuple(sorted(name.part for name in active)),
+        parts=parts_of(active),
         all_of=() if any_of else labels,
         any_of=labels if any_of else (),
         min_probability=min_probability,
@@ -137,7 +123,7 @@ def _known_score(name: str, known: Sequence[str]) -> str:
     return name
 
 
-def _score_names(active: dict[VersionName, tuple[ModelEntry, VersionEntry]]) -> list[str]:
+def _score_names(active: Active) -> list[str]:
     return sorted(
         read_policy(version.policy_toml).renamed.get(label, label)
         for entry, version in active.values()
@@ -212,9 +198,7 @@ def _print_next(session: Session, cursor: str) -> None:
     session.err.print(Text(f"More: the same command with --cursor {shlex.quote(cursor)}", style="dim"))
 
 
-def _explain_nothing(
-    session: Session, query: Query, active: dict[VersionName, tuple[ModelEntry, VersionEntry]]
-) -> None:
+def _explain_nothing(session: Session, query: Query, active: Active) -> None:
     session.out.print("Nothing found." if not query.cursor else "No more.")
     known = _known_labels(session, active)
     for label in (*query.all_of, *query.any_of):
@@ -225,9 +209,7 @@ def _explain_nothing(
         session.out.print(Text(f"No active model has the label {label!r}{hint}", style="yellow"))
 
 
-def _known_labels(
-    session: Session, active: dict[VersionName, tuple[ModelEntry, VersionEntry]]
-) -> dict[str, str]:
+def _known_labels(session: Session, active: Active) -> dict[str, str]:
     """Folded → as written: the labels of the active tagging versions, and their broader terms."""
     labels = [
         label

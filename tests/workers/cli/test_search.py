@@ -130,4 +130,4 @@ def test_an_option_out_of_its_range_is_refused(panopticon: Panopticon, arguments
 
 def test_before_any_model_it_says_how_to_begin(panopticon: Panopticon, tmp_path: object) -> None:
     complaint = panopticon("--database", f"sqlite:///{tmp_path}/new.db", "search", "cat").complaint
-    assert complaint == "no model is active yet, so nothing can be found; begin with: panopticon index PATH"
+    assert complaint == "no model is active, so nothing can be found; begin with: panopticon index PATH"

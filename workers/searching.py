@@ -1,0 +1,31 @@
+"""Which versions a query is answered from."""
+
+from __future__ import annotations
+
+from panopticon.errors import UsageError
+from panopticon.interfaces import Registry
+from panopticon.outputs import VersionName
+from panopticon.registry import ModelEntry, VersionEntry
+
+Active = dict[VersionName, tuple[ModelEntry, VersionEntry]]
+
+
+def active_versions(registry: Registry) -> Active:
+    """Every active version, as the registry says at this moment.
+
+    Raises: UsageError while no model answers queries.
+    """
+    entries = [entry for model in registry.models() if (entry := registry.read(model))]
+    active = {
+        name: (entry, version)
+        for entry in entries
+        if (name := entry.active) and (version := entry.version(name.version))
+    }
+    if not active:
+        raise UsageError("no model is active, so nothing can be found; begin with: panopticon index PATH")
+    return active
+
+
+def parts_of(active: Active) -> tuple[str, ...]:
+    """Their parts of a document, sorted."""
+    return tuple(sorted(name.part for name in active))
