@@ -67,6 +67,9 @@ class Queue(Protocol):
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Make them ready for anyone at once. No attempt is spent."""
 
+    def pause(self) -> None:
+        """Make ready for anyone what was sent ahead and nobody has received; the next `receive` asks anew."""
+
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         """Start their leases anew. Renewing a lapsed lease changes nothing."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from panopticon.breaker import Breaker
 from panopticon.cards import ModelCard
+from panopticon.dispatch import MAX_KILLERS_IN_A_ROW
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.guard import WINDOW, DeadGuard
 from panopticon.interfaces import Delivery, OutputStore, Queue
@@ -33,6 +34,8 @@ SETTLE_EVERY_S = 0.2
 SETTLE_IMAGES = 64
 """A settlement costs several commits, whatever is in it."""
 RENEWALS_PER_LEASE = 3
+PROBE_ID = "probe"
+"""Looked up to see whether the store is there; whether anything is kept of it is the same."""
 PUT_OFF_PAUSE_S = 0.1
 """After nothing was taken but images whose hosts are down: there may be no others."""
 
@@ -75,7 +78,9 @@ class Consumer:
         self._at_work: dict[int, Work] = {}
         self._waiting: list[Work] = []
         self._source_is_down = False
+        self._only_probes = False
         self._probe_images = 1
+        self._got_through = False
         self._outcomes: list[Outcome] = []
         self._renewed_s = self._settled_s = clock()
 
@@ -97,6 +102,8 @@ class Consumer:
         """One step of everything; returns within about `IDLE_WAIT_S`."""
         self._judge(self._model.poll(wait_s=self._wait_s()))
         try:
+            if self._holds_for_too_long():
+                self._give_everything_back()
             self._renew_leases()
             if self._parking.waiting and not self._model_is_back():
                 return
@@ -107,23 +114,19 @@ class Consumer:
             self._start_waiting()
             if not draining:
                 self._take()
-            if not (self._guard.tripped or self._source_is_down):
+            if self._is_back():
                 self._parking.resume()
+                self._only_probes = False
         except Unavailable as error:
-            self._parking.park(error)
+            self._park(error)
 
     def drain(self, *, timeout_s: float) -> None:
         """Finish what is in hand; give back what is not finished in time, or at once while parked."""
         deadline_s = self._clock() + timeout_s
         while self.in_hand and self._clock() < deadline_s and self._parking.reason is None:
             self.turn(draining=True)
-        unfinished = [work.delivery for work in self._works]
-        self._model.give_up()
-        self._hosts.give_up()
-        self._at_work.clear()
-        self._waiting.clear()
         try:
-            self._queue.give_back(unfinished)
+            self._queue.give_back(self._let_go())
             self._settle()
         except Unavailable as error:
             log.warning("%s; what is in hand comes again when its lease has lapsed", error)
@@ -140,6 +143,46 @@ class Consumer:
         """A model says so itself; any other part is tried when the pause is over."""
         reason = self._parking.reason
         return reason is not None and reason.part == "model" and self._model.down is None
+
+    def _is_back(self) -> bool:
+        """Nothing is known to be down, and something got through, unless there is nothing to try it with."""
+        is_known = self._guard.tripped or self._source_is_down
+        return not is_known and (self._got_through or not self.in_hand)
+
+    def _park(self, reason: Unavailable) -> None:
+        self._got_through = False
+        self._parking.park(reason)
+
+    def _holds_for_too_long(self) -> bool:
+        """What a sound model process is at work on is waited for: so an image that hangs there is seen."""
+        at_work = self._at_work and self._model.down is None
+        return not at_work and self._parking.turned_long(self._settings.park_hold_s)
+
+    def _give_everything_back(self) -> None:
+        """Once, for others to take. What was not settled comes about again."""
+        deliveries = [*self._let_go(), *(outcome.delivery for outcome in self._outcomes)]
+        self._outcomes.clear()
+        self._only_probes, self._probe_images = True, self._first_probes
+        log.warning("parked for %g s: given back what was held", self._settings.park_hold_s)
+        self._queue.give_back(deliveries)
+        self._queue.pause()
+
+    def _let_go(self) -> list[Delivery]:
+        """What has no outcome yet, out of hand from now on."""
+        unfinished = [work.delivery for work in self._works]
+        for work in self._at_work.values():
+            self._hosts.undecided(host_of(self._uri(work.message)))
+        self._model.give_up()
+        self._hosts.give_up()
+        self._at_work.clear()
+        self._waiting.clear()
+        return unfinished
+
+    @property
+    def _first_probes(self) -> int:
+        """One, but of a model that is down: it takes several different images to tell it from a bad image."""
+        reason = self._parking.reason
+        return MAX_KILLERS_IN_A_ROW if reason is not None and reason.part == "model" else 1
 
     def _renew_leases(self) -> None:
         now_s = self._clock()
@@ -161,6 +204,7 @@ class Consumer:
             self._settlement.settle(self._outcomes)
             self._count(self._outcomes)
             self._outcomes.clear()
+            self._got_through = self._model.down is None
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         model = str(self._card.version_name)
@@ -193,6 +237,8 @@ class Consumer:
             return
         if self._clock() < self._take_not_before_s:
             return
+        if self._parking.reason is not None:
+            self._outputs.get([PROBE_ID], self._card.version_name)
         wait_s = 0.0 if self._at_work else IDLE_WAIT_S
         deliveries = self._queue.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)
         self._waiting += [work for delivery in deliveries if (work := self._opened(delivery))]
@@ -202,14 +248,14 @@ class Consumer:
 
     def _room(self) -> tuple[int, int]:
         """Places for either lane; backfill leaves a batch of them free for live images."""
-        if self._guard.tripped or self._source_is_down:
+        if self._guard.tripped or self._source_is_down or self._only_probes:
             return self._room_for_probes()
         room = max(self._model.credit - len(self._at_work), 0)
         return room, max(room - self._model.best_batch, 0)
 
     def _room_for_probes(self) -> tuple[int, int]:
         """More after each failure: the first in line may be bad itself, and comes first again."""
-        if self.in_hand:
+        if self.in_hand or not self._model.best_batch:
             return 0, 0
         images, self._probe_images = self._probe_images, min(2 * self._probe_images, self._model.best_batch)
         return images, images
@@ -267,7 +313,7 @@ class Consumer:
             except Unavailable as error:
                 self._waiting += [work, *self._hosts.undecided(host)]
                 self._source_is_down = True
-                self._parking.park(error)
+                self._park(error)
                 continue
             if not self._parking.waiting:
                 self._source_is_down = False
@@ -314,7 +360,7 @@ class Consumer:
             self._guard.record(dead=True)
         if self._guard.tripped:
             reason = f"too many of the last {WINDOW} images were dead, the latest by {error.reason!r}"
-            self._parking.park(Unavailable("source", reason))
+            self._park(Unavailable("source", reason))
 
     def _put_off(self, work: Work, error: Transient) -> None:
         delays_s = self._settings.retry_delays_s

@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 MAX_LIVE = 240
 MAX_BACKFILL = 16
 IDLE_WAIT_S = 0.25
-
+PROBE_ID = "probe"
+"""Looked up to see whether a part is there; whether anything is kept of it is the same."""
 
 REFUSED = "index_refused"
 """The reason of a failure whose change the search index did not take."""
@@ -93,10 +94,14 @@ class Indexer:
 
     def turn(self) -> int:
         """Take and apply what waits; says how many messages that were."""
-        if self._parking.waiting:
-            time.sleep(IDLE_WAIT_S)
-            return 0
         try:
+            if self._parking.turned_long(self._settings.park_hold_s):
+                self._pause_queues()
+            if self._parking.waiting:
+                time.sleep(IDLE_WAIT_S)
+                return 0
+            if self._parking.reason is not None:
+                self._probe()
             done = self._catalogue_turn() + self._undeliverable_turn()
             done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
             self._parking.resume()
@@ -104,6 +109,15 @@ class Indexer:
             self._parking.park(error)
             return 0
         return done
+
+    def _pause_queues(self) -> None:
+        for queue in (self._catalogue_queue, self._results, self._undeliverable):
+            queue.pause()
+
+    def _probe(self) -> None:
+        """Whether store and search are there, before anything is taken. Raises: Unavailable."""
+        self._store.catalogue.get([PROBE_ID])
+        self._search.get([PROBE_ID])
 
     def _catalogue_turn(self) -> int:
         with self._received(self._catalogue_queue, wait_s=0.0) as deliveries:

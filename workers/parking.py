@@ -22,7 +22,8 @@ class Parking:
         self._clock = clock
         self._metrics = metrics
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=max_s, random=random.random)
-        self._until_s = 0.0
+        self._since_s = self._until_s = 0.0
+        self._told_long = False
         self._reason: Unavailable | None = None
 
     @property
@@ -35,10 +36,19 @@ class Parking:
         """Parked, and not yet due for another try."""
         return self._reason is not None and self._clock() < self._until_s
 
+    def turned_long(self, limit_s: float) -> bool:
+        """Whether it has lasted for `limit_s`. Says so once, until `resume`."""
+        is_long = self._reason is not None and self._clock() - self._since_s >= limit_s
+        is_news = is_long and not self._told_long
+        self._told_long |= is_long
+        return is_news
+
     def park(self, reason: Unavailable) -> None:
         """Pause, longer each time until `resume`; while it lasts, more of the same part adds nothing."""
         if self._reason is not None and self._reason.part == reason.part and self.waiting:
             return
+        if self._reason is None:
+            self._since_s = self._clock()
         pause_s = self._backoff.next_s()
         self._until_s = self._clock() + pause_s
         if self._reason is None or str(self._reason) != str(reason):
@@ -53,6 +63,7 @@ class Parking:
             log.warning("resumed: %s is back", self._reason.part)
         self._show(parked=0)
         self._reason = None
+        self._told_long = False
         self._backoff.reset()
 
     def _show(self, *, parked: int) -> None:

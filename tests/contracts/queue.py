@@ -96,6 +96,21 @@ class QueueContract(BrokerAccess):
         assert (delivery.body, delivery.lane, delivery.attempt) == (b"1", Lane.BACKFILL, 0)
         assert delivery.redelivered
 
+    @pytest.mark.parametrize("lane", Lane)
+    def test_after_a_pause_nothing_is_kept_from_others_but_what_is_held(
+        self, queue: Queue, other: Queue, lane: Lane
+    ) -> None:
+        queue.submit([b"1", b"2", b"3", b"4"], lane)
+        done, held = queue.receive(max_live=2, max_backfill=2, wait_s=self.wait_s)
+        queue.ack([done])
+        self.settle()
+        queue.pause()
+        assert bodies(self.take(other)) == [b"3", b"4"]
+        other.pause()
+        queue.ack([held])
+        queue.submit([b"5"], lane)
+        assert bodies(self.take(queue)) == [b"5"]
+
     def test_a_retried_message_waits_for_its_rung(self, queue: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)

@@ -56,6 +56,10 @@ class QueueFake:
         self._journal.note(f"{self._name}.give_back")
         self._inner.give_back(deliveries)
 
+    def pause(self) -> None:
+        self._journal.note(f"{self._name}.pause")
+        self._inner.pause()
+
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         self._journal.note(f"{self._name}.renew")
         self._inner.renew(deliveries)
@@ -114,6 +118,7 @@ class CatalogueFake:
         self._inner.put(images)
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
+        self._journal.note("catalogue.get")
         return self._inner.get(image_ids)
 
 
@@ -129,6 +134,7 @@ class SearchIndexFake:
         return self._inner.apply(changes)
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
+        self._journal.note("search.get")
         return self._inner.get(image_ids)
 
     def query(self, query: Query) -> SearchPage:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.dispatch import Item
+from panopticon.dispatch import MAX_KILLERS_IN_A_ROW, Item
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 from panopticon.undeliverable import failure_of
@@ -281,14 +281,15 @@ class TestUnavailable:
         assert parks is not None
         assert 100 / 8 <= parks <= 100 / 4 + 8
 
-    def test_leases_are_renewed_while_it_is_parked(self, bench: ConsumerBench) -> None:
-        bench.submit(*numbers(1, 6))
-        bench.journal.down = {"outputs.put"}
-        bench.run_until(lambda: bench.consumer.parked is not None)
-        until_s = bench.clock.now_s + 5 * bench.settings.lease_s
-        while bench.clock.now_s < until_s:
-            bench.turns(1)
-            assert bench.depth().held == 6
+    def test_leases_are_renewed_while_it_is_parked_and_holds_on(self, tmp_path: Path) -> None:
+        with consumer_bench(tmp_path, park_hold_s=1000) as bench:
+            bench.submit(*numbers(1, 6))
+            bench.journal.down = {"outputs.put"}
+            bench.run_until(lambda: bench.consumer.parked is not None)
+            until_s = bench.clock.now_s + 5 * bench.settings.lease_s
+            while bench.clock.now_s < until_s:
+                bench.turns(1)
+                assert bench.depth().held == 6
 
     def test_leases_are_renewed_while_the_model_is_busy(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
@@ -336,18 +337,170 @@ class TestUnavailable:
         assert (bench.stored(), bench.dead()) == (numbers(1, 6), {})
 
     def test_a_source_that_is_down_is_tried_with_one_image_at_a_time_and_ever_less_often(
+        self, tmp_path: Path
+    ) -> None:
+        with consumer_bench(tmp_path, park_hold_s=1000) as bench:
+            bench.model.answer = not_run(DOWN)
+            bench.submit(*numbers(1, 6))
+            bench.run_until(lambda: bench.consumer.parked is not None)
+            bench.model.seen.clear()
+            bench.model.most_held = 0
+            began_s = bench.clock.now_s
+            bench.run_until(lambda: bench.clock.now_s > began_s + 100)
+            assert bench.model.most_held == 1
+            assert 100 / 8 - 1 <= len(bench.model.seen) <= 100 / 4 + 8
+            assert len({item.uri for item in bench.model.seen}) == 6
+
+
+class TestParkedForLong:
+    def hold_for_long(self, bench: ConsumerBench) -> None:
+        """Until a while after `park_hold_s`."""
+        bench.run_until(lambda: bench.consumer.parked is not None)
+        began_s = bench.clock.now_s
+        bench.run_until(lambda: bench.clock.now_s > began_s + bench.settings.park_hold_s + 20)
+
+    def given_back(self, bench: ConsumerBench) -> int:
+        return bench.journal.steps.count("queue.pause")
+
+    def test_it_holds_on_until_then(self, bench: ConsumerBench) -> None:
+        bench.submit(*numbers(1, 6))
+        bench.journal.down = {"outputs"}
+        bench.run_until(lambda: bench.consumer.parked is not None)
+        began_s = bench.clock.now_s
+        bench.run_until(lambda: bench.clock.now_s > began_s + bench.settings.park_hold_s - 1)
+        assert bench.depth().held == 6
+
+    def test_what_could_not_be_stored_is_given_back_once_and_another_worker_can_take_it(
         self, bench: ConsumerBench
     ) -> None:
+        bench.submit(*numbers(1, 6))
+        bench.journal.down = {"outputs"}
+        self.hold_for_long(bench)
+        assert (bench.consumer.in_hand, bench.depth().held, bench.attempts()) == (0, 0, [0] * 6)
+        bench.queue.ack(bench.queue.receive(max_live=6, max_backfill=0, wait_s=0))
+        bench.turns(1000)
+        assert (bench.waiting(), self.given_back(bench)) == (0, 1)
+
+    def test_while_the_store_is_down_nothing_is_taken_any_more(self, bench: ConsumerBench) -> None:
+        bench.submit(*numbers(1, 6))
+        bench.journal.down = {"outputs"}
+        self.hold_for_long(bench)
+        received = bench.journal.steps.count("queue.receive")
+        bench.turns(1000)
+        assert bench.journal.steps.count("queue.receive") == received
+
+    def test_what_the_model_has_not_run_is_given_back(self, bench: ConsumerBench) -> None:
+        bench.model.answer = silent
+        bench.submit(*numbers(1, 6))
+        bench.turns(1)
+        bench.model.down, bench.model.hello = MODEL_DOWN, None
+        self.hold_for_long(bench)
+        assert (bench.consumer.in_hand, bench.model.held, bench.attempts()) == (0, [], [0] * 6)
+
+    def test_a_model_that_is_back_is_tried_with_enough_images_to_tell_it_from_a_bad_one(
+        self, bench: ConsumerBench
+    ) -> None:
+        bench.model.answer = silent
+        bench.submit(*numbers(1, 6))
+        bench.turns(1)
+        bench.model.down, bench.model.hello = MODEL_DOWN, None
+        self.hold_for_long(bench)
+        bench.model.down, bench.model.hello = None, HELLO
+        bench.turns(1000)
+        assert len(bench.model.held) == MAX_KILLERS_IN_A_ROW
+
+    def test_a_model_that_greets_and_runs_nothing_is_parked_on(self, bench: ConsumerBench) -> None:
+        """Each greeting would otherwise begin the time anew for which it may hold what others could run."""
+        bench.model.answer = silent
+        bench.submit(*numbers(1, 6))
+        bench.turns(1)
+        for _ in range(4):
+            bench.model.down, bench.model.hello = MODEL_DOWN, None
+            until_s = bench.clock.now_s + 0.3 * bench.settings.park_hold_s
+            bench.run_until(lambda until_s=until_s: bench.clock.now_s > until_s)  # type: ignore[misc]
+            bench.model.down, bench.model.hello = None, HELLO
+            bench.turns(3)
+        assert self.given_back(bench) == 1
+
+    def test_what_a_model_is_at_work_on_is_waited_for(self, bench: ConsumerBench) -> None:
+        bench.submit("1")
+        bench.model.answer = silent
+        bench.turns(1)
+        bench.journal.down = {"queue.renew"}
+        self.hold_for_long(bench)
+        assert len(bench.model.held) == 1
+
+    def test_a_source_that_is_down_has_one_image_in_hand_as_its_probe(self, bench: ConsumerBench) -> None:
         bench.model.answer = not_run(DOWN)
         bench.submit(*numbers(1, 6))
-        bench.run_until(lambda: bench.consumer.parked is not None)
+        self.hold_for_long(bench)
         bench.model.seen.clear()
-        bench.model.most_held = 0
-        began_s = bench.clock.now_s
-        bench.run_until(lambda: bench.clock.now_s > began_s + 100)
-        assert bench.model.most_held == 1
-        assert 100 / 8 - 1 <= len(bench.model.seen) <= 100 / 4 + 8
-        assert len({item.uri for item in bench.model.seen}) == 6
+        bench.turns(1000)
+        assert (bench.depth().held, self.given_back(bench)) == (1, 1)
+        assert {item.uri for item in bench.model.seen} == {"file:///1"}
+
+    def test_a_queue_that_is_down_takes_back_by_itself(self, bench: ConsumerBench) -> None:
+        bench.submit(*numbers(1, 6))
+        bench.turns(1)
+        bench.journal.down = {"queue"}
+        self.hold_for_long(bench)
+        bench.clock.now_s += bench.settings.lease_s
+        assert (bench.consumer.in_hand, bench.attempts()) == (0, [0] * 6)
+
+    @pytest.mark.parametrize("step", ["queue", "outputs", "outputs.put", "results.submit", "queue.ack"])
+    def test_it_goes_on_by_itself(self, bench: ConsumerBench, step: str) -> None:
+        bench.submit(*numbers(1, 3))
+        bench.submit(*numbers(4, 6), lane=Lane.BACKFILL)
+        bench.journal.down = {step}
+        self.hold_for_long(bench)
+        bench.journal.down.clear()
+        bench.run_until_settled()
+        bench.run_until(lambda: bench.parked_part() is None)
+        assert (bench.stored(), bench.dead()) == (numbers(1, 6), {})
+        assert {*bench.published()} == {("result", each) for each in numbers(1, 6)}
+
+    def test_a_store_that_reads_and_does_not_write_is_tried_with_one_image(
+        self, bench: ConsumerBench
+    ) -> None:
+        bench.submit(*numbers(1, 6))
+        bench.journal.down = {"outputs.put"}
+        self.hold_for_long(bench)
+        bench.turns(1000)
+        assert (bench.depth().held, bench.depth().ready) == (1, 5)
+
+    def test_once_back_it_takes_as_much_as_ever(self, bench: ConsumerBench) -> None:
+        bench.submit("1")
+        bench.journal.down = {"outputs"}
+        self.hold_for_long(bench)
+        bench.journal.down.clear()
+        bench.run_until_settled()
+        bench.model.answer = silent
+        bench.submit(*numbers(2, 100))
+        bench.turns(20)
+        assert bench.depth().held == CREDIT
+
+    def test_the_next_time_it_gives_back_again(self, bench: ConsumerBench) -> None:
+        for number in "12":
+            bench.submit(number)
+            bench.journal.down = {"outputs"}
+            self.hold_for_long(bench)
+            bench.journal.down.clear()
+            bench.run_until_settled()
+            bench.turns(5)
+        assert self.given_back(bench) == 2
+
+    def test_a_host_whose_probe_was_given_back_is_probed_again(self, tmp_path: Path) -> None:
+        with consumer_bench(tmp_path, breaker_failures=2) as bench:
+            bench.model.answer = not_run(Transient("connection_reset"))
+            bench.submit("1", "2", image_uri="https://a.example/1")
+            bench.run_until(lambda: bench.depth().retrying == 2)
+            bench.model.answer = silent
+            bench.run_until(lambda: bool(bench.model.held))
+            bench.model.down, bench.model.hello = MODEL_DOWN, None
+            self.hold_for_long(bench)
+            bench.model.down, bench.model.hello, bench.model.answer = None, HELLO, ran
+            bench.run_until_settled()
+            assert bench.stored() == ["1", "2"]
 
 
 class TestGuard:

@@ -376,6 +376,32 @@ class TestUnavailable:
         taken = len(before) - 1 - before[::-1].index(f"{queue}.receive")
         assert before[taken + 1 :] == applying
 
+    @pytest.mark.parametrize("step", ["catalogue.get", "search.get"])
+    def test_while_parked_it_takes_nothing_until_store_and_search_are_there(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        monkeypatch.setattr("workers.indexer.IDLE_WAIT_S", 0.0)
+        self.fill(bench)
+        bench.journal.down = {"catalogue.put", step}
+        bench.indexer.turn()
+        bench.journal.steps.clear()
+        for _ in range(100):
+            bench.clock.now_s += 1
+            bench.indexer.turn()
+        assert not [step for step in bench.journal.steps if step.endswith(".receive")]
+
+    def test_parked_for_long_it_lets_go_once_of_what_its_queues_sent_ahead(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("workers.indexer.IDLE_WAIT_S", 0.0)
+        self.fill(bench)
+        bench.journal.down = {"search"}
+        for _ in range(200):
+            bench.clock.now_s += 1
+            bench.indexer.turn()
+        paused = [step for step in bench.journal.steps if step.endswith(".pause")]
+        assert paused == ["uploads.pause", "results.pause", "undeliverable.pause"]
+
     def test_a_pause_is_kept(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.indexer.IDLE_WAIT_S", 0.0)
         self.fill(bench)

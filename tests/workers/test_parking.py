@@ -87,6 +87,18 @@ def test_after_it_was_back_the_first_pause_is_short_again(parking: Parking, cloc
     assert pause_s(parking, clock) <= FIRST_PAUSE_S + 0.02
 
 
+def test_that_it_lasts_long_is_said_once_until_it_was_back(parking: Parking, clock: FakeClock) -> None:
+    assert not parking.turned_long(60)
+    for _ in range(2):
+        parking.park(STORE)
+        clock.now_s += 59
+        parking.park(QUEUE)
+        assert not parking.turned_long(60)
+        clock.now_s += 1
+        assert [parking.turned_long(60) for _ in range(3)] == [True, False, False]
+        parking.resume()
+
+
 def test_what_is_parked_can_be_seen(parking: Parking, metrics: Metrics) -> None:
     parking.park(STORE)
     parking.park(QUEUE)

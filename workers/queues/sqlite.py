@@ -130,6 +130,9 @@ class SqliteQueue:
                 _GIVE_BACK, [(*_handing_over(delivery), now_ms) for delivery in deliveries]
             )
 
+    def pause(self) -> None:
+        """Nothing to do: nothing leaves the file before it is received."""
+
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
         rows = [(self._until_ms(now_ms), *_handing_over(delivery), now_ms) for delivery in deliveries]

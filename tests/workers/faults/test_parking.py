@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.workers.faults.pipeline import pipeline
+from panopticon.interfaces import Delivery
+from panopticon.messages import Lane
+from tests.servers.rabbitmq import RabbitSite
+from tests.workers.faults.pipeline import MODELS, Pipeline, model_process_of, pipeline
 
 BLUE = (0, 0, 250)
 
@@ -55,3 +62,65 @@ def test_a_source_that_comes_back_is_noticed_and_the_rest_is_stored(tmp_path: Pa
         run.wait_until_settled()
         assert set(run.stored(list(photos))) == set(photos) - set(run.dead(list(photos)))
         assert "resumed: source is back" in run.log
+
+
+IMAGES = 60
+
+
+@pytest.fixture(params=["sqlite", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The setting; SQLite's is left empty."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    site: RabbitSite = request.getfixturevalue("rabbit_site")
+    with site.virtual_host() as url:
+        yield url
+
+
+@contextmanager
+def worker_whose_card_is_gone(tmp_path: Path, broker: str) -> Iterator[Pipeline]:
+    """It is at work when its model process dies, and no other can start."""
+    models_dir = tmp_path / "models"
+    shutil.copytree(MODELS / "slow", models_dir / "slow")
+    places = {"broker": broker, "models_dir": models_dir, "file_roots": (tmp_path,)}
+    with pipeline(tmp_path, "slow", **places, park_max_s=0.2, park_hold_s=2.0) as run:
+        run.submit({image_id: run.picture(image_id, BLUE) for image_id in image_ids()})
+        worker = run.start_worker()
+        run.wait_until(lambda: bool(run.stored(image_ids())))
+        (models_dir / "slow" / "card.toml").unlink()
+        model = model_process_of(worker)
+        assert model is not None
+        model.kill()
+        run.wait_until(lambda: "given back what was held" in run.log)
+        yield run
+
+
+def image_ids() -> list[str]:
+    return [f"{number}" for number in range(IMAGES)]
+
+
+def test_a_worker_that_is_parked_for_long_holds_nothing_and_no_attempt_was_spent(
+    tmp_path: Path, broker: str
+) -> None:
+    with worker_whose_card_is_gone(tmp_path, broker) as run:
+        queue = run.broker.model_queue(run.card.version_name)
+        run.wait_until(lambda: queue.depth()[Lane.LIVE].held == 0)
+        left = queue.depth()[Lane.LIVE].ready
+        assert left == IMAGES - len(run.stored(image_ids())) > 0
+        taken: list[Delivery] = []
+
+        def took_all() -> bool:
+            taken.extend(queue.receive(max_live=IMAGES, max_backfill=0, wait_s=1.0))
+            return len(taken) == left
+
+        run.wait_until(took_all)
+        assert {delivery.attempt for delivery in taken} == {0}
+
+
+def test_what_a_worker_gave_back_another_one_does(tmp_path: Path, broker: str) -> None:
+    with worker_whose_card_is_gone(tmp_path, broker) as run:
+        replace(run, settings=run.settings.model_copy(update={"models_dir": MODELS})).start_worker()
+        run.wait_until_settled()
+        assert (len(run.stored(image_ids())), run.dead(image_ids())) == (IMAGES, {})
+        assert run.log.count("given back what was held") == 1

@@ -93,6 +93,10 @@ class RabbitQueue:
         for holding, tags in self._by_lane(deliveries):
             self._client.call(holding.subscription.give_back(tags))
 
+    def pause(self) -> None:
+        for holding in self._lanes.values():
+            self._client.call(holding.subscription.give_back(set()))
+
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         """Nothing to do: the broker takes back what a lost channel held, and only that."""
 
