@@ -36,7 +36,10 @@ from workers.rulings import Rulings, ruled
 log = logging.getLogger(__name__)
 
 MAX_LIVE = 240
-MAX_BACKFILL = 16
+MAX_BACKFILL = 96
+"""While nothing live comes. A live message that comes during one turn waits for that turn and its own, which
+together take fewer than 200 of a backlog."""
+MAX_BACKFILL_BESIDE_LIVE = 16
 IDLE_WAIT_S = 0.25
 PROBE_ID = "probe"
 """Looked up to see whether a part is there; whether anything is kept of it is the same."""
@@ -65,6 +68,20 @@ class _Step:
         )
 
 
+class _Inlet:
+    """A queue, taken from in larger portions of backfill while nothing live comes."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self._max_backfill = MAX_BACKFILL_BESIDE_LIVE
+
+    def receive(self, *, wait_s: float) -> list[Delivery]:
+        deliveries = self.queue.receive(max_live=MAX_LIVE, max_backfill=self._max_backfill, wait_s=wait_s)
+        is_live = any(delivery.lane is Lane.LIVE for delivery in deliveries)
+        self._max_backfill = MAX_BACKFILL_BESIDE_LIVE if is_live else MAX_BACKFILL
+        return deliveries
+
+
 class Indexer:
     """One turn after another over three queues. Used by one thread; several indexers may run side by side."""
 
@@ -79,9 +96,9 @@ class Indexer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._catalogue_queue = broker.catalogue()
-        self._results = broker.results()
-        self._undeliverable = broker.undeliverable()
+        self._uploads = _Inlet(broker.catalogue())
+        self._results = _Inlet(broker.results())
+        self._undeliverable = _Inlet(broker.undeliverable())
         self._store = store
         self._search = search
         self._metrics = metrics
@@ -111,8 +128,8 @@ class Indexer:
         return done
 
     def _pause_queues(self) -> None:
-        for queue in (self._catalogue_queue, self._results, self._undeliverable):
-            queue.pause()
+        for inlet in (self._uploads, self._results, self._undeliverable):
+            inlet.queue.pause()
 
     def _probe(self) -> None:
         """Whether store and search are there, before anything is taken. Raises: Unavailable."""
@@ -120,7 +137,7 @@ class Indexer:
         self._search.get([PROBE_ID])
 
     def _catalogue_turn(self) -> int:
-        with self._received(self._catalogue_queue, wait_s=0.0) as deliveries:
+        with self._received(self._uploads, wait_s=0.0) as deliveries:
             messages = [message for delivery in deliveries if (message := self._image_message(delivery))]
             if messages:
                 self._store.catalogue.put([self._catalogue_image(message) for message in messages])
@@ -166,16 +183,16 @@ class Indexer:
             return len(deliveries)
 
     @contextmanager
-    def _received(self, queue: Queue, *, wait_s: float) -> Iterator[list[Delivery]]:
+    def _received(self, inlet: _Inlet, *, wait_s: float) -> Iterator[list[Delivery]]:
         """What waits there: acked when the block ends, given back at once if a part is down."""
-        deliveries = queue.receive(max_live=MAX_LIVE, max_backfill=MAX_BACKFILL, wait_s=wait_s)
+        deliveries = inlet.receive(wait_s=wait_s)
         try:
             yield deliveries
         except Unavailable:
-            queue.give_back(deliveries)
+            inlet.queue.give_back(deliveries)
             raise
         if deliveries:
-            queue.ack(deliveries)
+            inlet.queue.ack(deliveries)
 
     def _image_message(self, delivery: Delivery) -> ImageMessage | None:
         try:
@@ -196,7 +213,7 @@ class Indexer:
 
     def _set_aside(self, error: MessageInvalid) -> None:
         letter = set_aside(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
-        self._undeliverable.submit([letter], Lane.LIVE)
+        self._undeliverable.queue.submit([letter], Lane.LIVE)
 
     def _catalogue_image(self, message: ImageMessage) -> CatalogueImage:
         uri = original_uri(message, self._settings.originals)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from panopticon.documents import Change
 from panopticon.interfaces import (
+    Applied,
     Archive,
     Backfills,
     Catalogue,
@@ -278,6 +280,47 @@ class TestSearch:
         bench.result(result("live"))
         bench.indexer.turn()
         assert "live" in bench.search.get(["live"])
+
+
+class TestPortions:
+    BACKLOG = 1000
+
+    def fill(self, bench: Bench) -> None:
+        bench.result(*(result(f"b{number}") for number in range(self.BACKLOG)), lane=Lane.BACKFILL)
+
+    def applied(self, bench: Bench) -> int:
+        return len(bench.search.get([f"b{number}" for number in range(self.BACKLOG)]))
+
+    def test_a_backlog_alone_is_taken_in_large_portions(self, bench: Bench) -> None:
+        self.fill(bench)
+        turns = 0
+        while bench.waiting():
+            turns += bench.indexer.turn() > 0
+        assert turns <= self.BACKLOG / 90 + 1
+
+    def test_beside_live_results_the_portions_are_small(self, bench: Bench) -> None:
+        self.fill(bench)
+        for number in range(20):
+            bench.result(result(f"live-{number}"))
+            bench.indexer.turn()
+        assert self.applied(bench) == 20 * 16
+
+    def test_a_live_result_that_comes_in_the_middle_of_a_backlog_waits_for_less_than_200_of_it(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.fill(bench)
+        bench.indexer.turn()
+        before, apply = self.applied(bench), SearchIndexFake.apply
+
+        def live_meanwhile(index: SearchIndexFake, changes: Sequence[Change]) -> list[Applied]:
+            bench.result(result("live"))
+            monkeypatch.undo()
+            return apply(index, changes)
+
+        monkeypatch.setattr(SearchIndexFake, "apply", live_meanwhile)
+        while not bench.search.get(["live"]):
+            bench.indexer.turn()
+        assert 100 < self.applied(bench) - before < 200
 
 
 class TestBadBodies:
