@@ -130,8 +130,9 @@ class RunningWorker:
                 families = text_string_to_metric_families(answer.read().decode())
         except OSError:
             return None
-        samples = [s for f in families if f.name == "panopticon_model_cpu_seconds" for s in f.samples]
-        return {sample.labels["step"]: sample.value for sample in samples} or None
+        samples = [sample for family in families for sample in family.samples]
+        used = [sample for sample in samples if sample.name == "panopticon_model_cpu_seconds_total"]
+        return {sample.labels["step"]: sample.value for sample in used} or None
 
 
 def _free_port() -> int:

@@ -15,6 +15,7 @@ CounterName = Literal[
     "panopticon_park_total",
     "panopticon_model_restarts_total",
     "panopticon_results_applied_total",
+    "panopticon_model_cpu_seconds_total",
 ]
 HistogramName = Literal[
     "panopticon_fetch_decode_seconds",
@@ -24,7 +25,6 @@ HistogramName = Literal[
 GaugeName = Literal[
     "panopticon_parked",
     "panopticon_queue_messages",
-    "panopticon_model_cpu_seconds",
 ]
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
@@ -72,6 +72,10 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         help="Changes handed to the search index, by what became of them: applied, stale or refused.",
         labels=("outcome",),
     ),
+    "panopticon_model_cpu_seconds_total": MetricSpec(
+        help="CPU seconds of the model processes: in fetch, decode and run, and of the whole process.",
+        labels=("model", "step"),
+    ),
 }
 
 HISTOGRAMS: dict[HistogramName, MetricSpec] = {
@@ -96,10 +100,6 @@ GAUGES: dict[GaugeName, MetricSpec] = {
     "panopticon_parked": MetricSpec(
         help="1 while parked because this part is down, else 0.",
         labels=("part",),
-    ),
-    "panopticon_model_cpu_seconds": MetricSpec(
-        help="CPU seconds of the model process: in fetch, decode and run, and of the whole process.",
-        labels=("model", "step"),
     ),
     "panopticon_queue_messages": MetricSpec(
         help="Messages of one queue by state: ready, held or retrying.",

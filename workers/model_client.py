@@ -98,6 +98,7 @@ class ModelClient:
         self._hello: Hello | None = None
         self._best_batch = 0
         self._heard_s = 0.0
+        self._cpu_s: dict[str, float] = {}
         self._start_not_before_s = 0.0
         self._down: Unavailable | None = None
         self._said_why = False
@@ -176,6 +177,7 @@ class ModelClient:
                 stdin=subprocess.DEVNULL,
             )
         self._stream = FrameStream(ours)
+        self._cpu_s.clear()
         self._said_why = False
         self._heard_s = self._clock()
         if self._last_end:
@@ -234,13 +236,19 @@ class ModelClient:
                 self._metrics.observe("panopticon_batch_images", frame["images"], model=self._name)
                 self._metrics.observe("panopticon_run_seconds", frame["run_s"], model=self._name)
             case "alive":
-                for step, cpu_s in frame["cpu_s"].items():
-                    self._metrics.set("panopticon_model_cpu_seconds", cpu_s, model=self._name, step=step)
+                self._count_cpu(frame["cpu_s"])
             case "hello":
                 self._greet(frame)
             case "unavailable":
                 self._model_is_down(frame["reason"])
         return []
+
+    def _count_cpu(self, cpu_s: dict[str, float]) -> None:
+        """A process says what it has used since it began; what is counted goes on over several of them."""
+        for step, used_s in cpu_s.items():
+            new_s = used_s - self._cpu_s.get(step, 0.0)
+            self._metrics.count("panopticon_model_cpu_seconds_total", new_s, model=self._name, step=step)
+        self._cpu_s.update(cpu_s)
 
     def _answered(self, frame: Frame, answer: Callable[[Item, Frame], Answer]) -> list[Answer]:
         item = self._dispatcher.answered(frame["id"], ran=frame["type"] == "output")

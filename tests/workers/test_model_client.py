@@ -357,6 +357,19 @@ def test_a_child_that_gives_signs_of_life_may_be_slow(bench: Bench) -> None:
     assert child.poll() is None
 
 
+def test_the_cpu_seconds_of_one_child_after_another_add_up(bench: Bench) -> None:
+    bench.add(1)
+    for reports in ([1.0, 3.0], [0.5]):
+        child = bench.greeted()
+        child.say(*({"type": "alive", "cpu_s": {"run": used_s}} for used_s in reports))
+        bench.poll()
+        child.die()
+        bench.bury()
+    get = bench.metrics.registry.get_sample_value
+    labels = {"model": str(bench.card.version_name), "step": "run"}
+    assert get("panopticon_model_cpu_seconds_total", labels) == 3.5
+
+
 def test_a_child_that_talks_nonsense_is_replaced(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
