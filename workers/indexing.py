@@ -31,7 +31,12 @@ class Plan:
 
     @property
     def work(self) -> bool:
-        return bool(self.new or any(self.missing.values()))
+        return bool(self.unfinished)
+
+    @property
+    def unfinished(self) -> int:
+        """Outputs and failures that there will be and are not yet."""
+        return len(self.new) * len(self.missing) + sum(map(len, self.missing.values()))
 
 
 def make_plan(submission: Submission, versions: Sequence[VersionName], store: Store) -> Plan:

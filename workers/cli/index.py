@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import click
 from rich.progress import (
@@ -26,7 +25,6 @@ from workers.cli.session import Session, json_option, pass_session
 from workers.embedded import EmbeddedProcesses
 from workers.indexing import (
     Remaining,
-    ledgers,
     make_plan,
     register_all,
     remaining,
@@ -81,7 +79,6 @@ def _prepare(session: Session, card: ModelCard) -> None:
 
 def _run(session: Session, submission: Submission, versions: list[VersionName]) -> Run:
     begun_s = time.monotonic()
-    before = _finished(session, versions)
     plan = make_plan(submission, versions, session.store)
     submit_new(plan, session.broker)
     processes = _Processes(session, versions)
@@ -90,12 +87,9 @@ def _run(session: Session, submission: Submission, versions: list[VersionName]) 
     later = make_plan(submission, versions, session.store)
     submit_missing(later, session.broker)
     processes.finish(force=later.work)
-    finished = _finished(session, versions) - before
+    left = make_plan(submission, versions, session.store) if later.work else later
+    finished = plan.unfinished - left.unfinished
     return Run(plan=plan, finished=finished, seconds=time.monotonic() - begun_s)
-
-
-def _finished(session: Session, versions: Sequence[VersionName]) -> int:
-    return sum(ledger.stored + ledger.dead for ledger in ledgers(session.store, versions).values())
 
 
 class _Rate(ProgressColumn):

@@ -74,7 +74,7 @@ class IndexReport:
 
     def shown(self, *, max_photos: int) -> RenderableType:
         parts = [self._photo_table(max_photos), *self._failure_table(), *self._left_aside()]
-        return Group(*parts, self._ledger_table(), Text(self._summary()), *self._next_commands())
+        return Group(*parts, *self._ledger_table(), Text(self._summary()), *self._next_commands())
 
     def _ledgers(self) -> dict[VersionName, Ledger]:
         return ledgers(self._store, self._versions)
@@ -144,12 +144,13 @@ class IndexReport:
             lines.append(f"{counted(count, 'other file')} left aside ({names})")
         return [Text("\n".join([*lines, ""]))] if lines else []
 
-    def _ledger_table(self) -> Table:
+    def _ledger_table(self) -> list[Table]:
+        """None where the store cannot count."""
         ledger_table = table("ledger", right=("accepted", "stored", "dead", "skipped", "pending"))
         for version, ledger in self._ledgers().items():
             counts = (ledger.accepted, ledger.stored, ledger.dead, ledger.skipped, ledger.pending)
             ledger_table.add_row(str(version), *(f"{count:,}" for count in counts))
-        return ledger_table
+        return [ledger_table] if ledger_table.rows else []
 
     def _summary(self) -> str:
         run = self._run
