@@ -15,7 +15,7 @@ from panopticon.documents import SearchDocument
 from panopticon.errors import UsageError
 from panopticon.outputs import CatalogueImage, Failure, Output, VersionName
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import block, place, rfc_3339, utc
+from workers.cli.wording import block, place, rfc_3339, utc, without_queries
 from workers.scanning import image_id_of, printable
 from workers.standing import registered
 
@@ -207,7 +207,8 @@ def print_failure(session: Session, failure: Failure, *, with_message: bool = Fa
         ("attempts", f"{failure.attempts} on retry rungs, last {utc(failure.last_at_ms)} UTC"),
     ]
     if with_message:
-        lines.append(("message", printable(failure.message.decode("utf-8", "backslashreplace"))))
+        message = without_queries(failure.message.decode("utf-8", "backslashreplace"))
+        lines.append(("message", printable(message)))
     heading = f"{_version_of(failure)} · {failure.state.value} · revision {failure.key.revision}"
     _print_block(session, heading, lines, style="red" if failure.state.value == "dead" else "dim")
 

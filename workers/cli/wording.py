@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from panopticon.errors import Rejected
 from panopticon.messages import from_ms
 from storage.originals.files import path_of
 from workers.scanning import printable, shown
+
+_QUERY = re.compile(r"""(https?:\\?/\\?/[^\s"?#]*?)(?:\?|\\u003f)[^\s"#]*""", re.IGNORECASE)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -51,7 +54,12 @@ def place(uri: str) -> str:
             return shown(path_of(uri))
         except Rejected:
             pass
-    return printable(uri)
+    return printable(without_queries(uri))
+
+
+def without_queries(text: str) -> str:
+    """The query of a web address may be the key to it, as in presigned URLs: each is shown as `?…`."""
+    return _QUERY.sub(r"\1?…", text)
 
 
 def table(*left: str, right: tuple[str, ...] = (), flowing: tuple[str, ...] = ()) -> Table:

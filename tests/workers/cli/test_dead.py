@@ -87,6 +87,21 @@ class TestShow:
         assert '"image_uri": "file:///photos/a.jpg"' in shown
         assert "Next: panopticon dead replay a" in shown
 
+    @pytest.mark.parametrize(
+        "address", ["https://a.example/1.jpg?sig=SECRET", r"HTTP:\/\/a.example\/1.jpg\u003fsig=SECRET#x"]
+    )
+    def test_the_query_of_a_web_address_is_for_programs_alone(
+        self, panopticon: Panopticon, house: House, address: str
+    ) -> None:
+        body = f'{{"image_id": "e", "image_uri": "{address}", "revision": 7}}'
+        house.store.outputs.put_failures([replace(letter("e"), message=body.encode())])
+        shown = panopticon("dead", "show", "e").out
+        assert "SECRET" not in shown
+        assert "1.jpg?…" in shown
+        assert '"revision": 7' in shown
+        assert "SECRET" not in panopticon("dead", "list").out
+        assert panopticon("dead", "show", "e", "--json").json["failures"][0]["message"] == body
+
     def test_bytes_that_are_no_text_are_escaped(self, panopticon: Panopticon) -> None:
         assert r"\xffno message" in panopticon("dead", "show", "message-1").out
 

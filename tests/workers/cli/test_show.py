@@ -105,3 +105,12 @@ def test_an_unknown_image_is_one_line(panopticon: Panopticon) -> None:
 
 def test_an_argument_that_is_no_utf_8_is_one_line(panopticon: Panopticon) -> None:
     assert panopticon("show", "\udcff.jpg").complaint.startswith("unknown image '")
+
+
+def test_people_see_a_web_address_without_its_query(panopticon: Panopticon, house: House) -> None:
+    fill(house)
+    row = replace(image("photo", revision=2), image_uri="https://a.example/1.jpg?sig=SECRET")
+    house.store.catalogue.put([row])
+    shown = panopticon("show", "photo").out
+    assert "https://a.example/1.jpg?…" in shown
+    assert "SECRET" not in shown
