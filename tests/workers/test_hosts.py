@@ -152,6 +152,17 @@ def test_a_worker_that_meets_only_hosts_that_are_down_does_not_spin(bench: Consu
     assert received <= (bench.clock.now_s - begun_s) / 0.1 + 1
 
 
+def test_images_that_fail_alone_at_their_host_are_dead_once_the_setting_says_that_it_is_up(
+    tmp_path: Path,
+) -> None:
+    with consumer_bench(tmp_path, retry_delays_s=(RUNG_S, 60.0), breaker_failures=1_000_000) as bench:
+        bench.model.answer = failing("a", not_run(Transient("http_500")))
+        submit(bench, "a", 1, 2 * FAILURES)
+        bench.run_until_settled()
+        assert {failure.attempts for failure in bench.dead().values()} == {2}
+        assert len(bench.dead()) == 2 * FAILURES
+
+
 def test_without_rungs_no_host_is_ever_down(tmp_path: Path) -> None:
     with consumer_bench(tmp_path, retry_delays_s=(), dead_share=1) as bench:
         bench.model.answer = RESET
