@@ -1,31 +1,85 @@
-"""`panopticon search`, asked many times over one connection, as a service would ask."""
+"""Questions to search, as an operator and as a service ask them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 
+from panopticon.search import Query, SearchPage
 from panopticon.settings import Settings
+from storage.outputs import open_store
+from storage.search import open_search
 from workers.cli.search import search_command
 from workers.cli.session import Session
+from workers.searching import active_versions, parts_of
 
-QUERIES_PER_S = 100.0
+QUERIES_PER_S = 100
 ASKERS = 4
+PAGE = 20
 
 
-class Asker:
-    """One connection to each server. Used by one thread."""
+def answers(settings: Settings, questions: list[list[str]]) -> list[str]:
+    """What `panopticon search … --json` prints of each, over one connection."""
+    session = Session(settings.model_dump(exclude_unset=True), file=None)
+    with closing(session.store):
+        return [_answer(session, words) for words in questions]
 
-    def __init__(self, settings: Settings) -> None:
-        self._session = Session(settings.model_dump(exclude_unset=True), file=None)
 
-    def ask(self, *words: str) -> str:
-        """What `panopticon search WORDS --json` prints."""
-        context = search_command.make_context("search", [*words, "--json"], obj=self._session)
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            search_command.invoke(context)
-        return printed.getvalue()
+def _answer(session: Session, words: list[str]) -> str:
+    context = search_command.make_context("search", [*words, "--json"], obj=session)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        search_command.invoke(context)
+    return printed.getvalue()
 
-    def close(self) -> None:
-        self._session.store.close()
+
+@dataclass(kw_only=True)
+class Answered:
+    """What many queries were told, page by page."""
+
+    pages: list[list[SearchPage]] = field(default_factory=list)
+    """Of each query its pages, through one cursor."""
+    errors: list[BaseException] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@contextmanager
+def under_queries(settings: Settings) -> Iterator[Answered]:
+    """A hundred queries a second, or as many as there can be, while the block lasts."""
+    answered, stop = Answered(), threading.Event()
+    threads = [threading.Thread(target=_ask_on, args=(settings, answered, stop)) for _ in range(ASKERS)]
+    begun_s = time.monotonic()
+    for thread in threads:
+        thread.start()
+    try:
+        yield answered
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        answered.seconds = time.monotonic() - begun_s
+    assert answered.errors == []
+
+
+def _ask_on(settings: Settings, answered: Answered, stop: threading.Event) -> None:
+    try:
+        with closing(open_store(settings.store_url)) as store:
+            search = open_search(settings.search_url)
+            due_s = time.monotonic()
+            while not stop.is_set():
+                parts = parts_of(active_versions(store.registry))
+                query = Query(parts=parts, limit=PAGE)
+                first = search.query(query)
+                pages = (
+                    [first, search.query(replace(query, cursor=first.cursor))] if first.cursor else [first]
+                )
+                answered.pages.append(pages)
+                due_s += len(pages) * ASKERS / QUERIES_PER_S
+                stop.wait(max(due_s - time.monotonic(), 0))
+    except BaseException as error:
+        answered.errors.append(error)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.models import find_card, parse_version
@@ -18,6 +16,7 @@ from storage.originals.files import uri_of
 from storage.outputs import open_store
 from storage.search import open_search
 from tests.fleet.auditing import audit
+from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import fleet
 from tests.fleet.trial import give_up_after
 from workers.indexing import wait_until_done
@@ -25,25 +24,12 @@ from workers.queues import broker_of
 from workers.worker import prepare_model
 
 VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
-PHOTOS = ("coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png", "motorcycle_left.png", "camera.png")
-CROPS = 50
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> dict[str, Path]:
-    """Three hundred: fifty slightly different crops of each of six."""
-    spec = find_spec("skimage")
-    assert spec is not None
-    assert spec.origin is not None
-    found: dict[str, Path] = {}
-    for name in PHOTOS:
-        with Image.open(Path(spec.origin).parent / "data" / name) as whole:
-            picture = whole.convert("RGB")
-        for crop in range(CROPS):
-            path = tmp_path / f"{Path(name).stem}-{crop}.jpg"
-            picture.crop((crop, 0, picture.width, picture.height)).save(path, quality=90)
-            found[path.stem] = path
-    return found
+    """Three hundred."""
+    return cropped_photos(tmp_path, crops=50)
 
 
 def test_three_hundred_photos_are_stored_found_and_audited(

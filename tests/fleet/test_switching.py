@@ -1,0 +1,166 @@
+"""Switches while somebody asks, while somebody else switches, and while the store is out of reach."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from panopticon.cards import ModelCard, read_card
+from panopticon.documents import Change, ChangeKind, Part
+from panopticon.errors import Unavailable, UsageError
+from panopticon.registry import ModelEntry
+from panopticon.search import SearchPage
+from panopticon.settings import Settings
+from storage.outputs import open_store
+from storage.search import open_search
+from tests.fleet.asking import Answered, under_queries
+from tests.fleet.trial import wait_for
+from tests.panopticon.null_card import NULL_CARD
+from tests.servers.cassandra import CassandraNode
+from workers.queues import broker_of
+from workers.versions import Versions
+
+DOCUMENTS = 300
+PAUSED_S = 15.0
+places = pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switchboard:
+    """Two versions of one model: the first answers, the second is a shadow."""
+
+    settings: Settings
+    cards: Sequence[ModelCard]
+
+    def change(self, change: Callable[[Versions], object], *, by: str = "ann") -> None:
+        store, broker = open_store(self.settings.store_url), broker_of(self.settings)
+        with closing(store), closing(broker):
+            change(Versions(store=store, broker=broker, by=by, reason="test"))
+
+    def activate(self, number: int, *, by: str = "ann", just_before: Callable[[], object] = list) -> None:
+        def unfit(_: ModelEntry) -> Sequence[str]:
+            just_before()
+            return ()
+
+        self.change(lambda v: v.activate(self.cards[number - 1], unfit=unfit, force=False), by=by)
+
+    def entry(self) -> ModelEntry:
+        with closing(open_store(self.settings.store_url)) as store:
+            entry = store.registry.read("colour")
+        assert entry is not None
+        return entry
+
+
+def switchboard(settings: Settings, folder: Path) -> Switchboard:
+    cards = []
+    for number in (1, 2):
+        place = folder / "models" / f"colour{number}"
+        place.mkdir(parents=True)
+        (place / "card.toml").write_text(NULL_CARD.replace("version = 1", f"version = {number}"))
+        cards.append(read_card(place / "card.toml"))
+    board = Switchboard(settings=settings.model_copy(update={"models_dir": folder / "models"}), cards=cards)
+    for card in cards:
+        board.change(lambda versions, card=card: versions.add(card))  # type: ignore[misc]
+        board.change(lambda versions, card=card: versions.shadow(card.version_name))  # type: ignore[misc]
+    board.activate(1)
+    return board
+
+
+def fill_search(settings: Settings) -> None:
+    """Documents of which both versions say something."""
+    search = open_search(settings.search_url)
+    search.apply(
+        [
+            Change(
+                kind=ChangeKind.RESULT,
+                image_id=f"image-{number}",
+                revision=0,
+                part_name=f"colour_{version}",
+                part=Part(revision=0, policy_number=1, scores={"red": number / DOCUMENTS}),
+            )
+            for number in range(DOCUMENTS)
+            for version in (1, 2)
+        ]
+    )
+    wait_for(lambda: search.count(["colour_1", "colour_2"]) == DOCUMENTS)
+
+
+@places
+def test_every_answer_and_every_page_of_a_cursor_is_of_one_version(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    places: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    board = switchboard(request.getfixturevalue(places), tmp_path)
+    fill_search(board.settings)
+    with under_queries(board.settings) as answered:
+        for number in (2, 1, 2, 1):
+            wait_for_more(answered, 100)
+            board.activate(number)
+        wait_for_more(answered, 100)
+    record_property("pages_per_s", round(sum(map(len, answered.pages)) / answered.seconds))
+    of_each_query = [{page.parts for page in pages} for pages in answered.pages]
+    assert all(len(parts) == 1 for parts in of_each_query)
+    assert set.union(*of_each_query) == {("colour_1",), ("colour_2",)}
+    assert all(says_it_all(page) for pages in answered.pages for page in pages)
+
+
+def wait_for_more(answered: Answered, queries: int) -> None:
+    until = len(answered.pages) + queries
+    wait_for(lambda: len(answered.pages) > until or bool(answered.errors))
+
+
+def says_it_all(page: SearchPage) -> bool:
+    """Whether every document on it has every part it was answered from."""
+    return all(set(page.parts) <= document.parts.keys() for document in page.documents)
+
+
+@places
+def test_of_two_who_activate_at_once_one_wins_and_the_other_is_told_by_whom_and_when(
+    request: pytest.FixtureRequest, tmp_path: Path, places: str
+) -> None:
+    board = switchboard(request.getfixturevalue(places), tmp_path)
+    both_have_read = threading.Barrier(2)
+
+    def activate(by: str) -> str:
+        try:
+            board.activate(2, by=by, just_before=lambda: both_have_read.wait(timeout=60))
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        told = dict(zip(("ann", "bob"), pool.map(activate, ("ann", "bob")), strict=True))
+    (winner,) = [by for by, complaint in told.items() if not complaint]
+    (complaint,) = filter(None, told.values())
+    assert f"activated colour@2 (was colour@1), by {winner} at 20" in complaint
+    event = board.entry().history[-1]
+    assert (event.by, event.what) == (winner, "activated colour@2 (was colour@1)")
+    assert board.entry().active_version == 2
+
+
+def test_a_switch_whose_answer_got_lost_is_resolved_to_the_truth(
+    tmp_path: Path, on_cassandra: Settings, cassandra_node: CassandraNode
+) -> None:
+    """The node falls silent just when it is asked to decide."""
+    board = switchboard(on_cassandra, tmp_path)
+
+    def silence() -> None:
+        cassandra_node.pause()
+        resuming.start()
+
+    resuming = threading.Timer(PAUSED_S, cassandra_node.resume)
+    try:
+        board.activate(2, just_before=silence)
+        done = True
+    except Unavailable:
+        done = False
+    resuming.join()
+    assert (board.entry().active_version == 2) is done
