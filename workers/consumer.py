@@ -353,7 +353,7 @@ class Consumer:
 
     def _refuse(self, work: Work, error: Rejected | Transient) -> None:
         if self._guard.tripped:
-            self._outcomes.append(GivenBack(delivery=work.delivery))
+            self._outcomes.append(self._put_back(work))
         else:
             failure = self._failure(work, error)
             self._outcomes.append(Dead(delivery=work.delivery, message=work.message, failure=failure))
@@ -361,6 +361,14 @@ class Consumer:
         if self._guard.tripped:
             reason = f"too many of the last {WINDOW} images were dead, the latest by {error.reason!r}"
             self._park(Unavailable("source", reason))
+
+    def _put_back(self, work: Work) -> Outcome:
+        """Not condemned. By way of a rung where there is one: a broker counts what is only given back, and
+        gives up such a message in the end."""
+        delays_s = self._settings.retry_delays_s
+        if not delays_s:
+            return GivenBack(delivery=work.delivery)
+        return Retried(delivery=work.delivery, delay_s=delays_s[0], reason="probe", spend_attempt=False)
 
     def _put_off(self, work: Work, error: Transient) -> None:
         delays_s = self._settings.retry_delays_s

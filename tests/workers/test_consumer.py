@@ -524,7 +524,22 @@ class TestGuard:
         bench.run_until(lambda: len(bench.model.seen) > seen)
         assert bench.model.most_held == 1
         bench.consumer.drain(timeout_s=25)
+        bench.clock.now_s += bench.settings.retry_delays_s[0]
         assert bench.attempts() == [0] * 199
+
+    def test_what_it_tries_waits_on_a_rung_where_no_broker_counts_its_deliveries(
+        self, bench: ConsumerBench
+    ) -> None:
+        self.trip(bench, 300)
+        bench.run_until(lambda: bench.depth().retrying > 0)
+        assert len(bench.dead()) == 101
+
+    def test_without_a_rung_what_it_tries_is_given_back(self, tmp_path: Path) -> None:
+        with consumer_bench(tmp_path, retry_delays_s=()) as bench:
+            self.trip(bench, 300)
+            bench.turns(500)
+            bench.consumer.drain(timeout_s=25)
+            assert (len(bench.dead()), bench.attempts()) == (101, [0] * 199)
 
     def test_a_bad_image_at_the_head_of_the_queue_does_not_hide_that_the_source_is_back(
         self, bench: ConsumerBench
@@ -547,6 +562,7 @@ class TestGuard:
         bench.model.answer = not_run(Transient("io_error"))
         bench.turns(500)
         bench.consumer.drain(timeout_s=25)
+        bench.clock.now_s += bench.settings.retry_delays_s[0]
         assert (len(bench.dead()), bench.attempts()) == (101, [0] * 199)
 
     def test_half_dead_is_no_reason_to_park(self, bench: ConsumerBench) -> None:
