@@ -74,6 +74,19 @@ class Needs(_Section):
     hardware: str = "cpu"
 
 
+class CardLimits(_Section):
+    """What a comparison with the version before must come to before this one may be activated.
+
+    What is left out, the settings of the same names say; see `activation.Limits`.
+    """
+
+    min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_jaccard: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_ks: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_waiting: Annotated[int, Field(ge=0)] | None = None
+
+
 class Golden(_Section):
     """An image and what the model must say of it."""
 
@@ -114,6 +127,7 @@ class ModelCard(BaseModel):
     needs: Needs = Needs()
     policy: dict[str, Any] = Field(default_factory=dict)
     """The policy with which the version is registered; see `policy.Policy`."""
+    limits: CardLimits = CardLimits()
     golden: tuple[Golden, ...] = ()
     folder: Path
     """Where the card lies; not part of the digest."""
@@ -179,6 +193,17 @@ def canonical_json(value: Any) -> str:
 def labels_kept_in(whole: bytes) -> tuple[LabelRow, ...]:
     """The labels of a card that was kept whole, one row per element of the output vector."""
     return tuple(LabelRow(**row) for row in json.loads(whole)["labels"])
+
+
+def limits_kept_in(whole: bytes) -> dict[str, float]:
+    """The limits that a card which was kept whole sets; none if it is older than limits are."""
+    limits = json.loads(whole)["card"].get("limits", {})
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def task_kept_in(whole: bytes) -> str:
+    """The task of a card that was kept whole."""
+    return str(json.loads(whole)["card"]["task"])
 
 
 def read_card(path: Path) -> ModelCard:

@@ -71,7 +71,7 @@ class ReportRecord:
     """Of the IDs that were compared, sorted, each ended by a line feed."""
     images: int
     figures: Mapping[str, float]
-    """Name of a figure, as in `compare.Limits` → its value."""
+    """Name of a figure, as in `activation.Limits` without `min_` or `max_` → its value."""
     report_sha256: str
     """Under which the archive keeps the whole report."""
 

@@ -132,6 +132,25 @@ class Settings(BaseModel):
     settle_s: Seconds = Field(
         default=10.0, description="time between the two readings that prove an image lost"
     )
+    min_coverage: Share = Field(
+        default=0.99,
+        ge=0,
+        le=1,
+        description="to activate: share of the searchable images, of the old version's",
+    )
+    min_agreement: Share = Field(
+        default=0.0, ge=0, le=1, description="to activate: share of images with the same best tag"
+    )
+    min_jaccard: Share = Field(
+        default=0.0, ge=0, le=1, description="to activate: mean likeness of the sets of tags"
+    )
+    max_ks: Share = Field(
+        default=1.0, ge=0, le=1, description="to activate: Kolmogorov–Smirnov statistic of any score"
+    )
+    max_waiting: Number = Field(default=1000, ge=0, description="to activate: messages on the results queue")
+    report_max_age_s: Seconds = Field(
+        default=86_400.0, description="to activate: a comparison that is older is made again"
+    )
 
     @property
     def registry_max_age_s(self) -> float:

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "models list": "workers.cli.models",
     "models show": "workers.cli.models",
     "models check": "workers.cli.models",
+    "models diff": "workers.cli.diff",
     "models add": "workers.cli.versions",
     "models shadow": "workers.cli.versions",
     "models activate": "workers.cli.versions",

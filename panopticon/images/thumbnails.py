@@ -1,0 +1,24 @@
+"""A small picture of an image, for people."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from panopticon.cards import Input, Preprocessing
+from panopticon.images.decoding import DecodeLimits, decode
+
+_JPEG_QUALITY = 80
+
+
+def thumbnail(encoded: bytes, *, side_px: int, limits: DecodeLimits) -> bytes:
+    """JPEG of the central square, about what models see; nothing of the original's metadata is in it.
+
+    Raises: Rejected, with a `Reason`.
+    """
+    square = Input(width_px=side_px, height_px=side_px)
+    decoded = decode(encoded, input=square, preprocessing=Preprocessing(), limits=limits)
+    file = io.BytesIO()
+    Image.fromarray(decoded.pixels).save(file, format="JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()

@@ -1,0 +1,132 @@
+"""`panopticon models diff`: what would change if one version answered in the place of another."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from panopticon.errors import UsageError
+from panopticon.models import parse_version
+from panopticon.transitions import Author
+from storage.originals import open_originals
+from workers.cli.diff_page import write_page
+from workers.cli.diff_tables import report_shown
+from workers.cli.session import Session, json_option, pass_session
+from workers.cli.wording import rfc_3339
+from workers.comparing import Asked, Report, Sides, find_sides, keep_report, make_report, read_pairs
+from workers.id_list import read_image_ids
+from workers.photos import fetch_photos
+from workers.sampling import draw_sample
+from workers.worker import who
+
+SAMPLE = 1000
+
+
+@click.command("models diff")
+@click.argument("former", metavar="NAME@V")
+@click.argument("version", metavar="NAME@W")
+@click.option(
+    "--sample",
+    "size",
+    type=click.IntRange(min=1, max=100_000),
+    metavar="N",
+    help=f"Compare so many images, drawn from those in search [default: {SAMPLE:,}].",
+)
+@click.option("--ids", "ids_file", metavar="FILE|-", help="Compare these images, one ID a line.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a page with the photos that differ most; it needs nothing beside it.",
+)
+@json_option
+@pass_session
+def diff_command(
+    session: Session,
+    *,
+    former: str,
+    version: str,
+    size: int | None,
+    ids_file: str | None,
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare two versions of a model on the same images, before NAME@W is activated. No model runs.
+
+    Both say what they say by their present policies. The report is kept in the registry, where `activate`
+    looks for it.
+    """
+    if size is not None and ids_file is not None:
+        raise UsageError("--sample draws the images and --ids names them; give one of the two")
+    if page is not None:
+        _check_place(page)
+    sides = find_sides(session.store, parse_version(former), parse_version(version), session.settings)
+    asked = _listed(ids_file) if ids_file is not None else _drawn(session, sides, size or SAMPLE)
+    report = _compare(session, sides, asked)
+    if page is not None:
+        _write(session, sides, report, page)
+    if as_json:
+        session.print_json(report_json(report))
+    else:
+        session.out.print(report_shown(report, sides.limits))
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """What `--json` prints; keys are stable."""
+    whole = {key: value for key, value in report.whole.items() if key != "at_ms"}
+    return {
+        "at": rfc_3339(report.record.at_ms),
+        **whole,
+        "report_sha256": report.record.report_sha256,
+    }
+
+
+def _compare(session: Session, sides: Sides, asked: Asked) -> Report:
+    """Made and kept."""
+    with click.progressbar(length=len(asked.image_ids), label="Comparing", file=sys.stderr) as bar:
+        pairs = read_pairs(session.store, sides, asked.image_ids, progress=bar.update)
+    author = Author(by=who(), at_ms=int(time.time() * 1000))
+    report = make_report(sides, asked, pairs, search=session.search, broker=session.broker, author=author)
+    keep_report(session.store, sides.former.name.model, report, author)
+    return report
+
+
+def _listed(ids_file: str) -> Asked:
+    """Raises: UsageError naming the file and the line."""
+    try:
+        body = sys.stdin.buffer.read() if ids_file == "-" else Path(ids_file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {ids_file}: {error}") from None
+    return Asked(image_ids=read_image_ids(body.splitlines(keepends=True), ids_file), drawn_from=None)
+
+
+def _drawn(session: Session, sides: Sides, size: int) -> Asked:
+    """Raises: UsageError if nothing of the former version is in search."""
+    name = sides.former.name
+    sample = draw_sample(session.search, name.part, size)
+    if not sample.image_ids:
+        raise UsageError(
+            f"no image with {name} is in search, so there is nothing to draw; name some with --ids"
+        )
+    return Asked(image_ids=sample.image_ids, drawn_from=sample.drawn_from, whole=sample.whole)
+
+
+def _check_place(page: Path) -> None:
+    """Before anything is compared. Raises: UsageError."""
+    folder = page.parent
+    if not (folder.is_dir() and os.access(page if page.exists() else folder, os.W_OK)):
+        raise UsageError(f"cannot write {page}: name a file in a folder that is there and may be written to")
+
+
+def _write(session: Session, sides: Sides, report: Report, page: Path) -> None:
+    source = open_originals(session.settings)
+    image_ids = [worst["image_id"] for worst in report.whole["worst"]]
+    photos = fetch_photos(source, session.store.catalogue, session.settings, image_ids)
+    write_page(page, report, photos, sides.limits)
+    session.err.print(f"The page is {page.absolute().as_uri()}", style="dim")

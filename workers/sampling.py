@@ -1,0 +1,57 @@
+"""A sample of what can be found in search: the same IDs whoever draws it, while the index is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from panopticon.interfaces import SearchIndex
+
+PAGE = 1000
+MAX_PAGES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Some of the images of which one version's part is in search."""
+
+    image_ids: tuple[str, ...]
+    """Sorted."""
+    drawn_from: int
+    """IDs that were looked at."""
+    whole: bool
+    """Whether those were all of them; else they are the first in the order of their bytes."""
+
+
+def draw_sample(
+    search: SearchIndex,
+    part: str,
+    size: int,
+    *,
+    max_pages: int = MAX_PAGES,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Sample:
+    """The `size` IDs whose SHA-256 is smallest, which is as good as drawn by lot. Raises: Unavailable."""
+    seen = 0
+    smallest: list[tuple[bytes, str]] = []
+    pages = _pages(search, part)
+    for page in islice(pages, max_pages):
+        seen += len(page)
+        smallest = heapq.nsmallest(size, [*smallest, *((_hash(image_id), image_id) for image_id in page)])
+        progress(len(page))
+    whole = next(pages, None) is None
+    return Sample(image_ids=tuple(sorted(image_id for _, image_id in smallest)), drawn_from=seen, whole=whole)
+
+
+def _pages(search: SearchIndex, part: str) -> Iterator[list[str]]:
+    after = ""
+    while page := search.image_ids(after=after, limit=PAGE, part=part):
+        yield page
+        after = page[-1]
+
+
+def _hash(image_id: str) -> bytes:
+    return hashlib.sha256(image_id.encode()).digest()
