@@ -56,7 +56,7 @@ def refuse_unfit(entry: ModelEntry, former: int | None, version: int, limits: Li
     if passed:
         names = f"{entry.model}@{former} {entry.model}@{version}"
         raise UsageError(
-            f"{entry.model}@{version} is not activated: {'; '.join(passed)}. Compare them again with "
+            f"{entry.model}@{version} is not activated: {'; '.join(passed)}. Compare them with "
             f"panopticon models diff {names}, or say --force --reason TEXT"
         )
 

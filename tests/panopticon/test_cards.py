@@ -65,6 +65,7 @@ def test_one_changed_label_or_synset_changes_the_digest(
         {"needs": {"memory_mb": 1, "hardware": "gpu"}},
         {"policy": {"threshold": 0.9}},
         {"engines": {"tolerance": 0.5}},
+        {"limits": {"min_coverage": 0.5}},
         {"golden": (Golden(image="x.png", sha256="0" * 64, expected={}),)},
     ],
 )

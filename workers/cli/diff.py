@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -103,7 +104,7 @@ def _listed(ids_file: str) -> Asked:
         body = sys.stdin.buffer.read() if ids_file == "-" else Path(ids_file).read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {ids_file}: {error}") from None
-    return Asked(image_ids=read_image_ids(body.splitlines(keepends=True), ids_file), drawn_from=None)
+    return Asked(image_ids=read_image_ids(io.BytesIO(body), ids_file), drawn_from=None)
 
 
 def _drawn(session: Session, sides: Sides, size: int) -> Asked:

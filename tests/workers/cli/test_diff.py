@@ -1,0 +1,322 @@
+"""`panopticon models diff`: as a table, as JSON and as a page, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from panopticon.activation import report_of
+from panopticon.registry import ModelEntry
+from tests.contracts.examples import image
+from tests.workers.cli.conftest import House, Panopticon
+from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
+
+PHOTOS = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def planted(house: House, tmp_path: Path) -> Planted:
+    made = Planted(store=house.store, broker=house.broker, search=house.search, folder=tmp_path)
+    made.register_all()
+    for name in PHOTOS:
+        made.photo(name)
+        made.say(name, {LIGHT_1: [0.25, 0.5], LIGHT_2: [0.25, 0.75]})
+        made.say(name, {PETS_1: [0.75, 0, 0]})
+    made.say("a", {PETS_2: [0.75, 0, 0]})
+    made.say("b", {PETS_2: [0.25, 0.5, 0]})
+    made.say("c", {PETS_2: [0, 0, 0.5]})
+    return made
+
+
+def pets(house: House) -> ModelEntry:
+    entry = house.store.registry.read("pets")
+    assert entry is not None
+    return entry
+
+
+def rows(out: str) -> list[list[str]]:
+    return [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+
+
+def test_the_table_tells_figures_tags_the_worst_images_and_the_limits_passed(
+    panopticon: Panopticon, planted: Planted
+) -> None:
+    ran = panopticon("models", "diff", "pets@1", "pets@2")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[0] == "pets@1 → pets@2: 3 of 4 images compared"
+    assert lines[1] == "1 image left out: no output of pets@2"
+    told = [row[:3] for row in rows(ran.out)]
+    assert ["coverage", "0.75", "at least 0.99"] in told
+    assert ["agreement", "0.3333", "at least 0"] in told
+    assert ["jaccard", "0.5", "at least 0"] in told
+    assert ["waiting", "0", "at most 1,000"] in told
+    assert (
+        told.index(["tag lost", "images"]) < told.index(["cat", "1"]) < told.index(["tag gained", "images"])
+    )
+    assert ["c", "cat 0.75", "fox 0.5"] in told
+    assert lines[-1] == "Limit passed: coverage is 0.75, at least 0.99 is asked for"
+
+
+def test_within_the_limits_the_next_step_is_told(panopticon: Panopticon, planted: Planted) -> None:
+    ran = panopticon("models", "diff", "light@1", "light@2")
+    assert ran.out.splitlines()[-1] == "Within every limit. Next: panopticon models activate light@2"
+    assert ["light", "0.5 → 0.75", "0.5 → 0.75", "0.5 → 0.75", "+0.25", "1.000"] in [
+        row[:6] for row in rows(ran.out)
+    ]
+
+
+def test_the_settings_set_the_limits(panopticon: Panopticon, planted: Planted) -> None:
+    ran = panopticon("--set", "max_ks=0.5", "models", "diff", "light@1", "light@2")
+    assert ran.out.splitlines()[-1] == "Limit passed: ks is 1, at most 0.5 is allowed"
+
+
+def test_the_same_as_json(panopticon: Panopticon, house: House, planted: Planted) -> None:
+    said = panopticon("models", "diff", "pets@1", "pets@2", "--json").json
+    record = report_of(pets(house), 1, 2)
+    assert record is not None
+    assert said["figures"] == {
+        "coverage": 0.75,
+        "agreement": pytest.approx(1 / 3),
+        "jaccard": 0.5,
+        "waiting": 0,
+    }
+    assert (said["asked"], said["images"], said["drawn_from"]) == (4, 3, 4)
+    assert said["former"]["name"] == "pets@1"
+    assert said["version"]["digest"] == record.digest
+    assert said["tags"]["gained"] == [{"tag": "dog", "images": 1}, {"tag": "fox", "images": 1}]
+    assert [one["image_id"] for one in said["worst"]] == ["c", "b"]
+    assert (said["report_sha256"], said["ids_sha256"]) == (record.report_sha256, record.ids_sha256)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT.*Z", said["at"])
+
+
+def test_the_images_named_are_compared_and_no_others(panopticon: Panopticon, planted: Planted) -> None:
+    said = panopticon("models", "diff", "pets@1", "pets@2", "--ids", "-", "--json", stdin=b"a\nb\n").json
+    assert (said["asked"], said["images"], said["drawn_from"]) == (2, 2, None)
+    assert said["figures"]["coverage"] == 0.75
+
+
+def test_a_sample_has_the_size_that_is_asked_for(panopticon: Panopticon, planted: Planted) -> None:
+    said = panopticon("models", "diff", "pets@1", "pets@2", "--sample", "2", "--json").json
+    assert (said["asked"], said["drawn_from"], said["drawn_from_all"]) == (2, 4, True)
+
+
+class Page(HTMLParser):
+    """Text, pictures and everything that a browser would fetch, of one page that is well-formed."""
+
+    VOID = frozenset({"meta", "img"})
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.pictures: list[str] = []
+        self.fetched: list[str] = []
+        self.marked: list[str] = []
+        self._open: list[tuple[str, str]] = []
+        self.feed(source)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.fetched += [str(named[key]) for key in ("src", "href", "srcset", "data") if key in named]
+        if tag == "img":
+            self.pictures.append(str(named["src"]))
+        if tag not in self.VOID:
+            self._open.append((tag, named.get("class") or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if text := " ".join(data.split()):
+            self.texts.append(text)
+            mark = next((name for tag, name in self._open if tag == "li" and name in ("lost", "gained")), "")
+            if mark and self._open[-1] == ("span", "name"):
+                self.marked.append(f"{mark} {text}")
+
+
+def page_of(panopticon: Panopticon, folder: Path, *names: str) -> Page:
+    ran = panopticon("models", "diff", *(names or ("pets@1", "pets@2")), "--html", "page.html")
+    assert ran.code == 0, ran.err
+    return Page((folder / "page.html").read_text("utf-8"))
+
+
+def test_the_page_shows_figures_and_both_versions_beside_each_photo(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    page = page_of(panopticon, tmp_path)
+    for text in (
+        "pets@1 → pets@2: 3 of 4 images compared",
+        "1 image left out: no output of pets@2",
+        "Limit passed: coverage is 0.75, at least 0.99 is asked for",
+        "The 2 images that differ most",
+    ):
+        assert text in page.texts
+    assert page.marked == ["lost cat", "gained fox", "gained dog"]
+    assert len(page.pictures) == 2
+    for picture in page.pictures:
+        head, _, body = picture.partition(",")
+        assert head == "data:image/jpeg;base64"
+        assert Image.open(io.BytesIO(b64decode(body))).size == (240, 240)
+
+
+def test_the_page_fetches_nothing(panopticon: Panopticon, planted: Planted, tmp_path: Path) -> None:
+    page = page_of(panopticon, tmp_path)
+    assert [uri for uri in page.fetched if not uri.startswith("data:")] == []
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert not re.search(r"https?://|@import|url\(|<script", text)
+    assert "default-src 'none'" in text
+
+
+def test_a_page_of_scores_shows_how_far_each_moved(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    page = page_of(panopticon, tmp_path, "light@1", "light@2")
+    assert "0.5 → 0.75" in page.texts
+    assert "2.00 deviations" in page.texts
+    assert len(page.pictures) == 4
+
+
+def test_a_photo_that_cannot_be_fetched_leaves_its_reason_and_the_others(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    (tmp_path / "c.png").unlink()
+    page = page_of(panopticon, tmp_path)
+    assert len(page.pictures) == 1
+    assert any(text.startswith("not_found") for text in page.texts)
+
+
+def test_a_photo_that_is_no_picture_any_more_leaves_its_reason(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    (tmp_path / "c.png").write_bytes(b"GIF89a, and no more")
+    assert len(page_of(panopticon, tmp_path).pictures) == 1
+
+
+def test_a_photo_outside_the_file_roots_is_not_read(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    ran = panopticon(
+        "--set",
+        f"file_roots={tmp_path / 'cards'}",
+        "models",
+        "diff",
+        "pets@1",
+        "pets@2",
+        "--html",
+        "page.html",
+    )
+    assert ran.code == 0, ran.err
+    assert Page((tmp_path / "page.html").read_text("utf-8")).pictures == []
+
+
+def test_what_an_upload_or_a_card_named_is_text_and_no_markup(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    planted.store.catalogue.put([image(hostile)])
+    planted.put_policy(PETS_2, f"renamed = {{ cat = '''{hostile}''' }}\n")
+    planted.say(hostile, {PETS_1: [1, 0, 0], PETS_2: [1, 0, 0]})
+    page = page_of(panopticon, tmp_path)
+    assert "x" not in page.fetched
+    assert f"gained {hostile}" in page.marked
+    assert hostile in page.texts
+
+
+def test_the_report_is_kept_though_no_page_is_asked_for(
+    panopticon: Panopticon, house: House, planted: Planted
+) -> None:
+    panopticon("models", "diff", "pets@1", "pets@2", "--sample", "1")
+    panopticon("models", "diff", "pets@1", "pets@2")
+    panopticon("models", "diff", "pets@2", "pets@1", "--ids", "-", stdin=b"a\n")
+    kept = {(report.former, report.version): report.images for report in pets(house).reports}
+    assert kept == {(1, 2): 3, (2, 1): 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "complaint"),
+    [
+        (
+            ("pets", "pets@2"),
+            b"",
+            "no model version: 'pets'; write the model's name, @ and a version, as in tagger@1",
+        ),
+        (("pets@1", "pets@9"), b"", "pets@9 is not registered; registered: pets@1, pets@2"),
+        (("nobody@1", "pets@2"), b"", "unknown model 'nobody'; registered: light, pets"),
+        (("pets@1", "pets@1"), b"", "pets@1 and pets@1 are one version; name two"),
+        (
+            ("pets@1", "light@2"),
+            b"",
+            "pets@1 is for tagging and light@2 for scoring; only versions of one model can be compared",
+        ),
+        (
+            ("pets@1", "pets@2", "--sample", "5", "--ids", "-"),
+            b"a\n",
+            "--sample draws the images and --ids names them; give one of the two",
+        ),
+        (
+            ("pets@1", "pets@2", "--ids", "-"),
+            b"a\n\nb\n",
+            "-, line 2: it is blank; write one image ID a line",
+        ),
+        (
+            ("pets@1", "pets@2", "--ids", "-"),
+            b"a\nb\na\n",
+            "-, line 3: 'a' is on line 1 already; name each image once",
+        ),
+        (
+            ("pets@1", "pets@2", "--ids", "-"),
+            b"a\nb\x00\n",
+            r"-, line 2: 'b\x00' is no image ID: it must not contain control characters",
+        ),
+        (("pets@1", "pets@2", "--ids", "-"), b"", "-: no image ID in it; write one a line"),
+        (
+            ("pets@1", "pets@2", "--ids", "missing"),
+            b"",
+            "cannot read missing: [Errno 2] No such file or directory: 'missing'",
+        ),
+        (
+            ("pets@1", "pets@2", "--html", "nowhere/page.html"),
+            b"",
+            "cannot write nowhere/page.html: name a file in a folder that is there and may be written to",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_done(
+    panopticon: Panopticon,
+    house: House,
+    planted: Planted,
+    arguments: tuple[str, ...],
+    stdin: bytes,
+    complaint: str,
+) -> None:
+    assert panopticon("models", "diff", *arguments, stdin=stdin).complaint == complaint
+    assert pets(house).reports == ()
+
+
+def test_with_nothing_in_search_there_is_nothing_to_draw(
+    panopticon: Panopticon, house: House, planted: Planted
+) -> None:
+    for version in (PETS_1, PETS_2):
+        planted.register(type(version)(model="birds", version=version.version), "tagging")
+    assert panopticon("models", "diff", "birds@1", "birds@2").complaint == (
+        "no image with birds@1 is in search, so there is nothing to draw; name some with --ids"
+    )
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "x", "1000000"])
+def test_a_sample_of_no_size_is_refused(panopticon: Panopticon, planted: Planted, size: str) -> None:
+    ran = panopticon("models", "diff", "pets@1", "pets@2", "--sample", size)
+    assert ran.code == 2
+    assert "--sample" in ran.err
+
+
+def test_the_help_of_models_names_it(panopticon: Panopticon) -> None:
+    assert "panopticon models diff" in panopticon("models", "--help").out
+    assert "--html" in panopticon("models", "diff", "--help").out

@@ -1,0 +1,90 @@
+"""Two versions of a tagger and of a scorer, and what they said of images, with no model run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from panopticon import transitions
+from panopticon.cards import ModelCard, read_card
+from panopticon.interfaces import Broker, SearchIndex, Store
+from panopticon.outputs import VersionName
+from panopticon.transitions import Author
+from storage.originals.files import uri_of
+from tests.contracts.examples import image, key, output, part, result
+from workers.registration import ensure_registered
+
+PETS_1, PETS_2 = VersionName(model="pets", version=1), VersionName(model="pets", version=2)
+LIGHT_1, LIGHT_2 = VersionName(model="light", version=1), VersionName(model="light", version=2)
+
+CARD = """
+name = "{name}"
+version = {version}
+task = "{task}"
+summary = "For tests"
+changes = "None."
+input = {{ width_px = 8, height_px = {version} }}
+output = {output}
+engines = {{ allowed = ["null"] }}
+"""
+OUTPUTS = {
+    "tagging": '{ labels = "labels.csv" }',
+    "scoring": '{ names = ["noise", "light"] }',
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """The parts into which it is planted."""
+
+    store: Store
+    broker: Broker
+    search: SearchIndex
+    folder: Path
+
+    def register(self, name: VersionName, task: str, more: str = "") -> None:
+        ensure_registered(
+            self._card(name, task, more),
+            self.store.registry,
+            self.broker.topology,
+            archive=self.store.archive,
+            by="test",
+        )
+
+    def register_all(self) -> None:
+        for pets, light in ((PETS_1, LIGHT_1), (PETS_2, LIGHT_2)):
+            self.register(pets, "tagging")
+            self.register(light, "scoring")
+
+    def photo(self, image_id: str, colour: tuple[int, int, int] = (200, 90, 20)) -> None:
+        """A picture, and its row in the catalogue."""
+        path = self.folder / f"{image_id}.png"
+        Image.new("RGB", (64, 48), colour).save(path)
+        row = replace(image(image_id), image_uri=uri_of(os.fsencode(path)))
+        self.store.catalogue.put([row])
+
+    def say(self, image_id: str, said: Mapping[VersionName, Sequence[float]], *, revision: int = 0) -> None:
+        """Each version's vector: stored, and a part of the document."""
+        for version, vector in said.items():
+            made = output(key(image_id, version=version, revision=revision))
+            self.store.outputs.put([replace(made, vector=np.array(vector, dtype="<f4"))])
+            self.search.apply([result(image_id, part(revision=revision, cat=0.5), name=version.part)])
+
+    def put_policy(self, version: VersionName, toml: str) -> None:
+        entry = self.store.registry.read(version.model)
+        assert entry is not None
+        changed = transitions.put_policy(entry, version.version, toml, Author(by="ann", at_ms=1))
+        assert self.store.registry.swap(entry, changed)
+
+    def _card(self, name: VersionName, task: str, more: str) -> ModelCard:
+        folder = self.folder / "cards" / str(name)
+        folder.mkdir(parents=True)
+        (folder / "labels.csv").write_text("label,synset,ancestors\ncat,,animal\ndog,,animal\nfox,,\n")
+        text = CARD.format(name=name.model, version=name.version, task=task, output=OUTPUTS[task])
+        (folder / "card.toml").write_text(text + more)
+        return read_card(folder / "card.toml")
