@@ -64,7 +64,7 @@ class ScoreShift:
     ks: float
     """Kolmogorov–Smirnov: the greatest distance between the two cumulative distributions, 0 to 1."""
     p_value: float
-    """How likely so great a distance is among two samples of one distribution."""
+    """How likely so great a distance is among two large samples of one distribution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,8 @@ class Difference:
     distance: float
     """Tags: the differences of their probabilities, summed. Scores: the greatest shift, in standard
     deviations of that score over both versions."""
+    score: str
+    """Which score that is; empty for tags."""
 
 
 def said(verdict: Verdict) -> dict[str, float]:
@@ -140,23 +142,26 @@ def most_different_tags(pairs: Sequence[Pair], *, limit: int = MOST_DIFFERENT) -
 def most_different_scores(pairs: Sequence[Pair], *, limit: int = MOST_DIFFERENT) -> list[Difference]:
     """The greatest shift of any score first, each measured by how far that score varies anyhow."""
     spread = {score: float(np.std(_values(pairs, score))) for score in _common(pairs)}
-    varying = [score for score, deviation in spread.items() if deviation]
-    differences = [
-        _difference(
-            pair,
-            jaccard=None,
-            distance=max((abs(pair.after[s] - pair.before[s]) / spread[s] for s in varying), default=0.0),
-        )
-        for pair in pairs
-    ]
-    differing = [one for one in differences if one.distance]
+    varying = {score: deviation for score, deviation in spread.items() if deviation}
+    differing = [one for pair in pairs if (one := _greatest_shift(pair, varying)).distance]
     return sorted(differing, key=lambda one: (-one.distance, one.image_id))[:limit]
 
 
-def _difference(pair: Pair, *, jaccard: float | None, distance: float) -> Difference:
+def _difference(pair: Pair, *, distance: float, jaccard: float | None = None, score: str = "") -> Difference:
     return Difference(
-        image_id=pair.image_id, before=pair.before, after=pair.after, jaccard=jaccard, distance=distance
+        image_id=pair.image_id,
+        before=pair.before,
+        after=pair.after,
+        distance=distance,
+        jaccard=jaccard,
+        score=score,
     )
+
+
+def _greatest_shift(pair: Pair, spread: Mapping[str, float]) -> Difference:
+    shifts = [(abs(pair.after[score] - pair.before[score]) / spread[score], score) for score in spread]
+    distance, score = max(shifts, default=(0.0, ""))
+    return _difference(pair, distance=distance, score=score)
 
 
 def _best(tags: Mapping[str, float]) -> str | None:
@@ -182,7 +187,8 @@ def _values(pairs: Sequence[Pair], score: str) -> tuple[NDArray[np.float64], NDA
 
 
 def _shift(score: str, before: NDArray[np.float64], after: NDArray[np.float64]) -> ScoreShift:
-    found = ks_2samp(before, after)
+    # "auto" also counts hundreds exactly, and warns where that overflows; "asymp" divides by 0 for one image.
+    found = ks_2samp(before, after, method="asymp" if len(before) > 1 else "exact")
     return ScoreShift(
         score=score,
         before=_spread(before),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_a_fresh_report_within_the_limits_passes_none() -> None:
 def test_a_limit_that_is_passed_is_named_with_value_and_limit(
     limit: dict[str, float], name: str, value: float, line: str
 ) -> None:
-    limits = replace(DEFAULTS, **limit)
+    limits = replace(DEFAULTS, **cast(Any, limit))
     assert passed(report({**WELL, name: value}), limits) == [line]
     on_the_limit = next(iter(limit.values()))
     assert passed(report({**WELL, name: on_the_limit}), limits) == []

@@ -61,15 +61,16 @@ def _card(one: Mapping[str, Any], photo: Photo) -> dict[str, Any]:
         **one,
         "photo": f"data:image/jpeg;base64,{b64encode(photo.jpeg).decode()}" if photo.jpeg else "",
         "problem": photo.problem,
-        "before": [_said(name, value, other=after) for name, value in before.items()],
-        "after": [_said(name, value, other=before) for name, value in after.items()],
+        "before": _tags(before, other=after),
+        "after": _tags(after, other=before),
+        "scores": [_score(name, before.get(name), after.get(name)) for name in {**before, **after}],
     }
 
 
-def _said(name: str, value: float, *, other: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": value,
-        "only_here": name not in other,
-        "shift": value - other[name] if name in other else None,
-    }
+def _tags(numbers: Mapping[str, float], *, other: Mapping[str, float]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value, "only_here": name not in other} for name, value in numbers.items()]
+
+
+def _score(name: str, before: float | None, after: float | None) -> dict[str, Any]:
+    shift = None if before is None or after is None else after - before
+    return {"name": name, "before": before, "after": after, "shift": shift}

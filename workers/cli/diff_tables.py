@@ -30,15 +30,9 @@ def report_shown(report: Report, limits: Limits) -> RenderableType:
     whole = report.whole
     parts: list[RenderableType] = [Text(headline(whole), style="bold")]
     parts += [Text(line, style="yellow") for line in remarks(whole)]
-    parts.append(_figures(whole, limits))
-    if whole["tags"]:
-        parts += [_tags(whole["tags"], way) for way in ("lost", "gained") if whole["tags"][way]]
-    if whole["scores"]:
-        parts.append(_scores(whole["scores"]["shifts"]))
-    if whole["worst"]:
-        parts.append(_worst(whole))
-    parts += _conclusions(report, limits)
-    return Group(*parts)
+    for shown in _tables(whole, limits):
+        parts += ["", shown]
+    return Group(*parts, "", *_conclusions(report, limits))
 
 
 def headline(whole: Mapping[str, Any]) -> str:
@@ -76,6 +70,17 @@ def figure_rows(whole: Mapping[str, Any], limits: Limits) -> Iterator[tuple[str,
 def number(value: float) -> str:
     """Whole numbers whole; others with four digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _tables(whole: Mapping[str, Any], limits: Limits) -> Iterator[Table]:
+    yield _figures(whole, limits)
+    for way in ("lost", "gained") if whole["tags"] else ():
+        if whole["tags"][way]:
+            yield _tags(whole["tags"], way)
+    if whole["scores"]:
+        yield _scores(whole["scores"]["shifts"])
+    if whole["worst"]:
+        yield _worst(whole)
 
 
 def _figures(whole: Mapping[str, Any], limits: Limits) -> Table:

@@ -180,6 +180,7 @@ def test_a_page_of_scores_shows_how_far_each_moved(
     page = page_of(panopticon, tmp_path, "light@1", "light@2")
     assert "0.5 → 0.75" in page.texts
     assert "2.00 deviations" in page.texts
+    assert page.texts.count("+0.25") == 1 + 4
     assert len(page.pictures) == 4
 
 
