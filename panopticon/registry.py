@@ -73,7 +73,7 @@ class ReportRecord:
     figures: Mapping[str, float]
     """Name of a figure, as in `activation.Limits` without `min_` or `max_` → its value."""
     report_sha256: str
-    """Under which the archive keeps the whole report."""
+    """Under which the archive keeps the report, without what was said of any image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

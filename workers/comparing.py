@@ -6,7 +6,6 @@ No model runs: all is made from the outputs as stored, by the present policy of 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from panopticon import compare, transitions
 from panopticon.activation import Limits, limits_of
-from panopticon.cards import task_kept_in
+from panopticon.cards import canonical_json, task_kept_in
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Registry, SearchIndex, Store
 from panopticon.outputs import CatalogueImage, Output, OutputKey, VersionName
@@ -75,7 +74,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One comparison: as a record of the registry, and whole, as it is archived and printed."""
+    """One comparison: as a record of the registry, and whole, as it is printed."""
 
     record: ReportRecord
     whole: Mapping[str, Any]
@@ -160,7 +159,7 @@ def make_report(
 
 
 def keep_report(store: Store, model: str, report: Report, author: Author) -> None:
-    """Archives it whole, then records it; whatever else is changed meanwhile stays. Raises: Unavailable."""
+    """Archives it, then records it; whatever else is changed meanwhile stays. Raises: Unavailable."""
     store.archive.put(_archived(report.whole))
     for _ in range(SWAP_TRIES):
         entry = _model(store.registry, model)
@@ -302,5 +301,9 @@ def _record(sides: Sides, whole: Mapping[str, Any], archived: bytes) -> ReportRe
 
 
 def _archived(whole: Mapping[str, Any]) -> bytes:
-    """Keys as they come: of tags the most probable is first."""
-    return json.dumps(whole, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """Without what was said of any image, for an archive forgets nothing and an image may be erased."""
+    worst = [
+        {name: value for name, value in one.items() if name not in ("before", "after")}
+        for one in whole["worst"]
+    ]
+    return canonical_json({**whole, "worst": worst}).encode()

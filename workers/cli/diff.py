@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from panopticon.errors import UsageError
+from panopticon.interfaces import ImageSource
 from panopticon.models import parse_version
 from panopticon.transitions import Author
 from storage.originals import open_originals
@@ -65,13 +66,12 @@ def diff_command(
     """
     if size is not None and ids_file is not None:
         raise UsageError("--sample draws the images and --ids names them; give one of the two")
-    if page is not None:
-        _check_place(page)
+    source = _source_of_photos(session, page) if page is not None else None
     sides = find_sides(session.store, parse_version(former), parse_version(version), session.settings)
     asked = _listed(ids_file) if ids_file is not None else _drawn(session, sides, size or SAMPLE)
     report = _compare(session, sides, asked)
-    if page is not None:
-        _write(session, sides, report, page)
+    if page is not None and source is not None:
+        _write(session, source, sides, report, page)
     if as_json:
         session.print_json(report_json(report))
     else:
@@ -118,15 +118,15 @@ def _drawn(session: Session, sides: Sides, size: int) -> Asked:
     return Asked(image_ids=sample.image_ids, drawn_from=sample.drawn_from, whole=sample.whole)
 
 
-def _check_place(page: Path) -> None:
-    """Before anything is compared. Raises: UsageError."""
+def _source_of_photos(session: Session, page: Path) -> ImageSource:
+    """Before anything is compared. Raises: UsageError if the page could not be written, or have no photos."""
     folder = page.parent
     if not (folder.is_dir() and os.access(page if page.exists() else folder, os.W_OK)):
         raise UsageError(f"cannot write {page}: name a file in a folder that is there and may be written to")
+    return open_originals(session.settings)
 
 
-def _write(session: Session, sides: Sides, report: Report, page: Path) -> None:
-    source = open_originals(session.settings)
+def _write(session: Session, source: ImageSource, sides: Sides, report: Report, page: Path) -> None:
     image_ids = [worst["image_id"] for worst in report.whole["worst"]]
     photos = fetch_photos(source, session.store.catalogue, session.settings, image_ids)
     write_page(page, report, photos, sides.limits)

@@ -301,6 +301,14 @@ def test_a_mistake_is_one_line_and_nothing_is_done(
     assert pets(house).reports == ()
 
 
+def test_settings_that_give_no_photos_are_refused_before_anything_is_compared(
+    panopticon: Panopticon, house: House, planted: Planted
+) -> None:
+    ran = panopticon("--set", "originals=photos", "models", "diff", "pets@1", "pets@2", "--html", "page.html")
+    assert "setting 'originals' is 'photos'" in ran.complaint
+    assert pets(house).reports == ()
+
+
 def test_with_nothing_in_search_there_is_nothing_to_draw(
     panopticon: Panopticon, house: House, planted: Planted
 ) -> None:

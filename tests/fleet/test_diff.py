@@ -1,0 +1,72 @@
+"""Two versions compared where queues, store and search are servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from panopticon.activation import limits_of, passed_limits, report_of
+from panopticon.messages import Lane
+from panopticon.settings import Settings
+from storage.outputs import open_store
+from storage.search import open_search
+from tests.fleet.trial import wait_for
+from tests.workers.two_versions import PETS_1, PETS_2, Planted
+from workers.queues import broker_of
+
+IMAGES = 12
+COVERED = 9
+
+
+def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_three_servers: Settings) -> None:
+    settings = on_three_servers
+    search = open_search(settings.search_url)
+    with closing(open_store(settings.store_url)) as store, closing(broker_of(settings)) as broker:
+        planted = Planted(store=store, broker=broker, search=search, folder=tmp_path)
+        plant(planted)
+        broker.results().submit([b"{}"] * 3, Lane.BACKFILL)
+        wait_for(lambda: search.count([PETS_1.part, PETS_2.part]) == COVERED)
+        wait_for(lambda: search.count([PETS_1.part]) == IMAGES)
+        said = diff(settings, "--html", str(tmp_path / "page.html"))
+        assert (said["asked"], said["images"]) == (IMAGES, COVERED)
+        assert said["left_out"] == {"no output of pets@2": IMAGES - COVERED}
+        assert said["figures"] == {"coverage": 0.75, "agreement": 8 / 9, "jaccard": 8 / 9, "waiting": 3}
+        assert [worst["image_id"] for worst in said["worst"]] == ["photo-00"]
+        assert (tmp_path / "page.html").read_text("utf-8").count("data:image/jpeg") == 1
+        entry = store.registry.read("pets")
+        assert entry is not None
+        report = report_of(entry, 1, 2)
+        assert report is not None
+        assert report.report_sha256 == said["report_sha256"]
+        assert store.archive.get(report.report_sha256)
+        former, version = entry.versions
+        limits = limits_of(settings, store.archive.get(version.card_sha256))
+        assert passed_limits(report, limits, former=former, version=version, now_ms=report.at_ms) == [
+            "coverage is 0.75, at least 0.99 is asked for"
+        ]
+
+
+def plant(planted: Planted) -> None:
+    """All have been seen by the first version, most by the second, which says something else of one."""
+    planted.register_all()
+    for number in range(IMAGES):
+        name = f"photo-{number:02}"
+        planted.photo(name)
+        planted.say(name, {PETS_1: [0.75, 0, 0]})
+        if number < COVERED:
+            planted.say(name, {PETS_2: [0.75, 0, 0] if number else [0, 0.75, 0]})
+
+
+def diff(settings: Settings, *more: str) -> dict[str, Any]:
+    """`panopticon models diff`, as an operator calls it."""
+    command = [sys.executable, "-m", "workers.cli.main", "models", "diff", str(PETS_1), str(PETS_2), "--json"]
+    environ = {**os.environ, **settings.as_environ()}
+    done = subprocess.run([*command, *more], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
