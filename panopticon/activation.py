@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from panopticon.cards import limits_kept_in
 from panopticon.errors import UsageError
@@ -32,14 +32,8 @@ class Limits:
 def limits_of(settings: Settings, kept_card: bytes | None) -> Limits:
     """The limits of the card, as it was kept of the new version; what it leaves out, the settings say."""
     own = limits_kept_in(kept_card) if kept_card is not None else {}
-    return Limits(
-        min_coverage=own.get("min_coverage", settings.min_coverage),
-        min_agreement=own.get("min_agreement", settings.min_agreement),
-        min_jaccard=own.get("min_jaccard", settings.min_jaccard),
-        max_ks=own.get("max_ks", settings.max_ks),
-        max_waiting=int(own.get("max_waiting", settings.max_waiting)),
-        report_max_age_s=settings.report_max_age_s,
-    )
+    names = (field.name for field in fields(Limits))
+    return Limits(**{name: own.get(name, getattr(settings, name)) for name in names})
 
 
 def refuse_unfit(entry: ModelEntry, former: int | None, version: int, limits: Limits, *, now_ms: int) -> None:

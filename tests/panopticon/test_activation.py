@@ -156,18 +156,15 @@ def test_where_no_version_answers_there_is_nothing_to_compare_with() -> None:
     refuse_unfit(model(), None, 2, DEFAULTS, now_ms=NOW_MS)
 
 
-def test_the_card_goes_before_the_settings_and_leaves_the_rest_to_them(tmp_path: Path) -> None:
-    card = write_null_card(tmp_path, "limits = { min_coverage = 0.5, max_waiting = 7 }\n")
-    limits = limits_of(Settings(min_coverage=0.9, max_ks=0.2), card.whole)
-    assert (limits.min_coverage, limits.max_waiting, limits.max_ks) == (0.5, 7, 0.2)
-
-
-def test_a_card_that_sets_a_limit_to_0_means_it(tmp_path: Path) -> None:
-    card = write_null_card(tmp_path, "limits = { min_coverage = 0, max_waiting = 0 }\n")
-    assert (
-        limits_of(Settings(), card.whole).min_coverage,
-        limits_of(Settings(), card.whole).max_waiting,
-    ) == (0, 0)
+@pytest.mark.parametrize("name", ["min_coverage", "min_agreement", "min_jaccard", "max_ks", "max_waiting"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_the_card_goes_before_the_settings_and_leaves_the_rest_to_them(
+    tmp_path: Path, name: str, value: int
+) -> None:
+    card = write_null_card(tmp_path, f"limits = {{ {name} = {value} }}\n")
+    settings = Settings(min_agreement=0.5, min_jaccard=0.5, max_ks=0.5)
+    expected = replace(limits_of(settings, None), **cast(Any, {name: value}))
+    assert limits_of(settings, card.whole) == expected != limits_of(settings, None)
 
 
 def test_a_card_that_was_kept_before_there_were_limits_sets_none() -> None:
