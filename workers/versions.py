@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from panopticon import transitions
@@ -55,19 +55,17 @@ class Versions:
         return self._swap(entry, changed)
 
     def activate(
-        self, card: ModelCard, *, unfit: Callable[[ModelEntry], Sequence[str]], force: bool
+        self, card: ModelCard, *, refuse_unfit: Callable[[ModelEntry], None] = lambda _: None
     ) -> ModelEntry:
-        """Let a shadow answer. `unfit` says which limits the record's reports pass for this switch.
+        """Let a shadow answer. `refuse_unfit` looks at the record's reports, and raises UsageError.
 
-        Raises: UsageError for another digest, altered weights, a passed limit without `force`, or a version
-        that is no shadow.
+        Raises: UsageError for another digest, altered weights, or a version that is no shadow, too.
         """
         entry = self.read(card.name)
         refuse_other_digest(card, transitions.known_version(entry, card.version))
         refuse_altered_weights(card)
         changed = transitions.activate(entry, card.version, self._author)
-        if not force:
-            _refuse_unfit(card.version_name, unfit(entry))
+        refuse_unfit(entry)
         return self._switch(entry, changed)
 
     def roll_back(self, model: str) -> ModelEntry:
@@ -137,11 +135,4 @@ def _refuse_other_task(card: ModelCard, entry: ModelEntry) -> None:
         raise UsageError(
             f"{card.version_name} is for {card.task}, and {card.name} is registered for {entry.task}; "
             "give the model another name"
-        )
-
-
-def _refuse_unfit(name: VersionName, passed: Sequence[str]) -> None:
-    if passed:
-        raise UsageError(
-            f"{name} is not activated: {'; '.join(passed)}; mend it, or say --force --reason TEXT"
         )

@@ -44,11 +44,10 @@ class Switchboard:
             change(Versions(store=store, broker=broker, by=by, reason="test"))
 
     def activate(self, number: int, *, by: str = "ann", just_before: Callable[[], object] = list) -> None:
-        def unfit(_: ModelEntry) -> Sequence[str]:
+        def look(_: ModelEntry) -> None:
             just_before()
-            return ()
 
-        self.change(lambda v: v.activate(self.cards[number - 1], unfit=unfit, force=False), by=by)
+        self.change(lambda v: v.activate(self.cards[number - 1], refuse_unfit=look), by=by)
 
     def entry(self) -> ModelEntry:
         with closing(open_store(self.settings.store_url)) as store:

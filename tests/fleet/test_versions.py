@@ -94,7 +94,7 @@ class Catalogue:
 
     def activate(self, version: VersionName) -> None:
         card = find_card(version, self.settings.models_dir)
-        self.switch(lambda versions: versions.activate(card, unfit=lambda _: (), force=False))
+        self.switch(lambda versions: versions.activate(card))
 
     def roll_back(self) -> None:
         self.switch(lambda versions: versions.roll_back("tagger"))

@@ -120,6 +120,6 @@ def test_queues_that_are_held_stay_and_go_with_the_next_call(bench: Bench) -> No
 
 
 def test_an_active_version_is_not_retired(bench: Bench) -> None:
-    bench.versions.activate(bench.card, unfit=lambda _: (), force=False)
+    bench.versions.activate(bench.card)
     with pytest.raises(UsageError, match="colour@1 is active; activate another version or deactivate it"):
         bench.versions.check_retirable(COLOUR)

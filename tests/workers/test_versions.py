@@ -22,10 +22,6 @@ from workers.versions import Versions
 ONE, TWO = (VersionName(model="colour", version=number) for number in (1, 2))
 
 
-def fit(_: ModelEntry) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(kw_only=True)
 class Bench:
     folder: Path
@@ -47,7 +43,7 @@ class Bench:
         for number in (1, 2):
             self.versions().add(self.card(number))
             self.versions().shadow(VersionName(model="colour", version=number))
-        self.versions().activate(self.card(1), unfit=fit, force=False)
+        self.versions().activate(self.card(1))
         self.announced()
 
     def announced(self) -> list[ModelActivated]:
@@ -83,14 +79,14 @@ def test_adding_keeps_the_card_under_its_digests(bench: Bench) -> None:
 
 def test_the_former_version_stays_fed_after_a_switch(bench: Bench) -> None:
     bench.side_by_side()
-    bench.versions().activate(bench.card(2), unfit=fit, force=False)
+    bench.versions().activate(bench.card(2))
     assert bench.states() == {1: VersionState.SHADOW, 2: VersionState.ACTIVE}
     assert bench.broker.topology.bound() == (ONE, TWO)
 
 
 def test_a_switch_and_a_rollback_are_told_to_whoever_follows_the_results(bench: Bench) -> None:
     bench.side_by_side()
-    bench.versions(reason="finer labels").activate(bench.card(2), unfit=fit, force=False)
+    bench.versions(reason="finer labels").activate(bench.card(2))
     bench.versions("bob@host").roll_back("colour")
     there, back = bench.announced()
     assert (there.version, there.former_version, there.activated_by) == (2, 1, "ann@host")
@@ -98,43 +94,44 @@ def test_a_switch_and_a_rollback_are_told_to_whoever_follows_the_results(bench: 
     assert (back.version, back.former_version, back.activated_by) == (1, 2, "bob@host")
 
 
+def unfit(_: ModelEntry) -> None:
+    raise UsageError("coverage is 0.5")
+
+
 def test_a_limit_that_is_passed_is_told_and_nothing_is_switched(bench: Bench) -> None:
     bench.side_by_side()
-    with pytest.raises(UsageError, match="colour@2 is not activated: coverage is 0.5; .*--force"):
-        bench.versions().activate(bench.card(2), unfit=lambda _: ["coverage is 0.5"], force=False)
+    with pytest.raises(UsageError, match="coverage is 0.5"):
+        bench.versions().activate(bench.card(2), refuse_unfit=unfit)
     assert bench.states()[2] is VersionState.SHADOW
-    bench.versions().activate(bench.card(2), unfit=lambda _: ["coverage is 0.5"], force=True)
-    assert bench.states()[2] is VersionState.ACTIVE
 
 
 def test_who_is_overtaken_is_told_by_whom_when_and_with_what(bench: Bench) -> None:
     bench.side_by_side()
 
-    def overtaken(_: ModelEntry) -> tuple[str, ...]:
-        bench.versions("bob@host").activate(bench.card(2), unfit=fit, force=False)
-        return ()
+    def overtaken(_: ModelEntry) -> None:
+        bench.versions("bob@host").activate(bench.card(2))
 
     with pytest.raises(
         UsageError,
         match=r"changed meanwhile: activated colour@2 \(was colour@1\), by bob@host at \d{4}-.* UTC; nothing",
     ):
-        bench.versions().activate(bench.card(2), unfit=overtaken, force=False)
+        bench.versions().activate(bench.card(2), refuse_unfit=overtaken)
     assert [event.by for event in bench.versions().read("colour").history][-1] == "bob@host"
 
 
 def test_who_comes_too_late_is_told_who_was_first(bench: Bench) -> None:
     bench.side_by_side()
-    bench.versions("bob@host").activate(bench.card(2), unfit=fit, force=False)
+    bench.versions("bob@host").activate(bench.card(2))
     with pytest.raises(
         UsageError, match=r"colour@2 is active; it answers already: activated .*, by bob@host"
     ):
-        bench.versions().activate(bench.card(2), unfit=fit, force=False)
+        bench.versions().activate(bench.card(2))
 
 
 def test_another_card_under_a_registered_number_is_not_activated(bench: Bench) -> None:
     bench.side_by_side()
     with pytest.raises(CardError, match="colour@2 is registered with digest"):
-        bench.versions().activate(bench.card(2, "architecture_revision = 2\n"), unfit=fit, force=True)
+        bench.versions().activate(bench.card(2, "architecture_revision = 2\n"))
     with pytest.raises(CardError, match="colour@2 is registered with digest"):
         bench.versions().add(bench.card(2, "architecture_revision = 2\n"))
 
@@ -150,7 +147,7 @@ def test_weights_that_were_changed_by_one_byte_are_not_activated(bench: Bench) -
     bench.versions().shadow(card.version_name)
     weights.write_bytes(b"0124")
     with pytest.raises(CardError, match="w.bin has sha256"):
-        bench.versions().activate(card, unfit=fit, force=True)
+        bench.versions().activate(card)
 
 
 def test_a_model_keeps_its_task(bench: Bench) -> None:

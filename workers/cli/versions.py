@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 from rich.text import Text
 
+from panopticon.activation import limits_of, refuse_unfit
 from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
 from panopticon.registry import ModelEntry, RegistryEvent
+from panopticon.transitions import known_version
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import rfc_3339, table, utc
 from workers.scanning import printable
@@ -60,7 +64,11 @@ def activate_command(session: Session, *, name: str, force: bool, reason: str, a
     if force and not reason:
         raise UsageError("--force needs --reason TEXT, which the history keeps")
     card = find_card(parse_version(name), session.settings.models_dir)
-    entry = versions_of(session, reason).activate(card, unfit=lambda _: (), force=force)
+    versions = versions_of(session, reason)
+    if force:
+        entry = versions.activate(card)
+    else:
+        entry = versions.activate(card, refuse_unfit=partial(_refuse_unfit, session, card.version))
     _tell_switch(session, entry, as_json=as_json)
 
 
@@ -101,6 +109,12 @@ def history_command(session: Session, *, model: str, as_json: bool) -> None:
         cells = (printable(cell) for cell in (event.by, event.what, event.reason))
         shown.add_row(utc(event.at_ms), *map(Text, cells))
     session.out.print(shown)
+
+
+def _refuse_unfit(session: Session, number: int, entry: ModelEntry) -> None:
+    known = known_version(entry, number)
+    limits = limits_of(session.settings, session.store.archive.get(known.card_sha256))
+    refuse_unfit(entry, entry.active_version, number, limits, now_ms=int(time.time() * 1000))
 
 
 def versions_of(session: Session, reason: str = "") -> Versions:

@@ -72,6 +72,26 @@ def test_within_the_limits_the_next_step_is_told(panopticon: Panopticon, planted
     ]
 
 
+def test_a_report_within_every_limit_lets_the_version_answer(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    with_cards = ("--set", f"models_dir={tmp_path / 'cards'}", "models")
+    refused = panopticon(*with_cards, "activate", "light@2").complaint
+    assert refused.startswith("light@2 is not activated: version 2 was never compared with version 1.")
+    panopticon("models", "diff", "light@1", "light@2")
+    assert panopticon(*with_cards, "activate", "light@2").out.startswith("light@2 answers from now on")
+
+
+def test_a_report_that_passes_a_limit_lets_nothing_answer(
+    panopticon: Panopticon, planted: Planted, tmp_path: Path
+) -> None:
+    panopticon("models", "diff", "pets@1", "pets@2")
+    refused = panopticon(
+        "--set", f"models_dir={tmp_path / 'cards'}", "models", "activate", "pets@2"
+    ).complaint
+    assert "pets@2 is not activated: coverage is 0.75, at least 0.99 is asked for" in refused
+
+
 def test_the_settings_set_the_limits(panopticon: Panopticon, planted: Planted) -> None:
     ran = panopticon("--set", "max_ks=0.5", "models", "diff", "light@1", "light@2")
     assert ran.out.splitlines()[-1] == "Limit passed: ks is 1, at most 0.5 is allowed"

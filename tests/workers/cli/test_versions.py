@@ -104,3 +104,14 @@ def test_retiring_asks_first(models: Colours) -> None:
 def test_a_mistake_is_one_line(models: Colours, words: list[str], complaint: str) -> None:
     models.side_by_side()
     assert models(*words).complaint.startswith(complaint)
+
+
+def test_without_a_fresh_report_only_force_activates(models: Colours) -> None:
+    models.side_by_side()
+    complaint = models("activate", "colour@2").complaint
+    assert complaint == (
+        "colour@2 is not activated: version 2 was never compared with version 1. Compare them with "
+        "panopticon models diff colour@1 colour@2, or say --force --reason TEXT"
+    )
+    forced = models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
+    assert forced.out.startswith("colour@2 answers from now on")
