@@ -347,5 +347,5 @@ def test_a_sample_of_no_size_is_refused(panopticon: Panopticon, planted: Planted
 
 
 def test_the_help_of_models_names_it(panopticon: Panopticon) -> None:
-    assert "panopticon models diff" in panopticon("models", "--help").out
+    assert "  diff  " in panopticon("models", "--help").out
     assert "--html" in panopticon("models", "diff", "--help").out
