@@ -15,8 +15,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from panopticon.cards import LabelRow
 from panopticon.errors import UsageError
 from panopticon.messages import Tag
+from panopticon.rollup import RolledTerm, RollUp, rolled_terms
 
 Threshold = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+ShownName = Annotated[str, Field(min_length=1)]
+
+
+class PolicyError(UsageError):
+    """A policy is not one, or names what its version does not know."""
+
+    def __init__(self, what: str, *, path: tuple[str, ...] = ()) -> None:
+        """`path`: the keys that lead to the fault, last perhaps an item of a list; empty if it is nowhere."""
+        super().__init__(f"policy: {what}")
+        self.what = what
+        self.path = path
 
 
 class Policy(BaseModel):
@@ -27,33 +39,40 @@ class Policy(BaseModel):
     threshold: Threshold = 0.1
     """Tags with a lower probability are dropped."""
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
-    """By label, instead of `threshold`."""
+    """By label or rolled-up term, instead of `threshold`."""
     top_k: Annotated[int, Field(ge=1, le=1000, strict=True)] = 5
-    """At most so many tags."""
+    """At most so many tags, rolled-up terms among them."""
     hidden: tuple[str, ...] = ()
     """Tags never shown; they may still be broader terms of others."""
-    renamed: dict[str, str] = Field(default_factory=dict)
-    """Label or score → what it is called instead."""
+    renamed: dict[str, ShownName] = Field(default_factory=dict)
+    """Label, rolled-up term or score → what it is called instead."""
+    rollup: dict[str, RollUp] = Field(default_factory=dict)
+    """Broader term → how it becomes a tag of its own, from the labels under it."""
 
 
 def read_policy(text: str) -> Policy:
-    """Parse a policy's TOML. Raises: UsageError naming the key."""
+    """Parse a policy's TOML. Raises: PolicyError naming the key."""
     try:
-        return Policy(**tomllib.loads(text))
-    except ValidationError as error:
-        raise UsageError(_refusal(error)) from None
+        return policy_of(tomllib.loads(text))
+    except PolicyError:
+        raise
     except ValueError as error:
-        raise UsageError(f"policy: {error}") from None
+        raise PolicyError(str(error)) from None
     except RecursionError:
-        raise UsageError("policy: nested too deeply") from None
+        raise PolicyError("nested too deeply") from None
 
 
-def _refusal(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
+def policy_of(fields: Mapping[str, Any]) -> Policy:
+    """Raises: PolicyError naming the key."""
+    try:
+        return Policy(**fields)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+    path = tuple(step for step in fault["loc"] if isinstance(step, str))
     key = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
-        return f"policy: unknown key {key!r}; known: {', '.join(Policy.model_fields)}"
-    return f"policy: {key}: {fault['msg']}"
+        raise PolicyError(f"unknown key {key!r}; known: {', '.join(Policy.model_fields)}", path=path)
+    raise PolicyError(f"{key}: {fault['msg']}", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,38 +83,99 @@ class Verdict:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """What became of one element of a vector, or of one rolled-up term, and why."""
+
+    name: str
+    """As the card calls it."""
+    shown_as: str
+    """As the policy calls it."""
+    value: float
+    kept: bool
+    why: str
+    """Such as `below its threshold 0.5`; empty for what is kept under its own name."""
+
+
 class Judge:
     """One policy made ready for one model version's vectors."""
 
     def __init__(self, policy: Policy, *, task: str, labels: Sequence[LabelRow]) -> None:
-        """Raises: UsageError if two scores would have one name."""
+        """Raises: PolicyError if two scores would have one name, or a rolled-up term is unknown."""
         self._task = task
-        self._top_k = policy.top_k
-        self._labels = tuple(labels)
-        self._names = tuple(policy.renamed.get(row.label, row.label) for row in labels)
+        self._policy = policy
+        self._terms = rolled_terms(policy.rollup, labels)
+        _check_known(policy.rollup, self._terms)
+        self._elements = (*(row.label for row in labels), *(term.name for term in self._terms))
+        self._names = tuple(policy.renamed.get(name, name) for name in self._elements)
+        self._ancestors = (*(row.ancestors for row in labels), *(term.ancestors for term in self._terms))
         if task == "scoring":
             _check_distinct(self._names)
-        self._thresholds = np.array([_threshold(policy, row.label) for row in labels], dtype=np.float64)
+        self._thresholds = np.array([_threshold(policy, name) for name in self._elements], dtype=np.float64)
 
     def verdict(self, vector: NDArray[Any]) -> Verdict:
         """`vector`: (D,), as stored. Tags come most probable first, equals in the order of the labels."""
-        values = np.asarray(vector, dtype=np.float64)
+        values = self._values(vector)
         if self._task == "scoring":
             return Verdict(scores=dict(zip(self._names, values.tolist(), strict=True)))
-        kept = np.flatnonzero(values >= self._thresholds)
-        best = kept[np.argsort(-values[kept], kind="stable")][: self._top_k]
+        best = self._passing(values)[: self._policy.top_k]
         return Verdict(tags=tuple(self._tag(int(index), float(values[index])) for index in best))
 
+    def explain(self, vector: NDArray[Any]) -> list[Reason]:
+        """Of every element and rolled-up term, the greatest value first; `verdict` says what is kept."""
+        values = self._values(vector)
+        kept = frozenset(range(len(values)))
+        if self._task != "scoring":
+            kept = frozenset(self._passing(values)[: self._policy.top_k].tolist())
+        order = np.argsort(-values, kind="stable").tolist()
+        return [self._reason(index, float(values[index]), kept=index in kept) for index in order]
+
+    def _values(self, vector: NDArray[Any]) -> NDArray[np.float64]:
+        """Elements, then rolled-up terms."""
+        values = np.asarray(vector, dtype=np.float64)
+        if not self._terms:
+            return values
+        return np.concatenate([values, [term.probability(values) for term in self._terms]])
+
+    def _passing(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The indexes of what is not below its threshold, most probable first."""
+        kept = np.flatnonzero(values >= self._thresholds)
+        return kept[np.argsort(-values[kept], kind="stable")]
+
     def _tag(self, index: int, probability: float) -> Tag:
-        ancestors = self._labels[index].ancestors
-        return Tag(label=self._names[index], probability=min(probability, 1.0), ancestors=ancestors)
+        return Tag(
+            label=self._names[index], probability=min(probability, 1.0), ancestors=self._ancestors[index]
+        )
+
+    def _reason(self, index: int, value: float, *, kept: bool) -> Reason:
+        name, shown_as = self._elements[index], self._names[index]
+        renamed = f"renamed to {shown_as!r}" if shown_as != name else ""
+        why = renamed if kept else self._why_dropped(name, value)
+        return Reason(name=name, shown_as=shown_as, value=value, kept=kept, why=why)
+
+    def _why_dropped(self, name: str, value: float) -> str:
+        policy = self._policy
+        if name in policy.hidden:
+            return "hidden"
+        if name in policy.thresholds and value < policy.thresholds[name]:
+            return f"below its threshold {policy.thresholds[name]:g}"
+        if name not in policy.thresholds and value < policy.threshold:
+            return f"below the threshold {policy.threshold:g}"
+        return f"not among the {policy.top_k} most probable"
+
+
+def _check_known(rollup: Mapping[str, RollUp], terms: Sequence[RolledTerm]) -> None:
+    known = {term.name for term in terms}
+    unknown = next((name for name in rollup if name not in known), None)
+    if unknown is not None:
+        raise PolicyError(f"rollup: no label has the broader term {unknown!r}", path=("rollup", unknown))
 
 
 def _check_distinct(names: Sequence[str]) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
-        raise UsageError(f"policy: renamed: two scores would both be called {twice!r}")
+        raise PolicyError(f"renamed: two scores would both be called {twice!r}")
 
 
-def _threshold(policy: Policy, label: str) -> float:
-    return np.inf if label in policy.hidden else policy.thresholds.get(label, policy.threshold)
+def _threshold(policy: Policy, name: str) -> float:
+    return np.inf if name in policy.hidden else policy.thresholds.get(name, policy.threshold)

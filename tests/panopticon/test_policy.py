@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from panopticon.cards import LabelRow
 from panopticon.errors import UsageError
 from panopticon.messages import Tag
 from panopticon.outputs import Output, OutputKey, decode_payload, encode_payload, quantise
-from panopticon.policy import Judge, Policy, read_policy
+from panopticon.policy import Judge, Policy, Reason, policy_of, read_policy
+from panopticon.rollup import RollUp
 
 NAMES = ("cat", "dog", "fox", "owl", "bee", "elk")
 LABELS = tuple(LabelRow(label=name, ancestors=("animal", f"kind of {name}")) for name in NAMES)
@@ -28,6 +30,34 @@ policies = st.builds(
     hidden=st.lists(st.sampled_from(NAMES), max_size=3).map(tuple),
     renamed=st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["hound", "bird", "cat"]), max_size=3),
 )
+
+KINDS = (
+    LabelRow(label="tabby", ancestors=("cat", "feline", "animal")),
+    LabelRow(label="tiger", ancestors=("big cat", "feline", "animal")),
+    LabelRow(label="beagle", ancestors=("dog", "animal")),
+    LabelRow(label="teapot", ancestors=("pot",)),
+)
+TERMS = ("cat", "feline", "animal", "pot")
+kinds_vectors = st.lists(probabilities, min_size=len(KINDS), max_size=len(KINDS))
+kinds_policies = st.builds(
+    Policy,
+    threshold=st.floats(0, 1),
+    thresholds=st.dictionaries(st.sampled_from(["tabby", *TERMS]), st.floats(0, 1), max_size=3),
+    top_k=st.integers(1, 8),
+    hidden=st.lists(st.sampled_from(["tabby", "tiger", *TERMS]), max_size=3).map(tuple),
+    renamed=st.dictionaries(st.sampled_from(["tiger", *TERMS]), st.sampled_from(["a", "b"]), max_size=3),
+    rollup=st.dictionaries(st.sampled_from(TERMS), st.sampled_from(RollUp), max_size=4),
+)
+
+
+def judge_of(policy: Policy) -> Judge:
+    return Judge(policy, task="tagging", labels=KINDS)
+
+
+def rolled(vector: Sequence[float], policy: Policy | None = None, **rollup: str) -> dict[str, float]:
+    """The tags of a policy that shows everything, with these terms rolled up."""
+    policy = policy or policy_of({"threshold": 0.0, "top_k": 100, "rollup": rollup})
+    return {tag.label: tag.probability for tag in judge_of(policy).verdict(np.array(vector)).tags}
 
 
 def tags(policy: Policy, vector: Sequence[float] | NDArray[np.floating]) -> tuple[Tag, ...]:
@@ -189,3 +219,107 @@ def test_a_fault_in_a_policy_is_named_by_its_key_in_one_line(text: str, key: str
 def test_a_text_that_is_no_toml_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match=r"^policy: "):
         read_policy(text)
+
+
+def test_a_term_that_is_summed_has_the_probability_of_all_labels_under_it() -> None:
+    assert rolled([0.25, 0.5, 0.125, 0.0625], feline="sum")["feline"] == 0.75
+    assert rolled([0.25, 0.5, 0.125, 0.0625], animal="sum")["animal"] == 0.875
+
+
+def test_a_sum_is_at_most_one() -> None:
+    assert rolled([0.75, 0.5, 0, 0], feline="sum")["feline"] == 1.0
+
+
+def test_a_term_of_independent_labels_has_the_greatest_probability_under_it() -> None:
+    assert rolled([0.25, 0.5, 0.75, 0], feline="max")["feline"] == 0.5
+
+
+@given(st.permutations([0.1, 0.2, 0.3]), dtypes)
+def test_a_sum_is_the_same_in_any_order_of_the_labels(vector: list[float], dtype: str) -> None:
+    stored = quantise(np.array([*vector, 0.0]), dtype)
+    exact = sum(map(Fraction, sorted(stored.tolist())))
+    assert rolled(stored.tolist(), animal="sum")["animal"] == float(exact)
+
+
+@given(kinds_vectors)
+def test_rolling_up_takes_nothing_from_the_labels(vector: list[float]) -> None:
+    without = rolled(vector)
+    assert {name: rolled(vector, animal="sum")[name] for name in without} == without
+
+
+@given(kinds_vectors, st.sampled_from(list(RollUp)))
+def test_a_term_is_at_least_as_probable_as_any_term_or_label_under_it(
+    vector: list[float], how: RollUp
+) -> None:
+    found = rolled(vector, animal=how, feline=how)
+    assert found["animal"] >= found["feline"] >= max(found["tabby"], found["tiger"])
+
+
+def test_a_term_is_found_by_the_terms_that_all_its_labels_share() -> None:
+    policy = policy_of({"rollup": {"feline": "sum", "pot": "sum", "animal": "sum"}, "top_k": 9})
+    kept = judge_of(policy).verdict(np.array([0.5, 0.25, 0, 0.25])).tags
+    assert {tag.label: tag.ancestors for tag in kept if tag.label in ("feline", "pot", "animal")} == {
+        "feline": ("animal",),
+        "animal": (),
+        "pot": (),
+    }
+
+
+def test_a_term_obeys_thresholds_names_and_places_as_a_label_does() -> None:
+    rollup = {"feline": RollUp.SUM, "animal": RollUp.SUM, "cat": RollUp.SUM}
+    policy = Policy(
+        rollup=rollup, thresholds={"cat": 0.9}, hidden=("animal",), renamed={"feline": "cat family"}, top_k=2
+    )
+    assert rolled([0.5, 0.25, 0, 0.125], policy) == {"cat family": 0.75, "tabby": 0.5}
+
+
+def test_an_unknown_term_is_named() -> None:
+    with pytest.raises(UsageError, match="no label has the broader term 'fruit'"):
+        judge_of(policy_of({"rollup": {"fruit": "sum"}}))
+
+
+@given(kinds_policies, kinds_vectors)
+def test_what_is_explained_as_kept_is_what_is_said(policy: Policy, vector: list[float]) -> None:
+    judge = judge_of(policy)
+    kept = [(reason.shown_as, reason.value) for reason in judge.explain(np.array(vector)) if reason.kept]
+    said = [(tag.label, tag.probability) for tag in judge.verdict(np.array(vector)).tags]
+    assert kept == said
+
+
+@given(kinds_policies, kinds_vectors)
+def test_everything_is_explained_once_and_the_most_probable_first(
+    policy: Policy, vector: list[float]
+) -> None:
+    reasons = judge_of(policy).explain(np.array(vector))
+    assert sorted(reason.name for reason in reasons) == sorted(
+        [*(row.label for row in KINDS), *policy.rollup]
+    )
+    values = [reason.value for reason in reasons]
+    assert values == sorted(values, reverse=True)
+
+
+def test_each_reason_is_told() -> None:
+    policy = Policy(
+        threshold=0.2,
+        thresholds={"beagle": 0.9},
+        hidden=("teapot",),
+        renamed={"tiger": "Tiger"},
+        rollup={"feline": RollUp.MAX},
+        top_k=1,
+    )
+    reasons = judge_of(policy).explain(np.array([0.125, 0.5, 0.625, 0.75]))
+    assert [(reason.name, reason.kept, reason.why) for reason in reasons] == [
+        ("teapot", False, "hidden"),
+        ("beagle", False, "below its threshold 0.9"),
+        ("tiger", True, "renamed to 'Tiger'"),
+        ("feline", False, "not among the 1 most probable"),
+        ("tabby", False, "below the threshold 0.2"),
+    ]
+
+
+def test_every_score_is_explained_as_kept() -> None:
+    judge = Judge(Policy(renamed={"cat": "catness"}), task="scoring", labels=LABELS[:2])
+    assert judge.explain(np.array([2.5, 3.0])) == [
+        Reason(name="dog", shown_as="dog", value=3.0, kept=True, why=""),
+        Reason(name="cat", shown_as="catness", value=2.5, kept=True, why="renamed to 'catness'"),
+    ]
