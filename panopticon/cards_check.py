@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from panopticon.cards import CardError, ModelCard
 from panopticon.engines import open_engine
@@ -17,7 +16,8 @@ from panopticon.errors import UsageError
 from panopticon.golden import check_golden
 from panopticon.interfaces import Engine
 from panopticon.models.weights import verified_weights
-from panopticon.policy import Policy
+from panopticon.policy import policy_of
+from panopticon.policy_check import check_policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +69,8 @@ def _weights(card: ModelCard) -> str:
 
 
 def _policy(card: ModelCard) -> str:
-    try:
-        policy = Policy(**card.policy)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise CardError(f"policy: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    labels = {row.label for row in card.labels}
-    unknown = [
-        label for label in (*policy.thresholds, *policy.hidden, *policy.renamed) if label not in labels
-    ]
-    if unknown:
-        raise CardError(f"policy: it names {unknown[0]!r}, and no element is called so")
+    policy = policy_of(card.policy)
+    check_policy(policy, task=card.task, labels=card.labels)
     return f"threshold {policy.threshold:g}, top {policy.top_k}"
 
 
