@@ -146,10 +146,15 @@ class Indexer:
 
     def _results_turn(self, *, wait_s: float) -> int:
         with self._received(self._results, wait_s=wait_s) as deliveries:
-            steps = [step for delivery in deliveries if (step := self._step(delivery))]
-            outputs = self._outputs_of([step for step in steps if self._is_late(step)])
-            self._apply([self._ruled_anew(step, outputs) for step in steps])
+            self._apply_results([step for delivery in deliveries if (step := self._step(delivery))])
             return len(deliveries)
+
+    def _apply_results(self, steps: Sequence[_Step]) -> None:
+        """By the present policy, also if it came, or this process stood still, while they were applied."""
+        applied: Sequence[_Step] = ()
+        while applied != (steps := self._ruled_anew(steps)):
+            self._apply(steps)
+            applied = steps
 
     def _outputs_of(self, steps: Sequence[_Step]) -> dict[OutputKey, Output]:
         outputs: dict[OutputKey, Output] = {}
@@ -158,11 +163,18 @@ class Indexer:
             outputs |= self._store.outputs.get(ids, version)
         return outputs
 
-    def _ruled_anew(self, step: _Step, outputs: Mapping[OutputKey, Output]) -> _Step:
+    def _ruled_anew(self, steps: Sequence[_Step]) -> Sequence[_Step]:
         """A result by an older policy is made again from the store: whoever published it was late.
 
         So once every indexer knows a policy, none of them leaves an older one behind.
         """
+        late = [step for step in steps if self._is_late(step)]
+        if not late:
+            return steps
+        outputs = self._outputs_of(late)
+        return [self._by_present_policy(step, outputs) if self._is_late(step) else step for step in steps]
+
+    def _by_present_policy(self, step: _Step, outputs: Mapping[OutputKey, Output]) -> _Step:
         output, ruling = outputs.get(step.key), self._rulings.of(step.version)
         if output is None or ruling is None:
             return step

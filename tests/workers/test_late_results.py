@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from panopticon import transitions
 from panopticon.cards import ModelCard
-from panopticon.documents import Part
+from panopticon.documents import Change, Part
+from panopticon.interfaces import Applied, SearchIndex
 from panopticon.messages import Lane, ResultPublished, encode
 from panopticon.metrics import Metrics
 from panopticon.outputs import Output, OutputKey
@@ -38,6 +40,8 @@ class Bench:
     store: SqliteStore
     search: SqliteSearchIndex
     clock: FakeClock = field(default_factory=FakeClock)
+    meanwhile: Callable[[], None] = lambda: None
+    """Happens between an indexer's look at the policy and its change to search, once."""
 
     def __post_init__(self) -> None:
         ensure_registered(
@@ -48,10 +52,15 @@ class Bench:
             settings=Settings(),
             broker=self.broker,
             store=self.store,
-            search=self.search,
+            search=cast(SearchIndex, self),
             metrics=Metrics(),
             clock=self.clock.monotonic,
         )
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        happens, self.meanwhile = self.meanwhile, lambda: None
+        happens()
+        return self.search.apply(changes)
 
     def output(self, image_id: str) -> Output:
         return Output(
@@ -127,3 +136,24 @@ def test_a_policy_is_noticed_within_five_seconds(bench: Bench) -> None:
     bench.clock.now_s += 5
     bench.publish("a", policy_number=1)
     assert bench.part("a").policy_number == 2
+
+
+def test_an_indexer_that_stood_still_while_the_policy_changed_leaves_nothing_old(bench: Bench) -> None:
+    def stand_still() -> None:
+        bench.put_policy('renamed = { red = "rot" }\n')
+        bench.clock.now_s += 3600
+
+    bench.meanwhile = stand_still
+    bench.publish("a", policy_number=1)
+    part = bench.part("a")
+    assert (part.policy_number, set(part.scores)) == (2, {"rot", "green", "blue"})
+
+
+def test_beside_a_late_result_a_newer_one_than_the_indexer_knows_stays(bench: Bench) -> None:
+    bench.put_policy('renamed = { red = "rot" }\n')
+    bench.publish("a", policy_number=2)
+    bench.indexer.turn()
+    bench.put_policy("")
+    bench.publish("a", policy_number=1)
+    bench.publish("a", policy_number=3)
+    assert bench.part("a").policy_number == 3
