@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "models deactivate": "workers.cli.versions",
     "models retire": "workers.cli.retire",
     "models history": "workers.cli.versions",
+    "policy": "workers.cli.policy",
     "doctor": "workers.cli.doctor",
     "settings": "workers.cli.settings",
 }

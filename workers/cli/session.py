@@ -73,8 +73,12 @@ json_option: Callable[[Any], Any] = click.option(
 
 def read_lines(source: str) -> list[str]:
     """The lines of a file, or of standard input for `-`. Raises: UsageError."""
+    return read_text(source).splitlines()
+
+
+def read_text(source: str) -> str:
+    """The whole of a file, or of standard input for `-`. Raises: UsageError."""
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {source}: {error}") from None
-    return text.splitlines()

@@ -1,0 +1,136 @@
+"""Images of which `tagger@1` has stored an output and search has a document, by its first policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+
+from panopticon import transitions
+from panopticon.documents import Part, change_of
+from panopticon.interfaces import Broker, Queue, SearchIndex, Store
+from panopticon.messages import Lane, encode
+from panopticon.metrics import Metrics
+from panopticon.models import find_card
+from panopticon.outputs import Output
+from panopticon.settings import Settings
+from panopticon.transitions import Author
+from tests.contracts.examples import TAGGER, image, key, output
+from tests.workers.fakes import Journal, QueueFake
+from tests.workers.queues.fake_clock import FakeClock
+from workers.indexer import Indexer
+from workers.registration import ensure_registered
+from workers.republishing import Republisher
+from workers.rulings import Ruling, ruled, ruling_of
+from workers.submission import chunks
+
+ANN = Author(by="ann", at_ms=1)
+ELEMENTS, TABBY, TIGER = 1000, 281, 282
+"""Of the tagger's vector: 0.75 and 0.25 in every image here."""
+
+QUIETER = "threshold = 0.5\n"
+"""A policy that drops the tiger."""
+
+
+def output_of(image_id: str, *, revision: int = 0) -> Output:
+    vector = np.zeros(ELEMENTS, dtype="<f2")
+    vector[TABBY], vector[TIGER] = 0.75, 0.25
+    return replace(output(key(image_id, revision=revision)), vector=vector)
+
+
+@dataclass(kw_only=True)
+class PolicyBench:
+    """The parts, and an indexer that works while somebody waits."""
+
+    settings: Settings
+    store: Store
+    broker: Broker
+    search: SearchIndex
+    clock: FakeClock = field(default_factory=FakeClock)
+    indexing: bool = True
+    longest_queue: int = 0
+    heard: list[str] = field(default_factory=list)
+    watch: Callable[[], None] = lambda: None
+    """Called whenever somebody has waited."""
+    journal: Journal = field(default_factory=Journal)
+
+    def __post_init__(self) -> None:
+        ensure_registered(
+            find_card(TAGGER),
+            self.store.registry,
+            self.broker.topology,
+            archive=self.store.archive,
+            by="ann",
+        )
+        self.indexer = Indexer(
+            settings=self.settings,
+            broker=self.broker,
+            store=self.store,
+            search=self.search,
+            metrics=Metrics(),
+            clock=self.clock.monotonic,
+        )
+
+    def plant(self, image_ids: Iterable[str], *, revision: int = 0) -> None:
+        """Catalogue, outputs and documents, as the first policy makes them."""
+        ruling = self.ruling()
+        for chunk in chunks(image_ids, 500):
+            outputs = [output_of(image_id, revision=revision) for image_id in chunk]
+            self.store.catalogue.put([image(image_id, revision=revision) for image_id in chunk])
+            self.store.outputs.put(outputs)
+            self.search.apply([change_of(ruled(one, ruling, occurred_at=None)) for one in outputs])
+
+    def ruling(self) -> Ruling:
+        """The present one."""
+        model = self.store.registry.read("tagger")
+        assert model is not None
+        return ruling_of(model, model.versions[0], self.store.archive)
+
+    def number(self) -> int:
+        """Of the present policy."""
+        return self.ruling().policy_number
+
+    def put_policy(self, toml: str = QUIETER) -> None:
+        entry = self.store.registry.read("tagger")
+        assert entry is not None
+        assert self.store.registry.swap(entry, transitions.put_policy(entry, 1, toml, ANN))
+
+    def publish(self, image_ids: Sequence[str], ruling: Ruling) -> None:
+        """As a worker with this ruling does."""
+        made = [ruled(output_of(image_id), ruling, occurred_at=None) for image_id in image_ids]
+        self.broker.results().submit([encode(message) for message in made], Lane.LIVE)
+
+    def part(self, image_id: str) -> Part:
+        return self.search.get([image_id])[image_id].parts[TAGGER.part]
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes, and the indexer works."""
+        self.clock.now_s += seconds
+        waiting = self.broker.results().depth()[Lane.BACKFILL].total
+        self.longest_queue = max(self.longest_queue, waiting)
+        while self.indexing and self.indexer.turn():
+            pass
+        self.watch()
+
+    def results(self) -> Queue:
+        """Of the broker, for a republisher; it may be down."""
+        return QueueFake(self.broker.results(), "results", self.journal)
+
+    def republisher(self) -> Republisher:
+        return Republisher(
+            TAGGER,
+            settings=self.settings,
+            store=self.store,
+            search=self.search,
+            broker=cast(Broker, self),
+            clock=self.clock.monotonic,
+            sleep=self.sleep,
+            progress=lambda images: self.heard.append(f"{images} done"),
+            stalled=self._stalled,
+        )
+
+    def _stalled(self, results: int) -> None:
+        self.heard.append(f"{results} waiting")
+        self.indexing = True

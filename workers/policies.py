@@ -1,0 +1,83 @@
+"""The policies of registered versions: finding them, and giving a version the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from panopticon import transitions
+from panopticon.errors import UsageError
+from panopticon.interfaces import Registry, Store
+from panopticon.messages import from_ms
+from panopticon.outputs import VersionName
+from panopticon.policy import Policy, read_policy
+from panopticon.policy_check import read_checked
+from panopticon.registry import ModelEntry, VersionEntry, VersionState
+from panopticon.transitions import Author
+from workers.rulings import label_rows
+from workers.standing import registered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """Which policy a version has after it was given one."""
+
+    number: int
+    changed: bool
+    """False if it had that policy already."""
+
+
+def registered_version(version: VersionName, store: Store) -> tuple[ModelEntry, VersionEntry]:
+    """Raises: UsageError naming the versions that there are."""
+    model = store.registry.read(version.model)
+    if model is None:
+        there = ", ".join(str(name) for name, _ in registered(store))
+        raise UsageError(f"{version} is not registered; registered: {there or 'none'}")
+    return model, transitions.known_version(model, version.version)
+
+
+def changeable_version(version: VersionName, store: Store) -> tuple[ModelEntry, VersionEntry]:
+    """Raises: UsageError also for a retired version."""
+    model, entry = registered_version(version, store)
+    if entry.state is VersionState.RETIRED:
+        raise UsageError(f"{version} is retired; a policy changes nothing of it any more")
+    return model, entry
+
+
+def checked_policy(text: str, *, source: str, version: VersionName, store: Store) -> Policy:
+    """Raises: UsageError naming `source` and the line, or the version if it cannot have a policy."""
+    model, entry = changeable_version(version, store)
+    return _checked(text, source, model, entry, store)
+
+
+def put_policy(text: str, *, source: str, version: VersionName, author: Author, store: Store) -> Applied:
+    """Give the version this policy under the next number, unless the present one says the same.
+
+    Raises: UsageError also if somebody else changed the model's record meanwhile; nothing was applied then.
+    """
+    model, entry = changeable_version(version, store)
+    policy = _checked(text, source, model, entry, store)
+    if read_policy(entry.policy_toml) == policy:
+        return Applied(number=entry.policy_number, changed=False)
+    changed = transitions.put_policy(model, version.version, text, author)
+    if not store.registry.swap(model, changed):
+        raise UsageError(_overtaken(version.model, store.registry))
+    return Applied(number=entry.policy_number + 1, changed=True)
+
+
+def _checked(text: str, source: str, model: ModelEntry, entry: VersionEntry, store: Store) -> Policy:
+    labels = label_rows(model, entry, store.archive)
+    return read_checked(text, source=source, task=model.task, labels=labels)
+
+
+def _overtaken(name: str, registry: Registry) -> str:
+    """Who else changed the record."""
+    model = registry.read(name)
+    if model is None or not model.history:
+        return f"the record of {name} was changed meanwhile; nothing was applied, so look at it and repeat"
+    last = model.history[-1]
+    at = from_ms(last.at_ms)
+    when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+    return (
+        f"the record of {name} was changed by {last.by}{when} ({last.what}); nothing was applied, so look "
+        f"at it with panopticon policy history and repeat"
+    )
