@@ -60,7 +60,7 @@ def put_policy(text: str, *, source: str, version: VersionName, author: Author, 
         return Applied(number=entry.policy_number, changed=False)
     changed = transitions.put_policy(model, version.version, text, author)
     if not store.registry.swap(model, changed):
-        raise UsageError(_overtaken(version.model, store.registry))
+        raise UsageError(_overtaken(version, store.registry))
     return Applied(number=entry.policy_number + 1, changed=True)
 
 
@@ -69,15 +69,13 @@ def _checked(text: str, source: str, model: ModelEntry, entry: VersionEntry, sto
     return read_checked(text, source=source, task=model.task, labels=labels)
 
 
-def _overtaken(name: str, registry: Registry) -> str:
+def _overtaken(version: VersionName, registry: Registry) -> str:
     """Who else changed the record."""
-    model = registry.read(name)
+    way_out = f"nothing was applied, so look at it with panopticon policy history {version} and repeat"
+    model = registry.read(version.model)
     if model is None or not model.history:
-        return f"the record of {name} was changed meanwhile; nothing was applied, so look at it and repeat"
+        return f"the record of {version.model} was changed meanwhile; {way_out}"
     last = model.history[-1]
     at = from_ms(last.at_ms)
     when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
-    return (
-        f"the record of {name} was changed by {last.by}{when} ({last.what}); nothing was applied, so look "
-        f"at it with panopticon policy history and repeat"
-    )
+    return f"the record of {version.model} was changed by {last.by}{when} ({last.what}); {way_out}"

@@ -1,0 +1,272 @@
+"""`panopticon policy`."""
+
+from __future__ import annotations
+
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from panopticon import transitions
+from panopticon.metrics import Metrics
+from panopticon.settings import Settings
+from storage.outputs.sqlite import SqliteStore
+from storage.search.sqlite import SqliteSearchIndex
+from tests.contracts.examples import QUALITY
+from tests.workers.cli.conftest import House, Panopticon
+from tests.workers.policy_bench import ANN, QUIETER, PolicyBench
+from workers.indexer import Indexer
+from workers.queues.sqlite import SqliteBroker
+
+IDS = [f"photo-{number}" for number in range(4)]
+
+
+@pytest.fixture
+def bench(house: House, monkeypatch: pytest.MonkeyPatch) -> PolicyBench:
+    """Four images of `tagger@1` by its first policy."""
+    monkeypatch.setenv("PANOPTICON_REGISTRY_EVERY_S", "0.05")
+    made = PolicyBench(
+        settings=Settings(database=house.url, registry_every_s=0.05),
+        store=house.store,
+        broker=house.broker,
+        search=house.search,
+    )
+    made.plant(IDS)
+    return made
+
+
+@pytest.fixture
+def indexer(bench: PolicyBench) -> Iterator[None]:
+    """One that runs beside the command."""
+    stopping = threading.Event()
+    running = threading.Thread(target=run_indexer, args=(bench.settings, stopping))
+    running.start()
+    yield
+    stopping.set()
+    running.join()
+
+
+def run_indexer(settings: Settings, stopping: threading.Event) -> None:
+    url = settings.database
+    with (
+        closing(SqliteStore(url)) as store,
+        closing(SqliteBroker(url)) as broker,
+        closing(SqliteSearchIndex(url)) as search,
+    ):
+        indexer = Indexer(settings=settings, broker=broker, store=store, search=search, metrics=Metrics())
+        while not stopping.is_set():
+            indexer.turn()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A policy that drops one of the two tags of every image."""
+    (tmp_path / "quieter.toml").write_text(QUIETER)
+    return "quieter.toml"
+
+
+def numbers(bench: PolicyBench) -> list[int]:
+    return [bench.part(image_id).policy_number for image_id in IDS]
+
+
+def test_the_present_policy_is_toml_that_can_be_applied_again(
+    panopticon: Panopticon, bench: PolicyBench
+) -> None:
+    bench.put_policy("# Ours\nthreshold = 0.5\n")
+    ran = panopticon("policy", "show", "tagger@1")
+    assert ran.out == "# Ours\nthreshold = 0.5\n"
+    assert ran.err == "# tagger@1, policy 2, since 1970-01-01 00:00:00 UTC, by ann\n"
+    assert panopticon("policy", "check", "tagger@1", "-", stdin=ran.out.encode()).code == 0
+
+
+def test_an_earlier_policy_can_be_seen(panopticon: Panopticon, bench: PolicyBench) -> None:
+    bench.put_policy()
+    shown = panopticon("policy", "show", "tagger@1", "--number", "1")
+    assert tomllib.loads(shown.out) == {"threshold": 0.1, "top_k": 5}
+    assert (
+        panopticon("policy", "show", "tagger@1", "--number", "3").complaint
+        == "tagger@1 has no policy 3; the present one is 2"
+    )
+
+
+def test_the_history_names_everybody_newest_first(panopticon: Panopticon, bench: PolicyBench) -> None:
+    bench.put_policy()
+    told = panopticon("policy", "history", "tagger@1", "--json").json
+    assert [(policy["number"], policy["by"], policy["reason"]) for policy in told["policies"]] == [
+        (1, "ann", "registered"),
+        (2, "ann", ""),
+    ]
+    lines = panopticon("policy", "history", "tagger@1").out.splitlines()
+    assert [line.split()[0] for line in lines if line[:1].isdigit()] == ["2", "1"]
+
+
+def test_a_policy_that_holds_is_told_so(panopticon: Panopticon, bench: PolicyBench, file: str) -> None:
+    assert (
+        "It holds for tagger@1, and says another than policy 1."
+        in panopticon("policy", "check", "tagger@1", file).out
+    )
+    assert panopticon("policy", "check", "tagger@1", file, "--json").json["differs"] is True
+
+
+@pytest.mark.parametrize("command", ["check", "preview", "apply"])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("top_k = 3\ntreshold = 0.5\n", "p.toml, line 2: unknown key 'treshold'; known: threshold, "),
+        ("[thresholds]\n\ntabyb = 0.5\n", "p.toml, line 3: unknown tag 'tabyb'; near it: 'tabby'"),
+        ("threshold = \n", "p.toml, line 1: Invalid value"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_applied(
+    panopticon: Panopticon, bench: PolicyBench, tmp_path: Path, command: str, text: str, complaint: str
+) -> None:
+    (tmp_path / "p.toml").write_text(text)
+    assert panopticon("policy", command, "tagger@1", "p.toml").complaint.startswith(complaint)
+    assert (bench.number(), numbers(bench)) == (1, [1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("command", ["show", "history", "check", "preview", "apply"])
+def test_an_unknown_version_is_one_line(
+    panopticon: Panopticon, bench: PolicyBench, file: str, command: str
+) -> None:
+    files = [file] if command in ("check", "preview", "apply") else []
+    ran = panopticon("policy", command, "tagger@7", *files)
+    assert ran.complaint == "tagger@7 is not registered; registered: tagger@1"
+    ran = panopticon("policy", command, "tagged@1", *files)
+    assert ran.complaint == "tagged@1 is not registered; registered: tagger@1"
+    assert panopticon("policy", command, "tagger", *files).complaint.startswith("no model version: 'tagger'")
+
+
+@pytest.mark.parametrize("command", ["check", "preview", "apply"])
+def test_a_retired_version_is_refused(
+    panopticon: Panopticon, bench: PolicyBench, file: str, command: str
+) -> None:
+    entry = bench.store.registry.read("tagger")
+    assert entry is not None
+    assert bench.store.registry.swap(entry, transitions.retire(transitions.deactivate(entry, ANN), 1, ANN))
+    assert panopticon("policy", command, "tagger@1", file).complaint == (
+        "tagger@1 is retired; a policy changes nothing of it any more"
+    )
+
+
+def test_a_file_that_is_not_there_is_one_line(panopticon: Panopticon, bench: PolicyBench) -> None:
+    assert panopticon("policy", "apply", "tagger@1", "gone.toml").complaint.startswith(
+        "cannot read gone.toml"
+    )
+
+
+def test_policy_and_ids_cannot_both_come_by_standard_input(
+    panopticon: Panopticon, bench: PolicyBench
+) -> None:
+    ran = panopticon("policy", "apply", "tagger@1", "-", "--ids", "-")
+    assert ran.complaint == ("standard input cannot hold both the policy and the IDs; put one into a file")
+
+
+def test_a_preview_tells_what_would_change_and_changes_nothing(
+    panopticon: Panopticon, bench: PolicyBench, file: str
+) -> None:
+    told = panopticon("policy", "preview", "tagger@1", file, "--json").json
+    assert (told["number"], told["images"], told["changed"]) == (1, 4, 4)
+    assert told["tags"] == [{"name": "tiger cat", "gained": 0, "lost": 4}]
+    example = told["examples"][0]
+    assert [tag["label"] for tag in example["before"]["tags"]] == ["tabby", "tiger cat"]
+    assert [tag["label"] for tag in example["after"]["tags"]] == ["tabby"]
+    assert (bench.number(), numbers(bench)) == (1, [1, 1, 1, 1])
+
+
+def test_people_see_a_preview_as_a_table_with_examples(
+    panopticon: Panopticon, bench: PolicyBench, file: str
+) -> None:
+    shown = panopticon("policy", "preview", "tagger@1", file).out
+    assert "4 of 4 images would change." in shown
+    assert any(line.split() == ["tiger", "cat", "0", "4"] for line in shown.splitlines())
+    assert "  before  tabby 0.75 · tiger cat 0.25" in shown
+    assert "  after   tabby 0.75\n" in shown
+    assert "Next: panopticon policy apply tagger@1 quieter.toml" in shown
+
+
+def test_a_preview_of_few_images_takes_them_evenly(
+    panopticon: Panopticon, bench: PolicyBench, file: str
+) -> None:
+    told = panopticon("policy", "preview", "tagger@1", file, "--sample", "2", "--json").json
+    assert [example["image_id"] for example in told["examples"]] == ["photo-0", "photo-2"]
+
+
+def test_a_preview_of_given_images_names_those_without_an_output(
+    panopticon: Panopticon, bench: PolicyBench, file: str
+) -> None:
+    ran = panopticon(
+        "policy", "preview", "tagger@1", file, "--ids", "-", "--json", stdin=b"photo-1\nnobody\nphoto-1\n"
+    )
+    assert (ran.json["images"], ran.json["unknown"]) == (1, ["nobody"])
+
+
+def test_an_applied_policy_is_in_every_document(
+    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+) -> None:
+    ran = panopticon("policy", "apply", "tagger@1", file, "--reason", "too many tigers", "--json")
+    assert ran.code == 0
+    assert ran.json == {
+        "model": "tagger@1",
+        "number": 2,
+        "changed": True,
+        "republished": 4,
+        "left": [],
+        "unknown": [],
+    }
+    assert numbers(bench) == [2, 2, 2, 2]
+    told = panopticon("policy", "history", "tagger@1", "--json").json["policies"][-1]
+    assert (told["number"], told["reason"]) == (2, "too many tigers")
+
+
+def test_an_equal_policy_changes_nothing_and_says_so(
+    panopticon: Panopticon, bench: PolicyBench, indexer: None
+) -> None:
+    panopticon("policy", "apply", "tagger@1", "-", stdin=b"threshold = 0.5")
+    ran = panopticon("policy", "apply", "tagger@1", "-", stdin=b"# Again\nthreshold = 0.50\ntop_k = 5\n")
+    assert ran.code == 0
+    assert "tagger@1 has this policy already, as number 2; nothing of it was changed." in ran.err
+    assert ran.out == "0 documents renewed by policy 2 of tagger@1.\n"
+    assert bench.number() == 2
+
+
+def test_an_old_text_comes_back_under_the_next_number(
+    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+) -> None:
+    old = panopticon("policy", "show", "tagger@1").out
+    panopticon("policy", "apply", "tagger@1", file)
+    panopticon("policy", "apply", "tagger@1", "-", stdin=old.encode())
+    assert numbers(bench) == [3, 3, 3, 3]
+    assert {len(bench.part(image_id).tags) for image_id in IDS} == {2}
+
+
+def test_only_named_images_are_renewed_and_the_rest_by_the_same_command_without_names(
+    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+) -> None:
+    some = panopticon("policy", "apply", "tagger@1", file, "--ids", "-", stdin=b"photo-1\nnobody\n")
+    assert "1 document renewed by policy 2 of tagger@1." in some.out
+    assert "1 ID of which search has nothing by it." in some.out
+    assert numbers(bench) == [1, 2, 1, 1]
+    assert "3 documents renewed" in panopticon("policy", "apply", "tagger@1", file).out
+    assert numbers(bench) == [2, 2, 2, 2]
+
+
+def test_documents_that_cannot_be_renewed_are_named_and_make_exit_code_1(
+    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+) -> None:
+    bench.store.outputs.erase(["photo-2"])
+    ran = panopticon("policy", "apply", "tagger@1", file)
+    assert ran.code == 1
+    assert "left  photo-2\n" in ran.out
+
+
+def test_scores_are_renamed(panopticon: Panopticon, house: House, bench: PolicyBench, indexer: None) -> None:
+    house.register(QUALITY)
+    ran = panopticon("policy", "apply", "quality@1", "-", stdin=b'[renamed]\nsharpness = "focus"\n')
+    assert "quality@1 has policy 2 now." in ran.err
+    assert panopticon("policy", "check", "quality@1", "-", stdin=b"threshold = 0.5").complaint.startswith(
+        "standard input, line 1: threshold changes nothing"
+    )
