@@ -15,6 +15,9 @@ import click
 import pytest
 
 from panopticon.cards import ModelCard
+from panopticon.models import find_card
+from panopticon.outputs import VersionName
+from panopticon.policy_check import read_checked
 from panopticon.settings import read_settings
 from workers.cli.main import cli
 
@@ -157,6 +160,12 @@ def test_settings_in_the_documents_are_settings(fence: Fence, tmp_path: Path) ->
 @pytest.mark.parametrize("fence", fences("card"), ids=str)
 def test_a_card_in_the_documents_is_a_card(fence: Fence, tmp_path: Path) -> None:
     ModelCard(**tomllib.loads(fence.text), folder=tmp_path)
+
+
+@pytest.mark.parametrize("fence", fences("policy"), ids=str)
+def test_a_policy_in_the_documents_holds_for_the_tagger(fence: Fence) -> None:
+    card = find_card(VersionName(model="tagger", version=1))
+    read_checked(fence.text, source=fence.document, task=card.task, labels=card.labels)
 
 
 def test_the_settings_of_the_checkout_keep_everything_inside_it() -> None:
