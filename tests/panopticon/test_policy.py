@@ -234,7 +234,7 @@ def test_a_term_of_independent_labels_has_the_greatest_probability_under_it() ->
     assert rolled([0.25, 0.5, 0.75, 0], feline="max")["feline"] == 0.5
 
 
-@given(st.permutations([0.1, 0.2, 0.3]), dtypes)
+@given(st.permutations([0.5, 2**-54, 2**-54]), dtypes)
 def test_a_sum_is_the_same_in_any_order_of_the_labels(vector: list[float], dtype: str) -> None:
     stored = quantise(np.array([*vector, 0.0]), dtype)
     exact = sum(map(Fraction, sorted(stored.tolist())))
