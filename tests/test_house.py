@@ -30,6 +30,7 @@ COMMANDS = [
     "dead",
     "erase",
     "models",
+    "policy",
 ]
 
 

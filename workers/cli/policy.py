@@ -177,8 +177,10 @@ def apply_command(
 
 def _republish(session: Session, version: VersionName, ids: Sequence[str] | None) -> Republished:
     def stalled(results: int) -> None:
-        waiting = counted(results, "result")
-        _tell(session, f"\nNo indexer takes what waits ({waiting}); start one: panopticon indexer")
+        waiting, quiet_s = counted(results, "result"), session.settings.settle_s
+        _tell(
+            session, f"\nNothing was taken for {quiet_s:g} s ({waiting} waiting); start: panopticon indexer"
+        )
 
     total = session.search.count([version.part]) if ids is None else len(ids)
     bar = click.progressbar(length=total, label="Republishing", file=sys.stderr)

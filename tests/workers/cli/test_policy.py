@@ -222,6 +222,23 @@ def test_an_applied_policy_is_in_every_document(
     assert (told["number"], told["reason"]) == (2, "too many tigers")
 
 
+def test_without_an_indexer_it_says_so_and_waits_for_one(
+    panopticon: Panopticon,
+    bench: PolicyBench,
+    file: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PANOPTICON_SETTLE_S", "0.2")
+    stopping = threading.Event()
+    later = threading.Timer(2.5, run_indexer, [bench.settings, stopping])
+    later.start()
+    ran = panopticon("policy", "apply", "tagger@1", file)
+    stopping.set()
+    later.join()
+    assert "Nothing was taken for 0.2 s (4 results waiting); start: panopticon indexer" in ran.err
+    assert (ran.code, numbers(bench)) == (0, [2, 2, 2, 2])
+
+
 def test_an_equal_policy_changes_nothing_and_says_so(
     panopticon: Panopticon, bench: PolicyBench, indexer: None
 ) -> None:
@@ -263,7 +280,9 @@ def test_documents_that_cannot_be_renewed_are_named_and_make_exit_code_1(
     assert "left  photo-2\n" in ran.out
 
 
-def test_scores_are_renamed(panopticon: Panopticon, house: House, bench: PolicyBench, indexer: None) -> None:
+def test_of_a_scoring_model_only_names_can_be_changed(
+    panopticon: Panopticon, house: House, bench: PolicyBench, indexer: None
+) -> None:
     house.register(QUALITY)
     ran = panopticon("policy", "apply", "quality@1", "-", stdin=b'[renamed]\nsharpness = "focus"\n')
     assert "quality@1 has policy 2 now." in ran.err
