@@ -11,11 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from panopticon.errors import UsageError
 from panopticon.outputs import VersionName
+from panopticon.plugins import EntryPointPlugin, find_entry_point
 
+PREPROCESSING_PLUGINS = "panopticon.preprocessing"
+"""The entry point group of custom preprocessing."""
+SAVED_MODEL_SUFFIXES = (".keras", ".h5")
 SHIPPED = Path(__file__).parent / "models"
 
 
@@ -28,18 +32,79 @@ class _Section(BaseModel):
 
 
 class Preprocessing(_Section):
-    """From a picture to the model's input: the largest central square × `crop`, resized to the input size."""
+    """From a picture to the model's input: the largest central square × `crop`, resized to the input size.
+
+    A `plugin` takes the place of both.
+    """
 
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the short side that is kept, cut from the centre."""
     resize: Literal["bicubic", "bilinear", "lanczos", "box"] = "bicubic"
+    plugin: str = ""
+    """An entry point's name in the group `panopticon.preprocessing`."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Handed to the plug-in as keyword arguments."""
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> Self:
+        if self.plugin and (self.crop, self.resize) != (1.0, "bicubic"):
+            raise ValueError("crop and resize are not looked at where a plugin does the work: leave them out")
+        if self.options and not self.plugin:
+            raise ValueError("options: they are a plugin's, and none is named")
+        return self
+
+    @cached_property
+    def custom(self) -> EntryPointPlugin | None:
+        """The plug-in; None where none is named. Raises: CardError if it is not installed."""
+        if not self.plugin:
+            return None
+        try:
+            return find_entry_point(PREPROCESSING_PLUGINS, self.plugin)
+        except ImportError as error:
+            raise CardError(f"preprocessing.plugin: {error}") from None
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What of it decides the output."""
+        if self.custom is None:
+            return {"crop": self.crop, "resize": self.resize}
+        return {
+            "plugin": self.plugin,
+            "distribution": self.custom.distribution,
+            "version": self.custom.version,
+            "options": self.options,
+        }
+
+
+class Scaling(_Section):
+    """Pixel × `multiply` + `add`, one number or one for each channel in the model's own order."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    multiply: float | tuple[float, float, float] = 1.0
+    add: float | tuple[float, float, float] = 0.0
 
 
 class Input(_Section):
-    """(N, height_px, width_px, 3) uint8 RGB, 0 to 255. Scaling is the model's own first layer."""
+    """(N, height_px, width_px, 3) uint8 RGB, 0 to 255. Scaling is the model's own first layer.
+
+    A saved model that takes floats is given that layer: by `scaling`, after the channels are put in `order`.
+    """
 
     width_px: Annotated[int, Field(ge=1, le=4096)]
     height_px: Annotated[int, Field(ge=1, le=4096)]
+    scaling: Scaling | None = None
+    order: Literal["RGB", "BGR"] = "RGB"
+
+    @property
+    def adapted(self) -> bool:
+        """Whether something is put before the model."""
+        return self.scaling is not None or self.order != "RGB"
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What of it decides the output: what is left at its default is not named."""
+        return self.model_dump(exclude_defaults=True)
 
 
 class OutputSpec(_Section):
@@ -60,6 +125,8 @@ class Weights(_Section):
     """Relative to the card, or to site-packages where `distribution` is given."""
     distribution: str = ""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    licence: str = ""
+    """Under which they may be used, an SPDX identifier where there is one."""
 
 
 class Engines(_Section):
@@ -70,8 +137,13 @@ class Engines(_Section):
 
 
 class Needs(_Section):
-    memory_mb: int = 0
+    """What running it takes."""
+
+    memory_mb: Annotated[int, Field(ge=0)] = 0
+    """Of one loaded model process."""
     hardware: str = "cpu"
+    images_per_s: Annotated[float, Field(ge=0)] = 0
+    """As measured of the engine alone, on the hardware named."""
 
 
 class CardLimits(_Section):
@@ -115,8 +187,12 @@ class ModelCard(BaseModel):
     summary: str
     changes: str
     """What changed since the version before."""
+    unsuitable: str = ""
+    """Which images it is not for, and what it cannot see."""
     architecture: str = ""
-    """`module:function` that builds the Keras model (`build(card) -> keras.Model`), for keras and litert."""
+    """`module:function` that builds the Keras model (`build(card) -> keras.Model`), for keras and litert.
+
+    Left out where `weights.file` is a whole saved model."""
     architecture_revision: Annotated[int, Field(ge=1)] = 1
     """Raised whenever the arithmetic of the builder, or of an engine of one's own, changes."""
     input: Input
@@ -134,8 +210,13 @@ class ModelCard(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if not self.architecture and {"keras", "litert"} & set(self.engines.allowed):
-            raise ValueError("architecture: the engines keras and litert need a builder")
+        if not self.architecture and self._on_keras and not self.is_saved_model:
+            raise ValueError(
+                "architecture: the engines keras and litert need a builder, "
+                "or a whole saved model as weights.file"
+            )
+        if self.input.adapted and not self.is_saved_model:
+            raise ValueError("input: scaling and order are for saved models; a builder does both by itself")
         if self.task == "tagging" and not self.output.labels:
             raise ValueError("output.labels: a tagging model needs a labels file")
         if self.task == "scoring" and not self.output.names:
@@ -145,6 +226,17 @@ class ModelCard(BaseModel):
     @property
     def version_name(self) -> VersionName:
         return VersionName(model=self.name, version=self.version)
+
+    @property
+    def is_saved_model(self) -> bool:
+        """Whether the weights file is the whole Keras model, so that nothing has to build it."""
+        file = self.weights.file if self.weights else ""
+        whole = file.endswith(SAVED_MODEL_SUFFIXES) and not file.endswith(".weights.h5")
+        return whole and not self.architecture and self._on_keras
+
+    @property
+    def _on_keras(self) -> bool:
+        return bool({"keras", "litert"} & set(self.engines.allowed))
 
     @cached_property
     def labels(self) -> tuple[LabelRow, ...]:
@@ -173,12 +265,18 @@ class ModelCard(BaseModel):
             {"card": self.model_dump(mode="json", exclude={"folder"}), "labels": labels}
         ).encode()
 
+    @property
+    def _built_by(self) -> str:
+        if self.is_saved_model:
+            return "saved model"
+        return self.architecture or self.engines.allowed[0]
+
     def _deciding(self) -> dict[str, Any]:
         return {
-            "architecture": [self.architecture or self.engines.allowed[0], self.architecture_revision],
+            "architecture": [self._built_by, self.architecture_revision],
             "task": self.task,
-            "input": self.input.model_dump(),
-            "preprocessing": self.preprocessing.model_dump(),
+            "input": self.input.deciding,
+            "preprocessing": self.preprocessing.deciding,
             "dtype": self.output.dtype,
             "elements": [[row.label, row.synset] for row in self.labels],
             "weights_sha256": self.weights.sha256 if self.weights else None,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from panopticon.cards import CardError, Golden, ModelCard
 from panopticon.errors import Rejected, Unavailable
 from panopticon.images import decode
+from panopticon.images.custom import try_plugin
 from panopticon.interfaces import Engine
 
 
@@ -48,7 +49,12 @@ def check_golden(card: ModelCard, engine: Engine) -> list[GoldenResult]:
 
 
 def self_test(card: ModelCard, engine: Engine) -> None:
-    """Raises: Unavailable if the engine fails a golden example that is here; CardError as `check_golden`."""
+    """Raises: Unavailable if the engine fails a golden example that is here; CardError as `check_golden`.
+
+    A plug-in that does not do its work is found here, before an image could be blamed for it.
+    """
+    if plugin := card.preprocessing.custom:
+        try_plugin(plugin, input=card.input, preprocessing=card.preprocessing)
     wrong = [f"{result.image}: {result.detail}" for result in check_golden(card, engine) if not result.ok]
     if wrong:
         raise Unavailable("model", f"{card.version_name} fails its self-test: {wrong[0]}")

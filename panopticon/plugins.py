@@ -1,9 +1,25 @@
-"""Parts of one's own, named `module:attribute`."""
+"""Parts of one's own: named `module:attribute`, or entry points of installed distributions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPointPlugin:
+    """One entry point, and the distribution that it is from."""
+
+    name: str
+    distribution: str
+    version: str
+    attribute: Any
+    """What the entry point names, imported."""
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.distribution} {self.version}"
 
 
 def load_plugin(name: str) -> Any:
@@ -15,3 +31,23 @@ def load_plugin(name: str) -> Any:
         return getattr(import_module(module), attribute)
     except AttributeError as error:
         raise ImportError(str(error)) from error
+
+
+def find_entry_point(group: str, name: str) -> EntryPointPlugin:
+    """The one entry point of that group and name. Raises: ImportError, with the way out."""
+    found = {point.dist.name: point for point in entry_points(group=group, name=name) if point.dist}
+    if not found:
+        known = ", ".join(sorted({point.name for point in entry_points(group=group)})) or "none"
+        raise ImportError(
+            f"no {name!r} among the entry points {group!r}; installed: {known}; "
+            "pip install the distribution that brings it"
+        )
+    if len(found) > 1:
+        raise ImportError(f"{name!r} is brought by {' and by '.join(sorted(found))}; uninstall all but one")
+    ((distribution, point),) = found.items()
+    version = point.dist.version if point.dist else ""
+    try:
+        attribute = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ImportError(f"{name!r} of {distribution} {version}: {error}") from error
+    return EntryPointPlugin(name=name, distribution=distribution, version=version, attribute=attribute)

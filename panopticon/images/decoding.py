@@ -12,10 +12,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from panopticon.cards import Input, Preprocessing
 from panopticon.images import directory
 from panopticon.images.colour import to_rgb
+from panopticon.images.custom import apply_plugin
 from panopticon.images.formats import Format, format_of
 from panopticon.images.opening import load_pixels, open_header
 from panopticon.images.reasons import Reason, rejected
-from panopticon.images.scaling import central_square, coarse_factor, draft_size, resized
+from panopticon.images.scaling import central_square, coarse_factor, draft_size, reduced, resized
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,33 +66,43 @@ def decode(
     preprocessing: Preprocessing,
     limits: DecodeLimits = _LIMITS,
 ) -> Decoded:
-    """The central part of an image, upright, in sRGB, at the size of the model's input.
+    """The central part of an image, or what a plug-in makes of the whole, upright, sRGB, of the input's size.
 
     JPEG, PNG, WebP, GIF (first frame), TIFF (first page), BMP and AVIF, told by content. Several threads may
     call it at once.
 
-    Raises: Rejected, with a `Reason`.
+    Raises: Rejected, with a `Reason` or as the plug-in does; CardError if there is no plug-in, or it fails.
     """
     _check_bytes(len(encoded), limits.max_bytes)
     format_ = format_of(encoded)
     image = open_header(encoded, format_, max_pixels=limits.max_pixels)
     width_px, height_px = image.size
-    _load_scaled(image, crop=preprocessing.crop, target_px=max(input.width_px, input.height_px))
+    target_px = max(input.width_px, input.height_px)
+    _load_scaled(image, crop=preprocessing.crop, target_px=target_px)
     tags = encoded if format_ is Format.TIFF else image.info.get("exif", b"")
     orientation = directory.orientation_of(tags)
+    bits = directory.bits_of(encoded) if format_ is Format.TIFF else 16
     size_px = (input.width_px, input.height_px)
-    small = resized(
-        image,
-        central_square(image.size, preprocessing.crop),
-        size_px[::-1] if orientation in _SIDEWAYS else size_px,
-        filter_name=preprocessing.resize,
-        bits=directory.bits_of(encoded) if format_ is Format.TIFF else 16,
+    plugin = preprocessing.custom
+    small = (
+        reduced(image, target_px, bits=bits)
+        if plugin
+        else resized(
+            image,
+            central_square(image.size, preprocessing.crop),
+            size_px[::-1] if orientation in _SIDEWAYS else size_px,
+            filter_name=preprocessing.resize,
+            bits=bits,
+        )
     )
     colours = to_rgb(small, image.info.get("icc_profile"))
     upright = colours.transpose(_TURNS[orientation]) if orientation in _TURNS else colours
     if orientation in _SIDEWAYS:
         width_px, height_px = height_px, width_px
-    return Decoded(pixels=np.array(upright), width_px=width_px, height_px=height_px)
+    pixels = np.array(upright)
+    if plugin:
+        pixels = apply_plugin(pixels, plugin, input=input, preprocessing=preprocessing)
+    return Decoded(pixels=pixels, width_px=width_px, height_px=height_px)
 
 
 def _check_bytes(size_bytes: int, max_bytes: int) -> None:

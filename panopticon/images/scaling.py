@@ -78,6 +78,14 @@ def resized(
     )
 
 
+def reduced(image: Image.Image, target_px: int, *, bits: int = 16) -> Image.Image:
+    """The whole image, averaged down by a whole number, in an additive mode.
+
+    Its short side keeps at least `FINE_STEPS` × `target_px`, where it had so many.
+    """
+    return _averaged(image, (0, 0, *image.size), coarse_factor(min(image.size), target_px), bits)
+
+
 def _averaged(image: Image.Image, bounds: tuple[int, int, int, int], factor: int, bits: int) -> Image.Image:
     """The part within `bounds`, averaged over blocks of `factor` pixels a side; copies are made of strips."""
     convert = additive

@@ -6,17 +6,19 @@ from typing import Any
 
 from panopticon.cards import CardError, ModelCard
 from panopticon.errors import UsageError
+from panopticon.models.saved import saved_model
 from panopticon.plugins import load_plugin
 
 
 def build_model(card: ModelCard) -> Any:
-    """Call the card's builder, on whichever Keras backend is chosen.
+    """Call the card's builder, or read its saved model, on whichever Keras backend is chosen.
 
     Returns: keras.Model, (N, height_px, width_px, 3) uint8 → (N, D) float32.
-    Raises: CardError if the builder cannot be found or builds another shape, or the weights are not the
-    card's; UsageError if Keras or its backend is not installed.
+    Raises: CardError if the builder cannot be found or builds another shape, the weights are not the card's,
+    or as `saved_model` does; UsageError if Keras or its backend is not installed.
     """
-    model = _builder(card)(card)
+    require_keras()
+    model = saved_model(card) if card.is_saved_model else _builder(card)(card)
     expected = ((None, card.input.height_px, card.input.width_px, 3), (None, len(card.labels)))
     actual = (tuple(model.input_shape), tuple(model.output_shape))
     if actual != expected:
@@ -28,7 +30,8 @@ def build_model(card: ModelCard) -> Any:
     return model
 
 
-def _builder(card: ModelCard) -> Any:
+def require_keras() -> None:
+    """Raises: UsageError if Keras or its backend is not installed."""
     try:
         import keras  # noqa: F401 - imports its backend, so that a missing one is told by name
     except ModuleNotFoundError as missing:
@@ -36,6 +39,9 @@ def _builder(card: ModelCard) -> Any:
         raise UsageError(
             f"{package} is not installed, and models are built by it: pip install 'panopticon[cpu]'"
         ) from None
+
+
+def _builder(card: ModelCard) -> Any:
     try:
         return load_plugin(card.architecture)
     except ImportError as error:

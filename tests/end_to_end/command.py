@@ -34,6 +34,8 @@ class Installation:
     folder: Path
     cache_dir: Path
     settings: tuple[str, ...] = ()
+    importable: tuple[Path, ...] = ()
+    """Folders with distributions that only this installation has."""
 
     @property
     def database(self) -> str:
@@ -44,7 +46,8 @@ class Installation:
         options += [word for setting in self.settings for word in ("--set", setting)]
         command: Sequence[str | bytes] = [sys.executable, "-m", "workers.cli.main", *options, *arguments]
         kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-        env = {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"}
+        path = os.pathsep.join(map(str, (Path(__file__).parents[2], *self.importable)))
+        env = {**kept, "PYTHONPATH": path, "COLUMNS": "200"}
         done = subprocess.run(
             command, input=stdin, capture_output=True, cwd=self.folder, env=env, check=False
         )

@@ -12,6 +12,8 @@ version = 1
 task = "scoring"
 summary = "Mean colour"
 changes = "The first version."
+unsuitable = "It sees no shapes."
+needs = { memory_mb = 50, hardware = "any", images_per_s = 1000 }
 input = { width_px = 8, height_px = 8 }
 output = { dtype = "float32", names = ["red", "green", "blue"] }
 engines = { allowed = ["null"], tolerance = 0.001 }

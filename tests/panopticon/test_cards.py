@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from panopticon.cards import SHIPPED, CardError, Golden, ModelCard, canonical_json, read_card
+from panopticon.models import find_card, parse_version
 from tests.panopticon.altered import altered
 from tests.panopticon.null_card import NULL_CARD, write_null_card
 
@@ -151,3 +152,38 @@ def test_two_scores_of_one_name_are_refused(quality: ModelCard) -> None:
     card = altered(quality, output={"names": ("noise", "noise")})
     with pytest.raises(CardError, match="'noise' stands there twice"):
         _ = card.labels
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("quality@1", "379dc704c4feb89f4d7b135af06fa4910310da3e9d0a7e67ebc8fd16cae04b0e"),
+        ("tagger@1", "74bba83eb04186f497a5d77ec6b93f5b3c79d1b31370d64245564ee0171f1b71"),
+    ],
+)
+def test_the_digest_of_a_shipped_version_never_changes(name: str, digest: str) -> None:
+    assert find_card(parse_version(name)).digest == digest
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", "architecture: the engines keras and litert need a builder, or a whole saved model"),
+        ('[weights]\nfile = "a.weights.h5"\nsha256 = "{0}"\n', "architecture: the engines keras and litert"),
+        ("[input.scaling]\nmultiply = 2\n", "architecture: "),
+        ('[weights]\nfile = "a.keras"\nsha256 = "{0}"\n[input.scaling]\nmultiply = inf\n', "input.scaling"),
+    ],
+)
+def test_a_saved_model_needs_no_builder_and_nothing_else_does_without(
+    tmp_path: Path, more: str, told: str
+) -> None:
+    text = NULL_CARD.replace('["null"]', '["keras"]').replace("input = { width_px = 8, height_px = 8 }", "")
+    sizes = "[input]\nwidth_px = 8\nheight_px = 8\n"
+    (tmp_path / "card.toml").write_text(text + sizes + more.replace("{0}", "0" * 64), "utf-8")
+    with pytest.raises(CardError, match=told):
+        read_card(tmp_path / "card.toml")
+
+
+def test_a_builder_scales_by_itself(quality: ModelCard) -> None:
+    with pytest.raises(ValueError, match="input: scaling and order are for saved models"):
+        altered(quality, input={"order": "BGR"})

@@ -1,0 +1,87 @@
+"""A whole Keras model in a file: read without running any code of the file's, and given the house's input."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from panopticon.cards import CardError, Input, ModelCard, Scaling
+from panopticon.models.weights import verified_weights
+
+_UNKNOWN = re.compile(r"Could not locate (?:class|function) '([^']+)'")
+_TOLD_CHARS = 200
+
+
+def saved_model(card: ModelCard) -> Any:
+    """The card's weights file as a keras.Model: (N, height_px, width_px, 3) uint8 RGB → (N, D) float32.
+
+    A model that takes floats gets a first layer that makes them of pixels, as `scaling` and `order` say.
+    Raises: CardError if the file is not the card's, or `open_saved` refuses it, or it takes another size.
+    """
+    path = verified_weights(card)
+    model = open_saved(path)
+    height_px, width_px = model.input_shape[1:3]
+    if height_px not in (None, card.input.height_px) or width_px not in (None, card.input.width_px):
+        raise CardError(
+            f"{path} takes {width_px} × {height_px} px, its card says {card.input.width_px} × "
+            f"{card.input.height_px}: correct input.width_px and input.height_px"
+        )
+    if model.inputs[0].dtype != "uint8":
+        return _with_pixels(model, card.input)
+    if card.input.adapted:
+        raise CardError(f"{path} takes uint8 and scales by itself: leave input.scaling and input.order out")
+    return model
+
+
+def open_saved(path: Path) -> Any:
+    """The keras.Model in the file, with one input (N, H, W, 3) of uint8 or floats and one output (N, D).
+
+    Raises: CardError if it cannot be read, would have to run code of the file's, or is another kind of model.
+    """
+    model = _load(path)
+    inputs, outputs = model.inputs, model.outputs
+    shapes = f"{model.input_shape} to {model.output_shape}"
+    if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0].shape) != 2:
+        raise CardError(f"{path} maps {shapes}; it has to be one input to one output (N, D)")
+    if len(inputs[0].shape) != 4 or inputs[0].shape[-1] != 3:
+        raise CardError(f"{path} maps {shapes}; its input has to be (N, height, width, 3), channels last")
+    if inputs[0].dtype != "uint8" and "float" not in inputs[0].dtype:
+        raise CardError(f"{path} takes {inputs[0].dtype}; it has to be uint8 or a float")
+    return model
+
+
+def _load(path: Path) -> Any:
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # Whatever Keras raises here is about the file: its readers raise what their libraries raise.
+        raise CardError(f"{path} {_refusal(str(error))}") from error
+
+
+def _refusal(said: str) -> str:
+    builder = "give `architecture = module:function`, which builds the model in code that is installed"
+    if "Lambda" in said or "safe_mode" in said:
+        return (
+            "holds a Lambda layer, whose code would be run from the file: "
+            f"replace it by a layer class (keras.layers.Rescaling, …) and save again, or {builder}"
+        )
+    if unknown := _UNKNOWN.search(said):
+        return f"needs {unknown[1]!r}, which is not Keras's own: use Keras's layers, or {builder}"
+    if "No model config" in said:
+        return f"holds weights and no model: save the whole model as .keras, or {builder}"
+    if "File not found" in said:
+        return "is no Keras model, or a damaged one: it is no zip archive"
+    return f"is no Keras model, or a damaged one: {' '.join(said.split())[:_TOLD_CHARS]}"
+
+
+def _with_pixels(model: Any, input_: Input) -> Any:
+    import keras
+
+    scaling = input_.scaling or Scaling()
+    image = keras.Input((input_.height_px, input_.width_px, 3), dtype="uint8", name="image")
+    ordered = keras.ops.flip(image, axis=-1) if input_.order == "BGR" else image
+    floats = keras.layers.Rescaling(scaling.multiply, offset=scaling.add, name="scale")(ordered)
+    return keras.Model(image, model(floats), name="saved_model")
