@@ -76,10 +76,15 @@ def _filled_in(card: ModelCard) -> str:
     files = [card.folder / "card.toml"]
     if card.output.labels:
         files.append(card.folder / card.output.labels)
-    for file in files:
-        for number, line in enumerate(_lines_of(file), start=1):
-            if PLACEHOLDER in line:
-                raise CardError(f"{file}, line {number}: {line.strip()}")
+    left = [
+        f"{file}, line {number}: {line.strip()}"
+        for file in files
+        for number, line in enumerate(_lines_of(file), start=1)
+        if PLACEHOLDER in line
+    ]
+    if left:
+        more = f" (and {len(left) - 1} more)" if left[1:] else ""
+        raise CardError(left[0] + more)
     return f"nothing is left to fill in in {' and '.join(file.name for file in files)}"
 
 
@@ -99,14 +104,14 @@ def _unsuitable(card: ModelCard) -> str:
 
 
 def _told(key: str, text: str, what: str) -> str:
-    if not text.strip():
+    if not text.strip() or PLACEHOLDER in text:
         raise CardError(f"{key}: say {what}")
     return " ".join(text.split())
 
 
 def _needs(card: ModelCard) -> str:
     needs = card.needs
-    if not (needs.memory_mb and needs.hardware and needs.images_per_s):
+    if not (needs.memory_mb and needs.images_per_s) or needs.hardware.strip() in ("", PLACEHOLDER):
         raise CardError("needs: give memory_mb, hardware, and images_per_s as measured on that hardware")
     return f"{needs.memory_mb:,} MB; {needs.images_per_s:g} images/s on {needs.hardware}"
 

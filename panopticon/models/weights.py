@@ -17,7 +17,7 @@ def verified_weights(card: ModelCard) -> Path:
     if card.weights is None:
         raise CardError(f"{card.version_name}: its card names no weights")
     path = _locate(card, card.weights)
-    actual = _sha256(path)
+    actual = sha256_of(path)
     if actual != card.weights.sha256:
         raise CardError(
             f"{card.version_name}: weights file {path} has sha256 {actual}, "
@@ -52,9 +52,10 @@ def _locate(card: ModelCard, weights: Weights) -> Path:
         ) from None
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Raises: CardError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CardError(f"weights file {path}: {error.strerror}") from None
+        raise CardError(f"{path}: {error.strerror}") from None

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "models show": "workers.cli.models",
     "models check": "workers.cli.models",
     "models diff": "workers.cli.diff",
+    "models new": "workers.cli.new_model",
     "models add": "workers.cli.versions",
     "models shadow": "workers.cli.versions",
     "models activate": "workers.cli.versions",

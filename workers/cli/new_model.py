@@ -1,0 +1,112 @@
+"""`panopticon models new`: a card to fill in, for a model of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import click
+from rich.text import Text
+
+from panopticon.cards_check import PLACEHOLDER
+from panopticon.errors import UsageError
+from panopticon.models import all_cards
+from panopticon.models.weights import sha256_of
+from panopticon.new_card import File, NewCard, SavedModel, card_text, labels_text
+from panopticon.outputs import VersionName
+from workers.cli.session import Session, pass_session
+from workers.scanning import printable
+
+DEFAULT_FOLDER = Path("models")
+_NAME = re.compile("[a-z][a-z0-9]{0,31}")
+
+_file = click.Path(path_type=Path)
+
+
+@click.command("models new")
+@click.argument("name", metavar="NAME")
+@click.option("--task", type=click.Choice(["tagging", "scoring"]), default="tagging", show_default=True)
+@click.option("--keras", type=_file, metavar="FILE", help="A whole Keras model; what it tells is filled in.")
+@click.option("--golden", type=_file, metavar="IMAGE", multiple=True, help="An image with a known answer.")
+@click.option("--next", "is_next", is_flag=True, help="The next version of a model that is here.")
+@click.option("--dir", "folder", type=_file, help="Where cards lie [default: models_dir, else ./models].")
+@pass_session
+def new_command(
+    session: Session,
+    *,
+    name: str,
+    task: Literal["tagging", "scoring"],
+    keras: Path | None,
+    golden: tuple[Path, ...],
+    is_next: bool,
+    folder: Path | None,
+) -> None:
+    """Write a card to fill in, for a model of your own."""
+    folder = folder or session.settings.models_dir or DEFAULT_FOLDER
+    version = _version(name, folder, is_next=is_next)
+    place = folder / name if version.version == 1 else folder / name / str(version.version)
+    new = NewCard(
+        version_name=version,
+        task=task,
+        saved=_described(keras, place) if keras else None,
+        golden=[_named(image, place) for image in golden],
+    )
+    files = {"card.toml": card_text(new)}
+    if task == "tagging":
+        files["labels.csv"] = labels_text(new)
+    _write(place, files)
+    there = f"--set models_dir={folder} " if folder != session.settings.models_dir else ""
+    session.out.print(Text(f"{printable(str(place))}: {' and '.join(files)}", style="green"))
+    session.out.print(f"Fill in every line that says {PLACEHOLDER}.")
+    session.out.print(f"Next: panopticon {there}models check {version}", style="dim")
+
+
+def _version(name: str, folder: Path, *, is_next: bool) -> VersionName:
+    """The first, or with `is_next` one more than there is."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be a model's name: a small letter, then up to 31 of a-z and 0-9")
+    cards = all_cards(folder if folder.is_dir() else None)
+    last = max((card.version_name for card in cards if card.name == name), default=None)
+    if last is not None and not is_next:
+        raise UsageError(
+            f"{last} is there already; choose another name, or say --next for {name}@{last.version + 1}"
+        )
+    return VersionName(model=name, version=last.version + 1 if last else 1)
+
+
+def _described(file: Path, place: Path) -> SavedModel:
+    """What the file tells of itself, to a process that Keras may fill.
+
+    Raises: UsageError, with what that process said.
+    """
+    named = _named(file, place)
+    command = [sys.executable, "-m", "panopticon.models.describe", str(file)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError((done.stderr.strip() or f"{file} could not be read").splitlines()[-1])
+    return SavedModel(file=named, **json.loads(done.stdout))
+
+
+def _named(file: Path, place: Path) -> File:
+    sha256 = sha256_of(file)
+    return File(path=os.path.relpath(file, place), sha256=sha256)
+
+
+def _write(place: Path, files: Mapping[str, str]) -> None:
+    """All of them, and none where one is there already."""
+    if there := [name for name in files if (place / name).exists()]:
+        raise UsageError(
+            f"{place / there[0]} is there already, and is left as it is; choose another name or --dir"
+        )
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (place / name).write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"{place}: {error.strerror}") from None
