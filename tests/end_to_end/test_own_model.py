@@ -1,0 +1,71 @@
+"""`docs/own-model.md`, from the first line to the last, as a person follows it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from panopticon.cards_check import PLACEHOLDER
+from panopticon.settings import PREFIX
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "own-model.md"
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def steps() -> Iterator[tuple[str, str, str]]:
+    """Language, file name or "", and text of every block that belongs to the walk."""
+    for info, text in FENCE.findall(DOCUMENT.read_text("utf-8")):
+        language, *rest = info.split()
+        if "walkthrough" in rest:
+            yield language, rest[-1].removesuffix("walkthrough"), text
+
+
+def typed(folder: Path, text: str) -> str:
+    """What the commands say."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=folder,
+        env={**kept, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def written(path: Path, text: str) -> None:
+    """A new file, or the lines of one that asks for them."""
+    if path.suffix != ".toml" or not path.exists():
+        path.write_text(text, "utf-8")
+        return
+    lines = path.read_text("utf-8").splitlines()
+    for line in text.splitlines():
+        key = line.partition(" = ")[0]
+        (place,) = [at for at, old in enumerate(lines) if old.startswith(f"{key} = ") and PLACEHOLDER in old]
+        lines[place] = line
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+@pytest.mark.timeout(600)
+def test_following_the_page_leads_from_a_file_to_a_photo_that_is_found(tmp_path: Path) -> None:
+    said = ""
+    shown = 0
+    for language, name, text in steps():
+        if name:
+            written(tmp_path / name, text)
+        elif language == "sh":
+            said = typed(tmp_path, text)
+        else:
+            assert [line for line in text.splitlines() if line.strip() not in said] == [], said
+            shown += 1
+    assert shown == 2

@@ -1,0 +1,61 @@
+"""The checklist between research and engineering says what `models check` does, and all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+
+from panopticon.cards import Golden, ModelCard
+from panopticon.cards_check import check_card
+from panopticon.engines.null import NullEngine
+from tests.panopticon.altered import altered
+from tests.panopticon.null_card import write_null_card
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "model-handover.md"
+READ_BEFORE = {"name", "version", "task", "folder"}
+
+
+class OtherEngine(NullEngine):
+    name = "other"
+
+
+def cells(column: int) -> set[str]:
+    """What stands between backticks in one column of the table."""
+    rows = [line.split(" | ") for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| ")]
+    return {span for row in rows[2:] for span in re.findall(r"`([^`]+)`", row[column])}
+
+
+def keys(section: type[BaseModel], prefix: str = "") -> set[str]:
+    """Every key of the card, those of a section behind its name."""
+    found = set()
+    for name, field in section.model_fields.items():
+        inner = re.search(r"panopticon\.cards\.(\w+)", str(field.annotation))
+        nested = getattr(__import__("panopticon.cards", fromlist=["cards"]), inner[1]) if inner else None
+        found |= keys(nested, f"{name}.") if nested and name != "scaling" else {prefix + name}
+    return found
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> ModelCard:
+    """Two engines and one golden image."""
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    sha256 = hashlib.sha256((tmp_path / "red.png").read_bytes()).hexdigest()
+    golden = (Golden(image="red.png", sha256=sha256, expected={"red": 1}),)
+    engines = {"allowed": ("null", f"{__name__}:OtherEngine")}
+    return altered(write_null_card(tmp_path), golden=golden, engines=engines)
+
+
+def test_its_lines_are_those_of_models_check(card: ModelCard) -> None:
+    lines = [line.what for line in check_card(card, cache_dir=card.folder)]
+    told = {re.sub(f"^(null|other|{__name__}:OtherEngine): ", "ENGINE: ", line) for line in lines}
+    told = {line.replace("with null", "with REFERENCE").replace("red.png", "IMAGE") for line in told}
+    assert cells(2) == told
+
+
+def test_its_keys_are_those_of_the_card() -> None:
+    assert cells(1) == keys(ModelCard) - READ_BEFORE
