@@ -64,6 +64,11 @@ class Preprocessing(_Section):
             raise CardError(f"preprocessing.plugin: {error}") from None
 
     @property
+    def way(self) -> str:
+        """For people: what it does. Raises: CardError, as `custom`."""
+        return f"plug-in {self.custom}" if self.custom else f"centre square × {self.crop:g}, {self.resize}"
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """What of it decides the output."""
         if self.custom is None:

@@ -124,11 +124,9 @@ def _licence(card: ModelCard) -> str:
 
 def _preprocessing(card: ModelCard) -> str:
     preprocessing = card.preprocessing
-    plugin = preprocessing.custom
-    if plugin is None:
-        return f"centre square × {preprocessing.crop:g}, {preprocessing.resize}"
-    pictures = try_plugin(plugin, input=card.input, preprocessing=preprocessing)
-    return f"{plugin}, on {pictures} pictures"
+    if plugin := preprocessing.custom:
+        try_plugin(plugin, input=card.input, preprocessing=preprocessing)
+    return preprocessing.way
 
 
 def _golden_examples(card: ModelCard) -> str:

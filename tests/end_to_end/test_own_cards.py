@@ -144,7 +144,7 @@ def test_a_plugin_that_is_not_installed_stops_the_start_in_one_line(plugged: Ins
     assert "no 'demo' among the entry points 'panopticon.preprocessing'; installed: none; pip install" in told
 
 
-def test_a_plugin_that_does_not_do_its_work_is_found_before_any_photo_is_blamed(
+def test_a_plugin_that_does_not_do_its_work_is_told_by_models_check(
     plugged: Installation,
 ) -> None:
     (folder,) = plugged.importable

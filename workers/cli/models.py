@@ -136,13 +136,14 @@ def _card_json(card: ModelCard, entry: VersionEntry | None) -> dict[str, Any]:
 
 
 def _card_lines(card: ModelCard, entry: VersionEntry | None) -> list[tuple[str, str]]:
-    crop = card.preprocessing.crop
-    cut = f"centre square × {crop:g}, {card.preprocessing.resize}"
     lines = [
         ("state", f"{entry.state.value}, policy {entry.policy_number}" if entry else NOT_REGISTERED),
         ("digest", card.digest),
         ("task", card.task),
-        ("input", f"{card.input.width_px} × {card.input.height_px} px RGB, {cut}"),
+        (
+            "input",
+            f"{card.input.width_px} × {card.input.height_px} px {card.input.order}, {card.preprocessing.way}",
+        ),
         ("output", f"{len(card.labels):,} × {card.output.dtype}"),
         ("weights", _weights(card)),
         ("engines", f"{', '.join(card.engines.allowed)}; they agree within {card.engines.tolerance:g}"),

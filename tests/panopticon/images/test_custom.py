@@ -125,7 +125,7 @@ def preprocessing_line(card: ModelCard) -> tuple[bool, str]:
 
 def test_models_check_tells_which_plugin_did_its_work(install: Install, card: ModelCard) -> None:
     install(WHOLE)
-    assert preprocessing_line(card) == (True, "demo of demo-plugin 1.2, on 4 pictures")
+    assert preprocessing_line(card) == (True, "plug-in demo of demo-plugin 1.2")
 
 
 def test_a_plugin_that_throws_dice_is_told_by_models_check(install: Install, card: ModelCard) -> None:
