@@ -10,6 +10,7 @@ from panopticon.cards import CardError, Input, ModelCard, Scaling
 from panopticon.models.weights import verified_weights
 
 _UNKNOWN = re.compile(r"Could not locate (?:class|function) '([^']+)'")
+_UNSAFE = re.compile(r"deserialization of an? `(\w+)`")
 _TOLD_CHARS = 200
 
 
@@ -63,9 +64,9 @@ def _load(path: Path) -> Any:
 
 def _refusal(said: str) -> str:
     builder = "give `architecture = module:function`, which builds the model in code that is installed"
-    if "Lambda" in said or "safe_mode" in said:
+    if unsafe := _UNSAFE.search(said):
         return (
-            "holds a Lambda layer, whose code would be run from the file: "
+            f"holds a {unsafe[1]} layer, whose code would be run from a file: "
             f"replace it by a layer class (keras.layers.Rescaling, …) and save again, or {builder}"
         )
     if unknown := _UNKNOWN.search(said):

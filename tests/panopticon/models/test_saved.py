@@ -136,6 +136,15 @@ def test_a_lambda_layer_in_an_older_file_is_refused_too(save: Any) -> None:
     assert "holds a Lambda layer" in refused(save(through(keras.layers.Lambda(lambda x: x)), "model.h5"))
 
 
+def test_a_layer_that_brings_a_program_is_refused_too(save: Save, tmp_path: Path) -> None:
+    import keras
+
+    mean_colour().export(tmp_path / "program", format="tf_saved_model", verbose=False)
+    layer = keras.layers.TFSMLayer(str(tmp_path / "program"), call_endpoint="serve")
+    image = keras.Input((SIZE_PX, SIZE_PX, 3))
+    assert "holds a TFSMLayer layer" in refused(save(keras.Model(image, layer(image))))
+
+
 def test_a_layer_that_is_not_keras_own_is_named(save: Save) -> None:
     import keras
 
