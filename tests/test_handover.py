@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
+from panopticon import cards
 from panopticon.cards import Golden, ModelCard
 from panopticon.cards_check import check_card
 from panopticon.engines.null import NullEngine
@@ -24,7 +25,7 @@ class OtherEngine(NullEngine):
     name = "other"
 
 
-def cells(column: int) -> set[str]:
+def spans(column: int) -> set[str]:
     """What stands between backticks in one column of the table."""
     rows = [line.split(" | ") for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| ")]
     return {span for row in rows[2:] for span in re.findall(r"`([^`]+)`", row[column])}
@@ -35,7 +36,7 @@ def keys(section: type[BaseModel], prefix: str = "") -> set[str]:
     found = set()
     for name, field in section.model_fields.items():
         inner = re.search(r"panopticon\.cards\.(\w+)", str(field.annotation))
-        nested = getattr(__import__("panopticon.cards", fromlist=["cards"]), inner[1]) if inner else None
+        nested = getattr(cards, inner[1]) if inner else None
         found |= keys(nested, f"{name}.") if nested and name != "scaling" else {prefix + name}
     return found
 
@@ -54,8 +55,8 @@ def test_its_lines_are_those_of_models_check(card: ModelCard) -> None:
     lines = [line.what for line in check_card(card, cache_dir=card.folder)]
     told = {re.sub(f"^(null|other|{__name__}:OtherEngine): ", "ENGINE: ", line) for line in lines}
     told = {line.replace("with null", "with REFERENCE").replace("red.png", "IMAGE") for line in told}
-    assert cells(2) == told
+    assert spans(2) == told
 
 
 def test_its_keys_are_those_of_the_card() -> None:
-    assert cells(1) == keys(ModelCard) - READ_BEFORE
+    assert spans(1) == keys(ModelCard) - READ_BEFORE
