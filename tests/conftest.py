@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.recoveries", "tests.servers.fixtures"]
 
 
 @pytest.fixture(scope="session")

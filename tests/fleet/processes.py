@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,10 +29,15 @@ PAUSE_S = 2.0
 class Fleet:
     """Started processes, each started anew when it was killed, as a supervisor does."""
 
-    def __init__(self, settings: Settings, folder: Path, versions: Sequence[VersionName]) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, versions: Sequence[VersionName], *, replicas: int
+    ) -> None:
+        """`replicas`: workers of each version, named `slow`, `slow-2` …"""
         self._settings = settings
         self._folder = folder
-        self._commands = {version.model: ["worker", "--model", str(version)] for version in versions}
+        workers = {_name(version, number): version for version in versions for number in range(replicas)}
+        self.workers = list(workers)
+        self._commands = {name: ["worker", "--model", str(version)] for name, version in workers.items()}
         self._commands["indexer"] = ["indexer"]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -43,7 +48,8 @@ class Fleet:
     def hurt(self, chance: random.Random) -> str:
         """One fault: says which."""
         name = chance.choice(list(self._commands))
-        fault = chance.choice([self._kill, self._pause, self._kill_model, self._restart])
+        faults: list[Callable[[str], object]] = [self._kill, self._pause, self._kill_model, self.restart]
+        fault = chance.choice(faults)
         fault(name)
         return f"{fault.__name__.strip('_')} {name}"
 
@@ -54,6 +60,33 @@ class Fleet:
     def kill_model(self) -> None:
         """The process that holds the model, with -9."""
         self._kill_model("slow")
+
+    def restart(self, name: str) -> float:
+        """As a rolling update does; the seconds from SIGTERM until it was gone."""
+        begun_s = time.monotonic()
+        self._processes[name].terminate()
+        assert self._processes[name].wait(60) == 0
+        gone_s = time.monotonic()
+        self._start(name)
+        return gone_s - begun_s
+
+    @contextmanager
+    def silent_model(self) -> Iterator[None]:
+        """The process that holds the model says nothing, as long as the block lasts."""
+        children = psutil.Process(self._processes["slow"].pid).children()
+        for child in children:
+            child.suspend()
+        try:
+            yield
+        finally:
+            for child in children:
+                child.resume()
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    def log(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text()
 
     def memory_bytes(self) -> dict[str, int]:
         return {name: psutil.Process(p.pid).memory_full_info().uss for name, p in self._processes.items()}
@@ -80,11 +113,6 @@ class Fleet:
         self._processes[name].wait()
         self._start(name)
 
-    def _restart(self, name: str) -> None:
-        self._processes[name].terminate()
-        assert self._processes[name].wait(60) == 0
-        self._start(name)
-
     def _pause(self, name: str) -> None:
         self._processes[name].send_signal(signal.SIGSTOP)
         time.sleep(PAUSE_S)
@@ -96,13 +124,15 @@ class Fleet:
 
 
 @contextmanager
-def fleet(settings: Settings, folder: Path, versions: Sequence[VersionName] = VERSIONS) -> Iterator[Fleet]:
+def fleet(
+    settings: Settings, folder: Path, versions: Sequence[VersionName] = VERSIONS, *, replicas: int = 1
+) -> Iterator[Fleet]:
     """The models registered and bound, every process started; killed at the end, if not stopped before."""
     store, broker = open_store(settings.store_url), broker_of(settings)
     for version in versions:
         card = find_card(version, settings.models_dir)
         ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
-    running = Fleet(settings, folder, versions)
+    running = Fleet(settings, folder, versions, replicas=replicas)
     try:
         running.start()
         yield running
@@ -110,3 +140,7 @@ def fleet(settings: Settings, folder: Path, versions: Sequence[VersionName] = VE
         running.kill()
         store.close()
         broker.close()
+
+
+def _name(version: VersionName, number: int) -> str:
+    return f"{version.model}-{number + 1}" if number else version.model

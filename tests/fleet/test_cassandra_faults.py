@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from panopticon.settings import Settings
 from tests.fleet.trial import trial
-from tests.servers.cassandra import CassandraNode
+from tests.recoveries import Recorder
+from tests.servers.cassandra import CassandraCluster, CassandraNode
+from tests.storage.outputs.cassandra.keyspaces import at_keyspace
 
 
 @pytest.mark.parametrize("fault", ["stopped 30 s", "killed and started again", "paused 15 s"])
@@ -19,14 +20,28 @@ def test_a_store_that_comes_back_has_every_image(
     on_cassandra: Settings,
     cassandra_node: CassandraNode,
     fault: str,
-    record_property: Callable[[str, object], None],
+    recovered: Recorder,
 ) -> None:
     with trial(on_cassandra, tmp_path) as run:
         run.under_way()
         break_and_mend(cassandra_node, fault)
-        seconds = run.end()
+        recovered(run.resumed_s())
+        run.end()
         run.check()
-    record_property("seconds_to_the_end", round(seconds, 1))
+
+
+@pytest.mark.soak
+def test_one_of_three_nodes_that_is_killed_costs_no_image(
+    tmp_path: Path, on_one_file: Settings, cassandra_cluster: CassandraCluster, recovered: Recorder
+) -> None:
+    store = at_keyspace(cassandra_cluster.url, "fleet", options="create=1&replication=3")
+    with trial(on_one_file.model_copy(update={"store": store}), tmp_path) as run:
+        run.under_way()
+        cassandra_cluster.nodes[1].kill()
+        recovered(run.resumed_s())
+        run.end()
+        run.check()
+        assert "parked" not in run.fleet.log("slow")
 
 
 def break_and_mend(node: CassandraNode, fault: str) -> None:

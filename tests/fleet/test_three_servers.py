@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from panopticon.settings import Settings
-from tests.fleet.trial import trial
+from tests.fleet.trial import trial, wait_for
+from tests.recoveries import Recorder
 from tests.servers.opensearch import OpenSearchNode
 from tests.servers.rabbitmq import RabbitNode
 
@@ -27,7 +27,7 @@ def test_a_broker_that_comes_back_has_lost_nothing(
     on_three_servers: Settings,
     rabbit_node: RabbitNode,
     fault: str,
-    record_property: Callable[[str, object], None],
+    recovered: Recorder,
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
         run.under_way()
@@ -38,50 +38,68 @@ def test_a_broker_that_comes_back_has_lost_nothing(
         else:
             rabbit_node.kill()
             rabbit_node.start()
-        seconds = run.end()
+        recovered(run.resumed_s())
+        run.end()
         run.check()
-    record_property("seconds_to_the_end", round(seconds, 1))
 
 
-def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path, on_three_servers: Settings) -> None:
+def test_a_worker_that_is_killed_loses_nothing(
+    tmp_path: Path, on_three_servers: Settings, recovered: Recorder
+) -> None:
     with trial(on_three_servers, tmp_path) as run:
         for _ in range(3):
             run.under_way()
             run.fleet.kill_worker()
             run.fleet.kill_model()
+            recovered(run.resumed_s())
         run.end()
         run.check()
 
 
 def test_a_memory_alarm_of_the_broker_parks_until_it_is_over(
-    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode
+    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode, recovered: Recorder
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
         run.under_way()
         with rabbit_node.memory_alarm():
             time.sleep(15)
+        recovered(run.resumed_s())
         run.end()
         run.check()
 
 
 def test_connections_closed_by_the_broker_are_opened_again(
-    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode
+    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode, recovered: Recorder
 ) -> None:
     vhost = urlsplit(on_three_servers.broker).path.removeprefix("/")
     with trial(on_three_servers, tmp_path) as run:
         run.under_way()
         rabbit_node.management.close_connections(vhost)
+        recovered(run.resumed_s())
+        run.end()
+        run.check()
+
+
+def test_channels_closed_by_the_broker_for_holding_too_long_are_opened_again(
+    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode, recovered: Recorder
+) -> None:
+    with rabbit_node.configured("consumer_timeout", "2000"), trial(on_three_servers, tmp_path) as run:
+        run.under_way()
+        with run.fleet.silent_model():
+            wait_for(lambda: "delivery acknowledgement on channel" in run.fleet.log("slow"))
+        recovered(run.resumed_s())
         run.end()
         run.check()
 
 
 def test_search_that_was_down_30_s_has_every_result(
-    tmp_path: Path, on_three_servers: Settings, opensearch_node: OpenSearchNode
+    tmp_path: Path, on_three_servers: Settings, opensearch_node: OpenSearchNode, recovered: Recorder
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
         run.under_way()
         opensearch_node.kill()
         time.sleep(30)
         opensearch_node.start()
+        recovered(run.resumed_s(run.searchable))
         run.end()
         run.check()

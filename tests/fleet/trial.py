@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -18,10 +20,13 @@ from storage.originals.files import uri_of
 from storage.outputs import open_store
 from storage.search import open_search
 from tests.fleet.processes import VERSIONS, Fleet, fleet
+from tests.storage.search.opensearch.places import eventually
 from workers.indexing import Remaining, wait_until_done
 from workers.queues import broker_of
 
 Colour = tuple[int, int, int]
+Keep = Callable[[str, bytes], str]
+"""Puts a picture under a name, and says its URI."""
 
 IMAGES = 500
 PATIENCE_S = 150.0
@@ -34,6 +39,7 @@ class Trial:
 
     settings: Settings
     colours: dict[str, Colour]
+    versions: Sequence[VersionName]
     fleet: Fleet
 
     @property
@@ -41,16 +47,33 @@ class Trial:
         return list(self.colours)
 
     def under_way(self) -> None:
-        """Waits until both models have stored some images, and not nearly all."""
-        store = open_store(self.settings.store_url)
-        wait_for(lambda: all(len(store.outputs.get(self.ids, v)) >= 10 for v in VERSIONS))
-        store.close()
+        """Waits until every model has stored some images, and not nearly all."""
+        wait_for(lambda: all(count >= 10 for count in self.stored().values()))
+
+    def stored(self) -> dict[str, int]:
+        """How many images, by version."""
+        with closing(open_store(self.settings.store_url)) as store:
+            return {str(v): len(store.outputs.get(self.ids, v)) for v in self.versions}
+
+    def searchable(self) -> dict[str, int]:
+        """How many images search has, by version."""
+        documents = open_search(self.settings.search_url).get(self.ids).values()
+        return {str(v): sum(v.part in document.parts for document in documents) for v in self.versions}
+
+    def resumed_s(self, count: Callable[[], dict[str, int]] | None = None) -> float:
+        """Seconds until there is more of every version that is not done; `count`: of what, if not stored."""
+        begun_s = time.monotonic()
+        now = partial(eventually, count or self.stored)
+        before = now()
+        assert min(before.values()) < len(self.ids), "the fault came too late to hit anything"
+        wait_for(lambda: all(many > before[v] or many == len(self.ids) for v, many in now().items()))
+        return time.monotonic() - begun_s
 
     def end(self) -> float:
         """Seconds until every queue is empty."""
         begun_s = time.monotonic()
         broker = broker_of(self.settings)
-        wait_until_done(broker, VERSIONS, watch=give_up_after(PATIENCE_S), every_s=0.5)
+        wait_until_done(broker, self.versions, watch=give_up_after(PATIENCE_S), every_s=0.5)
         broker.close()
         return time.monotonic() - begun_s
 
@@ -58,7 +81,7 @@ class Trial:
         """Stored = submitted, vectors right, no failure, no attempt spent, and search equals the store."""
         store, search = open_store(self.settings.store_url), open_search(self.settings.search_url)
         documents = search.get(self.ids)
-        for version in VERSIONS:
+        for version in self.versions:
             stored = store.outputs.get(self.ids, version)
             assert set(stored) == {_key(image_id, version) for image_id in self.ids}
             for key, output in stored.items():
@@ -72,19 +95,35 @@ class Trial:
 
 
 @contextmanager
-def trial(settings: Settings, folder: Path) -> Iterator[Trial]:
-    """The fleet runs, and five hundred images are submitted; it is drained at the end."""
-    with fleet(settings, folder) as running:
+def trial(
+    settings: Settings,
+    folder: Path,
+    *,
+    versions: Sequence[VersionName] = VERSIONS,
+    replicas: int = 1,
+    keep: Keep | None = None,
+) -> Iterator[Trial]:
+    """The fleet runs, and five hundred images are submitted; it is drained at the end. `keep`: where
+    pictures go, if not into `folder`.
+
+    There are no rungs, so that the first attempt that anyone pays leaves a dead image.
+    """
+    settings = settings.model_copy(update={"retry_delays_s": ()})
+    with fleet(settings, folder, versions, replicas=replicas) as running:
         colours = {f"image-{n}": (n % 250, 7 * n % 256, 13 * n % 256) for n in range(IMAGES)}
-        submit(settings, folder, colours)
-        yield Trial(settings=settings, colours=colours, fleet=running)
+        submit(settings, folder, colours, keep=keep)
+        yield Trial(settings=settings, colours=colours, versions=versions, fleet=running)
         assert set(running.stop().values()) == {0}
 
 
-def submit(settings: Settings, folder: Path, colours: Mapping[str, Colour]) -> None:
+def submit(
+    settings: Settings, folder: Path, colours: Mapping[str, Colour], *, keep: Keep | None = None
+) -> None:
     """A picture of each colour, to uploads."""
     broker = broker_of(settings)
-    bodies = [_message(folder, image_id, colour) for image_id, colour in colours.items()]
+    keep = keep or partial(_keep, folder)
+    uris = {image_id: keep(f"{image_id}.png", _picture(colour)) for image_id, colour in colours.items()}
+    bodies = [encode(ImageMessage(image_id=image_id, image_uri=uri)) for image_id, uri in uris.items()]
     broker.uploads.publish(bodies, Lane.LIVE)
     broker.close()
 
@@ -106,10 +145,15 @@ def give_up_after(patience_s: float) -> Callable[[Remaining], None]:
     return watch
 
 
-def _message(folder: Path, image_id: str, colour: Colour) -> bytes:
-    path = folder / f"{image_id}.png"
-    Image.new("RGB", (16, 16), colour).save(path)
-    return encode(ImageMessage(image_id=image_id, image_uri=uri_of(os.fsencode(path))))
+def _picture(colour: Colour) -> bytes:
+    encoded = io.BytesIO()
+    Image.new("RGB", (16, 16), colour).save(encoded, "png")
+    return encoded.getvalue()
+
+
+def _keep(folder: Path, name: str, picture: bytes) -> str:
+    (folder / name).write_bytes(picture)
+    return uri_of(os.fsencode(folder / name))
 
 
 def _key(image_id: str, version: VersionName) -> OutputKey:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from panopticon.cards import ModelCard
 from panopticon.engines.null import NullEngine
 
 RED = (255, 0, 0)
@@ -50,3 +52,24 @@ class SlowEngine(NullEngine):
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         time.sleep(0.01 * len(batch))
         return super().run(batch)
+
+
+class NotingEngine(NullEngine):
+    """Writes down who runs which colour before it is run, and takes its time."""
+
+    best_batch = 8
+
+    def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:
+        super().__init__(card, cache_dir=cache_dir)
+        self._notes = notes_in(cache_dir)
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with self._notes.open("a") as notes:
+            notes.writelines(f"{os.getppid()} {r} {g} {b}\n" for r, g, b in batch[:, 0, 0].tolist())
+        time.sleep(0.1 * len(batch))
+        return super().run(batch)
+
+
+def notes_in(cache_dir: Path) -> Path:
+    """A line for every run: the worker's process, red, green and blue."""
+    return cache_dir.with_name("runs")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.cassandra import CassandraNode
+from tests.servers.cassandra import CassandraCluster, CassandraNode
 from tests.servers.opensearch import OpenSearchNode
 from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.servers.s3 import S3Server, S3Site
@@ -29,6 +29,17 @@ def cassandra_url(request: pytest.FixtureRequest) -> str:
         return url
     node: CassandraNode = request.getfixturevalue("cassandra_node")
     return node.url
+
+
+@pytest.fixture(scope="module")
+def cassandra_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraCluster]:
+    """Three nodes of ours, gone with the module that asked: they need much memory."""
+    cluster = CassandraCluster(tmp_path_factory.mktemp("cluster"), size=3)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture(scope="session")

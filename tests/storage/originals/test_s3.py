@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +18,7 @@ from panopticon.interfaces import FetchLimits, ImageSource
 from storage.originals.s3 import S3Object, S3Options, S3Source, object_of
 from tests.contracts.image_source import LIMITS, ImageSourceContract
 from tests.servers import http
+from tests.servers.buckets import Bucket, client_of
 from tests.servers.http import HttpServer
 from tests.servers.s3 import S3Server, S3Site
 from tests.storage.originals.names import Names
@@ -45,28 +44,6 @@ def owner(s3_site: S3Site) -> Iterator[Any]:
     client = client_of(s3_site)
     yield client
     client.close()
-
-
-def client_of(site: S3Site) -> Any:
-    keys = {"aws_access_key_id": site.access_key, "aws_secret_access_key": site.secret_key}
-    return boto3.session.Session(**keys).client("s3", endpoint_url=site.url, region_name="us-east-1")
-
-
-class Bucket:
-    """One bucket, new."""
-
-    def __init__(self, client: Any) -> None:
-        self.name = f"photos-{uuid.uuid4().hex[:12]}"
-        self._client = client
-        self._client.create_bucket(Bucket=self.name)
-
-    def place(self, key: str, content: bytes) -> str:
-        """Puts an object there; returns its URI."""
-        self._client.put_object(Bucket=self.name, Key=key, Body=content)
-        return self.uri(key)
-
-    def uri(self, key: str) -> str:
-        return f"s3://{self.name}/{quote(key)}"
 
 
 @pytest.fixture

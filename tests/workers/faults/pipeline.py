@@ -81,6 +81,13 @@ class Pipeline:
             assert time.monotonic() < deadline_s, f"still not so after {PATIENCE_S} s:\n{self.log}"
             time.sleep(0.01)
 
+    def resumed_s(self, image_ids: list[str]) -> float:
+        """Seconds until more of them are stored than were at the call."""
+        begun_s, before = time.monotonic(), len(self.stored(image_ids))
+        assert before < len(image_ids), "the fault came too late to hit anything"
+        self.wait_until(lambda: len(self.stored(image_ids)) > before)
+        return time.monotonic() - begun_s
+
     def stored(self, image_ids: list[str]) -> dict[str, Output]:
         outputs = self.store.outputs.get(image_ids, self.card.version_name)
         return {key.image_id: output for key, output in outputs.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -18,59 +17,53 @@ pytestmark = pytest.mark.soak
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraCluster]:
-    cluster = CassandraCluster(tmp_path_factory.mktemp("cluster"), size=3)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+def url(cassandra_cluster: CassandraCluster) -> str:
+    return at_keyspace(cassandra_cluster.url, "photos", options="create=1&replication=3")
 
 
-@pytest.fixture(scope="module")
-def url(cluster: CassandraCluster) -> str:
-    return at_keyspace(cluster.url, "photos", options="create=1&replication=3")
-
-
-def test_one_of_three_nodes_that_dies_stops_nobody(cluster: CassandraCluster, url: str) -> None:
+def test_one_of_three_nodes_that_dies_stops_nobody(cassandra_cluster: CassandraCluster, url: str) -> None:
     with writing(url) as writer:
-        cluster.nodes[1].kill()
+        cassandra_cluster.nodes[1].kill()
         for _ in range(20):
             writer.wait_for_more()
         assert writer.outages == 0
-        cluster.nodes[1].start()
+        cassandra_cluster.nodes[1].start()
         writer.wait_for_more()
 
 
-def test_one_of_three_nodes_that_falls_silent_stops_nobody(cluster: CassandraCluster, url: str) -> None:
+def test_one_of_three_nodes_that_falls_silent_stops_nobody(
+    cassandra_cluster: CassandraCluster, url: str
+) -> None:
     with writing(url) as writer:
-        cluster.nodes[2].pause()
+        cassandra_cluster.nodes[2].pause()
         try:
             for _ in range(20):
                 writer.wait_for_more()
         finally:
-            cluster.nodes[2].resume()
+            cassandra_cluster.nodes[2].resume()
         assert writer.outages == 0
 
 
-def test_a_majority_that_is_gone_is_an_outage_until_one_is_back(cluster: CassandraCluster, url: str) -> None:
+def test_a_majority_that_is_gone_is_an_outage_until_one_is_back(
+    cassandra_cluster: CassandraCluster, url: str
+) -> None:
     with writing(url) as writer:
-        cluster.nodes[1].kill()
-        cluster.nodes[2].kill()
+        cassandra_cluster.nodes[1].kill()
+        cassandra_cluster.nodes[2].kill()
         try:
             wait_until(lambda: writer.outages, within_s=60)
         finally:
-            cluster.nodes[1].start()
+            cassandra_cluster.nodes[1].start()
         back_s = writer.wait_for_more()
         tell(f"majority: written again {back_s:.1f} s after a second node was ready")
-        cluster.nodes[2].start()
+        cassandra_cluster.nodes[2].start()
 
 
-def test_models_are_swapped_while_a_node_is_gone(cluster: CassandraCluster, url: str) -> None:
+def test_models_are_swapped_while_a_node_is_gone(cassandra_cluster: CassandraCluster, url: str) -> None:
     with closing(CassandraStore(url)) as store:
-        cluster.nodes[2].kill()
+        cassandra_cluster.nodes[2].kill()
         try:
             assert store.registry.swap(None, entry())
             assert store.registry.read("tagger") == entry()
         finally:
-            cluster.nodes[2].start()
+            cassandra_cluster.nodes[2].start()

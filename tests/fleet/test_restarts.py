@@ -1,0 +1,44 @@
+"""Workers are told to stop while they are at work, one after the other, as an update does it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from panopticon.outputs import VersionName
+from panopticon.settings import Settings
+from tests.fleet.trial import Colour, Trial, trial, wait_for
+from tests.models.engines import notes_in
+from tests.recoveries import Recorder
+
+NOTING = VersionName(model="noting", version=1)
+
+
+def runs(settings: Settings) -> list[tuple[int, Colour]]:
+    """Who ran a picture, and its colour."""
+    lines = notes_in(settings.cache_dir).read_text().splitlines()
+    notes = [[int(word) for word in line.split()] for line in lines]
+    return [(worker, (red, green, blue)) for worker, red, green, blue in notes]
+
+
+def at_work_s(run: Trial, name: str) -> float:
+    """Seconds until this worker runs a picture."""
+    begun_s, worker = time.monotonic(), run.fleet.pid(name)
+    wait_for(lambda: worker in {by for by, _ in runs(run.settings)})
+    return time.monotonic() - begun_s
+
+
+def test_a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(
+    tmp_path: Path, on_three_servers: Settings, recovered: Recorder
+) -> None:
+    settings = on_three_servers.model_copy(update={"grace_s": 10.0})
+    with trial(settings, tmp_path, versions=[NOTING], replicas=3) as run:
+        run.under_way()
+        for name in run.fleet.workers:
+            assert run.fleet.restart(name) < settings.grace_s
+            recovered(at_work_s(run, name))
+        assert run.stored()[str(NOTING)] < len(run.ids), "the last restart came too late to hit anything"
+        run.end()
+        run.check()
+    assert Counter(colour for _, colour in runs(settings)) == dict.fromkeys(run.colours.values(), 1)

@@ -1,0 +1,39 @@
+"""The source of originals is down for long: the workers park, and take up where they were."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from panopticon.settings import Settings
+from tests.fleet.trial import trial
+from tests.recoveries import Recorder
+from tests.servers.buckets import Bucket, client_of
+from tests.servers.s3 import S3Server
+
+
+def test_s3_that_was_down_30_s_costs_no_image_and_no_attempt(
+    tmp_path: Path,
+    on_three_servers: Settings,
+    s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    recovered: Recorder,
+) -> None:
+    for name, value in s3_server.site.as_environ().items():
+        monkeypatch.setenv(name, value)
+    settings = on_three_servers.model_copy(update={"s3_endpoint": s3_server.url, "s3_region": "us-east-1"})
+    with closing(client_of(s3_server.site)) as client:
+        bucket = Bucket(client)
+        with trial(settings, tmp_path, keep=bucket.place) as run:
+            run.under_way()
+            s3_server.kill()
+            try:
+                time.sleep(30)
+            finally:
+                s3_server.start()
+            recovered(run.resumed_s())
+            run.end()
+            run.check()
