@@ -10,10 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from panopticon.settings import PREFIX
 from storage.outputs import open_store
 from workers.queues import open_broker
+
+
+MODELS = Path(__file__).parents[1] / "models"
+WORKER = ("worker", "--model", "null@1")
+INDEXER = ("indexer",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +64,22 @@ class Installation:
 
     def broker(self) -> Any:
         return open_broker(self.database)
+
+
+def is_one_clear_line(done: Done, *words: str) -> None:
+    assert done.exit_code == 2, done.err
+    assert done.out == ""
+    (line,) = done.err.splitlines()
+    for word in words:
+        assert word in line
+
+
+def is_refused_at_the_start(folder: Path, command: Sequence[str], words: Sequence[str], **settings: str) -> None:
+    """One clear line, in which no password stands."""
+    given = tuple(f"{key}={value}" for key, value in {"models_dir": MODELS, **settings}.items())
+    house = Installation(folder=folder, cache_dir=folder / "cache", settings=given)
+    done = house.panopticon(*command)
+    is_one_clear_line(done, *words)
+    for url in settings.values():
+        password = urlsplit(url).password
+        assert not password or password not in done.err

@@ -11,9 +11,8 @@ from PIL import Image
 
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import verified_weights
-from tests.end_to_end.command import Done, Installation
+from tests.end_to_end.command import MODELS, Installation, is_one_clear_line
 
-MODELS = Path(__file__).parents[1] / "models"
 
 
 @pytest.fixture
@@ -29,14 +28,6 @@ def house(tmp_path: Path) -> Installation:
 def stored(house: Installation) -> int:
     count: int = house.panopticon("status", "--json").json["models"][0]["stored"]
     return count
-
-
-def is_one_clear_line(done: Done, *words: str) -> None:
-    assert done.exit_code == 2, done.err
-    assert done.out == ""
-    (line,) = done.err.splitlines()
-    for word in words:
-        assert word in line
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,190 @@
+"""Histories of two versions and two policies, shuffled and repeated, end as the merge rule says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from panopticon.documents import Change, ChangeKind, SearchDocument, change_of, merge
+from panopticon.interfaces import Broker
+from panopticon.messages import (
+    DeletedPublished,
+    FailedPublished,
+    ImageMessage,
+    Lane,
+    ResultPublished,
+    Tag,
+    encode,
+    to_ms,
+)
+from panopticon.settings import Settings
+from storage.outputs import open_store
+from storage.search import open_search
+from tests.fleet.processes import fleet
+from tests.fleet.trial import give_up_after
+from workers.indexing import wait_until_done
+from workers.queues import broker_of
+
+IMAGES = 200
+REVISIONS = 3
+LONGEST = 8
+SENT_AT_ONCE = 50
+
+Result = ResultPublished | FailedPublished | DeletedPublished
+Event = ImageMessage | Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An event, and the lane in which it travels."""
+
+    event: Event
+    lane: Lane
+
+
+class Teller:
+    """Makes up what is told of images."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def history(self, image_id: str) -> list[Event]:
+        return [self._event(image_id) for _ in range(self._chance.randint(1, LONGEST))]
+
+    def arrivals(self, histories: Sequence[Sequence[Event]]) -> list[Told]:
+        """All of them in any order, every third once more."""
+        events = [event for history in histories for event in history]
+        events += self._chance.sample(events, len(events) // 3)
+        self._chance.shuffle(events)
+        return [Told(event=event, lane=self._chance.choice(list(Lane))) for event in events]
+
+    def _event(self, image_id: str) -> Event:
+        revision = self._chance.randrange(REVISIONS)
+        kind = self._chance.choice(["upload", "delete", "rejection", "result", "result", "tombstone"])
+        match kind:
+            case "upload":
+                return self._message(image_id, revision, uri=f"file:///{image_id}.{revision}.png")
+            case "delete":
+                return self._message(image_id, revision)
+            case "rejection":
+                return self._rejection(image_id, revision)
+            case "tombstone":
+                return DeletedPublished(image_id=image_id, revision=revision, occurred_at=self._moment())
+        return self._result(image_id, revision)
+
+    def _message(self, image_id: str, revision: int, *, uri: str | None = None) -> ImageMessage:
+        return ImageMessage(
+            image_id=image_id,
+            image_uri=uri,
+            revision=revision,
+            event="uploaded" if uri else "deleted",
+            occurred_at=self._moment(),
+        )
+
+    def _rejection(self, image_id: str, revision: int) -> FailedPublished:
+        return FailedPublished(
+            image_id=image_id,
+            revision=revision,
+            occurred_at=self._moment(),
+            model="tagger",
+            version=self._chance.choice([1, 2]),
+            reason="corrupt",
+        )
+
+    def _result(self, image_id: str, revision: int) -> ResultPublished:
+        """Equal (revision, version, policy number) give equal parts, as they come from one stored vector."""
+        version, policy_number = self._chance.choice([1, 2]), self._chance.choice([1, 2])
+        label = f"{image_id} at {revision} by tagger@{version} under policy {policy_number}"
+        return ResultPublished(
+            image_id=image_id,
+            revision=revision,
+            occurred_at=self._moment(),
+            model="tagger",
+            version=version,
+            policy_number=policy_number,
+            tags=(Tag(label=label, probability=0.5),),
+            scores={"sharpness": policy_number / 4},
+        )
+
+    def _moment(self) -> datetime:
+        return datetime.fromtimestamp(1_700_000_000 + self._chance.randrange(9), UTC)
+
+
+@pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
+def test_search_and_catalogue_say_what_the_sorted_history_says(
+    request: pytest.FixtureRequest, tmp_path: Path, places: str
+) -> None:
+    settings: Settings = request.getfixturevalue(places)
+    teller = Teller(random.Random(8))
+    histories = {image_id: teller.history(image_id) for image_id in (f"image-{n}" for n in range(IMAGES))}
+    two_indexers = (fleet(settings, tmp_path, ()), fleet(settings, tmp_path, ()))
+    with closing(broker_of(settings)) as broker, two_indexers[0] as one, two_indexers[1] as other:
+        send(broker, teller.arrivals(list(histories.values())))
+        wait_until_done(broker, (), watch=give_up_after(120.0), every_s=0.2)
+        assert {*one.stop().values(), *other.stop().values()} == {0}
+    documents = open_search(settings.search_url).get(list(histories))
+    assert documents == {
+        image_id: document
+        for image_id, history in histories.items()
+        if (document := folded(image_id, history))
+    }
+    with closing(open_store(settings.store_url)) as store:
+        rows = store.catalogue.get(list(histories))
+        assert store.outputs.failures_of(list(histories)) == []
+    newest = {image_id: (row.revision, row.event, row.occurred_at_ms) for image_id, row in rows.items()}
+    assert newest == {
+        image_id: event for image_id, history in histories.items() if (event := newest_upload(history))
+    }
+
+
+def send(broker: Broker, arrivals: Sequence[Told]) -> None:
+    """Uploads and deletes to the catalogue, all else to the results."""
+    for start in range(0, len(arrivals), SENT_AT_ONCE):
+        for lane in Lane:
+            events = [told.event for told in arrivals[start : start + SENT_AT_ONCE] if told.lane is lane]
+            uploads = [encode(event) for event in events if isinstance(event, ImageMessage)]
+            broker.uploads.publish(uploads, lane)
+            results = [encode(event) for event in events if not isinstance(event, ImageMessage)]
+            broker.results().submit(results, lane)
+
+
+def folded(image_id: str, history: Sequence[Event]) -> SearchDocument | None:
+    """The merge rule over the history in order; None where nothing in it concerns search."""
+    changes = sorted((change for event in history if (change := change_for(event))), key=place)
+    return reduce(merge, changes, SearchDocument(image_id=image_id)) if changes else None
+
+
+def change_for(event: Event) -> Change | None:
+    """An upload changes nothing in search before it has results."""
+    if not isinstance(event, ImageMessage):
+        return change_of(event)
+    if event.event == "uploaded":
+        return None
+    return Change(
+        kind=ChangeKind.DELETED,
+        image_id=event.image_id,
+        revision=event.revision,
+        occurred_at_ms=to_ms(event.occurred_at),
+    )
+
+
+def place(change: Change) -> tuple[int, bool, int]:
+    policy_number = change.part.policy_number if change.part else 0
+    return change.revision, change.kind is ChangeKind.DELETED, policy_number
+
+
+def newest_upload(history: Sequence[Event]) -> tuple[int, str, int] | None:
+    """Revision, event and time of the catalogue's last word: a delete wins a tie, then the later."""
+    events = [event for event in history if isinstance(event, ImageMessage)]
+    return max(
+        ((event.revision, event.event, to_ms(event.occurred_at)) for event in events),
+        key=lambda told: (told[0], told[1] == "deleted", told[2]),
+        default=None,
+    )
