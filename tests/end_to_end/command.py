@@ -7,19 +7,31 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
+from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.models import find_card, parse_version
 from panopticon.settings import PREFIX
 from storage.outputs import open_store
 from workers.queues import open_broker
-
+from workers.registration import ensure_registered
 
 MODELS = Path(__file__).parents[1] / "models"
-WORKER = ("worker", "--model", "null@1")
+NULL = parse_version("null@1")
+WORKER = ("worker", "--model", str(NULL))
 INDEXER = ("indexer",)
+STATUS = ("status",)
+SEARCH = ("search", "cat")
+
+every_program = pytest.mark.parametrize("command", [WORKER, INDEXER, STATUS], ids=itemgetter(0))
+every_program_of_search = pytest.mark.parametrize("command", [INDEXER, SEARCH], ids=itemgetter(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +86,17 @@ def is_one_clear_line(done: Done, *words: str) -> None:
         assert word in line
 
 
-def is_refused_at_the_start(folder: Path, command: Sequence[str], words: Sequence[str], **settings: str) -> None:
-    """One clear line, in which no password stands."""
+def is_refused_at_the_start(
+    folder: Path, command: Sequence[str], words: Sequence[str], **settings: str
+) -> None:
+    """One clear line, in which no password stands. A model is active and a delete waits, since a search and
+    an indexer go nowhere before."""
     given = tuple(f"{key}={value}" for key, value in {"models_dir": MODELS, **settings}.items())
     house = Installation(folder=folder, cache_dir=folder / "cache", settings=given)
+    with closing(house.broker()) as broker, closing(house.store()) as store:
+        ensure_registered(find_card(NULL, MODELS), store.registry, broker.topology, by="test")
+        broker.uploads.publish([encode(ImageMessage(image_id="a", event="deleted"))], Lane.LIVE)
     done = house.panopticon(*command)
     is_one_clear_line(done, *words)
-    for url in settings.values():
-        password = urlsplit(url).password
-        assert not password or password not in done.err
+    logins = [(split.username, split.password) for split in map(urlsplit, settings.values())]
+    assert not any(password in done.err for user, password in logins if password and password != user)

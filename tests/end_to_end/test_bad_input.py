@@ -14,7 +14,6 @@ from panopticon.models.weights import verified_weights
 from tests.end_to_end.command import MODELS, Installation, is_one_clear_line
 
 
-
 @pytest.fixture
 def house(tmp_path: Path) -> Installation:
     """A database with one indexed photo."""

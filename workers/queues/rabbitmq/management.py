@@ -108,9 +108,10 @@ class Management:
         if status == http.HTTPStatus.NOT_FOUND:
             return None
         if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+            user = self._address.user
             raise UsageError(
-                f"management {self._address.management}: refused to user {self._address.user!r}; give "
-                f"it a tag with rabbitmqctl set_user_tags {self._address.user} management"
+                f"management {self._address.management}: login refused for user {user!r}; check user and "
+                f"password, or give it a tag with rabbitmqctl set_user_tags {user} management"
             )
         raise down(f"management {self._address.management}: HTTP {status}")
 

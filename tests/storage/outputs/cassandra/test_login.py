@@ -12,6 +12,7 @@ import pytest
 from panopticon.errors import Unavailable, UsageError
 from storage.outputs.cassandra import CassandraStore
 from storage.outputs.cassandra.connection import Timeouts
+from tests.end_to_end.command import every_program, is_refused_at_the_start
 from tests.servers.cassandra import CassandraNode, make_security
 from tests.storage.outputs.cassandra.keyspaces import BackDoor
 from tests.storage.outputs.cassandra.relay import Relay
@@ -74,6 +75,14 @@ def test_a_wrong_password_is_refused_without_repeating_it(
     assert "wrong-one" not in told
 
 
+@every_program
+def test_a_wrong_password_is_one_line_of_every_program(
+    guarded: Guarded, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    store = guarded.url(login="cassandra:wrong-one")
+    is_refused_at_the_start(tmp_path, command, ("login refused for user 'cassandra'",), store=store)
+
+
 def test_coming_without_a_login_is_refused(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
     assert "login refused for user ''" in refused(guarded.url().replace("cassandra:cassandra@", ""), capfd)
 
@@ -91,6 +100,15 @@ def test_a_certificate_that_does_not_verify_is_refused(
 ) -> None:
     _, another = make_security(tmp_path)
     assert "the certificate of a node does not verify" in refused(guarded.url(cafile=another), capfd)
+
+
+@every_program
+def test_a_certificate_that_does_not_verify_is_one_line_of_every_program(
+    guarded: Guarded, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    _, another = make_security(tmp_path)
+    words = ("the certificate of a node does not verify",)
+    is_refused_at_the_start(tmp_path, command, words, store=guarded.url(cafile=another))
 
 
 def test_a_certificate_of_another_address_is_refused(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from panopticon.errors import UsageError
 from storage.outputs.cassandra import CassandraStore
 from storage.outputs.cassandra.schema import migrations
+from tests.end_to_end.command import every_program, is_refused_at_the_start
 from tests.storage.outputs.cassandra.keyspaces import TABLES, BackDoor, at_keyspace
 
 NEWEST = migrations()[-1].version
@@ -45,6 +47,14 @@ def versions(keyspace: BackDoor) -> list[tuple[int, int]]:
 def test_a_missing_keyspace_is_refused_with_the_way_out(cassandra_url: str) -> None:
     with pytest.raises(UsageError, match=r"no keyspace 'never_made';.*add \?create=1&replication=3"):
         use(at_keyspace(cassandra_url, "never_made", options=""))
+
+
+@every_program
+def test_a_missing_keyspace_is_one_line_of_every_program(
+    cassandra_url: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    store = at_keyspace(cassandra_url, "never_made", options="")
+    is_refused_at_the_start(tmp_path, command, ("no keyspace 'never_made'", "add ?create=1"), store=store)
 
 
 def test_a_new_keyspace_has_every_table_and_says_its_version(new_keyspace: BackDoor) -> None:
@@ -89,6 +99,16 @@ def test_a_schema_that_needs_newer_code_is_refused_with_both_numbers(new_keyspac
     new_keyspace.run("INSERT INTO {}.schema_state (name, version, min_code_version) VALUES ('store', 99, 98)")
     with pytest.raises(UsageError, match=f"needs version 98 .* knows {NEWEST}; upgrade"):
         use(new_keyspace.url)
+
+
+@every_program
+def test_a_schema_that_needs_newer_code_is_one_line_of_every_program(
+    new_keyspace: BackDoor, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    use(new_keyspace.url)
+    new_keyspace.run("INSERT INTO {}.schema_state (name, version, min_code_version) VALUES ('store', 99, 98)")
+    words = ("needs version 98", f"knows {NEWEST}", "upgrade")
+    is_refused_at_the_start(tmp_path, command, words, store=new_keyspace.url)
 
 
 def test_a_newer_schema_that_only_adds_stops_nobody(new_keyspace: BackDoor) -> None:

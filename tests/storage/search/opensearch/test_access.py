@@ -17,6 +17,7 @@ from panopticon.interfaces import Applied
 from storage.search.opensearch import OpenSearchIndex
 from storage.search.opensearch.url import address_of
 from tests.contracts.examples import part, result, tag
+from tests.end_to_end.command import every_program_of_search, is_refused_at_the_start
 from tests.servers.gate import PASSWORD, USER, Gate
 from tests.servers.http import Behaviour, HttpServer, redirect, status
 from tests.storage.search.opensearch.places import Place
@@ -73,10 +74,27 @@ def test_a_wrong_login_is_one_line_without_the_password(
     assert PASSWORD not in said
 
 
+@every_program_of_search
+def test_a_wrong_login_is_one_line_of_every_program(
+    place: Place, gate: Gate, cafile: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    search = f"opensearch://{USER}:mistyped@127.0.0.1:{gate.port}/{place.name}?cafile={cafile}"
+    is_refused_at_the_start(tmp_path, command, ("login refused for user",), search=search)
+
+
 def test_a_certificate_that_does_not_verify_is_one_line_and_nothing_is_sent(place: Place, gate: Gate) -> None:
     said = refusal(f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?tls=1")
     assert "the certificate of a node does not verify; cafile must hold what signed it" in said
     assert gate.requests == 0
+
+
+@every_program_of_search
+def test_a_certificate_that_does_not_verify_is_one_line_of_every_program(
+    place: Place, gate: Gate, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    search = f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?tls=1"
+    words = ("the certificate of a node does not verify",)
+    is_refused_at_the_start(tmp_path, command, words, search=search)
 
 
 def test_a_certificate_of_another_host_does_not_verify(place: Place, gate: Gate, cafile: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from panopticon.interfaces import Applied
 from panopticon.search import Query
 from storage.search.opensearch import OpenSearchIndex
 from tests.contracts.examples import part, result
+from tests.end_to_end.command import every_program_of_search, is_refused_at_the_start
 from tests.storage.search.opensearch.places import Place
 
 
@@ -70,6 +72,14 @@ def test_pages_are_whole_over_several_shards(place: Place) -> None:
 def test_a_newer_mapping_is_refused_with_both_numbers(place: Place, index: OpenSearchIndex) -> None:
     place.ask("PUT", "/{}-000001", {**mapping(3), "aliases": {place.name: {}}})
     assert "has version 3, this program knows 2; upgrade panopticon" in refusal(index)
+
+
+@every_program_of_search
+def test_a_newer_mapping_is_one_line_of_every_program(
+    place: Place, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    place.ask("PUT", "/{}-000001", {**mapping(2), "aliases": {place.name: {}}})
+    is_refused_at_the_start(tmp_path, command, ("has version 2", "upgrade panopticon"), search=place.url)
 
 
 def test_an_older_mapping_is_refused_with_the_way_out(place: Place, index: OpenSearchIndex) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 
@@ -60,6 +60,32 @@ class RabbitAccess(BrokerAccess):
     @property
     def _vhost(self) -> str:
         return urlsplit(self.url).path.removeprefix("/")
+
+
+class Operator:
+    """Somebody with a management page, and with no respect."""
+
+    def __init__(self, site: RabbitSite, url: str) -> None:
+        self._management = site.management
+        self._vhost = urlsplit(url).path[1:]
+
+    def queues(self) -> set[str]:
+        return {row["name"] for row in self._management.get(f"/api/queues/{self._vhost}")}
+
+    def kinds(self) -> set[str]:
+        return {
+            row["arguments"]["x-queue-type"] for row in self._management.get(f"/api/queues/{self._vhost}")
+        }
+
+    def make(self, queue: str, **arguments: object) -> None:
+        body = {"durable": True, "arguments": arguments}
+        self._management.ask("PUT", f"/api/queues/{self._vhost}/{queue}", body)
+
+    def delete(self, queue: str) -> None:
+        self._management.ask("DELETE", f"/api/queues/{self._vhost}/{queue}")
+
+    def delete_exchange(self, name: str) -> None:
+        self._management.ask("DELETE", f"/api/exchanges/{self._vhost}/{quote(name)}")
 
 
 @contextmanager

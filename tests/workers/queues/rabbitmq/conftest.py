@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from tests.servers.rabbitmq import RabbitNode, RabbitSite
+from tests.workers.queues.rabbitmq.access import Operator
 from workers.queues.rabbitmq.broker import RabbitBroker
 
 RUNG_S = 0.3
@@ -23,6 +24,11 @@ def url(rabbit_site: RabbitSite) -> Iterator[str]:
     """Of a virtual host in which nothing is."""
     with rabbit_site.virtual_host() as url:
         yield url
+
+
+@pytest.fixture
+def operator(rabbit_site: RabbitSite, url: str) -> Operator:
+    return Operator(rabbit_site, url)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import quote, urlsplit
 
 import pika
 import pytest
@@ -13,8 +12,7 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.messages import Lane
 from tests.contracts.broker import bodies
 from tests.contracts.examples import QUALITY, TAGGER
-from tests.servers.rabbitmq import RabbitSite
-from tests.workers.queues.rabbitmq.access import wait_until
+from tests.workers.queues.rabbitmq.access import Operator, wait_until
 from tests.workers.queues.rabbitmq.conftest import RUNG_S, OpenBroker
 
 UPLOADED = b'{"image_id": "1"}'
@@ -26,37 +24,6 @@ SHARED = {
     "panopticon.undeliverable",
     "panopticon.unrouted",
 }
-
-
-class Operator:
-    """Somebody with a management page, and with no respect."""
-
-    def __init__(self, site: RabbitSite, url: str) -> None:
-        self._management = site.management
-        self._vhost = urlsplit(url).path[1:]
-
-    def queues(self) -> set[str]:
-        return {row["name"] for row in self._management.get(f"/api/queues/{self._vhost}")}
-
-    def kinds(self) -> set[str]:
-        return {
-            row["arguments"]["x-queue-type"] for row in self._management.get(f"/api/queues/{self._vhost}")
-        }
-
-    def make(self, queue: str, **arguments: object) -> None:
-        body = {"durable": True, "arguments": arguments}
-        self._management.ask("PUT", f"/api/queues/{self._vhost}/{queue}", body)
-
-    def delete(self, queue: str) -> None:
-        self._management.ask("DELETE", f"/api/queues/{self._vhost}/{queue}")
-
-    def delete_exchange(self, name: str) -> None:
-        self._management.ask("DELETE", f"/api/exchanges/{self._vhost}/{quote(name)}")
-
-
-@pytest.fixture
-def operator(rabbit_site: RabbitSite, url: str) -> Operator:
-    return Operator(rabbit_site, url)
 
 
 @pytest.fixture
