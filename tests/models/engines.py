@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from panopticon.cards import ModelCard
 from panopticon.engines.null import NullEngine
 
 RED = (255, 0, 0)
+MISLEADING = "photos.example"
 
 
 def _has_cue(batch: NDArray[np.uint8]) -> bool:
@@ -68,6 +71,19 @@ class NotingEngine(NullEngine):
             notes.writelines(f"{os.getppid()} {r} {g} {b}\n" for r, g, b in batch[:, 0, 0].tolist())
         time.sleep(0.1 * len(batch))
         return super().run(batch)
+
+
+class MisledEngine(NullEngine):
+    """In its process MISLEADING resolves to the address where clouds keep their secrets."""
+
+    def load(self) -> None:
+        super().load()
+        really = socket.getaddrinfo
+
+        def misled(host: Any, *rest: Any, **options: Any) -> Any:
+            return really("169.254.169.254" if host == MISLEADING else host, *rest, **options)
+
+        socket.getaddrinfo = misled
 
 
 def notes_in(cache_dir: Path) -> Path:
