@@ -17,9 +17,11 @@ from tests.servers.s3 import S3Server, S3Site
 def cassandra_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraNode]:
     """A node of ours, which a test may stop, kill or pause if it leaves it running."""
     node = CassandraNode(tmp_path_factory.mktemp("cassandra"))
-    node.start()
-    yield node
-    node.kill()
+    try:
+        node.start()
+        yield node
+    finally:
+        node.kill()
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +48,11 @@ def cassandra_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cass
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A server of ours, which a test may stop, kill or pause if it leaves it running."""
     server = S3Server(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="session")
