@@ -8,10 +8,11 @@ import pytest
 
 from storage.outputs.cassandra import CassandraStore
 from tests.contracts.registry import entry
+from tests.recoveries import Recorder
 from tests.servers.cassandra import CassandraCluster
 from tests.storage.outputs.cassandra.keyspaces import at_keyspace
 from tests.storage.outputs.cassandra.test_faults import writing
-from tests.storage.outputs.cassandra.waiting import tell, wait_until
+from tests.storage.outputs.cassandra.waiting import wait_until
 
 pytestmark = pytest.mark.soak
 
@@ -45,7 +46,7 @@ def test_one_of_three_nodes_that_falls_silent_stops_nobody(
 
 
 def test_a_majority_that_is_gone_is_an_outage_until_one_is_back(
-    cassandra_cluster: CassandraCluster, url: str
+    cassandra_cluster: CassandraCluster, url: str, recovered: Recorder
 ) -> None:
     with writing(url) as writer:
         cassandra_cluster.nodes[1].kill()
@@ -54,8 +55,7 @@ def test_a_majority_that_is_gone_is_an_outage_until_one_is_back(
             wait_until(lambda: writer.outages, within_s=60)
         finally:
             cassandra_cluster.nodes[1].start()
-        back_s = writer.wait_for_more()
-        tell(f"majority: written again {back_s:.1f} s after a second node was ready")
+        recovered(writer.wait_for_more())
         cassandra_cluster.nodes[2].start()
 
 

@@ -14,9 +14,10 @@ from panopticon.errors import Unavailable
 from storage.outputs.cassandra import CassandraStore
 from storage.outputs.cassandra.connection import Timeouts
 from tests.contracts.examples import TAGGER, key, output
+from tests.recoveries import Recorder
 from tests.servers.cassandra import CassandraNode
 from tests.storage.outputs.cassandra.keyspaces import BackDoor, at_keyspace
-from tests.storage.outputs.cassandra.waiting import tell, wait_until
+from tests.storage.outputs.cassandra.waiting import wait_until
 
 BATCH = 40
 QUICK = Timeouts(connect_s=2.0, request_s=1.0, patience_s=3.0)
@@ -88,7 +89,7 @@ def writing(url: str) -> Iterator[Writer]:
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_a_node_that_is_ended_and_started_again_loses_nothing(
-    end: str, cassandra_node: CassandraNode, keyspace_url: str
+    end: str, cassandra_node: CassandraNode, keyspace_url: str, recovered: Recorder
 ) -> None:
     with writing(keyspace_url) as writer:
         getattr(cassandra_node, end)()
@@ -97,12 +98,12 @@ def test_a_node_that_is_ended_and_started_again_loses_nothing(
         finally:
             cassandra_node.start()
         back_s = writer.wait_for_more()
-    tell(f"{end}: written again {back_s:.1f} s after the node was ready")
+    recovered(back_s)
     assert back_s < 15
 
 
 def test_a_node_that_is_paused_for_long_loses_nothing(
-    cassandra_node: CassandraNode, keyspace_url: str
+    cassandra_node: CassandraNode, keyspace_url: str, recovered: Recorder
 ) -> None:
     with writing(keyspace_url) as writer:
         cassandra_node.pause()
@@ -111,7 +112,7 @@ def test_a_node_that_is_paused_for_long_loses_nothing(
         finally:
             cassandra_node.resume()
         back_s = writer.wait_for_more()
-    tell(f"pause: written again {back_s:.1f} s after the node went on")
+    recovered(back_s)
     assert back_s < 15
 
 
@@ -128,7 +129,7 @@ def test_a_node_that_is_paused_for_a_moment_is_not_an_outage(
 
 
 def test_a_cluster_that_was_lost_for_long_is_looked_for_by_name_again(
-    cassandra_node: CassandraNode, keyspace_url: str
+    cassandra_node: CassandraNode, keyspace_url: str, recovered: Recorder
 ) -> None:
     forgetful = Timeouts(connect_s=2.0, request_s=1.0, patience_s=3.0, forget_s=0.2)
     with closing(CassandraStore(keyspace_url, timeouts=forgetful)) as store:
@@ -139,7 +140,9 @@ def test_a_cluster_that_was_lost_for_long_is_looked_for_by_name_again(
             wait_until(lambda: not answers(store) and time.monotonic() - lost_s > 1.0)
         finally:
             cassandra_node.start()
-        assert wait_until(lambda: answers(store)) < 15
+        back_s = wait_until(lambda: answers(store))
+    recovered(back_s)
+    assert back_s < 15
 
 
 def answers(store: CassandraStore) -> bool:

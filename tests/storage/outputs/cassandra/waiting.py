@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 
@@ -15,8 +14,3 @@ def wait_until(happened: Callable[[], object], *, within_s: float = 30.0) -> flo
             raise TimeoutError(f"not within {within_s} s")
         time.sleep(0.01)
     return time.monotonic() - began_s
-
-
-def tell(line: str) -> None:
-    """For whoever reads the figures of a run: shown by `pytest -s` and `-rP`."""
-    sys.stdout.write(f"{line}\n")

@@ -13,6 +13,7 @@ from panopticon.interfaces import Queue
 from panopticon.messages import Lane
 from tests.contracts.broker import bodies
 from tests.contracts.examples import TAGGER
+from tests.recoveries import Recorder
 from tests.servers.rabbitmq import RabbitNode
 from tests.workers.queues.rabbitmq.access import through_blackhole, wait_until
 from tests.workers.queues.rabbitmq.conftest import OpenBroker
@@ -57,7 +58,7 @@ def assert_unavailable_in_time(queue: Queue) -> None:
 
 
 def test_after_the_broker_was_killed_everything_is_there(
-    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker
+    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
     queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
     queue.submit([b"held", b"ready"], Lane.LIVE)
@@ -67,7 +68,7 @@ def test_after_the_broker_was_killed_everything_is_there(
     assert_unavailable_in_time(queue)
     queue.ack([held])
     rabbit_node.start()
-    wait_until(lambda: queue.submit([b"later"], Lane.BACKFILL) is None)
+    recovered(wait_until(lambda: queue.submit([b"later"], Lane.BACKFILL) is None))
     assert all_of(queue, {b"held", b"ready", b"later"})
 
 
@@ -83,7 +84,9 @@ def test_a_broker_that_restarts_in_order_is_found_again(
     assert all_of(queue, {b"held", b"ready"})
 
 
-def test_a_broker_that_falls_silent_is_given_up_and_found_again(url: str, open_broker: OpenBroker) -> None:
+def test_a_broker_that_falls_silent_is_given_up_and_found_again(
+    url: str, open_broker: OpenBroker, recovered: Recorder
+) -> None:
     """Nothing is closed: only heartbeats tell."""
     with through_blackhole(f"{url}&heartbeat=1") as (through, between):
         queue = open_broker(through, call_s=CALL_S).model_queue(TAGGER)
@@ -91,18 +94,18 @@ def test_a_broker_that_falls_silent_is_given_up_and_found_again(url: str, open_b
         assert queue.receive(max_live=1, max_backfill=0, wait_s=5)
         with between.silent():
             assert_unavailable_in_time(queue)
-        wait_until(lambda: queue.submit([b"later"], Lane.LIVE) is None)
+        recovered(wait_until(lambda: queue.submit([b"later"], Lane.LIVE) is None))
         assert all_of(queue, {b"held", b"ready", b"later"})
 
 
 def test_a_connection_closed_by_an_operator_is_opened_again(
-    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker
+    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
     queue = open_broker(node_url).model_queue(TAGGER)
     queue.submit([b"1", b"2"], Lane.LIVE)
     assert queue.receive(max_live=1, max_backfill=0, wait_s=5)
     rabbit_node.ctl("close_all_connections", "--vhost", vhost_of(node_url), "for a test")
-    wait_until(lambda: queue.submit([b"3"], Lane.LIVE) is None)
+    recovered(wait_until(lambda: queue.submit([b"3"], Lane.LIVE) is None))
     assert all_of(queue, {b"1", b"2", b"3"})
 
 
@@ -122,7 +125,7 @@ def test_what_is_held_for_longer_than_the_broker_likes_comes_again(
 
 
 def test_in_a_memory_alarm_nothing_is_published_and_what_is_there_is_consumed(
-    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker
+    rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
     queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
     queue.submit([b"1", b"2"], Lane.LIVE)
@@ -132,11 +135,13 @@ def test_in_a_memory_alarm_nothing_is_published_and_what_is_there_is_consumed(
                 queue.submit([b"3"], Lane.LIVE)
         assert all_of(queue, {b"1", b"2"})
         wait_until(lambda: queue.depth()[Lane.LIVE].total == 0)
-    wait_until(lambda: queue.submit([b"3"], Lane.LIVE) is None)
+    recovered(wait_until(lambda: queue.submit([b"3"], Lane.LIVE) is None))
     assert all_of(queue, {b"3"})
 
 
-def test_a_broker_that_is_not_there_is_unavailable_at_once(url: str, open_broker: OpenBroker) -> None:
+def test_a_broker_that_is_not_there_is_unavailable_at_once(
+    url: str, open_broker: OpenBroker, recovered: Recorder
+) -> None:
     with through_blackhole(url) as (through, between):
         between.stop()
         queue = open_broker(through).model_queue(TAGGER)
@@ -145,7 +150,7 @@ def test_a_broker_that_is_not_there_is_unavailable_at_once(url: str, open_broker
             queue.submit([b"1"], Lane.LIVE)
         assert time.monotonic() - began_s < 2
         between.start()
-        wait_until(lambda: queue.submit([b"1"], Lane.LIVE) is None)
+        recovered(wait_until(lambda: queue.submit([b"1"], Lane.LIVE) is None))
 
 
 def test_a_host_without_a_name_is_unavailable(open_broker: OpenBroker) -> None:
