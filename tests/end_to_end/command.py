@@ -94,7 +94,9 @@ def is_refused_at_the_start(
     given = tuple(f"{key}={value}" for key, value in {"models_dir": MODELS, **settings}.items())
     house = Installation(folder=folder, cache_dir=folder / "cache", settings=given)
     with closing(house.broker()) as broker, closing(house.store()) as store:
-        ensure_registered(find_card(NULL, MODELS), store.registry, broker.topology, by="test")
+        ensure_registered(
+            find_card(NULL, MODELS), store.registry, broker.topology, archive=store.archive, by="test"
+        )
         broker.uploads.publish([encode(ImageMessage(image_id="a", event="deleted"))], Lane.LIVE)
     done = house.panopticon(*command)
     is_one_clear_line(done, *words)

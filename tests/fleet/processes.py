@@ -143,4 +143,6 @@ def fleet(
 
 
 def _name(version: VersionName, number: int) -> str:
-    return f"{version.model}-{number + 1}" if number else version.model
+    """A first version goes by the name of its model."""
+    name = str(version).removesuffix("@1")
+    return f"{name}-{number + 1}" if number else name
