@@ -31,9 +31,10 @@ check: .venv/ready-to-test ## Format, lint, types, layers and generated files; c
 	@$(BIN)/lint-imports --no-cache $(QUIETLY)
 	@$(BIN)/python -m tools.make_schema --check
 
-bench: .venv/ready-to-test ## Measure the whole worker beside a bare loop; prints JSON
+bench: .venv/ready-to-test ## Measure worker, queues and switches beside bare loops; prints JSON
 	@$(BIN)/python -m benchmarks.pipeline
 	@$(BIN)/python -m benchmarks.queue
+	@$(BIN)/python -m benchmarks.versions
 
 docs: .venv/ready-to-test ## Write what is generated in docs/ anew
 	@$(BIN)/python -m tools.make_schema

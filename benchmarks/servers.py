@@ -8,8 +8,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from tests.servers.cassandra import CassandraNode
+from tests.servers.opensearch import OpenSearchNode
 from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.storage.outputs.cassandra.keyspaces import at_keyspace
+from tests.storage.search.opensearch.places import Place
 
 
 @contextmanager
@@ -39,6 +41,21 @@ def cassandra(url: str | None, folder: Path) -> Iterator[str]:
             node.kill()
 
 
-def _url(node: RabbitNode | CassandraNode | None) -> str:
+@contextmanager
+def opensearch(url: str | None) -> Iterator[str]:
+    """The URL of an index of its own, which is dropped at the end."""
+    node = None if url else OpenSearchNode()
+    try:
+        if node is not None:
+            node.start()
+        place = Place(url or _url(node))
+        yield place.url
+        place.drop()
+    finally:
+        if node is not None:
+            node.discard()
+
+
+def _url(node: RabbitNode | CassandraNode | OpenSearchNode | None) -> str:
     assert node is not None
     return node.url

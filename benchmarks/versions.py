@@ -1,0 +1,295 @@
+"""`python -m benchmarks.versions`: what a change of policy and a switch of versions cost.
+
+Prints one JSON object for each place (one SQLite file; RabbitMQ, Cassandra and OpenSearch): documents a
+second of a policy's republishing, from stored vectors of 1,000 classes through the results queue and an
+indexer into search, beside bulk indexing of the same documents alone; and how a switch looks to queries that
+never pause.
+The wait until everyone knows the policy is left out: it is a setting.
+
+Without URLs it starts servers of its own, which takes what the tests need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.servers import cassandra, opensearch, rabbitmq
+from panopticon import transitions
+from panopticon.documents import Change, change_of
+from panopticon.interfaces import Broker, SearchIndex, Store
+from panopticon.models import find_card
+from panopticon.outputs import Output, OutputKey, VersionName
+from panopticon.registry import VersionState
+from panopticon.search import Query
+from panopticon.settings import Settings
+from panopticon.transitions import Author
+from storage.outputs import open_store
+from storage.search import open_search
+from workers.queues import broker_of
+from workers.registration import new_entry
+from workers.republishing import Republisher
+from workers.rulings import Ruling, ruled, ruling_of
+from workers.searching import active_versions, parts_of
+from workers.versions import Versions
+
+TAGGER = VersionName(model="tagger", version=1)
+BENCH = Author(by="benchmark", at_ms=1)
+BULK = 500
+"""Changes in one request of the indexing alone."""
+WARM_QUERIES = 200
+
+Asked = tuple[float, float, tuple[str, ...]]
+"""One query: when it began and ended, and the parts that it was answered from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One set of systems, in which the tagger has seen some images."""
+
+    settings: Settings
+    store: Store
+    broker: Broker
+    search: SearchIndex
+    outputs: Sequence[Output]
+
+    def ruling(self) -> Ruling:
+        entry = self.store.registry.read(TAGGER.model)
+        assert entry is not None
+        return ruling_of(entry, transitions.known_version(entry, TAGGER.version), self.store.archive)
+
+    def put_policy(self) -> Ruling:
+        """The same text under the next number: as many documents, as large."""
+        entry = self.store.registry.read(TAGGER.model)
+        assert entry is not None
+        known = transitions.known_version(entry, TAGGER.version)
+        changed = transitions.put_policy(entry, TAGGER.version, known.policy_toml, BENCH)
+        assert self.store.registry.swap(entry, changed)
+        return self.ruling()
+
+    def changes(self, ruling: Ruling) -> list[Change]:
+        return [change_of(ruled(output, ruling, occurred_at=None)) for output in self.outputs]
+
+
+@contextmanager
+def filled(settings: Settings, *, images: int) -> Iterator[Place]:
+    """Two versions of the tagger are registered, the first active; outputs and documents are there."""
+    store, broker = open_store(settings.store_url), broker_of(settings)
+    with closing(store), closing(broker):
+        _register(store)
+        place = Place(
+            settings=settings,
+            store=store,
+            broker=broker,
+            search=open_search(settings.search_url),
+            outputs=_outputs(images),
+        )
+        for at in range(0, images, BULK):
+            store.outputs.put(place.outputs[at : at + BULK])
+        _index(place, place.ruling())
+        yield place
+
+
+def _register(store: Store) -> None:
+    card = find_card(TAGGER, None)
+    entry = transitions.new_model(card.name, card.task)
+    for number, state in ((1, VersionState.ACTIVE), (2, VersionState.SHADOW)):
+        version = new_entry(card.model_copy(update={"version": number}), store.archive, BENCH)
+        entry = entry.with_version(replace(version, state=state), BENCH.did("registered"))
+    assert store.registry.swap(None, entry)
+
+
+def _outputs(images: int) -> list[Output]:
+    """Probabilities of 1,000 classes, of which a few stand out."""
+    logits = 2 * np.random.default_rng(1).gumbel(size=(images, 1000))
+    vectors = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return [
+        Output(
+            key=OutputKey(image_id=f"image-{number:07}", model="tagger", version=1, revision=0),
+            vector=vector.astype("<f2"),
+            digest="0" * 64,
+            engine="none",
+            libraries="numpy",
+            source_sha256="0" * 64,
+            width_px=500,
+            height_px=375,
+            produced_at_ms=1_700_000_000_000,
+        )
+        for number, vector in enumerate(vectors)
+    ]
+
+
+def republishing(place: Place, *, rounds: int) -> dict[str, Any]:
+    """Both ways renew every document; each round goes the other way round."""
+    ways = {"republish": _republished_s, "bulk_indexing": _indexed_s}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    with _indexer(place.settings):
+        for number in range(rounds):
+            for name in reversed([*ways]) if number % 2 else ways:
+                seconds[name].append(ways[name](place))
+    pairs = [bulk / ours for bulk, ours in zip(seconds["bulk_indexing"], seconds["republish"], strict=True)]
+    images = len(place.outputs)
+    return {
+        "documents": images,
+        "tags_per_document": round(_tags(place) / images, 2),
+        "per_s": {name: round(images / statistics.median(spent)) for name, spent in seconds.items()},
+        "ratio_to_bulk_indexing": round(statistics.median(pairs), 3),
+        "ratio_of_each_round": [round(pair, 3) for pair in pairs],
+    }
+
+
+def _tags(place: Place) -> int:
+    parts = [change.part for change in place.changes(place.ruling())]
+    return sum(len(part.tags) for part in parts if part is not None)
+
+
+def _republished_s(place: Place) -> float:
+    place.put_policy()
+    while place.search.count([TAGGER.part]) < len(place.outputs):
+        time.sleep(0.1)
+    republisher = Republisher(
+        TAGGER,
+        settings=place.settings,
+        store=place.store,
+        search=place.search,
+        broker=place.broker,
+        clock=time.monotonic,
+        sleep=lambda seconds: None if seconds == republisher.known_after_s else time.sleep(seconds),
+    )
+    begun_s = time.perf_counter()
+    done = republisher.republish()
+    spent_s = time.perf_counter() - begun_s
+    assert (done.images, done.left) == (len(place.outputs), ())
+    return spent_s
+
+
+def _indexed_s(place: Place) -> float:
+    return _index(place, place.put_policy())
+
+
+def _index(place: Place, ruling: Ruling) -> float:
+    """Seconds in which search takes them, made beforehand."""
+    changes = place.changes(ruling)
+    begun_s = time.perf_counter()
+    for at in range(0, len(changes), BULK):
+        place.search.apply(changes[at : at + BULK])
+    return time.perf_counter() - begun_s
+
+
+@contextmanager
+def _indexer(settings: Settings) -> Iterator[None]:
+    command = [sys.executable, "-m", "workers.cli.main", "indexer"]
+    process = subprocess.Popen(command, env=settings.as_environ(), stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def switching(place: Place, *, switches: int) -> dict[str, Any]:
+    """Queries one after the other on a connection of their own, through so many switches."""
+    asked: list[Asked] = []
+    stop = threading.Event()
+    asking = threading.Thread(target=_ask_on, args=(place.settings, asked, stop))
+    asking.start()
+    versions = Versions(store=place.store, broker=place.broker, by=BENCH.by)
+    swaps: list[tuple[float, float]] = []
+    for number in range(switches):
+        _wait_for(asked, WARM_QUERIES * (number + 1))
+        begun_s = time.perf_counter()
+        if number == 0:
+            versions.activate(find_card(TAGGER, None).model_copy(update={"version": 2}))
+        else:
+            versions.roll_back(TAGGER.model)
+        swaps.append((begun_s, time.perf_counter()))
+    _wait_for(asked, WARM_QUERIES * (switches + 1))
+    stop.set()
+    asking.join()
+    return _seen(asked, swaps)
+
+
+def _seen(asked: Sequence[Asked], swaps: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    latencies = [end - begun for begun, end, _ in asked]
+    during = [
+        end - begun for begun, end, _ in asked if any(begun < done and end > start for start, done in swaps)
+    ]
+    changed = [new[0] for old, new in pairwise(asked) if old[2] != new[2]]
+    late = [begun - start for begun, (start, _) in zip(changed, swaps, strict=True)]
+    return {
+        "switches": len(swaps),
+        "command_ms": _ms(done - start for start, done in swaps),
+        "first_query_of_the_new_version_begins_after_ms": _ms(late),
+        "query_ms": _ms(latencies),
+        "query_during_a_switch_ms": _ms(during),
+    }
+
+
+def _ms(seconds: Any) -> dict[str, float]:
+    values = sorted(1000 * each for each in seconds)
+    return {"median": round(statistics.median(values), 2), "most": round(values[-1], 2)} if values else {}
+
+
+def _ask_on(settings: Settings, asked: list[Asked], stop: threading.Event) -> None:
+    with closing(open_store(settings.store_url)) as store:
+        search = open_search(settings.search_url)
+        while not stop.is_set():
+            begun_s = time.perf_counter()
+            parts = parts_of(active_versions(store.registry))
+            search.query(Query(parts=parts, limit=20))
+            asked.append((begun_s, time.perf_counter(), parts))
+
+
+def _wait_for(asked: Sequence[object], queries: int) -> None:
+    while len(asked) < queries:
+        time.sleep(0.01)
+
+
+def measured(settings: Settings, *, images: int, rounds: int, switches: int) -> dict[str, Any]:
+    with filled(settings, images=images) as place:
+        return {
+            "policy": republishing(place, rounds=rounds),
+            "switch": switching(place, switches=switches),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rabbitmq", metavar="URL", help="with management=… in it")
+    parser.add_argument("--cassandra", metavar="URL", help="without a keyspace")
+    parser.add_argument("--opensearch", metavar="URL", help="without an index")
+    parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--switches", type=int, default=20)
+    options = parser.parse_args()
+    amounts = {"images": options.images, "rounds": options.rounds, "switches": options.switches}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        alone = Settings(database=f"sqlite:///{folder / 'versions.db'}")
+        report = {"sqlite": measured(alone, **amounts)}
+        with (
+            rabbitmq(options.rabbitmq, folder) as broker,
+            cassandra(options.cassandra, folder) as store,
+            opensearch(options.opensearch) as search,
+        ):
+            places = {"broker": broker, "store": store, "search": search}
+            report["servers"] = measured(alone.model_copy(update=places), **amounts)
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
