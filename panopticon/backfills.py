@@ -33,31 +33,38 @@ class Backfill:
     source: str
     """Where the IDs come from, as a person named it."""
     ids_sha256: str
-    """Of the whole list, as `ids_digest` makes it; empty where the list is drawn from search as it goes."""
+    """Of its IDs, sorted, each once, each ended by a line feed; empty where they are drawn from search."""
     total: int
-    """IDs in the list; 0 where it is not known beforehand."""
+    """IDs in the list; where it is drawn from search, those that search held at the beginning."""
     state: BackfillState
     begun_at_ms: int
     changed_at_ms: int
     by: str
     runner: str = ""
     """Names the process that feeds it; another one takes over by putting its own name here."""
+    fed_at_ms: int = 0
+    """When that process last wrote, by its own clock; it does so every few seconds, whatever it waits for."""
     cursor: int = 0
-    """IDs that have been looked at."""
+    """IDs that have been looked at, in the order of their UTF-8 bytes."""
     after: str = ""
-    """The last ID looked at, where the list is drawn from search."""
+    """The last of them."""
     submitted: int = 0
     """Of those looked at: put on the queue."""
     stored: int = 0
     """Of those looked at: there is an output already."""
     skipped: int = 0
-    """Of those looked at: deleted, or dead."""
+    """Of those looked at: deleted, dead, or discarded."""
     unknown: int = 0
     """Of those looked at: not in the catalogue."""
 
     @property
     def version_name(self) -> VersionName:
         return VersionName(model=self.model, version=self.version)
+
+    @property
+    def left(self) -> int:
+        """IDs that are still to be looked at, as far as is known."""
+        return max(self.total - self.cursor, 0)
 
     def changed(self, *, at_ms: int, **fields: object) -> Backfill:
         """Ready to be swapped in."""

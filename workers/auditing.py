@@ -13,7 +13,7 @@ from panopticon.messages import Lane
 from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
 from panopticon.registry import VersionEntry, VersionState
 from workers.standing import total
-from workers.submission import CHUNK, Entry, body_of, chunks
+from workers.submission import CHUNK, body_of, chunks, entry_of_row
 
 
 class Mark(StrEnum):
@@ -116,7 +116,7 @@ class Audit:
         ids = [v.image_id for v in verdicts if v.version == version and v.mark in MENDABLE]
         for chunk in chunks(ids, CHUNK):
             rows = self._store.catalogue.get(chunk)
-            bodies = [body_of(_entry_of(rows[image_id]), now_ms=now_ms) for image_id in chunk]
+            bodies = [body_of(entry_of_row(rows[image_id]), now_ms=now_ms) for image_id in chunk]
             self._broker.model_queue(version).submit(bodies, Lane.BACKFILL)
         return len(ids)
 
@@ -202,12 +202,3 @@ def _decided(first: Verdict, again: Verdict | None, quiet: Quiet) -> Verdict:
     if again.mark is Mark.PENDING:
         return replace(again, mark=Mark.LOST)
     return replace(again, mark=Mark.NOT_IN_SEARCH) if quiet.results and first.in_search is False else again
-
-
-def _entry_of(row: CatalogueImage) -> Entry:
-    return Entry(
-        image_id=row.image_id,
-        image_uri=row.image_uri or None,
-        revision=row.revision,
-        occurred_at_ms=row.occurred_at_ms,
-    )

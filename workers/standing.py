@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from panopticon.backfills import Backfill
 from panopticon.interfaces import Broker, Depth, Store
 from panopticon.ledger import Ledger
 from panopticon.messages import Lane
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionEntry, VersionState
+from workers.backfill.records import all_backfills
 
 Depths = Mapping[Lane, Depth]
 
@@ -40,6 +42,8 @@ class Reading:
     catalogue: Depths
     results: Depths
     undeliverable: Depths
+    backfills: Sequence[Backfill]
+    """All there ever were, the latest first."""
 
     @property
     def busy(self) -> bool:
@@ -49,6 +53,9 @@ class Reading:
 
     def of(self, version: VersionName) -> VersionStanding | None:
         return next((standing for standing in self.versions if standing.version == version), None)
+
+    def backfill(self, name: str) -> Backfill | None:
+        return next((record for record in self.backfills if record.name == name), None)
 
 
 def total(depths: Depths) -> int:
@@ -82,7 +89,12 @@ def take_reading(store: Store, broker: Broker, *, clock: Callable[[], float]) ->
         for (name, entry), depth in zip(kept, depths, strict=True)
     ]
     return Reading(
-        at_s=clock(), versions=standings, catalogue=catalogue, results=results, undeliverable=undeliverable
+        at_s=clock(),
+        versions=standings,
+        catalogue=catalogue,
+        results=results,
+        undeliverable=undeliverable,
+        backfills=all_backfills(store.backfills),
     )
 
 

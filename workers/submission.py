@@ -104,6 +104,16 @@ def body_of(entry: Entry, *, now_ms: int) -> bytes:
     return encode(message)
 
 
+def entry_of_row(row: CatalogueImage) -> Entry:
+    """An image of the catalogue, to be sent again as it is known."""
+    return Entry(
+        image_id=row.image_id,
+        image_uri=row.image_uri or None,
+        revision=row.revision,
+        occurred_at_ms=row.occurred_at_ms,
+    )
+
+
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of `size` items, the last one shorter."""
     iterator = iter(items)

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "submit": "workers.cli.submit",
     "worker": "workers.cli.work",
     "indexer": "workers.cli.work",
+    "backfill": "workers.cli.backfill",
     "search": "workers.cli.search",
     "search rebuild": "workers.cli.rebuild",
     "show": "workers.cli.show",

@@ -13,9 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from panopticon.backfills import Backfill, BackfillState
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry import VersionState
+from workers.backfill.records import is_fed, of_interest
+from workers.cli.backfill_report import backfill_json, backfill_table, command_of
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import counted, lasting, rfc_3339, table
 from workers.standing import (
@@ -74,7 +77,7 @@ def read_twice(session: Session) -> tuple[Reading | None, Reading]:
         session.err.print(
             f"Images are pending, yet every queue is empty: looking again in {lasting(wait_s)}.", style="dim"
         )
-    elif any(standing.waiting for standing in first.versions):
+    elif any(standing.waiting for standing in first.versions) or _fed(first):
         wait_s = SAMPLE_S
     else:
         return None, first
@@ -87,13 +90,16 @@ def read_twice(session: Session) -> tuple[Reading | None, Reading]:
 def standings_json(before: Reading | None, now: Reading, *, settle_s: float) -> dict[str, Any]:
     """What `--json` prints; keys are stable."""
     return {
-        "at": rfc_3339(int(time.time() * 1000)),
+        "at": rfc_3339(_now_ms()),
         "models": [_version_json(before, now, standing, settle_s) for standing in now.versions],
         "queues": {
             "catalogue": _depths_json(now.catalogue),
             "results": _depths_json(now.results),
             "undeliverable": _depths_json(now.undeliverable),
         },
+        "backfills": [
+            backfill_json(record, earlier, now_ms=_now_ms()) for record, earlier in _backfills(before, now)
+        ],
     }
 
 
@@ -105,6 +111,9 @@ def standings_shown(before: Reading | None, now: Reading, *, settle_s: float) ->
         )
     parts: list[RenderableType] = [ledger_table(before, now, settle_s=settle_s)]
     parts.append(_queue_table(now) if now.busy else Text("Every queue is empty.", style="dim"))
+    backfills = _backfills(before, now)
+    if backfills:
+        parts.append(backfill_table(backfills, now_ms=_now_ms()))
     parts += [Text(line, style="yellow") for line in _advice(before, now, settle_s)]
     return Group(*parts)
 
@@ -203,12 +212,30 @@ def _queue_table(now: Reading) -> Table:
     return shown
 
 
+def _backfills(before: Reading | None, now: Reading) -> list[tuple[Backfill, Backfill | None]]:
+    """Those worth telling, each with its earlier reading."""
+    records = of_interest(now.backfills, now_ms=_now_ms())
+    return [(record, before.backfill(record.name) if before else None) for record in records]
+
+
+def _fed(reading: Reading) -> bool:
+    return any(is_fed(record, now_ms=_now_ms()) for record in reading.backfills)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
 def _advice(before: Reading | None, now: Reading, settle_s: float) -> list[str]:
     lines = [line for standing in now.versions for line in _advice_on(before, now, standing, settle_s)]
     beside = total(now.catalogue) + total(now.results) + total(now.undeliverable)
     if beside and not _held((now.catalogue, now.results, now.undeliverable)):
         lines.append(f"{counted(beside, 'message')} for the indexer: panopticon indexer")
-    return lines
+    return lines + [
+        f"Nobody feeds {record.name}: {command_of(record)}"
+        for record in now.backfills
+        if record.state is BackfillState.RUNNING and not is_fed(record, now_ms=_now_ms())
+    ]
 
 
 def _advice_on(before: Reading | None, now: Reading, standing: VersionStanding, settle_s: float) -> list[str]:

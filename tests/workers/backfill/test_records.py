@@ -1,0 +1,119 @@
+"""One record a list and version; whoever writes it, nothing that somebody else wrote is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from panopticon.backfills import BackfillState
+from panopticon.errors import UsageError
+from panopticon.interfaces import Backfills
+from storage.outputs import open_store
+from tests.contracts.backfills import backfill
+from tests.contracts.examples import NOON_MS, TAGGER
+from workers.backfill.records import (
+    Wanted,
+    all_backfills,
+    change_state,
+    is_fed,
+    known_backfill,
+    of_interest,
+    take_up,
+)
+
+LATER_MS = NOON_MS + 1000
+
+
+@pytest.fixture
+def backfills(tmp_path: Path) -> Iterator[Backfills]:
+    with closing(open_store(f"sqlite:///{tmp_path / 'house.db'}")) as store:
+        yield store.backfills
+
+
+def wanted(**fields: object) -> Wanted:
+    usual = Wanted(
+        version=TAGGER, source="ids.txt", ids_sha256="5f" * 32, total=3, by="me", runner="process 1"
+    )
+    return replace(usual, **fields)  # type: ignore[arg-type]
+
+
+def test_a_new_one_begins_under_a_name_made_of_version_and_list(backfills: Backfills) -> None:
+    begun = take_up(wanted(), backfills, now_ms=NOON_MS)
+    assert (begun.name, begun.state, begun.cursor) == ("tagger@1-5f5f5f5f", BackfillState.RUNNING, 0)
+    assert backfills.read(begun.name) == begun
+    assert wanted(ids_sha256="").name == "tagger@1-search"
+
+
+def test_one_that_has_not_ended_goes_on_under_another_process(backfills: Backfills) -> None:
+    begun = take_up(wanted(), backfills, now_ms=NOON_MS)
+    backfills.swap(begun, begun.changed(at_ms=NOON_MS, cursor=2, after="b"))
+    taken = take_up(wanted(runner="process 2"), backfills, now_ms=LATER_MS)
+    assert (taken.cursor, taken.runner, taken.fed_at_ms) == (2, "process 2", LATER_MS)
+    assert taken.begun_at_ms == NOON_MS
+
+
+def test_a_paused_one_stays_paused_when_its_process_starts_anew(backfills: Backfills) -> None:
+    name = take_up(wanted(), backfills, now_ms=NOON_MS).name
+    change_state(name, BackfillState.PAUSED, backfills, now_ms=NOON_MS)
+    assert take_up(wanted(), backfills, now_ms=LATER_MS).state is BackfillState.PAUSED
+
+
+@pytest.mark.parametrize("ended", [BackfillState.DONE, BackfillState.CANCELLED])
+def test_one_that_has_ended_begins_anew(backfills: Backfills, ended: BackfillState) -> None:
+    begun = take_up(wanted(), backfills, now_ms=NOON_MS)
+    backfills.swap(begun, begun.changed(at_ms=NOON_MS, cursor=3, state=ended))
+    again = take_up(wanted(), backfills, now_ms=LATER_MS)
+    assert (again.cursor, again.state, again.begun_at_ms) == (0, BackfillState.RUNNING, LATER_MS)
+
+
+def test_a_name_that_another_list_has_is_refused_until_that_has_ended(backfills: Backfills) -> None:
+    take_up(wanted(ids_sha256="5f5f5f5f" + "0" * 56), backfills, now_ms=NOON_MS)
+    with pytest.raises(UsageError, match=r"another list, ids\.txt.*panopticon backfill cancel"):
+        take_up(wanted(), backfills, now_ms=NOON_MS)
+
+
+def test_pausing_and_resuming_may_be_repeated(backfills: Backfills) -> None:
+    name = take_up(wanted(), backfills, now_ms=NOON_MS).name
+    for state in (BackfillState.PAUSED, BackfillState.PAUSED, BackfillState.RUNNING, BackfillState.RUNNING):
+        change_state(name, state, backfills, now_ms=LATER_MS)
+        assert known_backfill(name, backfills).state is state
+
+
+def test_what_has_ended_is_neither_resumed_nor_paused(backfills: Backfills) -> None:
+    name = take_up(wanted(), backfills, now_ms=NOON_MS).name
+    change_state(name, BackfillState.CANCELLED, backfills, now_ms=LATER_MS)
+    with pytest.raises(UsageError, match="is cancelled; the command that began it begins it anew"):
+        change_state(name, BackfillState.RUNNING, backfills, now_ms=LATER_MS)
+
+
+def test_an_unknown_one_is_refused_with_what_is_known(backfills: Backfills) -> None:
+    with pytest.raises(UsageError, match="unknown backfill 'x'; known: none"):
+        known_backfill("x", backfills)
+    take_up(wanted(), backfills, now_ms=NOON_MS)
+    with pytest.raises(UsageError, match="known: tagger@1-5f5f5f5f"):
+        known_backfill("x", backfills)
+
+
+def test_the_latest_comes_first_and_what_ended_long_ago_is_of_no_interest(backfills: Backfills) -> None:
+    hour_ms = 3_600_000
+    for name, state, changed_at_ms in (
+        ("old", BackfillState.DONE, NOON_MS - hour_ms - 1),
+        ("late", BackfillState.DONE, NOON_MS - hour_ms),
+        ("open", BackfillState.PAUSED, NOON_MS - 5 * hour_ms),
+    ):
+        record = replace(backfill(name), state=state, changed_at_ms=changed_at_ms, begun_at_ms=changed_at_ms)
+        backfills.swap(None, record)
+    records = all_backfills(backfills)
+    assert [record.name for record in records] == ["late", "old", "open"]
+    assert [record.name for record in of_interest(records, now_ms=NOON_MS)] == ["late", "open"]
+
+
+def test_silence_tells_that_nobody_feeds_it() -> None:
+    record = replace(backfill(), fed_at_ms=NOON_MS)
+    assert is_fed(record, now_ms=NOON_MS + 30_000)
+    assert not is_fed(record, now_ms=NOON_MS + 30_001)
+    assert not is_fed(replace(record, state=BackfillState.DONE), now_ms=NOON_MS)

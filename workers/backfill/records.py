@@ -1,0 +1,133 @@
+"""The record of a backfill: begun, taken over, and changed from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from panopticon.backfills import Backfill, BackfillState
+from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Backfills
+from panopticon.outputs import VersionName
+
+SWAP_TRIES = 20
+SHA256_CHARS = 8
+FROM_SEARCH = "search"
+"""In a name, where the list's digest stands otherwise."""
+
+SILENCE_MS = 30_000
+"""Nobody feeds a backfill whose record was not written for so long."""
+
+ENDED_LATELY_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What somebody asks to be run over what."""
+
+    version: VersionName
+    source: str
+    ids_sha256: str
+    """Empty for the IDs that search holds."""
+    total: int
+    by: str
+    runner: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.version}-{self.ids_sha256[:SHA256_CHARS] or FROM_SEARCH}"
+
+
+def take_up(wanted: Wanted, backfills: Backfills, *, now_ms: int) -> Backfill:
+    """The record, which names this process now: begun, or gone on with where it has not ended.
+
+    Raises: UsageError if its name is another list's; Unavailable.
+    """
+
+    def taken(known: Backfill | None) -> Backfill:
+        if known is None or known.state.ended:
+            return _begun(wanted, serial=known.serial + 1 if known else 1, now_ms=now_ms)
+        if known.ids_sha256 != wanted.ids_sha256:
+            raise UsageError(
+                f"{known.name} is a backfill of another list, {known.source}, and has not ended; "
+                f"wait for it, or: panopticon backfill cancel {known.name}"
+            )
+        return known.changed(at_ms=now_ms, fed_at_ms=now_ms, runner=wanted.runner, source=wanted.source)
+
+    return _swapped(wanted.name, backfills, taken)
+
+
+def change_state(name: str, state: BackfillState, backfills: Backfills, *, now_ms: int) -> Backfill:
+    """The record as it was before, though it is in that state now. Repeating is harmless.
+
+    Raises: UsageError for an unknown one, or one that has ended; Unavailable.
+    """
+    for _ in range(SWAP_TRIES):
+        known = known_backfill(name, backfills)
+        if known.state is state:
+            return known
+        if known.state.ended:
+            raise UsageError(f"{name} is {known.state}; the command that began it begins it anew")
+        if backfills.swap(known, known.changed(at_ms=now_ms, state=state)):
+            return known
+    raise _restless(name)
+
+
+def known_backfill(name: str, backfills: Backfills) -> Backfill:
+    """Raises: UsageError for an unknown one."""
+    known = backfills.read(name)
+    if known is None:
+        there = ", ".join(backfills.names())
+        raise UsageError(f"unknown backfill {name!r}; known: {there or 'none'}")
+    return known
+
+
+def all_backfills(backfills: Backfills) -> list[Backfill]:
+    """The latest first."""
+    read = [record for name in backfills.names() if (record := backfills.read(name))]
+    return sorted(read, key=lambda record: (-record.begun_at_ms, record.name))
+
+
+def of_interest(records: Sequence[Backfill], *, now_ms: int) -> list[Backfill]:
+    """Those that have not ended, and those that have in the last hour."""
+    return [
+        record
+        for record in records
+        if not record.state.ended or now_ms - record.changed_at_ms <= ENDED_LATELY_MS
+    ]
+
+
+def is_fed(record: Backfill, *, now_ms: int) -> bool:
+    """Whether some process has shown itself lately."""
+    return not record.state.ended and now_ms - record.fed_at_ms <= SILENCE_MS
+
+
+def _begun(wanted: Wanted, *, serial: int, now_ms: int) -> Backfill:
+    return Backfill(
+        name=wanted.name,
+        serial=serial,
+        model=wanted.version.model,
+        version=wanted.version.version,
+        source=wanted.source,
+        ids_sha256=wanted.ids_sha256,
+        total=wanted.total,
+        state=BackfillState.RUNNING,
+        begun_at_ms=now_ms,
+        changed_at_ms=now_ms,
+        fed_at_ms=now_ms,
+        by=wanted.by,
+        runner=wanted.runner,
+    )
+
+
+def _swapped(name: str, backfills: Backfills, changed: Callable[[Backfill | None], Backfill]) -> Backfill:
+    for _ in range(SWAP_TRIES):
+        known = backfills.read(name)
+        new = changed(known)
+        if backfills.swap(known, new):
+            return new
+    raise _restless(name)
+
+
+def _restless(name: str) -> Unavailable:
+    return Unavailable("store", f"the record of {name} kept changing under us")

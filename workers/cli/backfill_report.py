@@ -1,0 +1,79 @@
+"""How backfills are told: in `status`, in `backfill list`, and by the process that feeds one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from panopticon.backfills import Backfill, BackfillState
+from workers.backfill.progress import eta_s, ids_per_s
+from workers.backfill.records import is_fed
+from workers.cli.wording import lasting, rfc_3339, table
+from workers.scanning import printable
+
+
+def backfill_json(record: Backfill, before: Backfill | None, *, now_ms: int) -> dict[str, Any]:
+    """What `--json` prints of one; keys are stable."""
+    rate = ids_per_s(before, record)
+    return {
+        "name": record.name,
+        "model": str(record.version_name),
+        "state": record.state.value,
+        "source": record.source,
+        "total": record.total,
+        "looked_at": record.cursor,
+        "submitted": record.submitted,
+        "stored": record.stored,
+        "skipped": record.skipped,
+        "unknown": record.unknown,
+        "ids_per_s": rate,
+        "eta_s": eta_s(record, rate),
+        "fed": is_fed(record, now_ms=now_ms),
+        "runner": record.runner,
+        "by": record.by,
+        "begun_at": rfc_3339(record.begun_at_ms),
+        "changed_at": rfc_3339(record.changed_at_ms),
+    }
+
+
+def backfill_table(records: Sequence[tuple[Backfill, Backfill | None]], *, now_ms: int) -> Table:
+    """One row each: of the record as it is, and an earlier reading of it."""
+    numbers = ("looked at", "submitted", "stored", "skipped", "unknown", "per s", "done in")
+    shown = table("backfill", "state", right=numbers, flowing=("of",))
+    for record, before in records:
+        counts = (record.submitted, record.stored, record.skipped, record.unknown)
+        shown.add_row(
+            record.name,
+            _state(record, now_ms),
+            f"{record.cursor:,} / {record.total:,}",
+            *(f"{count:,}" for count in counts),
+            *speed(record, before),
+            Text(printable(record.source)),
+        )
+    return shown
+
+
+def speed(record: Backfill, before: Backfill | None) -> tuple[str, str]:
+    """IDs by the second, and the time left; dashes where they are not known."""
+    rate = ids_per_s(before, record)
+    left_s = eta_s(record, rate)
+    return (
+        f"{rate:,.1f}" if rate is not None else "–",
+        lasting(left_s) if left_s is not None else "–",
+    )
+
+
+def command_of(record: Backfill) -> str:
+    """What was typed to begin it, and is typed again to go on."""
+    ids = "--from-search" if not record.ids_sha256 else f"--ids {shlex.quote(record.source)}"
+    return f"panopticon backfill --model {record.version_name} {ids}"
+
+
+def _state(record: Backfill, now_ms: int) -> Text:
+    if record.state is BackfillState.RUNNING and not is_fed(record, now_ms=now_ms):
+        return Text("running, not fed", style="yellow")
+    return Text(record.state.value)

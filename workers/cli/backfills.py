@@ -1,0 +1,89 @@
+"""`panopticon backfill list`, `show`, `pause`, `resume` and `cancel`: backfills seen from any terminal."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from rich.text import Text
+
+from panopticon.backfills import Backfill, BackfillState
+from workers.backfill.records import all_backfills, change_state, is_fed, known_backfill
+from workers.cli.backfill_report import backfill_json, backfill_table, command_of
+from workers.cli.session import Session, json_option, pass_session
+from workers.cli.wording import block, utc
+from workers.scanning import printable
+
+
+@click.command("backfill list")
+@json_option
+@pass_session
+def list_command(session: Session, *, as_json: bool) -> None:
+    """Every backfill there was, the latest first."""
+    records, now_ms = all_backfills(session.store.backfills), _now_ms()
+    if as_json:
+        session.print_json({"backfills": [backfill_json(record, None, now_ms=now_ms) for record in records]})
+    elif records:
+        session.out.print(backfill_table([(record, None) for record in records], now_ms=now_ms))
+        session.out.print("Next: panopticon status --watch, for rates", style="dim")
+    else:
+        session.out.print("No backfill yet: panopticon backfill --model NAME@V --ids FILE")
+
+
+@click.command("backfill show")
+@click.argument("name")
+@json_option
+@pass_session
+def show_command(session: Session, *, name: str, as_json: bool) -> None:
+    """One backfill: how far it is, who began it and who feeds it."""
+    record = known_backfill(name, session.store.backfills)
+    if as_json:
+        session.print_json(backfill_json(record, None, now_ms=_now_ms()))
+        return
+    session.out.print(backfill_table([(record, None)], now_ms=_now_ms()))
+    lines = [
+        ("begun (UTC)", f"{utc(record.begun_at_ms)}, by {printable(record.by)}"),
+        ("changed (UTC)", utc(record.changed_at_ms)),
+        ("fed by", printable(record.runner) if is_fed(record, now_ms=_now_ms()) else "nobody"),
+        ("IDs", f"SHA-256 {record.ids_sha256}" if record.ids_sha256 else "as search holds them"),
+        ("last ID looked at", printable(record.after) or "–"),
+    ]
+    session.out.print(block(lines))
+    _tell_if_unfed(session, record)
+
+
+@click.command("backfill pause")
+@click.argument("name")
+@pass_session
+def pause_command(session: Session, *, name: str) -> None:
+    """Nothing more is submitted until it is resumed, though its process be started anew."""
+    change_state(name, BackfillState.PAUSED, session.store.backfills, now_ms=_now_ms())
+    session.out.print(Text(f"{name} is paused. Next: panopticon backfill resume {name}"))
+
+
+@click.command("backfill resume")
+@click.argument("name")
+@pass_session
+def resume_command(session: Session, *, name: str) -> None:
+    """Go on with one that is paused."""
+    record = change_state(name, BackfillState.RUNNING, session.store.backfills, now_ms=_now_ms())
+    session.out.print(Text(f"{name} goes on after {record.cursor:,} of {record.total:,} IDs."))
+    _tell_if_unfed(session, record)
+
+
+@click.command("backfill cancel")
+@click.argument("name")
+@pass_session
+def cancel_command(session: Session, *, name: str) -> None:
+    """End it for good; what was submitted stays on the queue."""
+    record = change_state(name, BackfillState.CANCELLED, session.store.backfills, now_ms=_now_ms())
+    session.out.print(Text(f"{name} is cancelled: {record.cursor:,} of {record.total:,} IDs were looked at."))
+
+
+def _tell_if_unfed(session: Session, record: Backfill) -> None:
+    if not record.state.ended and not is_fed(record, now_ms=_now_ms()):
+        session.out.print(Text(f"No process feeds it: {command_of(record)}", style="yellow"))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
