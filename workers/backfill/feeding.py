@@ -39,7 +39,10 @@ class Ids(Protocol):
     """Where a backfill draws its IDs from, in the order of their UTF-8 bytes."""
 
     def next(self, record: Backfill, count: int) -> list[str]:
-        """Up to `count` of those that the record has not come to; none at the end."""
+        """Up to `count` of those that the record has not come to; none at the end.
+
+        Asked once at each place that the record comes to.
+        """
 
 
 class Listed:
@@ -47,18 +50,12 @@ class Listed:
 
     def __init__(self, after: Callable[[int], Iterator[str]]) -> None:
         self._after = after
-        self._ids: Iterator[str] = iter(())
-        self._at: int | None = None
-        self._held: list[str] = []
+        self._ids: Iterator[str] | None = None
 
     def next(self, record: Backfill, count: int) -> list[str]:
-        """Reading goes on where it stopped; asked again at the same place, it gives the same."""
-        if self._at != record.cursor:
-            skipped = len(self._held)
-            if self._at is None or self._at + skipped != record.cursor:
-                self._ids = self._after(record.cursor)
-            self._at, self._held = record.cursor, list(islice(self._ids, count))
-        return self._held
+        if self._ids is None:
+            self._ids = self._after(record.cursor)
+        return list(islice(self._ids, count))
 
 
 class FromSearch:
@@ -103,6 +100,8 @@ class Feeder:
         self._queue = broker.model_queue(record.version_name)
         self._max_waiting = settings.backfill_waiting
         self._chunk = min(CHUNK, max(self._max_waiting // 2, 1))
+        self._drawn: Sequence[str] = ()
+        self._drawn_at: int | None = None
         self._around = around
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=random.random)
         self.unknown: list[str] = []
@@ -136,16 +135,21 @@ class Feeder:
             return
         if self._record.state is BackfillState.PAUSED:
             self._wait(f"paused; panopticon backfill resume {self._record.name}", PAUSED_POLL_S)
-        elif self._waiting() + self._chunk > self._max_waiting:
+        elif not (image_ids := self._next()):
+            self._write(state=BackfillState.DONE)
+        elif self._waiting() + len(image_ids) > self._max_waiting:
             self._wait(LANE_IS_FULL, FULL_POLL_S)
         else:
-            self._go_on()
+            refuse_unfed(self._record.version_name, self._store)
+            self._send(image_ids)
+            self._around.told(self._record, "")
 
-    def _go_on(self) -> None:
-        refuse_unfed(self._record.version_name, self._store)
-        image_ids = self._ids.next(self._record, self._chunk)
-        self._send(image_ids) if image_ids else self._write(state=BackfillState.DONE)
-        self._around.told(self._record, "")
+    def _next(self) -> Sequence[str]:
+        """Drawn before there is room for it, so that the end is seen though nobody takes from the lane."""
+        if self._drawn_at != self._record.cursor:
+            self._drawn = self._ids.next(self._record, self._chunk)
+            self._drawn_at = self._record.cursor
+        return self._drawn
 
     def _waiting(self) -> int:
         """Messages of the lane, but for those on rungs: an hour's wait is no reason to feed nothing."""

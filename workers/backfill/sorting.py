@@ -27,7 +27,7 @@ def sort_out(image_ids: Sequence[str], version: VersionName, store: Store) -> So
     states = _states(list(rows.values()), version, store)
     found = list(states.values())
     return Sorted(
-        missing=[row for image_id, row in rows.items() if states[image_id] is State.PENDING],
+        missing=[rows[image_id] for image_id in image_ids if states.get(image_id) is State.PENDING],
         stored=found.count(State.STORED),
         skipped=found.count(State.DEAD) + found.count(State.SKIPPED),
         unknown=[image_id for image_id in image_ids if image_id not in rows],

@@ -98,8 +98,8 @@ def _run(
         runner=f"process {os.getpid()} of {who()}",
     )
     record = take_up(wanted, session.store.backfills, now_ms=_now_ms())
-    if record.cursor:
-        session.err.print(f"{record.name} goes on after {record.cursor:,} of {counted(record.total, 'ID')}.")
+    if record.cursor or record.state is BackfillState.PAUSED:
+        session.err.print(Text(f"{record.name} goes on after {record.cursor:,} of {record.total:,} IDs."))
     with Telling(session.err) as telling:
         feeder = Feeder(
             record,

@@ -1,0 +1,251 @@
+"""`panopticon backfill`: a version runs over a list, and any terminal can see it, stop it and go on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from panopticon.backfills import Backfill, BackfillState
+from panopticon.messages import Lane, decode_image_message
+from panopticon.registry import VersionState
+from tests.contracts.backfills import backfill
+from tests.contracts.examples import TAGGER, deletion, failure, image, key, output, part, result
+from tests.workers.cli.conftest import House, Panopticon
+
+
+@pytest.fixture(autouse=True)
+def album(house: House, pauses: list[float]) -> None:
+    """`stored`, `dead` and `deleted` lack nothing; `a` and `b` do."""
+    house.register()
+    house.store.catalogue.put([*map(image, ("a", "b", "stored", "dead")), image("deleted", event="deleted")])
+    house.store.outputs.put([output(key("stored"))])
+    house.store.outputs.put_failures([failure(key("dead"))])
+
+
+def keep(house: House, **fields: object) -> Backfill:
+    """A record of somebody else's, whose last sign of life is long ago."""
+    record = replace(backfill(), **fields)  # type: ignore[arg-type]
+    house.store.backfills.swap(None, record)
+    return record
+
+
+def sent(house: House) -> list[str]:
+    return [decode_image_message(body).image_id for body in house.waiting()]
+
+
+def state_of_version(house: House, state: VersionState) -> None:
+    entry = house.store.registry.read("tagger")
+    assert entry is not None
+    versions = tuple(replace(version, state=state) for version in entry.versions)
+    house.store.registry.swap(
+        entry, replace(entry, serial=entry.serial + 1, active_version=None, versions=versions)
+    )
+
+
+def test_what_is_missing_is_submitted_and_the_rest_is_told(
+    panopticon: Panopticon, house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "ids.txt").write_text("b\n\na\nstored\ndead\ndeleted\na\nnobody\n")
+    ran = panopticon("backfill", "--model", "tagger@1", "--ids", "ids.txt")
+    first, *others = ran.out.splitlines()
+    assert first.startswith("tagger@1-")
+    assert first.endswith(" is done: 2 submitted, 1 stored already, 2 skipped (deleted or dead), 1 unknown.")
+    assert others == [
+        "1 blank line and 1 repeated ID left aside.",
+        "1 ID unknown to the catalogue: nobody; panopticon submit makes images known",
+        "Next: panopticon status --watch",
+    ]
+    assert (ran.code, sent(house)) == (0, ["a", "b"])
+
+
+def test_the_same_as_json_from_standard_input(panopticon: Panopticon, house: House) -> None:
+    ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", "--json", stdin=b"a\n\nb\nnobody\n")
+    counts = ("looked_at", "total", "submitted", "stored", "skipped", "unknown", "blank_lines", "repeats")
+    assert [ran.json[name] for name in counts] == [3, 3, 2, 0, 0, 1, 1, 0]
+    assert (ran.json["state"], ran.json["model"], ran.json["source"]) == ("done", "tagger@1", "-")
+    assert ran.json["unknown_ids"] == ["nobody"]
+
+
+def test_it_draws_from_search_what_is_there(panopticon: Panopticon, house: House) -> None:
+    house.search.apply([result(name, part(), name="quality_1") for name in ("a", "stored", "gone")])
+    house.search.apply([deletion("gone")])
+    ran = panopticon("backfill", "--model", "tagger@1", "--from-search", "--json")
+    assert (ran.json["looked_at"], ran.json["total"], ran.json["submitted"]) == (2, 2, 1)
+    assert sent(house) == ["a"]
+
+
+def test_a_second_run_of_a_list_that_is_through_submits_what_is_missing_by_now(
+    panopticon: Panopticon, house: House
+) -> None:
+    panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n")
+    house.store.outputs.put([output(key("a"))])
+    ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", "--json", stdin=b"b\na\n")
+    assert (ran.json["submitted"], ran.json["stored"]) == (1, 1)
+    assert len(house.store.backfills.names()) == 1
+
+
+def test_an_unfinished_one_goes_on_after_its_cursor(panopticon: Panopticon, house: House) -> None:
+    panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n")
+    (name,) = house.store.backfills.names()
+    known = house.store.backfills.read(name)
+    assert known is not None
+    running = known.changed(at_ms=known.changed_at_ms, state=BackfillState.RUNNING, cursor=1, submitted=1)
+    house.store.backfills.swap(known, running)
+    house.waiting()
+    ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n")
+    assert f"{name} goes on after 1 of 2 IDs." in ran.err
+    assert sent(house) == ["b"]
+    assert "2 submitted" in ran.out
+
+
+def test_a_version_is_bound_before_its_list_is_drawn(panopticon: Panopticon, house: House) -> None:
+    house.broker.topology.unbind(TAGGER)
+    panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
+    assert TAGGER in house.broker.topology.bound()
+
+
+@pytest.mark.parametrize(
+    ("state", "complaint"),
+    [
+        (VersionState.REGISTERED, "tagger@1 is not fed yet; first: panopticon models shadow tagger@1"),
+        (VersionState.RETIRED, "tagger@1 is retired and takes no images any more"),
+    ],
+)
+def test_a_version_that_takes_no_images_is_refused(
+    panopticon: Panopticon, house: House, state: VersionState, complaint: str
+) -> None:
+    state_of_version(house, state)
+    ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
+    assert ran.complaint == complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ("--model", "tagger@9", "--ids", "-"),
+            "unknown model version tagger@9; registered: quality@1, tagger@1",
+        ),
+        (("--model", "tagger", "--ids", "-"), "no model version: 'tagger'"),
+        (("--model", "tagger@1"), "which images? --ids FILE with one image ID a line, or --from-search"),
+        (("--model", "tagger@1", "--ids", "-", "--from-search"), "which images?"),
+        (("--model", "tagger@1", "--ids", "nowhere"), "cannot read nowhere: No such file or directory"),
+        (("--model", "tagger@1", "--ids", "."), "cannot read .: Is a directory"),
+        (
+            ("--model", "tagger@1", "--ids", "-"),
+            r"standard input, line 3: 'x\x07y' is no image ID (must not contain control characters); "
+            "nothing was submitted",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_applied(
+    panopticon: Panopticon, house: House, arguments: tuple[str, ...], complaint: str
+) -> None:
+    ran = panopticon("backfill", *arguments, stdin=b"a\nb\nx\x07y\n")
+    assert ran.complaint.startswith(complaint)
+    assert (sent(house), house.store.backfills.names()) == ([], ())
+
+
+def test_a_cancelled_one_makes_exit_code_1(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.broker.model_queue(TAGGER).submit([b"{}"] * 10, Lane.BACKFILL)
+
+    def sleep(_: float) -> None:
+        (name,) = house.store.backfills.names()
+        panopticon("backfill", "cancel", name)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    ran = panopticon(
+        "--set", "backfill_waiting=10", "backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n"
+    )
+    assert ran.code == 1
+    assert "was cancelled after 0 of 2 IDs: 0 submitted" in ran.out
+
+
+def test_pause_resume_and_cancel_change_the_record(panopticon: Panopticon, house: House) -> None:
+    name = keep(house).name
+    states = []
+    for word in ("pause", "resume", "cancel"):
+        assert panopticon("backfill", word, name).code == 0
+        record = house.store.backfills.read(name)
+        assert record is not None
+        states.append(record.state)
+    assert states == [BackfillState.PAUSED, BackfillState.RUNNING, BackfillState.CANCELLED]
+    assert (
+        "is cancelled; the command that began it begins it anew"
+        in panopticon("backfill", "resume", name).complaint
+    )
+
+
+def test_resuming_what_nobody_feeds_says_what_to_type(panopticon: Panopticon, house: House) -> None:
+    name = keep(house, state=BackfillState.PAUSED).name
+    ran = panopticon("backfill", "resume", name)
+    assert "No process feeds it: panopticon backfill --model tagger@2 --ids 'Grüße 🦒.txt'" in ran.out
+
+
+@pytest.mark.parametrize("word", ["show", "pause", "resume", "cancel"])
+def test_an_unknown_name_is_one_line_with_what_is_known(
+    panopticon: Panopticon, house: House, word: str
+) -> None:
+    keep(house)
+    complaint = "unknown backfill 'x'; known: tagger@2-1f3a"
+    assert panopticon("backfill", word, "x").complaint == complaint
+
+
+def test_every_backfill_is_listed(panopticon: Panopticon, house: House) -> None:
+    assert "No backfill yet" in panopticon("backfill", "list").out
+    keep(house)
+    panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
+    listed = panopticon("backfill", "list", "--json").json["backfills"]
+    assert [record["model"] for record in listed] == ["tagger@1", "tagger@2"]
+    shown = panopticon("backfill", "list").out
+    assert ["tagger@2-1f3a", "running,", "not", "fed", "0", "/", "3"] in [
+        line.split()[:7] for line in shown.splitlines()
+    ]
+
+
+def test_one_is_shown_with_who_began_it_and_who_feeds_it(panopticon: Panopticon, house: House) -> None:
+    name = keep(house, ids_sha256="").name
+    shown = panopticon("backfill", "show", name)
+    assert "fed by             nobody" in shown.out
+    assert "as search holds them" in shown.out
+    assert "No process feeds it: panopticon backfill --model tagger@2 --from-search" in shown.out
+    assert panopticon("backfill", "show", name, "--json").json["fed"] is False
+
+
+def test_status_tells_rate_and_time_left_of_what_is_fed(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = 1_795_262_400_000
+    monkeypatch.setattr("time.time", lambda: now_ms / 1000)
+    record = keep(house, total=1000, cursor=100, fed_at_ms=now_ms, begun_at_ms=now_ms, changed_at_ms=now_ms)
+
+    def sleep(_: float) -> None:
+        house.store.backfills.swap(record, record.changed(at_ms=now_ms, cursor=300, fed_at_ms=now_ms + 4000))
+
+    monkeypatch.setattr("time.sleep", sleep)
+    (told,) = panopticon("--set", "settle_s=1", "status", "--json").json["backfills"]
+    assert (told["name"], told["looked_at"], told["total"], told["fed"]) == (record.name, 300, 1000, True)
+    assert (told["ids_per_s"], told["eta_s"]) == (50, 14)
+    shown = panopticon("status").out
+    assert "300 / 1,000" in shown
+
+
+def test_status_says_what_to_type_where_nobody_feeds_and_forgets_what_ended_long_ago(
+    panopticon: Panopticon, house: House
+) -> None:
+    keep(house)
+    keep(house, name="old", state=BackfillState.DONE)
+    ran = panopticon("status")
+    assert "Nobody feeds tagger@2-1f3a: panopticon backfill --model tagger@2 --ids" in ran.out
+    assert "old" not in ran.out
+
+
+def test_its_own_process_is_named_in_the_record(panopticon: Panopticon, house: House) -> None:
+    panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
+    (record,) = panopticon("backfill", "list", "--json").json["backfills"]
+    assert record["runner"].startswith(f"process {os.getpid()} of ")
