@@ -116,9 +116,7 @@ class Settings(BaseModel):
         default=5.0, description="between two readings of the registry; parked after three in vain"
     )
     backfill_waiting: Number = Field(
-        default=1000,
-        gt=0,
-        description="messages of its lane beyond which `panopticon backfill` sends no more",
+        default=1000, gt=0, description="most messages that `panopticon backfill` lets wait in its lane"
     )
     grace_s: Seconds = Field(default=25.0, description="time to finish what is held after SIGTERM")
     park_max_s: Seconds = Field(default=30.0, description="longest pause between two tries while parked")

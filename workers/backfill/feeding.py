@@ -23,7 +23,7 @@ from workers.submission import CHUNK, body_of, entry_of_row
 PAUSED_POLL_S = 1.0
 """Between two looks at the record while it says that nothing is to be sent."""
 
-FULL_POLL_S = 0.2
+FULL_POLL_S = 0.5
 """Between two looks at the lane while there is no room in it."""
 
 SHOW_EVERY_MS = 10_000
@@ -152,9 +152,8 @@ class Feeder:
         return self._drawn
 
     def _waiting(self) -> int:
-        """Messages of the lane, but for those on rungs: an hour's wait is no reason to feed nothing."""
-        depth = self._queue.depth()[Lane.BACKFILL]
-        return depth.ready + depth.held
+        """What nobody has taken yet: an hour on a rung is no reason to send nothing."""
+        return self._queue.depth()[Lane.BACKFILL].ready
 
     def _send(self, image_ids: Sequence[str]) -> None:
         sorted_ = sort_out(image_ids, self._record.version_name, self._store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -330,3 +331,19 @@ def test_ids_are_drawn_from_search_page_by_page_and_tombstones_are_left_out(benc
     assert (ended.cursor, ended.after, ended.name) == (24, "photo-00024", "tagger@1-search")
     stored = {k.image_id for k in bench.store.outputs.get(ids, TAGGER)}
     assert stored == set(ids) - {"photo-00003"}
+
+
+def test_memory_does_not_grow_with_ids_that_nobody_knows(bench: Bench) -> None:
+    def peak_bytes(count: int) -> int:
+        ids = (f"nobody-{number:06}" for number in range(count))
+        record = bench.take_up([], sha256=f"{count:064}"[::-1])
+        tracemalloc.start()
+        ended = bench.feeder_of(record, Listed(lambda _: ids)).feed()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        bench.told.clear()
+        assert ended.unknown == count
+        return peak
+
+    peak_bytes(1_000)
+    assert peak_bytes(50_000) < 1.5 * peak_bytes(10_000)

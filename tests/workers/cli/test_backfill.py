@@ -249,3 +249,13 @@ def test_its_own_process_is_named_in_the_record(panopticon: Panopticon, house: H
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
     (record,) = panopticon("backfill", "list", "--json").json["backfills"]
     assert record["runner"].startswith(f"process {os.getpid()} of ")
+
+
+def test_100000_unknown_ids_are_counted_and_a_few_are_named(
+    panopticon: Panopticon, house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "ids").write_text("".join(f"nobody-{number:06}\n" for number in range(100_000)))
+    ran = panopticon("backfill", "--model", "tagger@1", "--ids", "ids", "--json")
+    assert (ran.code, ran.json["unknown"], ran.json["submitted"]) == (0, 100_000, 0)
+    assert ran.json["unknown_ids"] == [f"nobody-{number:06}" for number in range(5)]
+    assert sent(house) == []

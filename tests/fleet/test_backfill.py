@@ -1,0 +1,45 @@
+"""A backfill on three servers, killed again and again, misses nothing and repeats little."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from PIL import Image
+
+from panopticon.outputs import VersionName
+from panopticon.settings import Settings
+from storage.outputs import open_store
+from storage.search import open_search
+from tests.fleet.processes import fleet
+from tests.fleet.trial import PATIENCE_S, give_up_after, wait_for
+from tests.workers.backfill.feeding_process import fill_catalogue, finish, kill_at, runs
+from workers.indexing import wait_until_done
+from workers.queues import broker_of
+
+COUNTING = VersionName(model="counting", version=1)
+IDS = 800
+KILLS_AT = (50, 150, 250, 350, 450)
+IN_FLIGHT = 3 * 32
+
+
+def test_killed_5_times_it_misses_nothing_and_runs_once(tmp_path: Path, on_three_servers: Settings) -> None:
+    settings = on_three_servers.model_copy(update={"backfill_waiting": 100})
+    image_ids = [f"photo-{number}" for number in range(IDS)]
+    picture, ids = tmp_path / "one.png", tmp_path / "ids"
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(picture)
+    ids.write_text("\n".join(image_ids))
+    with (
+        fleet(settings, tmp_path, (COUNTING,)) as running,
+        closing(open_store(settings.store_url)) as store,
+        closing(broker_of(settings)) as broker,
+    ):
+        fill_catalogue(store, image_ids, picture)
+        kill_at(settings, COUNTING, ids, KILLS_AT, store=store, wait_until=wait_for)
+        assert finish(settings, COUNTING, ids) == 0
+        wait_until_done(broker, [COUNTING], watch=give_up_after(PATIENCE_S), every_s=0.5)
+        assert {key.image_id for key in store.outputs.get(image_ids, COUNTING)} == set(image_ids)
+        assert 0 <= runs(settings) - IDS <= len(KILLS_AT) * IN_FLIGHT
+        documents = open_search(settings.search_url).get(image_ids)
+        assert [name for name in image_ids if COUNTING.part not in documents[name].parts] == []
+        assert set(running.stop().values()) == {0}
