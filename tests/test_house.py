@@ -27,6 +27,7 @@ COMMANDS = [
     "show",
     "status",
     "audit",
+    "backfill",
     "dead",
     "erase",
     "models",

@@ -176,9 +176,8 @@ def test_what_waits_on_a_rung_stops_nothing(bench: Bench) -> None:
     for delivery in queue.receive(max_live=0, max_backfill=10, wait_s=0):
         queue.retry(delivery, delay_s=3600)
     bench.store.catalogue.put([image("z")])
-    assert (
-        bench.feeder_of(bench.take_up(["z"], sha256="a" * 64), Listed(lambda _: iter(["z"]))).feed().submitted
-    )
+    record = bench.take_up(["z"], sha256="a" * 64)
+    assert bench.feeder_of(record, Listed(lambda _: iter(["z"])), waiting=10).feed().submitted == 1
 
 
 def test_killed_between_sending_and_writing_it_repeats_one_chunk_and_misses_none(
@@ -245,24 +244,53 @@ def test_one_that_is_taken_over_stops_and_leaves_the_record_alone(bench: Bench) 
     assert bench.store.backfills.read(ended.name) == ended
 
 
-def test_a_pause_while_a_chunk_is_sent_is_kept_and_the_chunk_counted(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+Between = Callable[[Callable[[], object], BackfillState], None]
+
+
+@pytest.fixture
+def between(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Between:
+    """Do something after the record was read, and before one in this state is written."""
+
+    def plant(act: Callable[[], object], state: BackfillState) -> None:
+        kind = type(bench.store.backfills)
+        swap = kind.swap
+
+        def interrupted(backfills: object, expected: Backfill | None, new: Backfill) -> bool:
+            if new.state is state:
+                monkeypatch.undo()
+                act()
+            return swap(backfills, expected, new)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(kind, "swap", interrupted)
+
+    return plant
+
+
+def set_state(bench: Bench, state: BackfillState) -> None:
+    change_state("tagger@1-5f5f5f5f", state, bench.store.backfills, now_ms=NOON_MS)
+
+
+def test_a_pause_while_a_chunk_is_sent_is_kept_and_the_chunk_counted(bench: Bench, between: Between) -> None:
     feeder = bench.feeder(photos(bench, 10), waiting=4)
-    swap = bench.store.backfills.swap
-
-    def pause_first(expected: Backfill | None, new: Backfill) -> bool:
-        monkeypatch.undo()
-        change_state(new.name, BackfillState.PAUSED, bench.store.backfills, now_ms=NOON_MS)
-        return swap(expected, new)
-
-    def end() -> None:
-        change_state("tagger@1-5f5f5f5f", BackfillState.CANCELLED, bench.store.backfills, now_ms=NOON_MS)
-
-    monkeypatch.setattr(type(bench.store.backfills), "swap", lambda _, *words: pause_first(*words))
-    bench.meanwhile = end
+    between(lambda: set_state(bench, BackfillState.PAUSED), BackfillState.RUNNING)
+    bench.meanwhile = lambda: set_state(bench, BackfillState.CANCELLED)
     ended = feeder.feed()
     assert (ended.cursor, ended.submitted, bench.lane) == (2, 2, 2)
+
+
+def test_a_cancellation_while_the_end_is_written_is_kept(bench: Bench, between: Between) -> None:
+    feeder = bench.feeder(photos(bench, 3))
+    between(lambda: set_state(bench, BackfillState.CANCELLED), BackfillState.DONE)
+    assert feeder.feed().state is BackfillState.CANCELLED
+
+
+def test_one_that_is_taken_over_while_a_chunk_is_sent_counts_nothing(bench: Bench, between: Between) -> None:
+    ids = photos(bench, 10)
+    feeder = bench.feeder(ids, waiting=4)
+    between(lambda: bench.take_up(ids, runner="process 2"), BackfillState.RUNNING)
+    ended = feeder.feed()
+    assert (ended.runner, ended.cursor) == ("process 2", 0)
+    assert bench.store.backfills.read(ended.name) == ended
 
 
 def test_the_record_shows_every_few_seconds_that_somebody_feeds_it(bench: Bench) -> None:
