@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -109,7 +110,11 @@ def _run(
             settings=session.settings,
             around=Surroundings(now_ms=_now_ms, sleep=time.sleep, told=telling.tell),
         )
-        return feeder.feed(), feeder
+        try:
+            return feeder.feed(), feeder
+        except KeyboardInterrupt:
+            session.err.print(Text(f"{record.name} stopped; the same command goes on."))
+            raise
 
 
 class Telling:
@@ -135,7 +140,9 @@ class Telling:
 
     def tell(self, record: Backfill, waits: str) -> None:
         """What `Surroundings.told` hears."""
-        line = _progress(record, self._recent.add(record), waits)
+        # As of now, though it was written a while ago: while it waits it makes no headway.
+        now = replace(record, fed_at_ms=_now_ms())
+        line = _progress(now, self._recent.add(now), waits)
         if self._live:
             self._live.update(Text(line, style="dim"), refresh=True)
         elif self._is_news(waits) or time.monotonic() - self._told_s >= TELL_EVERY_S:

@@ -259,3 +259,52 @@ def test_100000_unknown_ids_are_counted_and_a_few_are_named(
     assert (ran.code, ran.json["unknown"], ran.json["submitted"]) == (0, 100_000, 0)
     assert ran.json["unknown_ids"] == [f"nobody-{number:06}" for number in range(5)]
     assert sent(house) == []
+
+
+def test_while_the_lane_is_full_the_rate_it_tells_falls(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"photo-{number}" for number in range(60)]
+    house.store.catalogue.put(list(map(image, names)))
+    now_s, begun_s = [1_795_262_400.0], 1_795_262_400.0
+    monkeypatch.setattr("time.time", lambda: now_s[0])
+
+    def sleep(seconds: float) -> None:
+        now_s[0] += seconds
+        monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+        if now_s[0] > begun_s + 12:
+            house.waiting()
+
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("workers.cli.backfill.TELL_EVERY_S", 5.0)
+    ran = panopticon(
+        "--set",
+        "backfill_waiting=30",
+        "backfill",
+        "--model",
+        "tagger@1",
+        "--ids",
+        "-",
+        stdin="\n".join(names).encode(),
+    )
+    told = [line for line in ran.err.splitlines() if "looked at" in line]
+    assert told[:2] == [
+        "30 of 60 looked at, 30 submitted, 3.0 per s, done in 10 s (its lane is full)",
+        "30 of 60 looked at, 30 submitted, 1.5 per s, done in 20 s (its lane is full)",
+    ]
+
+
+def test_interrupted_it_says_how_to_go_on(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.broker.model_queue(TAGGER).submit([b"{}"] * 10, Lane.BACKFILL)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    ran = panopticon(
+        "--set", "backfill_waiting=10", "backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n"
+    )
+    assert (ran.code, "stopped; the same command goes on." in ran.err) == (130, True)
