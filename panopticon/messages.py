@@ -190,21 +190,9 @@ ResultMessage = Annotated[
     ResultPublished | FailedPublished | DeletedPublished | ModelActivated, Field(discriminator="kind")
 ]
 
-_IMAGE_ID_ADAPTER: TypeAdapter[str] = TypeAdapter(ImageId)
-
 _RESULT_ADAPTER: TypeAdapter[ResultPublished | FailedPublished | DeletedPublished | ModelActivated] = (
     TypeAdapter(ResultMessage)
 )
-
-
-def decode_image_id(line: bytes) -> str:
-    """Raises: MessageInvalid unless an image may have this ID, which is UTF-8 as it comes."""
-    try:
-        return _IMAGE_ID_ADAPTER.validate_python(line.decode())
-    except UnicodeDecodeError:
-        raise MessageInvalid("must be UTF-8", line) from None
-    except ValidationError as error:
-        raise MessageInvalid(_first_fault(error), line) from None
 
 
 def decode_image_message(body: bytes) -> ImageMessage:

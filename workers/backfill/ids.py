@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from panopticon.errors import UsageError
-from panopticon.messages import MAX_IMAGE_ID_BYTES, MessageInvalid, decode_image_id
+from panopticon.messages import MAX_IMAGE_ID_BYTES
+from workers.id_list import no_ids, numbered_ids, there_twice
 from workers.submission import chunks
 
 IDS_IN_MEMORY = 200_000
@@ -22,32 +22,15 @@ IDS_IN_MEMORY = 200_000
 MAX_LINE_BYTES = 4 * MAX_IMAGE_ID_BYTES
 """Nothing longer is read at once, lest a file without line feeds fill the memory."""
 
-SHOWN_CHARS = 40
-
-BOM = b"\xef\xbb\xbf"
-BLANKS = b" \t\r\n"
-
-
-@dataclass(slots=True)
-class Lines:
-    """What was skipped so far of the lines of one list."""
-
-    blank: int = 0
-    ids: int = 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdList:
-    """IDs in the order of their UTF-8 bytes, each once, in a file of their own."""
+    """IDs in the order of their UTF-8 bytes, in a file of their own."""
 
     path: Path
     sha256: str
     """Of that file: of two lists with the same IDs in any order it is the same."""
     total: int
-    blank: int
-    """Lines with nothing on them."""
-    repeats: int
-    """Lines whose ID another line has, too."""
 
     def after(self, cursor: int) -> Iterator[str]:
         """All but the first `cursor` IDs."""
@@ -60,59 +43,44 @@ class IdList:
 def sorted_ids(source: BinaryIO, name: str, *, ids_in_memory: int = IDS_IN_MEMORY) -> Iterator[IdList]:
     """The list of which each line of `source` is one ID; it lies in a temporary folder until the end.
 
-    Raises: UsageError naming `name` and the first line that is no ID.
+    Raises: UsageError naming `name` and a line that is blank, no ID, or one that is there already.
     """
-    lines = Lines()
     with tempfile.TemporaryDirectory(prefix="panopticon-") as folder:
         pieces = [
-            _sorted_piece(Path(folder, str(number)), ids)
-            for number, ids in enumerate(chunks(_ids_in(source, name, lines), ids_in_memory))
+            _sorted_piece(Path(folder, str(number)), entries)
+            for number, entries in enumerate(chunks(_entries(source, name), ids_in_memory))
         ]
         if not pieces:
-            raise UsageError(f"no image ID in {name}, so nothing was submitted")
+            raise no_ids(name)
         path = Path(folder, "ids")
-        total, sha256 = _merge(pieces, path)
-        yield IdList(path=path, sha256=sha256, total=total, blank=lines.blank, repeats=lines.ids - total)
+        total, sha256 = _merge(pieces, path, name)
+        yield IdList(path=path, sha256=sha256, total=total)
 
 
-def _ids_in(source: BinaryIO, name: str, lines: Lines) -> Iterator[bytes]:
-    for number, line in enumerate(iter(lambda: source.readline(MAX_LINE_BYTES), b""), start=1):
-        bare = (line.removeprefix(BOM) if number == 1 else line).strip(BLANKS)
-        if not bare:
-            lines.blank += 1
-            continue
-        _check(bare, name, number)
-        lines.ids += 1
-        yield bare
+def _entries(source: BinaryIO, name: str) -> Iterator[bytes]:
+    """An ID, a zero byte, its line. No ID holds a byte as low, so entries sort as their IDs do."""
+    lines = iter(lambda: source.readline(MAX_LINE_BYTES), b"")
+    return (b"%s\0%015d\n" % (image_id.encode(), number) for number, image_id in numbered_ids(lines, name))
 
 
-def _check(line: bytes, name: str, number: int) -> None:
-    try:
-        decode_image_id(line)
-    except MessageInvalid as error:
-        shown = ascii(line.decode(errors="replace")[:SHOWN_CHARS])
-        raise UsageError(
-            f"{name}, line {number}: {shown} is no image ID ({error}); nothing was submitted"
-        ) from None
-
-
-def _sorted_piece(path: Path, ids: Sequence[bytes]) -> Path:
+def _sorted_piece(path: Path, entries: list[bytes]) -> Path:
     with path.open("wb") as piece:
-        piece.writelines(line + b"\n" for line in sorted(set(ids)))
+        piece.writelines(sorted(entries))
     return path
 
 
-def _merge(pieces: Sequence[Path], path: Path) -> tuple[int, str]:
-    """How many different IDs there are, and the digest of all."""
-    total, digest, last = 0, hashlib.sha256(), b""
+def _merge(pieces: Sequence[Path], path: Path, name: str) -> tuple[int, str]:
+    """How many IDs there are, and the digest of all."""
+    total, digest, last, first = 0, hashlib.sha256(), b"", 0
     with ExitStack() as stack, path.open("wb") as merged:
-        sources = [stack.enter_context(piece.open("rb")) for piece in pieces]
-        # No ID holds a byte below that of the line feed, so with it they sort as without.
-        for line in heapq.merge(*sources):
-            if line != last:
-                merged.write(line)
-                digest.update(line)
-                total, last = total + 1, line
+        for entry in heapq.merge(*(stack.enter_context(piece.open("rb")) for piece in pieces)):
+            image_id, _, number = entry.partition(b"\0")
+            if image_id == last:
+                raise there_twice(image_id.decode(), name, int(number), first=first)
+            line = image_id + b"\n"
+            merged.write(line)
+            digest.update(line)
+            total, last, first = total + 1, image_id, int(number)
     for piece in pieces:
         piece.unlink()
     return total, digest.hexdigest()

@@ -62,9 +62,9 @@ def backfill_command(
     with _listed(ids_file) as listed:
         ended, feeder = _run(session, version, listed, ids_file or "search")
     if as_json:
-        session.print_json(_json(ended, feeder.unknown, listed))
+        session.print_json(_json(ended, feeder.unknown))
     else:
-        _print(session, ended, feeder.unknown, listed)
+        _print(session, ended, feeder.unknown)
     context.exit(0 if ended.state is BackfillState.DONE else EXIT_NOT_DONE)
 
 
@@ -160,25 +160,20 @@ def _progress(record: Backfill, before: Backfill, waits: str) -> str:
     return f"{done}, {rate} per s, done in {left}" + (f" ({waits})" if waits else "")
 
 
-def _json(ended: Backfill, unknown: Sequence[str], listed: IdList | None) -> dict[str, Any]:
+def _json(ended: Backfill, unknown: Sequence[str]) -> dict[str, Any]:
     return {
         **backfill_json(ended, None, now_ms=_now_ms()),
         "unknown_ids": list(unknown),
-        "blank_lines": listed.blank if listed else 0,
-        "repeats": listed.repeats if listed else 0,
     }
 
 
-def _print(session: Session, ended: Backfill, unknown: Sequence[str], listed: IdList | None) -> None:
-    for line, style in _conclusions(ended, unknown, listed):
+def _print(session: Session, ended: Backfill, unknown: Sequence[str]) -> None:
+    for line, style in _conclusions(ended, unknown):
         session.out.print(Text(line, style=style))
 
 
-def _conclusions(ended: Backfill, unknown: Sequence[str], listed: IdList | None) -> Iterator[tuple[str, str]]:
+def _conclusions(ended: Backfill, unknown: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield _outcome(ended)
-    if listed and (listed.blank or listed.repeats):
-        blank, repeats = counted(listed.blank, "blank line"), counted(listed.repeats, "repeated ID")
-        yield f"{blank} and {repeats} left aside.", "dim"
     if ended.unknown:
         names = ", ".join(map(printable, unknown)) + (", …" if ended.unknown > len(unknown) else "")
         ids = counted(ended.unknown, "ID")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import time
@@ -18,10 +17,9 @@ from panopticon.transitions import Author
 from storage.originals import open_originals
 from workers.cli.diff_page import write_page
 from workers.cli.diff_tables import report_shown
-from workers.cli.session import Session, json_option, pass_session
+from workers.cli.session import Session, json_option, pass_session, read_ids
 from workers.cli.wording import rfc_3339
 from workers.comparing import Asked, Report, Sides, find_sides, keep_report, make_report, read_pairs
-from workers.id_list import read_image_ids
 from workers.photos import fetch_photos
 from workers.sampling import draw_sample
 from workers.worker import who
@@ -68,7 +66,11 @@ def diff_command(
         raise UsageError("--sample draws the images and --ids names them; give one of the two")
     source = _source_of_photos(session, page) if page is not None else None
     sides = find_sides(session.store, parse_version(former), parse_version(version), session.settings)
-    asked = _listed(ids_file) if ids_file is not None else _drawn(session, sides, size or SAMPLE)
+    asked = (
+        Asked(image_ids=read_ids(ids_file), drawn_from=None)
+        if ids_file is not None
+        else _drawn(session, sides, size or SAMPLE)
+    )
     report = _compare(session, sides, asked)
     if page is not None and source is not None:
         _write(session, source, sides, report, page)
@@ -96,15 +98,6 @@ def _compare(session: Session, sides: Sides, asked: Asked) -> Report:
     report = make_report(sides, asked, pairs, search=session.search, broker=session.broker, author=author)
     keep_report(session.store, sides.former.name.model, report, author)
     return report
-
-
-def _listed(ids_file: str) -> Asked:
-    """Raises: UsageError naming the file and the line."""
-    try:
-        body = sys.stdin.buffer.read() if ids_file == "-" else Path(ids_file).read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {ids_file}: {error}") from None
-    return Asked(image_ids=read_image_ids(io.BytesIO(body), ids_file), drawn_from=None)
 
 
 def _drawn(session: Session, sides: Sides, size: int) -> Asked:

@@ -17,7 +17,7 @@ from panopticon.outputs import VersionName
 from panopticon.policy import Judge, Verdict, read_policy
 from panopticon.registry import PolicyRecord, VersionEntry
 from panopticon.transitions import Author
-from workers.cli.session import Session, json_option, pass_session, read_lines, read_text
+from workers.cli.session import Session, json_option, pass_session, read_ids, read_text
 from workers.cli.wording import counted, rfc_3339, table, utc
 from workers.policies import Applied, changeable_version, checked_policy, put_policy, registered_version
 from workers.previewing import Preview, preview, sample
@@ -127,7 +127,7 @@ def preview_command(
     version = parse_version(name)
     _refuse_two_stdins(file, ids_file)
     policy = checked_policy(read_text(file), source=_source_name(file), version=version, store=session.store)
-    ids = _image_ids(ids_file) if ids_file else sample(session.search, version, size)
+    ids = read_ids(ids_file) if ids_file else sample(session.search, version, size)
     model, entry = changeable_version(version, session.store)
     labels = label_rows(model, entry, session.store.archive)
     seen = preview(
@@ -161,7 +161,7 @@ def apply_command(
     session: Session = context.obj
     version = parse_version(name)
     _refuse_two_stdins(file, ids_file)
-    ids = _image_ids(ids_file) if ids_file else None
+    ids = read_ids(ids_file) if ids_file else None
     author = Author(by=who(), at_ms=int(time.time() * 1000), reason=reason)
     applied = put_policy(
         read_text(file), source=_source_name(file), version=version, author=author, store=session.store
@@ -212,14 +212,6 @@ def _refuse_two_stdins(file: str, ids_file: str | None) -> None:
     """Raises: UsageError."""
     if file == ids_file == "-":
         raise UsageError("standard input cannot hold both the policy and the IDs; put one into a file")
-
-
-def _image_ids(ids_file: str) -> list[str]:
-    """Each once, in order. Raises: UsageError if there is none."""
-    ids = list(dict.fromkeys(line.strip() for line in read_lines(ids_file) if line.strip()))
-    if not ids:
-        raise UsageError(f"no image ID in {ids_file}, so nothing was done")
-    return ids
 
 
 def _record(version: VersionName, entry: VersionEntry, number: int | None) -> PolicyRecord:

@@ -18,7 +18,9 @@ from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
 from storage.outputs import open_store
 from storage.search import open_search
+from workers.id_list import read_image_ids
 from workers.queues import broker_of
+from workers.scanning import printable
 
 SETTINGS_FILE = Path("panopticon.toml")
 PIPED_WIDTH = 10_000
@@ -82,3 +84,14 @@ def read_text(source: str) -> str:
         return sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {source}: {error}") from None
+
+
+def read_ids(source: str) -> list[str]:
+    """The image IDs of a file, or of standard input for `-`. Raises: UsageError naming the line at fault."""
+    if source == "-":
+        return read_image_ids(sys.stdin.buffer, "standard input")
+    try:
+        with open(source, "rb") as lines:
+            return read_image_ids(lines, printable(source))
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(source)}: {error.strerror}") from None

@@ -284,23 +284,23 @@ def test_the_report_is_kept_though_no_page_is_asked_for(
         (
             ("pets@1", "pets@2", "--ids", "-"),
             b"a\n\nb\n",
-            "-, line 2: it is blank; write one image ID a line",
+            "standard input, line 2: it is blank; write one image ID a line",
         ),
         (
             ("pets@1", "pets@2", "--ids", "-"),
             b"a\nb\na\n",
-            "-, line 3: 'a' is on line 1 already; name each image once",
+            "standard input, line 3: 'a' is on line 1 already; name each image once",
         ),
         (
             ("pets@1", "pets@2", "--ids", "-"),
             b"a\nb\x00\n",
-            r"-, line 2: 'b\x00' is no image ID: it must not contain control characters",
+            r"standard input, line 2: 'b\x00' is no image ID: it must not contain control characters",
         ),
-        (("pets@1", "pets@2", "--ids", "-"), b"", "-: no image ID in it; write one a line"),
+        (("pets@1", "pets@2", "--ids", "-"), b"", "standard input: no image ID in it; write one a line"),
         (
             ("pets@1", "pets@2", "--ids", "missing"),
             b"",
-            "cannot read missing: [Errno 2] No such file or directory: 'missing'",
+            "cannot read missing: No such file or directory",
         ),
         (
             ("pets@1", "pets@2", "--html", "nowhere/page.html"),

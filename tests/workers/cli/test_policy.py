@@ -199,7 +199,7 @@ def test_a_preview_of_given_images_names_those_without_an_output(
     panopticon: Panopticon, bench: PolicyBench, file: str
 ) -> None:
     ran = panopticon(
-        "policy", "preview", "tagger@1", file, "--ids", "-", "--json", stdin=b"photo-1\nnobody\nphoto-1\n"
+        "policy", "preview", "tagger@1", file, "--ids", "-", "--json", stdin=b"photo-1\nnobody\n"
     )
     assert (ran.json["images"], ran.json["unknown"]) == (1, ["nobody"])
 
