@@ -97,6 +97,16 @@ class Fleet:
             process.terminate()
         return {name: process.wait(60) for name, process in self._processes.items()}
 
+    def stop_workers(self) -> None:
+        """All of them; the indexer goes on."""
+        for name in self.workers:
+            self._processes[name].terminate()
+        assert {self._processes[name].wait(60) for name in self.workers} == {0}
+
+    def start_workers(self) -> None:
+        for name in self.workers:
+            self._start(name)
+
     def kill(self) -> None:
         for process in self._processes.values():
             process.kill()

@@ -1,0 +1,97 @@
+"""Edits and deletes go through while no worker of any model runs, and nothing brings a deleted image back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from panopticon.documents import SearchDocument
+from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.settings import Settings
+from storage.originals.files import uri_of
+from storage.search import open_search
+from tests.fleet.processes import VERSIONS, fleet
+from tests.fleet.trial import give_up_after, wait_for
+from workers.indexing import wait_until_done
+from workers.queues import broker_of
+
+ALL = [f"image-{number}" for number in range(60)]
+DELETED, EDITED = ALL[:20], ALL[20:30]
+RENAMED = 'renamed = { red = "rot" }\n'
+NULL = VERSIONS[0]
+
+
+@pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
+def test_a_deleted_image_stays_gone_after_a_backfill_of_everything_and_a_policy_change(
+    request: pytest.FixtureRequest, tmp_path: Path, places: str
+) -> None:
+    settings: Settings = request.getfixturevalue(places).model_copy(update={"registry_every_s": 0.5})
+    picture = tmp_path / "one.png"
+    Image.new("RGB", (16, 16), (255, 0, 0)).save(picture)
+    with fleet(settings, tmp_path) as running:
+        publish(settings, picture, ALL, revision=0)
+        wait(settings)
+        running.stop_workers()
+        publish(settings, picture, DELETED, revision=1, event="deleted")
+        wait_for(lambda: all(document.deleted for document in documents(settings, DELETED)))
+        publish(settings, picture, EDITED, revision=1)
+
+        running.start_workers()
+        (tmp_path / "ids").write_text("".join(f"{image_id}\n" for image_id in ALL))
+        (tmp_path / "policy.toml").write_text(RENAMED)
+        panopticon(settings, "backfill", "--model", str(NULL), "--ids", str(tmp_path / "ids"))
+        wait(settings)
+        panopticon(settings, "policy", "apply", str(NULL), str(tmp_path / "policy.toml"))
+        wait(settings)
+        assert set(running.stop().values()) == {0}
+    for document in documents(settings, DELETED):
+        assert (document.deleted, document.revision, dict(document.parts)) == (True, 1, {})
+    for document in documents(settings, ALL[20:]):
+        assert document.revision == (1 if document.image_id in EDITED else 0)
+        assert {part.revision for part in document.parts.values()} == {document.revision}
+        assert "rot" in document.parts[NULL.part].scores
+
+
+def publish(
+    settings: Settings, picture: Path, ids: Iterable[str], *, revision: int, event: str = "uploaded"
+) -> None:
+    bodies = [
+        encode(
+            ImageMessage.model_validate(
+                {
+                    "image_id": image_id,
+                    "image_uri": uri_of(os.fsencode(picture)),
+                    "revision": revision,
+                    "event": event,
+                }
+            )
+        )
+        for image_id in ids
+    ]
+    with closing(broker_of(settings)) as broker:
+        broker.uploads.publish(bodies, Lane.LIVE)
+
+
+def wait(settings: Settings) -> None:
+    """Until every queue is empty."""
+    with closing(broker_of(settings)) as broker:
+        wait_until_done(broker, VERSIONS, watch=give_up_after(150.0), every_s=0.3)
+
+
+def documents(settings: Settings, ids: list[str]) -> list[SearchDocument]:
+    return list(open_search(settings.search_url).get(ids).values())
+
+
+def panopticon(settings: Settings, *words: str) -> None:
+    command = [sys.executable, "-m", "workers.cli.main", *words]
+    done = subprocess.run(
+        command, env={**os.environ, **settings.as_environ()}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
