@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from panopticon.outputs import VersionName
@@ -18,14 +19,19 @@ from workers.indexing import wait_until_done
 from workers.queues import broker_of
 
 COUNTING = VersionName(model="counting", version=1)
-IDS = 800
-KILLS_AT = (50, 150, 250, 350, 450)
+KILLS = 5
 IN_FLIGHT = 3 * 32
 
 
-def test_killed_5_times_it_misses_nothing_and_runs_once(tmp_path: Path, on_three_servers: Settings) -> None:
+@pytest.mark.parametrize(
+    "count", [800, pytest.param(5_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
+)
+def test_killed_5_times_it_misses_nothing_and_runs_once(
+    tmp_path: Path, on_three_servers: Settings, count: int
+) -> None:
     settings = on_three_servers.model_copy(update={"backfill_waiting": 100})
-    image_ids = [f"photo-{number}" for number in range(IDS)]
+    image_ids = [f"photo-{number}" for number in range(count)]
+    kills_at = [count * kill // 10 for kill in range(1, KILLS + 1)]
     picture, ids = tmp_path / "one.png", tmp_path / "ids"
     Image.new("RGB", (16, 16), (1, 2, 3)).save(picture)
     ids.write_text("\n".join(image_ids))
@@ -35,11 +41,11 @@ def test_killed_5_times_it_misses_nothing_and_runs_once(tmp_path: Path, on_three
         closing(broker_of(settings)) as broker,
     ):
         fill_catalogue(store, image_ids, picture)
-        kill_at(settings, COUNTING, ids, KILLS_AT, store=store, wait_until=wait_for)
+        kill_at(settings, COUNTING, ids, kills_at, store=store, wait_until=wait_for)
         assert finish(settings, COUNTING, ids) == 0
         wait_until_done(broker, [COUNTING], watch=give_up_after(PATIENCE_S), every_s=0.5)
         assert {key.image_id for key in store.outputs.get(image_ids, COUNTING)} == set(image_ids)
-        assert 0 <= runs(settings) - IDS <= len(KILLS_AT) * IN_FLIGHT
+        assert 0 <= runs(settings) - count <= KILLS * IN_FLIGHT
         documents = open_search(settings.search_url).get(image_ids)
         assert [name for name in image_ids if COUNTING.part not in documents[name].parts] == []
         assert set(running.stop().values()) == {0}

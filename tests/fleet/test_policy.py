@@ -33,8 +33,15 @@ from workers.standing import total
 from workers.submission import chunks
 
 NULL = VersionName(model="null", version=1)
-IMAGES = {"on_one_file": 10_000, "on_three_servers": 1_500}
-places = pytest.mark.parametrize("place", list(IMAGES))
+WHOLE, SHORT = 10_000, 1_500
+places = pytest.mark.parametrize(
+    ("place", "images"),
+    [
+        ("on_one_file", WHOLE),
+        ("on_three_servers", SHORT),
+        pytest.param("on_three_servers", WHOLE, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+    ],
+)
 
 RENAMED = 'renamed = { red = "rot" }\n'
 LATE_EVERY_S = 0.1
@@ -185,9 +192,9 @@ def late_results(house: House) -> Iterator[None]:
 
 @places
 def test_a_policy_change_runs_no_model_and_leaves_nothing_old(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, images: int
 ) -> None:
-    house = planted(request.getfixturevalue(place), tmp_path, IMAGES[place])
+    house = planted(request.getfixturevalue(place), tmp_path, images)
     with (
         fleet(house.settings, tmp_path, versions=()),
         worker_with_metrics(house) as url,
@@ -202,9 +209,9 @@ def test_a_policy_change_runs_no_model_and_leaves_nothing_old(
 
 @places
 def test_a_change_that_is_killed_in_the_middle_and_begun_again_ends_right(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, images: int
 ) -> None:
-    house = planted(request.getfixturevalue(place), tmp_path, IMAGES[place])
+    house = planted(request.getfixturevalue(place), tmp_path, images)
     with fleet(house.settings, tmp_path, versions=()):
         applying = house.apply()
         wait_for(lambda: len(house.old()) < len(house.ids))
