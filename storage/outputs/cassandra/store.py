@@ -6,14 +6,14 @@ from functools import cached_property
 
 from panopticon.interfaces import Finding
 from storage.outputs.cassandra.archive import CassandraArchive
-from storage.outputs.cassandra.backfills import CassandraBackfills
 from storage.outputs.cassandra.catalogue import CassandraCatalogue
 from storage.outputs.cassandra.connection import Timeouts
 from storage.outputs.cassandra.diagnosis import diagnose_keyspace
 from storage.outputs.cassandra.outputs import CassandraOutputStore
-from storage.outputs.cassandra.registry import CassandraRegistry
+from storage.outputs.cassandra.records import CassandraRecords
 from storage.outputs.cassandra.session import CassandraSession
 from storage.outputs.cassandra.url import address_of
+from storage.outputs.records import RecordedBackfills, RecordedRegistry
 
 
 class CassandraStore:
@@ -34,12 +34,12 @@ class CassandraStore:
         return CassandraCatalogue(self._session)
 
     @cached_property
-    def registry(self) -> CassandraRegistry:
-        return CassandraRegistry(self._session)
+    def registry(self) -> RecordedRegistry:
+        return RecordedRegistry(CassandraRecords(self._session, scope="models"))
 
     @cached_property
-    def backfills(self) -> CassandraBackfills:
-        return CassandraBackfills(self._session)
+    def backfills(self) -> RecordedBackfills:
+        return RecordedBackfills(CassandraRecords(self._session, scope="backfills"))
 
     @cached_property
     def archive(self) -> CassandraArchive:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 
 from panopticon.interfaces import Finding
+from storage.outputs.records import RecordedBackfills, RecordedRegistry
 from storage.outputs.sqlite.archive import SqliteArchive
-from storage.outputs.sqlite.backfills import SqliteBackfills
 from storage.outputs.sqlite.catalogue import SqliteCatalogue
 from storage.outputs.sqlite.counts import SqliteLedgerCounts
 from storage.outputs.sqlite.outputs import SqliteOutputStore
-from storage.outputs.sqlite.registry import SqliteRegistry
+from storage.outputs.sqlite.records import SqliteRecords
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_diagnosis import diagnose_file
 
@@ -31,12 +31,12 @@ class SqliteStore:
         return SqliteCatalogue(self._database)
 
     @cached_property
-    def registry(self) -> SqliteRegistry:
-        return SqliteRegistry(self._database)
+    def registry(self) -> RecordedRegistry:
+        return RecordedRegistry(SqliteRecords(self._database, table="registry", key="model"))
 
     @cached_property
-    def backfills(self) -> SqliteBackfills:
-        return SqliteBackfills(self._database)
+    def backfills(self) -> RecordedBackfills:
+        return RecordedBackfills(SqliteRecords(self._database, table="backfills", key="name"))
 
     @cached_property
     def archive(self) -> SqliteArchive:

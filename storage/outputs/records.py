@@ -1,0 +1,58 @@
+"""Registry and backfills over records: JSON values by name, each changed by compare-and-set."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from panopticon.backfills import Backfill, decode_backfill, encode_backfill
+from panopticon.registry import ModelEntry, decode_entry, encode_entry
+
+
+class Records(Protocol):
+    """What a store keeps them in."""
+
+    def read(self, name: str) -> bytes | None: ...
+
+    def names(self) -> tuple[str, ...]:
+        """Sorted."""
+
+    def swap(self, name: str, entry: bytes, *, serial: int, expected: int | None) -> bool:
+        """`expected`: the serial of the record to be replaced; None: there is none."""
+
+
+class RecordedRegistry:
+    """A `Registry`: a record for each model."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def read(self, model: str) -> ModelEntry | None:
+        entry = self._records.read(model)
+        return None if entry is None else decode_entry(entry)
+
+    def models(self) -> tuple[str, ...]:
+        return self._records.names()
+
+    def swap(self, expected: ModelEntry | None, new: ModelEntry) -> bool:
+        return self._records.swap(
+            new.model, encode_entry(new), serial=new.serial, expected=expected.serial if expected else None
+        )
+
+
+class RecordedBackfills:
+    """A `Backfills`: a record for each backfill."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def read(self, name: str) -> Backfill | None:
+        entry = self._records.read(name)
+        return None if entry is None else decode_backfill(entry)
+
+    def names(self) -> tuple[str, ...]:
+        return self._records.names()
+
+    def swap(self, expected: Backfill | None, new: Backfill) -> bool:
+        return self._records.swap(
+            new.name, encode_backfill(new), serial=new.serial, expected=expected.serial if expected else None
+        )
