@@ -39,6 +39,10 @@ class OutputKey:
     revision: int
 
     @property
+    def version_name(self) -> VersionName:
+        return VersionName(model=self.model, version=self.version)
+
+    @property
     def columns(self) -> tuple[str, str, int, int]:
         """In the order of every store's primary key."""
         return self.image_id, self.model, self.version, self.revision

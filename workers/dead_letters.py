@@ -42,11 +42,6 @@ def versions_with_failures(store: Store) -> list[VersionName]:
     return [name for name, _ in registered(store)] + [NO_VERSION]
 
 
-def version_of(failure: Failure) -> VersionName:
-    """The version that failed."""
-    return VersionName(model=failure.key.model, version=failure.key.version)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """What became of the failures that were to be replayed."""
@@ -66,10 +61,10 @@ def replay(failures: Sequence[Failure], *, store: Store, broker: Broker, lane: L
     """
     open_versions = {name for name, entry in registered(store) if entry.state is not VersionState.RETIRED}
     readable = [failure for failure in failures if _is_message(failure)]
-    taken = [failure for failure in readable if version_of(failure) in open_versions]
-    for version in sorted({version_of(failure) for failure in taken}):
+    taken = [failure for failure in readable if failure.key.version_name in open_versions]
+    for version in sorted({failure.key.version_name for failure in taken}):
         queue = broker.model_queue(version)
-        for chunk in chunks((failure for failure in taken if version_of(failure) == version), CHUNK):
+        for chunk in chunks((failure for failure in taken if failure.key.version_name == version), CHUNK):
             queue.submit([failure.message for failure in chunk], lane)
             store.outputs.put_failures([replace(f, state=FailureState.REPLAYED) for f in chunk])
     return Replayed(
@@ -88,7 +83,7 @@ def discard(failures: Sequence[Failure], outputs: OutputStore) -> None:
 def _by_id(outputs: OutputStore, choice: Choice) -> Iterator[Failure]:
     for chunk in chunks(choice.image_ids, CHUNK):
         for failure in outputs.failures_of(chunk):
-            fits = choice.version in (None, version_of(failure)) and failure.state is choice.state
+            fits = choice.version in (None, failure.key.version_name) and failure.state is choice.state
             if fits and (not choice.day or day_of(failure) == choice.day):
                 yield failure
 
@@ -110,4 +105,4 @@ def _is_message(failure: Failure) -> bool:
         decode_image_message(failure.message)
     except MessageInvalid:
         return False
-    return version_of(failure) != NO_VERSION
+    return failure.key.version_name != NO_VERSION

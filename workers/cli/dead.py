@@ -17,8 +17,8 @@ from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image
 from panopticon.models import parse_version
 from panopticon.outputs import Failure, FailureState, VersionName
 from panopticon.undeliverable import NO_VERSION
+from workers.cli.failures import failure_json, print_failure
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.show import failure_json, print_failure
 from workers.cli.wording import counted, place, table, utc
 from workers.dead_letters import (
     Choice,
@@ -26,7 +26,6 @@ from workers.dead_letters import (
     chosen,
     discard,
     replay,
-    version_of,
     versions_with_failures,
 )
 from workers.scanning import printable
@@ -207,7 +206,9 @@ def _print_list(session: Session, failures: Sequence[Failure], *, more: bool) ->
     for failure in failures:
         cells = (Text(_image(failure)), Text(printable(failure.detail), style="dim"))
         reason = Text(failure.reason, style="red")
-        shown.add_row(utc(failure.last_at_ms), str(version_of(failure)), reason, *cells[: 2 if roomy else 1])
+        shown.add_row(
+            utc(failure.last_at_ms), str(failure.key.version_name), reason, *cells[: 2 if roomy else 1]
+        )
     session.out.print(shown)
     listed = counted(len(failures), "failure")
     session.out.print(f"{listed}: {_by_reason(failures)}" + ("; there are more: --limit" if more else ""))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -83,3 +84,8 @@ def block(lines: Iterable[tuple[str, str | Text]]) -> Table:
     for name, value in lines:
         made.add_row("", name, Text(value) if isinstance(value, str) else value)
     return made
+
+
+def headed(heading: str, lines: Iterable[tuple[str, str | Text]], *, style: str = "bold") -> Group:
+    """A block under its heading, an empty line before it."""
+    return Group("", Text(heading, style=style), block(lines))

@@ -1,0 +1,39 @@
+"""One failure, for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panopticon.outputs import Failure, FailureState
+from workers.cli.session import Session
+from workers.cli.wording import headed, rfc_3339, utc, without_queries
+from workers.scanning import printable
+
+
+def failure_json(failure: Failure) -> dict[str, Any]:
+    """One failure, its message as text; bytes that are no UTF-8 are escaped."""
+    return {
+        "image_id": failure.key.image_id,
+        "model": str(failure.key.version_name),
+        "revision": failure.key.revision,
+        "state": failure.state.value,
+        "reason": failure.reason,
+        "detail": failure.detail,
+        "attempts": failure.attempts,
+        "last_at": rfc_3339(failure.last_at_ms),
+        "message": failure.message.decode("utf-8", "backslashreplace"),
+    }
+
+
+def print_failure(session: Session, failure: Failure, *, with_message: bool = False) -> None:
+    """One failure as a block."""
+    lines = [
+        ("reason", printable(": ".join(filter(None, (failure.reason, failure.detail))))),
+        ("attempts", f"{failure.attempts} on retry rungs, last {utc(failure.last_at_ms)} UTC"),
+    ]
+    if with_message:
+        message = without_queries(failure.message.decode("utf-8", "backslashreplace"))
+        lines.append(("message", printable(message)))
+    heading = f"{failure.key.version_name} · {failure.state.value} · revision {failure.key.revision}"
+    style = "red" if failure.state is FailureState.DEAD else "dim"
+    session.out.print(headed(heading, lines, style=style))
