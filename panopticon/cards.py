@@ -298,6 +298,11 @@ def labels_kept_in(whole: bytes) -> tuple[LabelRow, ...]:
     return tuple(LabelRow(**row) for row in json.loads(whole)["labels"])
 
 
+def elements_kept_in(deciding: bytes) -> tuple[str, ...]:
+    """The labels in what decided an output, one per element of its vector."""
+    return tuple(label for label, _synset in json.loads(deciding)["elements"])
+
+
 def limits_kept_in(whole: bytes) -> dict[str, float]:
     """The limits that a card which was kept whole sets; none if it is older than limits are."""
     limits = json.loads(whole)["card"].get("limits", {})

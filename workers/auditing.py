@@ -136,12 +136,37 @@ class Audit:
         rows, documents = self._store.catalogue.get(chunk), self._search.get(chunk)
         stored = {version: self._store.outputs.get(chunk, version).keys() for version in self._versions}
         return [
-            _known(rows[image_id], version, entry, stored[version], failures, documents.get(image_id))
-            if image_id in rows
-            else _unknown(image_id, version, failures)
+            verdict_of(
+                image_id,
+                version,
+                entry,
+                row=rows.get(image_id),
+                stored=stored[version],
+                failures=failures,
+                document=documents.get(image_id),
+            )
             for image_id in chunk
             for version, entry in self._versions.items()
         ]
+
+
+def verdict_of(
+    image_id: str,
+    version: VersionName,
+    entry: VersionEntry,
+    *,
+    row: CatalogueImage | None,
+    stored: Collection[OutputKey],
+    failures: Mapping[OutputKey, Failure],
+    document: SearchDocument | None,
+) -> Verdict:
+    """Where one image stands with one version, as far as can be told without a look into the queues.
+
+    `stored` and `failures` may hold those of other images and versions too.
+    """
+    if row is None:
+        return _unknown(image_id, version, failures)
+    return _known(row, version, entry, stored, failures, document)
 
 
 def _known(

@@ -6,7 +6,7 @@ from typing import Any
 
 from panopticon.outputs import Failure, FailureState
 from workers.cli.session import Session
-from workers.cli.wording import headed, rfc_3339, utc, without_queries
+from workers.cli.wording import counted, headed, rfc_3339, utc, without_queries
 from workers.scanning import printable
 
 
@@ -25,15 +25,23 @@ def failure_json(failure: Failure) -> dict[str, Any]:
     }
 
 
-def print_failure(session: Session, failure: Failure, *, with_message: bool = False) -> None:
+def print_failure(
+    session: Session, failure: Failure, *, with_message: bool = False, next_step: str = ""
+) -> None:
     """One failure as a block."""
+    rungs = len(session.settings.retry_delays_s)
     lines = [
         ("reason", printable(": ".join(filter(None, (failure.reason, failure.detail))))),
-        ("attempts", f"{failure.attempts} on retry rungs, last {utc(failure.last_at_ms)} UTC"),
+        (
+            "attempts",
+            f"{failure.attempts} of {counted(rungs, 'retry rung')}, last {utc(failure.last_at_ms)} UTC",
+        ),
     ]
     if with_message:
         message = without_queries(failure.message.decode("utf-8", "backslashreplace"))
         lines.append(("message", printable(message)))
+    if next_step:
+        lines.append(("next", printable(next_step)))
     heading = f"{failure.key.version_name} · {failure.state.value} · revision {failure.key.revision}"
     style = "red" if failure.state is FailureState.DEAD else "dim"
     session.out.print(headed(heading, lines, style=style))

@@ -1,24 +1,22 @@
-"""`panopticon show`: everything that is kept of one image."""
+"""`panopticon show`: everything that is kept of one image, and why."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import click
-from rich.text import Text
 
-from panopticon.documents import SearchDocument
-from panopticon.errors import UsageError
-from panopticon.outputs import CatalogueImage, Output
-from workers.cli.failures import print_failure
+from panopticon.errors import Unavailable, UsageError
+from panopticon.outputs import VersionName
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.show_json import Labels, dossier_json, top
-from workers.cli.wording import headed, place, utc
+from workers.cli.show_blocks import print_shown
+from workers.cli.show_json import Shown, shown_json
 from workers.dossiers import Dossier, read_dossier
+from workers.explaining import Registered, explain, registered_models
+from workers.image_standing import pending_versions, standings
 from workers.scanning import image_id_of
-from workers.standing import registered
+from workers.standing import Depths
 
 
 @click.command("show")
@@ -26,13 +24,13 @@ from workers.standing import registered
 @json_option
 @pass_session
 def show_command(session: Session, *, image: str, as_json: bool) -> None:
-    """Everything kept of one image: catalogue row, outputs, failures, and what search has."""
-    dossier = _find(session, image)
-    labels = {name: entry.labels for name, entry in registered(session.store)}
+    """Everything kept of one image, and why: where it stands with each model version, what each said and
+    what policy made of it, what failed, and what search has."""
+    shown = _shown(session, _find(session, image))
     if as_json:
-        session.print_json(dossier_json(dossier, labels))
+        session.print_json(shown_json(shown))
     else:
-        _print(session, dossier, labels)
+        print_shown(session, shown)
 
 
 def _find(session: Session, image: str) -> Dossier:
@@ -52,69 +50,25 @@ def _is_text(image_id: str) -> bool:
     return image_id.encode("utf-8", "replace").decode() == image_id
 
 
-def _print(session: Session, dossier: Dossier, labels: Labels) -> None:
-    session.out.print(Text(dossier.image_id, style="bold"))
-    _print_row(session, dossier.row)
-    for output in dossier.outputs:
-        _print_output(session, output, labels)
-    for failure in dossier.failures:
-        print_failure(session, failure)
-    _print_document(session, dossier.document)
-
-
-def _print_row(session: Session, row: CatalogueImage | None) -> None:
-    if row is None:
-        session.out.print(headed("catalogue", [("nothing", "not known there yet")]))
-        return
-    session.out.print(
-        headed(
-            "catalogue",
-            [
-                ("where", place(row.image_uri) or "–"),
-                ("revision", f"{row.revision}, {row.event} {utc(row.occurred_at_ms)} UTC"),
-            ],
-        )
+def _shown(session: Session, dossier: Dossier) -> Shown:
+    registered = registered_models(session.store.registry)
+    revision = dossier.row.revision if dossier.row else None
+    return Shown(
+        dossier=dossier,
+        registered=registered,
+        explanations=[
+            explain(output, registered, session.store.archive, revision=revision)
+            for output in dossier.outputs
+        ],
+        standings=standings(dossier, registered, _depths(session, dossier, registered)),
+        rungs=len(session.settings.retry_delays_s),
     )
 
 
-def _print_output(session: Session, output: Output, labels: Labels) -> None:
-    session.out.print(
-        headed(
-            f"{output.key.version_name} · stored · revision {output.key.revision}",
-            [
-                ("says", " · ".join(f"{name} {value:.3g}" for name, value in top(output, labels))),
-                ("vector", f"{len(output.vector):,} × {output.vector.dtype.name}"),
-                ("picture", f"{output.width_px} × {output.height_px} px"),
-                ("sha256", output.source_sha256),
-                ("made by", f"{output.engine}, {output.libraries}"),
-                ("digest", output.digest),
-                ("when", f"{utc(output.produced_at_ms)} UTC"),
-            ],
-            style="green",
-        )
-    )
-
-
-def _print_document(session: Session, document: SearchDocument | None) -> None:
-    if document is None:
-        session.out.print(headed("search", [("nothing", "no document of it")]))
-        return
-    heading = f"search · revision {document.revision}" + (" · deleted" if document.deleted else "")
-    session.out.print(
-        headed(
-            heading,
-            [
-                (
-                    name,
-                    f"revision {part.revision}, policy {part.policy_number}: {_said(part.tags, part.scores)}",
-                )
-                for name, part in sorted(document.parts.items())
-            ],
-        )
-    )
-
-
-def _said(tags: Sequence[Any], scores: Any) -> str:
-    words = [f"{tag.label} {tag.probability:.2f}" for tag in tags]
-    words += [f"{name} {value:.3g}" for name, value in sorted(scores.items())]
-    return " · ".join(words) or "nothing above its thresholds"
+def _depths(session: Session, dossier: Dossier, registered: Registered) -> Mapping[VersionName, Depths]:
+    """Of pending versions only; what the queues would add is not worth losing the rest of the answer."""
+    pending = pending_versions(dossier, registered)
+    try:
+        return {version: session.broker.model_queue(version).depth() for version in pending}
+    except (Unavailable, UsageError):
+        return {}

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from panopticon.documents import SearchDocument
-from panopticon.outputs import CatalogueImage, Output, VersionName
+from panopticon.documents import Part, SearchDocument
+from panopticon.outputs import CatalogueImage, Failure
+from panopticon.policy import Reason
 from workers.cli.failures import failure_json
 from workers.cli.wording import rfc_3339
 from workers.dossiers import Dossier
-
-TOP = 5
-"""Elements shown of a vector."""
-
-Labels = dict[VersionName, tuple[str, ...]]
+from workers.explaining import TOP, Explanation, Registered
+from workers.image_standing import ImageStanding, next_step, part_owner
 
 
-def dossier_json(dossier: Dossier, labels: Labels) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """All that is told of one image."""
+
+    dossier: Dossier
+    registered: Registered
+    explanations: Sequence[Explanation]
+    """One of each output."""
+    standings: Sequence[ImageStanding]
+    rungs: int
+    """Retries that an image gets, by the settings here."""
+
+
+def shown_json(shown: Shown) -> dict[str, Any]:
+    dossier = shown.dossier
     return {
         "image_id": dossier.image_id,
+        "standings": [_standing_json(standing) for standing in shown.standings],
         "catalogue": _row_json(dossier.row) if dossier.row else None,
-        "outputs": [_output_json(output, labels) for output in dossier.outputs],
-        "failures": [failure_json(failure) for failure in dossier.failures],
-        "search": _document_json(dossier.document) if dossier.document else None,
+        "outputs": [_output_json(explanation) for explanation in shown.explanations],
+        "failures": [_failure_json(failure, shown.rungs) for failure in dossier.failures],
+        "search": _document_json(dossier.document, shown) if dossier.document else None,
+    }
+
+
+def _standing_json(standing: ImageStanding) -> dict[str, Any]:
+    verdict = standing.verdict
+    return {
+        "model": str(standing.version),
+        "state": standing.entry.state.value if standing.entry else None,
+        "answers": standing.answers,
+        "verdict": verdict.mark.value,
+        "revision": verdict.revision,
+        "in_search": verdict.in_search,
+        "why": standing.why,
+        "next": standing.next_step or None,
     }
 
 
@@ -37,11 +64,15 @@ def _row_json(row: CatalogueImage) -> dict[str, Any]:
     }
 
 
-def _output_json(output: Output, labels: Labels) -> dict[str, Any]:
+def _output_json(explanation: Explanation) -> dict[str, Any]:
+    output, entry = explanation.output, explanation.entry
     return {
         "model": str(output.key.version_name),
+        "state": entry.state.value if entry else None,
         "revision": output.key.revision,
+        "current": explanation.current,
         "digest": output.digest,
+        "registered_digest": entry.digest if entry else None,
         "engine": output.engine,
         "libraries": output.libraries,
         "source_sha256": output.source_sha256,
@@ -50,31 +81,47 @@ def _output_json(output: Output, labels: Labels) -> dict[str, Any]:
         "produced_at": rfc_3339(output.produced_at_ms),
         "dtype": output.vector.dtype.name,
         "elements": len(output.vector),
-        "top": [{"name": name, "value": value} for name, value in top(output, labels)],
+        "labels_from": explanation.labels_from.value,
+        "top": [{"name": name, "value": value} for name, value in explanation.top],
+        "policy_number": explanation.policy_number,
+        "kept": [_reason_json(reason) for reason in explanation.kept],
+        "dropped": [_reason_json(reason) for reason in explanation.dropped[:TOP]],
+        "dropped_count": len(explanation.dropped),
+        "note": explanation.note,
     }
 
 
-def _document_json(document: SearchDocument) -> dict[str, Any]:
+def _reason_json(reason: Reason) -> dict[str, Any]:
+    return {
+        "name": reason.name,
+        "shown_as": reason.shown_as,
+        "value": reason.value,
+        "why": reason.why,
+    }
+
+
+def _failure_json(failure: Failure, rungs: int) -> dict[str, Any]:
+    return {**failure_json(failure), "rungs": rungs, "next": next_step(failure) or None}
+
+
+def _document_json(document: SearchDocument, shown: Shown) -> dict[str, Any]:
     return {
         "revision": document.revision,
         "deleted": document.deleted,
         "occurred_at": rfc_3339(document.occurred_at_ms),
-        "parts": {
-            name: {
-                "revision": part.revision,
-                "policy_number": part.policy_number,
-                "tags": [tag.model_dump() for tag in part.tags],
-                "scores": dict(part.scores),
-            }
-            for name, part in document.parts.items()
-        },
+        "parts": {name: _part_json(name, part, shown) for name, part in document.parts.items()},
     }
 
 
-def top(output: Output, labels: Labels) -> list[tuple[str, float]]:
-    """The greatest elements, greatest first."""
-    names = labels.get(output.key.version_name, ())
-    order = np.argsort(-output.vector.astype(np.float64), kind="stable")[:TOP]
-    return [
-        (names[index] if index < len(names) else f"#{index}", float(output.vector[index])) for index in order
-    ]
+def _part_json(name: str, part: Part, shown: Shown) -> dict[str, Any]:
+    owner = part_owner(name, shown.registered)
+    standing = next((one for one in shown.standings if one.version == owner), None)
+    return {
+        "model": str(owner) if owner else None,
+        "answers": standing is not None and standing.answers,
+        "behind": list(standing.behind) if standing else [],
+        "revision": part.revision,
+        "policy_number": part.policy_number,
+        "tags": [tag.model_dump() for tag in part.tags],
+        "scores": dict(part.scores),
+    }

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from panopticon import transitions
+from panopticon.models import find_card
 from panopticon.outputs import VersionName
+from panopticon.transitions import Author
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
 from workers.scanning import image_id_of
@@ -17,7 +20,9 @@ def fill(house: House, image_id: str = "photo") -> None:
     house.register()
     house.store.catalogue.put([image(image_id, revision=1)])
     scores = replace(
-        output(key(image_id, version=QUALITY)), vector=np.array([0.5, 0.1, 0.2, 0.9, 0.0], dtype="<f4")
+        output(key(image_id, version=QUALITY)),
+        vector=np.array([0.5, 0.1, 0.2, 0.9, 0.0], dtype="<f4"),
+        digest=find_card(QUALITY).digest,
     )
     house.store.outputs.put([scores, output(key(image_id, version=VersionName(model="old", version=3)))])
     house.store.outputs.put_failures([failure(key(image_id, version=TAGGER, revision=1))])
@@ -38,7 +43,8 @@ def test_every_room_is_told(panopticon: Panopticon, house: House) -> None:
 def test_an_output_is_told_with_where_it_comes_from(panopticon: Panopticon, house: House) -> None:
     fill(house)
     kept = panopticon("show", "photo", "--json").json["outputs"][1]
-    assert kept["digest"] == "d1"
+    assert kept["digest"] == kept["registered_digest"] == find_card(QUALITY).digest
+    assert (kept["state"], kept["current"], kept["labels_from"]) == ("active", False, "registry")
     assert (kept["engine"], kept["libraries"], kept["source_sha256"]) == ("null", "null 1", "5" * 64)
     assert (kept["width_px"], kept["height_px"], kept["elements"], kept["dtype"]) == (640, 480, 5, "float32")
     assert kept["produced_at"] == "2026-11-21T12:00:00.000Z"
@@ -68,11 +74,24 @@ def test_people_see_blocks(panopticon: Panopticon, house: House) -> None:
     for line in (
         "photo",
         "where /photos/photo",
-        "quality@1 · stored · revision 0",
+        "tagger@1 dead: corrupt",
+        "quality@1 pending: its queue is empty: on its way, or lost",
+        "old@3 skipped: the registry does not know this version",
+        "Next: panopticon dead replay photo",
+        "Next: echo photo | panopticon audit --ids -",
+        "quality@1 · active · stored · revision 0, older than the catalogue's 1",
+        "policy 1 keeps all of it",
+        "old@3 · not registered · stored · revision 0, older than the catalogue's 1",
+        "policy none applies: the registry does not know old@3",
+        "labels none are kept under the output's digest, so its elements are numbered",
         "says colourfulness 0.9 · sharpness 0.5 · contrast 0.2 · brightness 0.1 · noise 0",
         "tagger@1 · dead · revision 1",
         "reason corrupt: the file ends early",
+        "attempts 2 of 4 retry rungs, last 2026-11-21 12:00:00 UTC",
+        "next panopticon dead replay photo",
         "search · revision 1",
+        "tagger@1 answers, revision 1, policy 1: cat 0.90",
+        "quality@1 nothing: pending, its queue is empty: on its way, or lost",
     ):
         assert line in lines
 
@@ -114,3 +133,73 @@ def test_people_see_a_web_address_without_its_query(panopticon: Panopticon, hous
     shown = panopticon("show", "photo").out
     assert "https://a.example/1.jpg?…" in shown
     assert "SECRET" not in shown
+
+
+def tag(house: House, image_id: str = "cat") -> None:
+    """Three classes stand out of a tagger's vector; search has them by the first policy."""
+    house.register(TAGGER)
+    vector = np.full(1000, 1e-4, dtype="<f2")
+    vector[[281, 282, 285]] = (0.5, 0.25, 0.0625)
+    digest = find_card(TAGGER).digest
+    house.store.catalogue.put([image(image_id)])
+    house.store.outputs.put([replace(output(key(image_id)), vector=vector, digest=digest)])
+    house.search.apply([result(image_id, part(tabby=0.5))])
+
+
+def put_policy(house: House, toml: str) -> None:
+    entry = house.store.registry.read("tagger")
+    assert entry is not None
+    assert house.store.registry.swap(entry, transitions.put_policy(entry, 1, toml, Author(by="ann", at_ms=1)))
+
+
+def test_people_see_what_policy_keeps_and_why_it_drops_the_rest(panopticon: Panopticon, house: House) -> None:
+    tag(house)
+    put_policy(house, 'hidden = ["tiger cat"]\n[renamed]\ntabby = "house cat"\n')
+    lines = [" ".join(line.split()) for line in panopticon("show", "cat").out.splitlines()]
+    start = lines.index("policy 2 keeps tabby 0.5 (renamed to 'house cat')")
+    assert lines[start + 1 : start + 3] == [
+        "drops tiger cat 0.25, hidden",
+        "Egyptian cat 0.0625, below the threshold 0.1",
+    ]
+    assert lines[start + 6] == "and 994 more"
+
+
+def test_a_part_by_an_older_policy_is_told(panopticon: Panopticon, house: House) -> None:
+    tag(house)
+    put_policy(house, "threshold = 0.2\n")
+    behind = "policy 1 is older than the present one, 2"
+    assert behind in [line.strip() for line in panopticon("show", "cat").out.splitlines()]
+    told = panopticon("show", "cat", "--json").json
+    assert told["search"]["parts"]["tagger_1"]["behind"] == [behind]
+    (standing,) = told["standings"]
+    assert (standing["verdict"], standing["in_search"], standing["answers"]) == ("stored", False, True)
+
+
+def test_json_has_the_reasons(panopticon: Panopticon, house: House) -> None:
+    tag(house)
+    (kept,) = panopticon("show", "cat", "--json").json["outputs"]
+    assert (kept["policy_number"], [reason["name"] for reason in kept["kept"]]) == (1, ["tabby", "tiger cat"])
+    assert (len(kept["dropped"]), kept["dropped_count"]) == (5, 998)
+    assert kept["dropped"][0]["why"] == "below the threshold 0.1"
+
+
+def test_json_has_the_rungs_and_the_next_step_of_a_failure(panopticon: Panopticon, house: House) -> None:
+    fill(house)
+    (kept,) = panopticon("show", "photo", "--json").json["failures"]
+    assert (kept["attempts"], kept["rungs"], kept["next"]) == (2, 4, "panopticon dead replay photo")
+
+
+def test_a_broker_that_is_down_costs_no_more_than_its_own_answer(
+    panopticon: Panopticon, house: House
+) -> None:
+    house.register(TAGGER)
+    house.store.catalogue.put([image("photo")])
+    down = "broker=amqp://nobody@127.0.0.1:1/panopticon?management=http://127.0.0.1:1"
+    ran = panopticon("--set", down, "show", "photo", "--json")
+    assert (ran.code, ran.json["standings"][0]["why"]) == (0, "waits in its queue or is at work")
+
+
+def test_a_part_of_a_version_that_nobody_knows_is_told(panopticon: Panopticon, house: House) -> None:
+    house.search.apply([result("photo", part(cat=0.9), name="stranger_4")])
+    lines = [" ".join(line.split()) for line in panopticon("show", "photo").out.splitlines()]
+    assert "stranger_4 not registered, revision 0, policy 1: cat 0.90" in lines

@@ -1,0 +1,154 @@
+"""What `panopticon show` tells, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.text import Text
+
+from panopticon.documents import Part
+from panopticon.messages import Tag
+from panopticon.outputs import CatalogueImage
+from panopticon.policy import Reason
+from panopticon.registry import VersionState
+from workers.auditing import Mark
+from workers.cli.failures import print_failure
+from workers.cli.session import Session
+from workers.cli.show_json import Shown
+from workers.cli.wording import block, headed, place, utc
+from workers.explaining import TOP, Explanation, LabelsFrom
+from workers.image_standing import ImageStanding, next_step, part_owner
+from workers.scanning import printable
+
+Lines = list[tuple[str, str | Text]]
+
+STYLES: Mapping[Mark, str] = {Mark.STORED: "green", Mark.DEAD: "red", Mark.PENDING: "yellow"}
+
+
+def print_shown(session: Session, shown: Shown) -> None:
+    """Verdicts first, then room by room what they rest on."""
+    dossier = shown.dossier
+    session.out.print(Text(dossier.image_id, style="bold"))
+    _print_standings(session, shown.standings)
+    _print_row(session, dossier.row)
+    for explanation in shown.explanations:
+        _print_output(session, explanation)
+    for failure in dossier.failures:
+        print_failure(session, failure, next_step=next_step(failure))
+    _print_document(session, shown)
+
+
+def _print_standings(session: Session, standings: Sequence[ImageStanding]) -> None:
+    session.out.print(block((str(standing.version), _verdict(standing)) for standing in standings))
+    for step in dict.fromkeys(standing.next_step for standing in standings if standing.next_step):
+        session.out.print(Text(f"Next: {printable(step)}", style="dim"))
+
+
+def _verdict(standing: ImageStanding) -> Text:
+    missing = standing.verdict.in_search is False
+    style = "yellow" if missing else STYLES.get(standing.verdict.mark, "dim")
+    joint = ", " if standing.verdict.mark is Mark.STORED else ": "
+    told = Text.assemble((standing.verdict.mark.value, style), joint, printable(standing.why))
+    state = standing.entry.state if standing.entry else None
+    if state not in (VersionState.ACTIVE, None):
+        told.append(f" ({state})", "dim")
+    return told
+
+
+def _print_row(session: Session, row: CatalogueImage | None) -> None:
+    if row is None:
+        session.out.print(headed("catalogue", [("nothing", "not known there yet")]))
+        return
+    lines: Lines = [
+        ("where", place(row.image_uri) or "–"),
+        ("revision", f"{row.revision}, {row.event} {utc(row.occurred_at_ms)} UTC"),
+    ]
+    session.out.print(headed("catalogue", lines))
+
+
+def _print_output(session: Session, explanation: Explanation) -> None:
+    output = explanation.output
+    lines: Lines = [
+        *_said_lines(explanation),
+        ("vector", f"{len(output.vector):,} × {output.vector.dtype.name}"),
+        ("picture", f"{output.width_px} × {output.height_px} px"),
+        ("sha256", output.source_sha256),
+        ("made by", f"{output.engine}, {output.libraries}"),
+        ("digest", output.digest),
+        ("when", f"{utc(output.produced_at_ms)} UTC"),
+    ]
+    session.out.print(
+        headed(_output_heading(explanation), lines, style="green" if explanation.current else "dim")
+    )
+
+
+def _output_heading(explanation: Explanation) -> str:
+    key, entry = explanation.output.key, explanation.entry
+    steps = [str(key.version_name), entry.state.value if entry else "not registered", "stored"]
+    older = explanation.revision is not None and key.revision < explanation.revision
+    than = f", older than the catalogue's {explanation.revision}" if older else ""
+    return " · ".join([*steps, f"revision {key.revision}{than}"])
+
+
+def _said_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    yield "says", printable(" · ".join(f"{name} {value:.3g}" for name, value in explanation.top))
+    if explanation.note:
+        yield "policy", printable(f"none applies: {explanation.note}")
+        yield "labels", _LABELS[explanation.labels_from]
+        return
+    untouched = not any(reason.why for reason in explanation.reasons)
+    kept = "all of it" if untouched else _kept(explanation.kept)
+    yield f"policy {explanation.policy_number}", f"keeps {kept}"
+    for number, reason in enumerate(explanation.dropped[:TOP]):
+        yield "" if number else "drops", printable(f"{reason.name} {reason.value:.3g}, {reason.why}")
+    more = len(explanation.dropped) - TOP
+    if more > 0:
+        yield "", f"and {more:,} more"
+
+
+_LABELS: Mapping[LabelsFrom, str] = {
+    LabelsFrom.REGISTRY: "those of the registry",
+    LabelsFrom.DIGEST: "those kept under the output's own digest",
+    LabelsFrom.NOWHERE: "none are kept under the output's digest, so its elements are numbered",
+}
+
+
+def _kept(reasons: Sequence[Reason]) -> str:
+    words = [
+        f"{reason.name} {reason.value:.3g}" + (f" ({reason.why})" if reason.why else "") for reason in reasons
+    ]
+    return printable(" · ".join(words)) or "nothing"
+
+
+def _print_document(session: Session, shown: Shown) -> None:
+    document = shown.dossier.document
+    if document is None:
+        heading = "search · no document"
+    else:
+        heading = f"search · revision {document.revision}" + (" · deleted" if document.deleted else "")
+    lines: Lines = [(str(standing.version), _in_search(standing)) for standing in shown.standings]
+    parts = document.parts if document else {}
+    strangers = [name for name in sorted(parts) if part_owner(name, shown.registered) is None]
+    lines += [(name, _part(parts[name], "not registered")) for name in strangers]
+    session.out.print(headed(heading, lines or [("nothing", "no document of it")]))
+
+
+def _in_search(standing: ImageStanding) -> Text:
+    if standing.part is None:
+        return Text(f"nothing: {standing.verdict.mark.value}, {printable(standing.why)}", style="dim")
+    state = "answers" if standing.answers else standing.entry.state.value if standing.entry else ""
+    told = _part(standing.part, state)
+    for how in standing.behind:
+        told.append(f"\n{how}", "yellow")
+    return told
+
+
+def _part(part: Part, state: str) -> Text:
+    origin = f"{state}, revision {part.revision}, policy {part.policy_number}: "
+    return Text(origin + printable(_said(part.tags, part.scores)))
+
+
+def _said(tags: Sequence[Tag], scores: Mapping[str, float]) -> str:
+    words = [f"{tag.label} {tag.probability:.2f}" for tag in tags]
+    words += [f"{name} {value:.3g}" for name, value in sorted(scores.items())]
+    return " · ".join(words) or "nothing above its thresholds"
