@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from panopticon.documents import Change, ChangeKind, change_of
@@ -109,6 +109,15 @@ class Indexer:
     def parked(self) -> Unavailable | None:
         return self._parking.reason
 
+    def refuse_mistakes(self) -> None:
+        """A part that is merely down is left to `turn`, which parks.
+
+        Raises: UsageError where store or search cannot be used as the settings say.
+        """
+        for look in (self._store.registry.models, self._look_into_search):
+            with suppress(Unavailable):
+                look()
+
     def turn(self) -> int:
         """Take and apply what waits; says how many messages that were."""
         try:
@@ -134,6 +143,9 @@ class Indexer:
     def _probe(self) -> None:
         """Whether store and search are there, before anything is taken. Raises: Unavailable."""
         self._store.catalogue.get([PROBE_ID])
+        self._look_into_search()
+
+    def _look_into_search(self) -> None:
         self._search.get([PROBE_ID])
 
     def _catalogue_turn(self) -> int:

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.models import find_card, parse_version
 from panopticon.settings import PREFIX
 from storage.outputs import open_store
@@ -89,15 +88,14 @@ def is_one_clear_line(done: Done, *words: str) -> None:
 def is_refused_at_the_start(
     folder: Path, command: Sequence[str], words: Sequence[str], **settings: str
 ) -> None:
-    """One clear line, in which no password stands. A model is active and a delete waits, since a search and
-    an indexer go nowhere before."""
+    """One clear line, in which no password stands, though no message waits. A model is active, since a
+    search goes nowhere before."""
     given = tuple(f"{key}={value}" for key, value in {"models_dir": MODELS, **settings}.items())
     house = Installation(folder=folder, cache_dir=folder / "cache", settings=given)
     with closing(house.broker()) as broker, closing(house.store()) as store:
         ensure_registered(
             find_card(NULL, MODELS), store.registry, broker.topology, archive=store.archive, by="test"
         )
-        broker.uploads.publish([encode(ImageMessage(image_id="a", event="deleted"))], Lane.LIVE)
     done = house.panopticon(*command)
     is_one_clear_line(done, *words)
     logins = [(split.username, split.password) for split in map(urlsplit, settings.values())]

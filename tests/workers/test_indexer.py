@@ -419,6 +419,16 @@ class TestUnavailable:
         taken = len(before) - 1 - before[::-1].index(f"{queue}.receive")
         assert before[taken + 1 :] == applying
 
+    def test_a_part_that_is_down_at_the_start_is_no_mistake(self, bench: Bench) -> None:
+        bench.journal.down = {"search"}
+        bench.result(result())
+        bench.indexer.refuse_mistakes()
+        bench.indexer.turn()
+        assert bench.indexer.parked
+        bench.journal.down = set()
+        bench.run_until_empty()
+        assert bench.search.get(["1"])["1"].parts
+
     @pytest.mark.parametrize("step", ["catalogue.get", "search.get"])
     def test_while_parked_it_takes_nothing_until_store_and_search_are_there(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str

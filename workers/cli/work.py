@@ -60,6 +60,7 @@ def indexer_command(session: Session, metrics_port: int | None) -> None:
         search=session.search,
         metrics=metrics,
     )
+    indexer.refuse_mistakes()
     ready = ReadyFile(session.settings.ready_file)
 
     def turn() -> None:
