@@ -298,6 +298,23 @@ def labels_kept_in(whole: bytes) -> tuple[LabelRow, ...]:
     return tuple(LabelRow(**row) for row in json.loads(whole)["labels"])
 
 
+def card_kept_in(whole: bytes) -> ModelCard:
+    """A card that was kept whole: without the files that it names, it has neither labels nor a digest.
+
+    Raises: CardError for one that another release of the program kept.
+    """
+    fields = json.loads(whole)["card"]
+    try:
+        return ModelCard(**{**fields, "folder": Path()})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CardError(
+            f"the card that the store keeps of {fields['name']}@{fields['version']} is of another release: "
+            f"{where}: {first['msg']}"
+        ) from None
+
+
 def elements_kept_in(deciding: bytes) -> tuple[str, ...]:
     """The labels in what decided an output, one per element of its vector."""
     return tuple(label for label, _synset in json.loads(deciding)["elements"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -12,10 +12,11 @@ from panopticon.cards import ModelCard
 from panopticon.cards_check import CheckLine, check_card
 from panopticon.models import all_cards, find_card, parse_version
 from panopticon.outputs import VersionName
-from panopticon.registry import VersionEntry
+from panopticon.registry import ReportRecord, VersionEntry
 from workers.cli.groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import block, counted, table
+from workers.cli.wording import block, counted, rfc_3339, table, utc
+from workers.known_versions import KnownVersion, find_known
 from workers.scanning import printable
 from workers.standing import registered
 
@@ -39,12 +40,12 @@ def list_command(session: Session, *, as_json: bool) -> None:
     names = sorted({*cards, *entries})
     if as_json:
         session.print_json(
-            {"models": [_row_json(name, cards.get(name), entries.get(name)) for name in names]}
+            {"models": [_listed_json(name, cards.get(name), entries.get(name)) for name in names]}
         )
         return
     shown = table("model", "state", "digest", flowing=("summary",))
     for name in names:
-        fields = _row_json(name, cards.get(name), entries.get(name))
+        fields = _listed_json(name, cards.get(name), entries.get(name))
         summary = fields["summary"] if name in cards else "no card on this machine"
         state = fields["state"] or NOT_REGISTERED
         shown.add_row(str(name), _state(state), fields["digest"][:DIGEST_CHARS], Text(printable(summary)))
@@ -57,15 +58,17 @@ def list_command(session: Session, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def show_command(session: Session, *, name: str, as_json: bool) -> None:
-    """One version: what goes in, what comes out, and where its weights come from."""
-    card = find_card(parse_version(name), session.settings.models_dir)
-    entry = dict(registered(session.store)).get(card.version_name)
+    """One version: what goes in, what comes out, where its weights come from, and how it was compared.
+
+    Without a card on this machine, by the card that the store keeps.
+    """
+    known = find_known(parse_version(name), session.store, session.settings.models_dir)
     if as_json:
-        session.print_json(_card_json(card, entry))
+        session.print_json(_known_json(known))
         return
-    session.out.print(Text(f"{card.version_name} · {card.summary}", style="bold"))
-    session.out.print(block(_card_lines(card, entry)))
-    session.out.print(f"Next: panopticon models check {card.version_name}", style="dim")
+    session.out.print(Text(f"{known.name} · {known.card.summary}", style="bold"))
+    session.out.print(block(_known_lines(known)))
+    session.out.print(f"Next: {_next_step(known)}", style="dim")
 
 
 @click.command("check")
@@ -109,12 +112,19 @@ def _check_text(line: CheckLine) -> Text:
     return Text.assemble((f"{mark} ", style), line.what, (f"  {line.detail}", "dim" if line.ok else style))
 
 
-def _row_json(name: VersionName, card: ModelCard | None, entry: VersionEntry | None) -> dict[str, Any]:
+def _listed_json(name: VersionName, card: ModelCard | None, entry: VersionEntry | None) -> dict[str, Any]:
+    digest = card.digest if card else entry.digest if entry else ""
+    return _row_json(name, card, entry, digest=digest)
+
+
+def _row_json(
+    name: VersionName, card: ModelCard | None, entry: VersionEntry | None, *, digest: str
+) -> dict[str, Any]:
     return {
         "name": str(name),
         "state": entry.state.value if entry else None,
         "policy_number": entry.policy_number if entry else None,
-        "digest": card.digest if card else entry.digest if entry else "",
+        "digest": digest,
         "registered_digest": entry.digest if entry else None,
         "task": card.task if card else None,
         "summary": card.summary if card else None,
@@ -126,32 +136,63 @@ def _state(state: str) -> Text:
     return Text(state, style=styles.get(state, ""))
 
 
-def _card_json(card: ModelCard, entry: VersionEntry | None) -> dict[str, Any]:
+def _known_json(known: KnownVersion) -> dict[str, Any]:
+    card, entry = known.card, known.entry
     return {
-        **_row_json(card.version_name, card, entry),
+        **_row_json(known.name, card, entry, digest=known.digest),
         "card": card.model_dump(mode="json", exclude={"folder"}),
-        "elements": len(card.labels),
-        "folder": str(card.folder),
+        "elements": known.elements,
+        "folder": str(card.folder) if known.is_here else None,
+        "card_from": "machine" if known.is_here else "archive",
+        "policies": len(entry.policies) if entry else 0,
+        "report": _report_json(known.report) if known.report else None,
     }
 
 
-def _card_lines(card: ModelCard, entry: VersionEntry | None) -> list[tuple[str, str]]:
+def _report_json(report: ReportRecord) -> dict[str, Any]:
+    return {
+        "former": report.former,
+        "version": report.version,
+        "at": rfc_3339(report.at_ms),
+        "by": report.by,
+        "images": report.images,
+        "figures": dict(report.figures),
+        "report_sha256": report.report_sha256,
+    }
+
+
+def _known_lines(known: KnownVersion) -> list[tuple[str, str]]:
+    card, entry = known.card, known.entry
     lines = [
         ("state", f"{entry.state.value}, policy {entry.policy_number}" if entry else NOT_REGISTERED),
-        ("digest", card.digest),
+        *_history_lines(known),
+        ("digest", known.digest),
         ("task", card.task),
-        (
-            "input",
-            f"{card.input.width_px} × {card.input.height_px} px {card.input.order}, {card.preprocessing.way}",
-        ),
-        ("output", f"{len(card.labels):,} × {card.output.dtype}"),
+        ("input", f"{card.input.width_px} × {card.input.height_px} px {card.input.order}, {known.way}"),
+        ("output", f"{known.elements:,} × {card.output.dtype}"),
         ("weights", _weights(card)),
         ("engines", f"{', '.join(card.engines.allowed)}; they agree within {card.engines.tolerance:g}"),
         ("golden", counted(len(card.golden), "example")),
         ("changes", card.changes),
-        ("card", str(card.folder / "card.toml")),
+        ("card", str(card.folder / "card.toml") if known.is_here else "none here; as the store keeps it"),
     ]
     return [(key, printable(value.strip())) for key, value in lines]
+
+
+def _history_lines(known: KnownVersion) -> Iterator[tuple[str, str]]:
+    if known.entry:
+        yield "policies", f"{len(known.entry.policies):,} so far: panopticon policy history {known.name}"
+    if report := known.report:
+        pair = f"{known.name.model}@{report.former} and @{report.version}"
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in report.figures.items())
+        images = counted(report.images, "image")
+        yield "compared", f"{pair}, {utc(report.at_ms)} UTC, {images}: {figures or 'no figures'}"
+
+
+def _next_step(known: KnownVersion) -> str:
+    """A card that is not here cannot be checked here."""
+    command = "check" if known.is_here else "history"
+    return f"panopticon models {command} {known.name if known.is_here else known.name.model}"
 
 
 def _weights(card: ModelCard) -> str:

@@ -7,11 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from panopticon import transitions
 from panopticon.cards_check import CheckLine
 from panopticon.models import find_card
 from panopticon.outputs import VersionName
-from tests.contracts.examples import QUALITY, TAGGER
+from panopticon.registry import ReportRecord
+from panopticon.transitions import Author
+from tests.contracts.examples import NOON_MS, QUALITY, TAGGER
 from tests.workers.cli.conftest import House, Panopticon
+
+ANN = Author(by="ann", at_ms=1)
 
 
 def test_every_card_is_listed_with_its_state(panopticon: Panopticon, house: House) -> None:
@@ -53,6 +58,85 @@ def test_one_card_is_shown_whole(panopticon: Panopticon, house: House) -> None:
     assert "state active, policy 1" in lines
     told = panopticon("models", "show", "quality@1", "--json").json
     assert told["card"]["output"]["names"][0] == "sharpness"
+
+
+def stranger(house: House, *, card_sha256: str | None = None) -> None:
+    """A version with a kept card and none on this machine."""
+    house.register(TAGGER)
+    card = find_card(TAGGER).model_copy(update={"name": "stranger", "summary": "From elsewhere"})
+    entry = house.store.registry.read("tagger")
+    assert entry is not None
+    kept = house.store.archive.put(card.whole) if card_sha256 is None else card_sha256
+    version = replace(entry.versions[0], card_sha256=kept)
+    assert house.store.registry.swap(None, replace(entry, model="stranger", versions=(version,)))
+
+
+def test_a_version_without_a_card_here_is_shown_by_the_one_that_is_kept(
+    panopticon: Panopticon, house: House
+) -> None:
+    stranger(house)
+    shown = panopticon("models", "show", "stranger@1").out
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert lines[0] == "stranger@1 · From elsewhere"
+    assert lines[-1] == "Next: panopticon models history stranger"
+    assert "card none here; as the store keeps it" in lines
+    assert "output 1,000 × float16" in lines
+    assert f"digest {find_card(TAGGER).digest}" in lines
+    told = panopticon("models", "show", "stranger@1", "--json").json
+    assert (told["card_from"], told["folder"], told["elements"]) == ("archive", None, 1000)
+    assert told["digest"] == told["registered_digest"] == find_card(TAGGER).digest
+    assert told["card"]["summary"] == "From elsewhere"
+
+
+def test_a_version_with_a_card_nowhere_is_one_line(panopticon: Panopticon, house: House) -> None:
+    stranger(house, card_sha256="")
+    assert panopticon("models", "show", "stranger@1").complaint == (
+        "stranger@1 has a card neither on this machine nor in the store; start a worker of it once, which "
+        "keeps it"
+    )
+
+
+def test_a_kept_card_of_another_release_is_one_line(panopticon: Panopticon, house: House) -> None:
+    kept = house.store.archive.put(b'{"card": {"name": "stranger", "version": 1, "aura": 3}, "labels": []}')
+    stranger(house, card_sha256=kept)
+    complaint = panopticon("models", "show", "stranger@1").complaint
+    assert complaint.startswith("the card that the store keeps of stranger@1 is of another release: ")
+
+
+def test_one_version_is_shown_with_its_policies_and_its_latest_comparison(
+    panopticon: Panopticon, house: House
+) -> None:
+    house.register(TAGGER)
+    entry = house.store.registry.read("tagger")
+    assert entry is not None
+    changed = transitions.put_policy(entry, 1, "threshold = 0.2\n", ANN)
+    for version, at_ms in ((2, NOON_MS), (3, NOON_MS - 1)):
+        changed = transitions.keep_report(changed, report(version=version, at_ms=at_ms), ANN)
+    assert house.store.registry.swap(entry, replace(changed, serial=entry.serial + 1))
+    lines = [" ".join(line.split()) for line in panopticon("models", "show", "tagger@1").out.splitlines()]
+    assert "state active, policy 2" in lines
+    assert "policies 2 so far: panopticon policy history tagger@1" in lines
+    assert "compared tagger@1 and @2, 2026-11-21 12:00:00 UTC, 1,200 images: agreement 0.98" in lines
+    told = panopticon("models", "show", "tagger@1", "--json").json
+    assert (told["card_from"], told["policy_number"], told["policies"]) == ("machine", 2, 2)
+    assert (told["report"]["version"], told["report"]["figures"]) == (2, {"agreement": 0.98})
+
+
+def report(*, version: int, at_ms: int) -> ReportRecord:
+    return ReportRecord(
+        at_ms=at_ms,
+        by="ann",
+        former=1,
+        former_digest="d1",
+        former_policy_number=1,
+        version=version,
+        digest="d2",
+        policy_number=1,
+        ids_sha256="",
+        images=1200,
+        figures={"agreement": 0.98},
+        report_sha256="",
+    )
 
 
 def lines(*checks: CheckLine) -> Iterator[CheckLine]:
