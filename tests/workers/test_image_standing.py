@@ -30,7 +30,7 @@ def registered(state: VersionState = VersionState.ACTIVE, *, policy_number: int 
     entry = VersionEntry(
         version=1, digest="d1", state=state, labels=("a",), policy_toml="", policy_number=policy_number
     )
-    active = 1 if state is VersionState.ACTIVE else None
+    active = 1 if state is VersionState.ACTIVE else 2
     model = ModelEntry(model="tagger", serial=1, task="tagging", active_version=active, versions=(entry,))
     return {TAGGER: (model, entry)}
 
