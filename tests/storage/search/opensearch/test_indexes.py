@@ -78,8 +78,8 @@ def test_a_newer_mapping_is_refused_with_both_numbers(place: Place, index: OpenS
 def test_a_newer_mapping_is_one_line_of_every_program(
     place: Place, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    place.ask("PUT", "/{}-000001", {**mapping(2), "aliases": {place.name: {}}})
-    is_refused_at_the_start(tmp_path, command, ("has version 2", "upgrade panopticon"), search=place.url)
+    place.ask("PUT", "/{}-000001", {**mapping(3), "aliases": {place.name: {}}})
+    is_refused_at_the_start(tmp_path, command, ("has version 3", "upgrade panopticon"), search=place.url)
 
 
 def test_an_older_mapping_is_refused_with_the_way_out(place: Place, index: OpenSearchIndex) -> None:
