@@ -74,6 +74,16 @@ class _Inlet:
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self._max_backfill = MAX_BACKFILL_BESIDE_LIVE
+        self._kept: list[Delivery] = []
+
+    def probe(self) -> list[Delivery]:
+        """What was kept, else one message of each lane."""
+        kept, self._kept = self._kept, []
+        return kept or self.queue.receive(max_live=1, max_backfill=1, wait_s=0.0)
+
+    def keep(self, deliveries: list[Delivery]) -> None:
+        """For the next probe: a broker counts what is given back, and gives up such a message in the end."""
+        self._kept = deliveries
 
     def receive(self, *, wait_s: float) -> list[Delivery]:
         deliveries = self.queue.receive(max_live=MAX_LIVE, max_backfill=self._max_backfill, wait_s=wait_s)
@@ -208,12 +218,13 @@ class Indexer:
 
     @contextmanager
     def _received(self, inlet: _Inlet, *, wait_s: float) -> Iterator[list[Delivery]]:
-        """What waits there: acked when the block ends, given back at once if a part is down."""
-        deliveries = inlet.receive(wait_s=wait_s)
+        """What waits there: acked when the block ends, given back at once if a part turns out to be down."""
+        probing = self._parking.reason is not None
+        deliveries = inlet.probe() if probing else inlet.receive(wait_s=wait_s)
         try:
             yield deliveries
         except Unavailable:
-            inlet.queue.give_back(deliveries)
+            (inlet.keep if probing else inlet.queue.give_back)(deliveries)
             raise
         if deliveries:
             inlet.queue.ack(deliveries)

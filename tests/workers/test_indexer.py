@@ -443,6 +443,33 @@ class TestUnavailable:
             bench.indexer.turn()
         assert not [step for step in bench.journal.steps if step.endswith(".receive")]
 
+    @pytest.mark.parametrize(
+        ("down", "queue"),
+        [
+            ("catalogue.put", "uploads"),
+            ("search.apply", "results"),
+            ("outputs.put_failures", "undeliverable"),
+        ],
+    )
+    def test_while_nothing_can_be_written_it_keeps_one_message_and_hands_none_back_again_and_again(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, down: str, queue: str
+    ) -> None:
+        """A broker counts what is given back, and gives up a message in the end."""
+        monkeypatch.setattr("workers.indexer.IDLE_WAIT_S", 0.0)
+        bench.publish(upload("1"), upload("2"))
+        bench.result(result("3"), result("4"))
+        bench.broker.undeliverable().submit([b"bad", b"worse"], Lane.LIVE)
+        bench.journal.down = {down}
+        for _ in range(40):
+            bench.clock.now_s += 1
+            bench.indexer.turn()
+        assert bench.journal.steps.count(f"{queue}.give_back") == 1
+        assert bench.held() == 1
+        bench.journal.down.clear()
+        bench.run_until_empty()
+        assert set(bench.store.catalogue.get(["1", "2"])) == {"1", "2"}
+        assert set(bench.search.get(["3", "4"])) == {"3", "4"}
+
     def test_parked_for_long_it_lets_go_once_of_what_its_queues_sent_ahead(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
