@@ -152,10 +152,25 @@ def _bindings(bound: set[VersionName], known: Registered) -> Finding:
         return Finding(
             check="broker: bindings",
             health=Health.WARN,
-            seen=f"uploads also reach {_listed(stray)}, which the store does not know or has retired",
-            advice="check that broker and store belong together",
+            seen=f"uploads also reach {', '.join(f'{name} ({_state(name, known)})' for name in stray)}",
+            advice="; ".join(dict.fromkeys(_way_out(name, known) for name in stray)),
         )
     return _ok("broker: bindings", f"uploads reach {_listed(sorted(bound)) or 'no model yet'}")
+
+
+def _state(name: VersionName, known: Registered) -> str:
+    return known[name].state.value if name in known else "not in the store"
+
+
+def _way_out(name: VersionName, known: Registered) -> str:
+    """Of one that uploads reach though it is not fed: a command was interrupted, or the store is another."""
+    match _state(name, known):
+        case "registered":
+            return f"panopticon models shadow {name}, or panopticon models retire {name}"
+        case "retired":
+            return f"panopticon models retire {name} --discard --yes"
+        case _:
+            return "check that broker and store belong together"
 
 
 def _waiting(broker: Broker, bound: Iterable[VersionName]) -> Finding:

@@ -133,6 +133,26 @@ def test_a_queue_of_a_version_that_the_store_does_not_know_is_a_warning(bench: B
     assert (found.health, "stranger@1" in found.seen) == (Health.WARN, True)
 
 
+@pytest.mark.parametrize(
+    ("state", "advice"),
+    [
+        (VersionState.REGISTERED, "panopticon models shadow colour@1, or panopticon models retire colour@1"),
+        (VersionState.RETIRED, "panopticon models retire colour@1 --discard --yes"),
+    ],
+)
+def test_a_version_that_uploads_reach_though_it_is_not_fed_is_a_warning_with_the_way_out(
+    bench: Bench, state: VersionState, advice: str
+) -> None:
+    entry = bench.store.registry.read("colour")
+    assert entry is not None
+    event = RegistryEvent(at_ms=1, by="test", what=str(state))
+    changed = entry.with_version(replace(entry.versions[0], state=state), event)
+    assert bench.store.registry.swap(entry, changed)
+    found = bench.examine()["broker: bindings"]
+    assert (found.health, found.advice) == (Health.WARN, advice)
+    assert found.seen == f"uploads also reach colour@1 ({state})"
+
+
 def test_a_retired_version_needs_no_queue(bench: Bench) -> None:
     entry = bench.store.registry.read("colour")
     assert entry is not None
