@@ -86,8 +86,11 @@ class Topology(Protocol):
     def unbind(self, version: VersionName) -> None:
         """From now on uploads do not reach it; what waits there stays."""
 
-    def drop_if_empty(self, version: VersionName) -> bool:
-        """Delete the version's queue unless a message is in it; says whether it is gone."""
+    def drop_if_empty(self, version: VersionName, *, idle_s: float = 0.0) -> bool:
+        """Delete the version's queue unless a message is in it; says whether it is gone.
+
+        `idle_s`: for so long nobody has put a message of it on a rung, if the caller knows.
+        """
 
     def bound(self) -> tuple[VersionName, ...]:
         """Sorted."""

@@ -134,9 +134,7 @@ def retire(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
         )
     if known.state is VersionState.RETIRED:
         raise UsageError(f"{entry.model}@{number} is retired already")
-    return entry.with_version(
-        replace(known, state=VersionState.RETIRED), author.did(f"retired {entry.model}@{number}")
-    )
+    return entry.with_version(replace(known, state=VersionState.RETIRED), author.did(_retired(entry, number)))
 
 
 def put_policy(entry: ModelEntry, number: int, toml: str, author: Author) -> ModelEntry:
@@ -164,6 +162,12 @@ def keep_report(entry: ModelEntry, report: ReportRecord, author: Author) -> Mode
     return replace(entry, serial=entry.serial + 1, reports=(*others, report), history=(*entry.history, event))
 
 
+def retired_at_ms(entry: ModelEntry, number: int) -> int | None:
+    """When it was retired; None if it is not."""
+    what = _retired(entry, number)
+    return next((event.at_ms for event in entry.history if event.what == what), None)
+
+
 def known_version(entry: ModelEntry, number: int) -> VersionEntry:
     """Raises: UsageError naming the versions that there are."""
     known = entry.version(number)
@@ -175,6 +179,10 @@ def known_version(entry: ModelEntry, number: int) -> VersionEntry:
 
 def name_of(entry: ModelEntry, version: VersionEntry) -> VersionName:
     return VersionName(model=entry.model, version=version.version)
+
+
+def _retired(entry: ModelEntry, number: int) -> str:
+    return f"retired {entry.model}@{number}"
 
 
 def _switched(entry: ModelEntry, chosen: VersionEntry, event: RegistryEvent) -> ModelEntry:

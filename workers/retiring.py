@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from panopticon.interfaces import Broker, Queue
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionState
-from panopticon.transitions import known_version
+from panopticon.settings import Settings
+from panopticon.transitions import known_version, retired_at_ms
 from workers.versions import Versions
 
 POLL_S = 0.5
@@ -36,15 +37,19 @@ class Retiring:
         self,
         *,
         versions: Versions,
+        settings: Settings,
         open_broker: Callable[[], Broker],
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         """`open_broker`: each connection of its own, since a queue with a subscriber is not deleted."""
         self._versions = versions
+        self._settings = settings
         self._open_broker = open_broker
         self._sleep = sleep
         self._clock = clock
+        self._now_s = now_s
 
     def retire(
         self, name: VersionName, *, discard: bool, waiting: Callable[[int], None] = lambda _: None
@@ -88,9 +93,24 @@ class Retiring:
     def _dropped(self, name: VersionName) -> bool:
         until_s = self._clock() + DROP_S
         with closing(self._open_broker()) as broker:
-            while not (gone := broker.topology.drop_if_empty(name)) and self._clock() < until_s:
+            while not (gone := self._dropped_by(broker, name)) and self._clock() < until_s:
                 self._sleep(POLL_S)
         return gone
+
+    def _dropped_by(self, broker: Broker, name: VersionName) -> bool:
+        return broker.topology.drop_if_empty(name, idle_s=self._idle_s(name))
+
+    def _idle_s(self, name: VersionName) -> float:
+        """For how long no worker of it can have put anything on a rung."""
+        at_ms = retired_at_ms(self._versions.read(name.model), name.version)
+        if at_ms is None:
+            return 0.0
+        return max(self._now_s() - at_ms / 1000 - settled_s(self._settings), 0.0)
+
+
+def settled_s(settings: Settings) -> float:
+    """So long after a version is retired each worker has heard of it, or parked, and has drained."""
+    return settings.registry_max_age_s + settings.grace_s
 
 
 def _at_hand(queue: Queue) -> int:

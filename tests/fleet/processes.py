@@ -97,6 +97,10 @@ class Fleet:
             process.terminate()
         return {name: process.wait(60) for name, process in self._processes.items()}
 
+    def ended(self, name: str) -> int:
+        """Waits until it ends by itself; its exit code."""
+        return self._processes[name].wait(60)
+
     def stop_workers(self) -> None:
         """All of them; the indexer goes on."""
         for name in self.workers:

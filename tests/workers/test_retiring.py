@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,14 +16,16 @@ from panopticon.ledger import Ledger
 from panopticon.messages import Lane
 from panopticon.outputs import CatalogueImage, VersionName
 from panopticon.registry import VersionState
+from panopticon.settings import Settings
 from storage.outputs.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
-from workers.queues.sqlite import SqliteBroker
+from workers.queues.sqlite import SqliteBroker, SqliteTopology
 from workers.retiring import Retired, Retiring
 from workers.versions import Versions
 
 COLOUR = VersionName(model="colour", version=1)
+SETTINGS = Settings(registry_every_s=5.0, grace_s=25.0)
 
 
 @dataclass(kw_only=True)
@@ -32,6 +35,7 @@ class Bench:
     store: SqliteStore
     broker: SqliteBroker
     clock: FakeClock
+    later_s: float = 0.0
     worked_off: int = 0
     heard: list[int] = field(default_factory=list)
 
@@ -42,9 +46,11 @@ class Bench:
     def retire(self, *, discard: bool = False) -> Retired:
         retiring = Retiring(
             versions=self.versions,
+            settings=SETTINGS,
             open_broker=lambda: SqliteBroker(self.url, clock=self.clock),
             sleep=self.work,
             clock=self.clock.monotonic,
+            now_s=lambda: time.time() + self.later_s,
         )
         return retiring.retire(COLOUR, discard=discard, waiting=self.heard.append)
 
@@ -117,6 +123,24 @@ def test_queues_that_are_held_stay_and_go_with_the_next_call(bench: Bench) -> No
     assert bench.state is VersionState.RETIRED
     queue.ack([held])
     assert bench.retire(discard=True).dropped
+
+
+@pytest.mark.parametrize(("later_s", "idle_s"), [(0.0, 0.0), (39.0, 0.0), (640.0, 600.0)])
+def test_the_broker_hears_how_long_no_worker_can_have_put_anything_on_a_rung(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, later_s: float, idle_s: float
+) -> None:
+    heard: list[float] = []
+    drop = SqliteTopology.drop_if_empty
+
+    def listening(topology: SqliteTopology, version: VersionName, *, idle_s: float) -> bool:
+        heard.append(idle_s)
+        return drop(topology, version, idle_s=idle_s)
+
+    bench.retire()
+    bench.later_s = later_s
+    monkeypatch.setattr(SqliteTopology, "drop_if_empty", listening)
+    assert bench.retire().dropped
+    assert heard == [pytest.approx(idle_s, abs=5.0)]
 
 
 def test_an_active_version_is_not_retired(bench: Bench) -> None:

@@ -6,11 +6,12 @@ import click
 from rich.text import Text
 
 from panopticon.models import parse_version
+from panopticon.settings import Settings
 from workers.cli.session import Session, json_option
 from workers.cli.versions import entry_json, reason_option, versions_of
 from workers.cli.wording import counted
 from workers.queues import broker_of
-from workers.retiring import Retired, Retiring
+from workers.retiring import Retired, Retiring, settled_s
 
 EXIT_QUEUES_STAY = 1
 
@@ -34,7 +35,8 @@ def retire_command(
     versions.check_retirable(version)
     if not yes:
         click.confirm(f"Retire {name}? It cannot be fed again.", abort=True, err=True)
-    retiring = Retiring(versions=versions, open_broker=lambda: broker_of(session.settings))
+    settings = session.settings
+    retiring = Retiring(versions=versions, settings=settings, open_broker=lambda: broker_of(settings))
     retired = retiring.retire(version, discard=discard, waiting=_Waiting(session, name))
     if as_json:
         told = {"discarded": retired.discarded, "queues_deleted": retired.dropped}
@@ -68,8 +70,13 @@ def _print(session: Session, name: str, retired: Retired) -> None:
     if not retired.dropped:
         session.out.print(
             Text(
-                "Its queues are still there: a worker is subscribed, or something is on a retry rung. "
-                f"Later: panopticon models retire {name} --discard --yes",
+                "Its queues are still there: a worker is subscribed, or something is on a retry rung, where "
+                f"nothing of it is left {_left_rungs_s(session.settings):,.0f} s after it was retired. "
+                f"Then at the latest: panopticon models retire {name} --discard --yes",
                 style="yellow",
             )
         )
+
+
+def _left_rungs_s(settings: Settings) -> float:
+    return max(settings.retry_delays_s, default=0.0) + settled_s(settings)

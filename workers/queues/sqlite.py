@@ -188,8 +188,8 @@ class SqliteTopology:
         with self._database.writing() as connection:
             connection.execute(_UNBIND, (version.model, version.version))
 
-    def drop_if_empty(self, version: VersionName) -> bool:
-        """What drops a queue drops its binding."""
+    def drop_if_empty(self, version: VersionName, *, idle_s: float = 0.0) -> bool:  # noqa: ARG002
+        """What drops a queue drops its binding. Whose a waiting message is can be told, whatever `idle_s`."""
         queues = [f"{_queue_name(version)}.{lane}" for lane in Lane]
         with self._database.writing() as connection:
             if any(_depth(connection, queue, 0).total for queue in queues):

@@ -49,10 +49,11 @@ class Client:
             self._outgoing, window=window, stall_s=call_s, on_returned=self.declarer.forget
         )
 
-    def rungs_among(self, queues: Iterable[str]) -> frozenset[str]:
-        """Our own, and those of other settings that are there."""
-        ours = {names.rung_of(delay_s) for delay_s in self.retry_delays_s}
-        return frozenset({*ours, *filter(names.is_rung, queues)})
+    def rungs_among(self, queues: Iterable[str], *, at_least_s: float = 0.0) -> frozenset[str]:
+        """Our own, and those of other settings that are there; of so long a delay."""
+        named = {*queues, *map(names.rung_of, self.retry_delays_s)}
+        delays_s = {name: names.rung_delay_s(name) for name in named}
+        return frozenset(name for name, delay_s in delays_s.items() if delay_s and delay_s >= at_least_s)
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives. Raises: Unavailable, after `call_s` at the latest; UsageError."""

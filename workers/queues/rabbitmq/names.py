@@ -26,7 +26,7 @@ ATTEMPT = "x-panopticon-attempt"
 
 _MODEL_QUEUE = re.compile(r"panopticon\.([a-z][a-z0-9]{0,31})\.([1-9][0-9]{0,9})(?:\.(?:live|backfill))?")
 
-_RUNG = re.compile(r"panopticon\.retry\.[0-9.e+-]+s")
+_RUNG = re.compile(r"panopticon\.retry\.(\d+(?:\.\d+)?(?:e[+-]\d+)?)s")
 
 
 def exchange_of(version: VersionName) -> str:
@@ -44,8 +44,10 @@ def version_of(name: str) -> VersionName | None:
     return VersionName(model=found[1], version=int(found[2])) if found else None
 
 
-def is_rung(name: str) -> bool:
-    return _RUNG.fullmatch(name) is not None
+def rung_delay_s(name: str) -> float | None:
+    """How long a message waits there; None if this is no rung."""
+    found = _RUNG.fullmatch(name)
+    return float(found[1]) if found else None
 
 
 def rung_of(delay_s: float) -> str:

@@ -18,14 +18,14 @@ class RabbitTopology:
     def unbind(self, version: VersionName) -> None:
         self._client.call(self._client.declarer.unbind(version))
 
-    def drop_if_empty(self, version: VersionName) -> bool:
+    def drop_if_empty(self, version: VersionName, *, idle_s: float = 0.0) -> bool:
         """It stays while a worker is subscribed, too: what that holds is counted too late to be sure; and
-        while anything is on a rung, since whose that is cannot be told. Raises: Unavailable without the
-        management plug-in, too."""
-        if self._in_use(version):
+        while anything is on a rung of `idle_s` or more, since whose that is cannot be told. Raises:
+        Unavailable without the management plug-in, too."""
+        if self._in_use(version, idle_s):
             return False
         self._client.call(self._client.declarer.unbind(version))
-        if self._in_use(version):
+        if self._in_use(version, idle_s):
             return False
         self._client.call(self._client.declarer.delete(version))
         return True
@@ -36,9 +36,10 @@ class RabbitTopology:
         versions = (names.version_of(name) for key, name in bindings if key == names.UPLOADED[Lane.LIVE])
         return tuple(sorted(version for version in versions if version))
 
-    def _in_use(self, version: VersionName) -> bool:
+    def _in_use(self, version: VersionName, idle_s: float) -> bool:
         counts = self._client.management.counts()
-        queues = {*names.queues_of(version).values(), *self._client.rungs_among(counts)}
+        rungs = self._client.rungs_among(counts, at_least_s=idle_s)
+        queues = {*names.queues_of(version).values(), *rungs}
         standing = self._client.call(self._client.declarer.standing(queues))
         return any(counts[queue].messages for queue in queues & counts.keys()) or any(
             each.ready or each.consumers for each in standing.values()

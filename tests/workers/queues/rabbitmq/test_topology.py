@@ -136,6 +136,22 @@ def test_a_version_with_a_worker_is_not_dropped(url: str, open_broker: OpenBroke
     assert worker.topology.bound() == (TAGGER,)
 
 
+def test_a_rung_in_use_keeps_no_queue_of_a_version_that_has_long_put_nothing_there(
+    url: str, open_broker: OpenBroker
+) -> None:
+    broker = open_broker(url, retry_delays_s=(1800, 3600))
+    broker.topology.bind(TAGGER)
+    queue = broker.model_queue(QUALITY)
+    queue.submit([b"1"], Lane.LIVE)
+    (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    queue.retry(delivery, delay_s=3600)
+    wait_until(lambda: queue.depth()[Lane.LIVE].retrying == 1)
+    assert not broker.topology.drop_if_empty(TAGGER, idle_s=3600)
+    assert broker.topology.bound() == (TAGGER,)
+    assert broker.topology.drop_if_empty(TAGGER, idle_s=3601)
+    assert broker.topology.bound() == ()
+
+
 def test_a_retried_message_waits_for_its_queue_to_be_made_again(
     url: str, operator: Operator, channel: BlockingChannel, open_broker: OpenBroker
 ) -> None:
