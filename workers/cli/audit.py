@@ -16,7 +16,7 @@ from panopticon.models import parse_version
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionEntry, VersionState
 from workers.auditing import MENDABLE, WRONG, Audit, Mark, Verdict
-from workers.cli.session import Session, json_option, read_lines
+from workers.cli.session import Session, json_option, read_ids
 from workers.cli.wording import counted, lasting, rfc_3339, table
 from workers.scanning import Scanner, printable
 from workers.standing import registered
@@ -68,10 +68,10 @@ def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
     scanner = Scanner()
     for path in paths:
         scanner.add(os.fsencode(path))
-    listed = [line.strip() for line in read_lines(ids_file)] if ids_file is not None else []
-    ids = [file.image_id for file in scanner.result.files] + [line for line in listed if line]
+    listed = read_ids(ids_file) if ids_file is not None else []
+    ids = [file.image_id for file in scanner.result.files] + listed
     if not ids:
-        raise UsageError(f"no image ID in {ids_file or 'what was named'}, so nothing was audited")
+        raise UsageError("no photo in what was named, so nothing was audited")
     return list(dict.fromkeys(ids))
 
 

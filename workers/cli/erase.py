@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from panopticon.errors import UsageError
-from workers.cli.session import Session, json_option, read_lines
+from workers.cli.session import Session, json_option, read_ids
 from workers.cli.wording import counted
 from workers.erasing import Erased, Eraser, Remains
 from workers.scanning import printable
@@ -31,7 +31,7 @@ def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bo
     Originals are not touched. Exit code 1 if anything of them is kept afterwards, or with --check now.
     """
     session: Session = context.obj
-    image_ids = _image_ids(ids_file)
+    image_ids = read_ids(ids_file)
     eraser = Eraser(
         store=session.store,
         search=session.search,
@@ -48,14 +48,6 @@ def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bo
     else:
         _print(session, image_ids, erased, remains, ids_file)
     context.exit(0 if remains.clean else EXIT_KEPT)
-
-
-def _image_ids(ids_file: str) -> list[str]:
-    """Each once, in order. Raises: UsageError if there is none."""
-    ids = list(dict.fromkeys(line.strip() for line in read_lines(ids_file) if line.strip()))
-    if not ids:
-        raise UsageError(f"no image ID in {ids_file}, so nothing was erased")
-    return ids
 
 
 def _confirm(image_ids: Sequence[str], ids_file: str, *, yes: bool) -> None:

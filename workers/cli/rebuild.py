@@ -11,7 +11,7 @@ from rich.text import Text
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Rebuildable
-from workers.cli.session import Session, json_option, read_lines
+from workers.cli.session import Session, json_option, read_ids
 from workers.cli.wording import counted
 from workers.rebuilding import Rebuilder, Rebuilt, rulings
 from workers.scanning import printable
@@ -38,23 +38,13 @@ def rebuild_command(
         raise UsageError("this search index cannot be rebuilt")
     if ids_file is None and not drop_old:
         raise UsageError("name the images to rebuild with --ids FILE, or say --drop-old alone")
-    rebuilt, former = (
-        _rebuild(session, search, _image_ids(ids_file), fewer=fewer) if ids_file else (None, None)
-    )
+    rebuilt, former = _rebuild(session, search, read_ids(ids_file), fewer=fewer) if ids_file else (None, None)
     dropped = search.drop_former() if drop_old else []
     if as_json:
         session.print_json(_json(rebuilt, former, dropped))
     else:
         _print(session, rebuilt, former, dropped)
     context.exit(EXIT_REFUSED if rebuilt and rebuilt.refused else 0)
-
-
-def _image_ids(ids_file: str) -> list[str]:
-    """Each once, in order. Raises: UsageError if there is none."""
-    ids = list(dict.fromkeys(line.strip() for line in read_lines(ids_file) if line.strip()))
-    if not ids:
-        raise UsageError(f"no image ID in {ids_file}, so nothing was rebuilt")
-    return ids
 
 
 def _rebuild(

@@ -73,11 +73,6 @@ json_option: Callable[[Any], Any] = click.option(
 )
 
 
-def read_lines(source: str) -> list[str]:
-    """The lines of a file, or of standard input for `-`. Raises: UsageError."""
-    return read_text(source).splitlines()
-
-
 def read_text(source: str) -> str:
     """The whole of a file, or of standard input for `-`. Raises: UsageError."""
     try:

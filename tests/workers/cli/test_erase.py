@@ -31,6 +31,13 @@ def test_all_of_an_image_is_erased_and_told(panopticon: Panopticon, house: House
     assert "1 message under way: one may store or show something again" in ran.out
 
 
+def test_an_id_is_taken_as_it_stands(panopticon: Panopticon, house: House) -> None:
+    """Two IDs that differ by a space are two images."""
+    ran = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=" me\nme\u2028\n".encode())
+    assert ran.json["erased"]["unknown"] == [" me", "me\u2028"]
+    assert kept(house) == 2
+
+
 def test_once_the_indexer_has_come_to_it_nothing_is_under_way(panopticon: Panopticon, house: House) -> None:
     panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
     queue = house.broker.catalogue()
@@ -40,7 +47,7 @@ def test_once_the_indexer_has_come_to_it_nothing_is_under_way(panopticon: Panopt
 
 
 def test_the_same_as_json(panopticon: Panopticon) -> None:
-    said = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=b"me\n\nme\nnobody\n").json
+    said = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=b"me\nnobody\n").json
     assert said == {
         "ok": True,
         "final": False,
@@ -103,11 +110,16 @@ def test_a_person_is_asked_first(
     ("arguments", "stdin", "complaint"),
     [
         (("--ids", "-"), b"me\n", "standard input holds the IDs, so nobody can be asked; say --yes"),
-        (("--ids", "-", "--yes"), b"\n", "no image ID in -, so nothing was erased"),
+        (("--ids", "-", "--yes"), b"", "standard input: no image ID in it; write one a line"),
+        (
+            ("--ids", "-", "--yes"),
+            b"me\n\n",
+            "standard input, line 2: it is blank; write one image ID a line",
+        ),
         (
             ("--ids", "missing", "--yes"),
             b"",
-            "cannot read missing: [Errno 2] No such file or directory: 'missing'",
+            "cannot read missing: No such file or directory",
         ),
     ],
 )
