@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +15,7 @@ from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search
+from tests.fleet.commands import panopticon
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import give_up_after, wait_for
 from workers.indexing import wait_until_done
@@ -87,11 +86,3 @@ def wait(settings: Settings) -> None:
 
 def documents(settings: Settings, ids: list[str]) -> list[SearchDocument]:
     return list(open_search(settings.search_url).get(ids).values())
-
-
-def panopticon(settings: Settings, *words: str) -> None:
-    command = [sys.executable, "-m", "workers.cli.main", *words]
-    done = subprocess.run(
-        command, env={**os.environ, **settings.as_environ()}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr

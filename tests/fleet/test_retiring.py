@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from panopticon.settings import Settings
 from storage.outputs import open_store
+from tests.fleet.commands import panopticon, told
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import give_up_after, submit, wait_for
 from tests.servers.rabbitmq import RabbitNode
@@ -37,7 +33,7 @@ def test_a_version_retired_under_load_leaves_nothing_undecided_and_no_queue(
         submit(settings, tmp_path, {name: (number % 250, 7, 7) for number, name in enumerate(IMAGES)})
         with closing(open_store(settings.store_url)) as store:
             wait_for(lambda: len(store.outputs.get(IMAGES, GOES)) >= 10)
-        retired = panopticon(settings, "models", "retire", str(GOES), "--yes", *["--discard"] * discard)
+        retired = told(settings, "models", "retire", str(GOES), "--yes", *["--discard"] * discard)
         assert retired["queues_deleted"]
         assert running.ended(GOES.model) == 0
         with closing(broker_of(settings)) as broker:
@@ -57,15 +53,5 @@ def test_a_version_retired_under_load_leaves_nothing_undecided_and_no_queue(
 
 def marks(settings: Settings, folder: Path, model: str) -> Counter[str]:
     """What an audit says of the images, counted."""
-    told = panopticon(settings, "audit", "--ids", str(folder / "ids"), "--model", f"{model}@1")
-    return Counter(verdict["verdict"] for verdict in told["verdicts"])
-
-
-def panopticon(settings: Settings, *words: str) -> dict[str, Any]:
-    """What the command prints as JSON."""
-    command = [sys.executable, "-m", "workers.cli.main", *words, "--json"]
-    environ = {**os.environ, **settings.as_environ()}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    audited = told(settings, "audit", "--ids", str(folder / "ids"), "--model", f"{model}@1")
+    return Counter(verdict["verdict"] for verdict in audited["verdicts"])

@@ -1,0 +1,111 @@
+"""What an operator mends, replays and erases on the three servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from panopticon.outputs import VersionName
+from panopticon.settings import Settings
+from storage.originals.files import uri_of
+from storage.outputs import open_store
+from storage.search import open_search
+from storage.search.opensearch.connection import Connection, Timeouts
+from storage.search.opensearch.url import address_of
+from tests.fleet.commands import panopticon, told
+from tests.fleet.processes import VERSIONS, fleet
+from tests.fleet.trial import give_up_after, submit
+from workers.indexing import wait_until_done
+from workers.queues import broker_of
+
+NULL = VERSIONS[0]
+IMAGES = [f"image-{number}" for number in range(30)]
+GONE, KEPT = IMAGES[:10], IMAGES[10:]
+
+
+def test_what_search_has_lost_the_audit_names_and_fix_brings_back(
+    tmp_path: Path, on_three_servers: Settings
+) -> None:
+    settings = on_three_servers.model_copy(update={"settle_s": 6.0})
+    ids = listed(tmp_path, IMAGES)
+    with fleet(settings, tmp_path, [NULL]) as running:
+        submit(settings, tmp_path, dict.fromkeys(IMAGES, (1, 2, 3)))
+        wait(settings)
+        forget_documents(settings)
+        assert verdicts(settings, ids, code=1) == dict.fromkeys(IMAGES, "not_in_search")
+        told(settings, "audit", "--ids", ids, "--fix")
+        wait(settings)
+        assert verdicts(settings, ids) == dict.fromkeys(IMAGES, "stored")
+        assert set(running.stop().values()) == {0}
+
+
+def test_a_dead_image_is_listed_replayed_and_stored(tmp_path: Path, on_three_servers: Settings) -> None:
+    def spoilt(name: str, picture: bytes) -> str:
+        (tmp_path / name).write_bytes(picture[:20])
+        return uri_of(os.fsencode(tmp_path / name))
+
+    chosen = ("--model", str(NULL), "--reason", "truncated")
+    with fleet(on_three_servers, tmp_path, [NULL]) as running:
+        submit(on_three_servers, tmp_path, {"whole": (1, 2, 3)})
+        submit(on_three_servers, tmp_path, {"spoilt": (1, 2, 3)}, keep=spoilt)
+        wait(on_three_servers)
+        (dead,) = told(on_three_servers, "dead", "list", *chosen)["failures"]
+        assert (dead["image_id"], dead["model"]) == ("spoilt", str(NULL))
+        (tmp_path / "spoilt.png").write_bytes((tmp_path / "whole.png").read_bytes())
+        panopticon(on_three_servers, "dead", "replay", *chosen)
+        wait(on_three_servers)
+        assert told(on_three_servers, "dead", "list", *chosen)["failures"] == []
+        assert verdicts(on_three_servers, listed(tmp_path, ["spoilt"])) == {"spoilt": "stored"}
+        assert set(running.stop().values()) == {0}
+
+
+def test_an_image_that_is_erased_is_gone_from_store_and_search_and_others_are_not(
+    tmp_path: Path, on_three_servers: Settings
+) -> None:
+    ids = listed(tmp_path, GONE)
+    with fleet(on_three_servers, tmp_path) as running:
+        submit(on_three_servers, tmp_path, dict.fromkeys(IMAGES, (1, 2, 3)))
+        wait(on_three_servers, VERSIONS)
+        erased = told(on_three_servers, "erase", "--ids", ids, "--yes")["erased"]
+        assert (erased["images"], erased["outputs"]) == (len(GONE), 2 * len(GONE))
+        wait(on_three_servers, VERSIONS)
+        assert told(on_three_servers, "erase", "--ids", ids, "--check")["final"]
+        assert set(running.stop().values()) == {0}
+    documents = open_search(on_three_servers.search_url).get(IMAGES)
+    assert [name for name in IMAGES if documents[name].deleted] == GONE
+    assert not any(documents[name].parts for name in GONE)
+    with closing(open_store(on_three_servers.store_url)) as store:
+        assert [name for name in IMAGES if store.outputs.versions_of(name)] == KEPT
+
+
+def listed(folder: Path, image_ids: Sequence[str]) -> str:
+    """A file of them."""
+    (folder / "ids").write_text("\n".join(image_ids))
+    return str(folder / "ids")
+
+
+def wait(settings: Settings, versions: Sequence[VersionName] = (NULL,)) -> None:
+    """Until every queue is empty."""
+    with closing(broker_of(settings)) as broker:
+        wait_until_done(broker, versions, watch=give_up_after(60.0), every_s=0.3)
+
+
+def forget_documents(settings: Settings) -> None:
+    """As a server does that lost its disk."""
+    search, address = open_search(settings.search_url), address_of(settings.search_url)
+    connection = Connection(address, Timeouts())
+    everything: Any = {"query": {"match_all": {}}}
+    path = f"/{address.index}*"
+    connection.ask("POST", f"{path}/_refresh")
+    connection.ask("POST", f"{path}/_delete_by_query", everything, refresh="true")
+    connection.close()
+    assert search.get(IMAGES) == {}
+
+
+def verdicts(settings: Settings, ids: str, *, code: int = 0) -> dict[str, str]:
+    """What an audit says of each image."""
+    audited = told(settings, "audit", "--ids", ids, code=code)["verdicts"]
+    return {verdict["image_id"]: verdict["verdict"] for verdict in audited}
