@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from panopticon.cards import ModelCard
 from panopticon.engines import engine_name
@@ -20,15 +22,18 @@ from panopticon.outputs import VersionName
 from panopticon.registry import VersionState
 from panopticon.settings import Settings
 from storage.outputs import open_store
-from workers.consumer import Consumer
+from workers.consumer import PARKED_WAIT_S, Consumer
 from workers.lifecycle import ReadyFile, run_turns
 from workers.model_client import ModelClient
 from workers.outcomes import Settlement
+from workers.parking import Parking
 from workers.queues import broker_of
 from workers.registration import ensure_registered
 from workers.rulings import Ruling, Rulings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def prepare_model(card: ModelCard, settings: Settings) -> None:
@@ -52,7 +57,7 @@ def prepare_model(card: ModelCard, settings: Settings) -> None:
 def run_worker(
     card: ModelCard, settings: Settings, *, metrics: Metrics, stopping: Callable[[], bool]
 ) -> None:
-    """Work until `stopping`, or until the version is retired; then drain.
+    """Work until `stopping`, or until the version is retired; then drain. Waits for store and broker.
 
     Raises: UsageError before the first image only.
     """
@@ -61,7 +66,13 @@ def run_worker(
     store = open_store(settings.store_url)
     broker = broker_of(settings)
     version = card.version_name
-    entry = ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=who())
+    parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=metrics)
+    register = partial(
+        ensure_registered, card, store.registry, broker.topology, archive=store.archive, by=who()
+    )
+    entry = once_possible(register, parking, stopping=stopping)
+    if entry is None:
+        return
     if not entry.state.fed:
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
     rulings = Rulings(store, settings)
@@ -96,6 +107,21 @@ def run_worker(
         consumer.drain(timeout_s=settings.grace_s)
     finally:
         model.close()
+
+
+def once_possible(step: Callable[[], T], parking: Parking, *, stopping: Callable[[], bool]) -> T | None:
+    """What `step` gives once nothing that it needs is down; None if one is told to stop before."""
+    while not stopping():
+        try:
+            done = step()
+        except Unavailable as error:
+            parking.park(error)
+            while parking.waiting and not stopping():
+                time.sleep(PARKED_WAIT_S)
+        else:
+            parking.resume()
+            return done
+    return None
 
 
 def present_ruling(rulings: Rulings, version: VersionName) -> Ruling:

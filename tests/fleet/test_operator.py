@@ -29,7 +29,7 @@ GONE, KEPT = IMAGES[:10], IMAGES[10:]
 def test_what_search_has_lost_the_audit_names_and_fix_brings_back(
     tmp_path: Path, on_three_servers: Settings
 ) -> None:
-    settings = on_three_servers.model_copy(update={"settle_s": 6.0})
+    settings = on_three_servers.model_copy(update={"settle_s": 1.0})
     ids = listed(tmp_path, IMAGES)
     with fleet(settings, tmp_path, [NULL]) as running:
         submit(settings, tmp_path, dict.fromkeys(IMAGES, (1, 2, 3)))

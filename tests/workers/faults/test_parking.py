@@ -13,10 +13,12 @@ import pytest
 
 from panopticon.interfaces import Delivery
 from panopticon.messages import Lane
-from tests.servers.rabbitmq import RabbitSite
+from tests.recoveries import Recorder
+from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.workers.faults.pipeline import MODELS, Pipeline, model_process_of, pipeline
 
 BLUE = (0, 0, 250)
+PARKED = "parked: queue unavailable"
 
 
 @pytest.mark.parametrize("model", ["dies", "unfit"])
@@ -62,6 +64,32 @@ def test_a_source_that_comes_back_is_noticed_and_the_rest_is_stored(tmp_path: Pa
         run.wait_until_settled()
         assert set(run.stored(list(photos))) == set(photos) - set(run.dead(list(photos)))
         assert "resumed: source is back" in run.log
+
+
+def test_a_worker_that_is_started_before_its_broker_waits_for_it(
+    tmp_path: Path, rabbit_node: RabbitNode, recovered: Recorder
+) -> None:
+    with (
+        rabbit_node.site.virtual_host() as url,
+        pipeline(tmp_path, "null", broker=url, file_roots=(tmp_path,), park_max_s=1.0) as run,
+    ):
+        run.submit({"1": run.picture("1", BLUE)})
+        rabbit_node.stop()
+        worker = run.start_worker()
+        run.wait_until(lambda: PARKED in run.log or worker.poll() is not None)
+        rabbit_node.start()
+        recovered(run.resumed_s(["1"]))
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+
+
+def test_a_worker_that_waits_for_its_broker_ends_at_once_when_it_is_told_to(tmp_path: Path) -> None:
+    with pipeline(tmp_path, "null") as run:
+        nowhere = run.settings.model_copy(update={"broker": "amqp://127.0.0.1:1"})
+        worker = replace(run, settings=nowhere).start_worker()
+        run.wait_until(lambda: PARKED in run.log or worker.poll() is not None)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
 
 
 IMAGES = 60

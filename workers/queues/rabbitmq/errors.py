@@ -132,4 +132,6 @@ def _plain(text: str) -> str:
 def _line(error: BaseException) -> str:
     if isinstance(error, pika_errors.ConnectionClosed | pika_errors.ChannelClosed):
         return f"{error.reply_code} {_plain(error.reply_text)}"
+    if isinstance(error, TimeoutError) and not error.args:
+        return "no answer in time"
     return f"{type(error).__name__}: {_plain(str(error))}"

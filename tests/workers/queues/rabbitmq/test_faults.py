@@ -98,6 +98,14 @@ def test_a_broker_that_falls_silent_is_given_up_and_found_again(
         assert all_of(queue, {b"held", b"ready", b"later"})
 
 
+def test_a_broker_that_says_nothing_is_told_in_words(url: str, open_broker: OpenBroker) -> None:
+    with through_blackhole(url) as (through, between):
+        queue = open_broker(through, call_s=CALL_S).model_queue(TAGGER)
+        queue.submit([b"1"], Lane.LIVE)
+        with between.silent(), pytest.raises(Unavailable, match="no answer in time$"):
+            queue.receive(max_live=1, max_backfill=0, wait_s=0.1)
+
+
 def test_a_connection_closed_by_an_operator_is_opened_again(
     rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
