@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
@@ -17,11 +18,12 @@ from storage.search.opensearch.connection import Connection, Timeouts
 from storage.search.opensearch.url import address_of
 from tests.fleet.commands import panopticon, told
 from tests.fleet.processes import VERSIONS, fleet
-from tests.fleet.trial import give_up_after, submit
+from tests.fleet.trial import give_up_after, submit, wait_for
+from tests.servers.rabbitmq import RabbitNode
 from workers.indexing import wait_until_done
 from workers.queues import broker_of
 
-NULL = VERSIONS[0]
+NULL, SLOW = VERSIONS
 IMAGES = [f"image-{number}" for number in range(30)]
 GONE, KEPT = IMAGES[:10], IMAGES[10:]
 
@@ -39,6 +41,29 @@ def test_what_search_has_lost_the_audit_names_and_fix_brings_back(
         told(settings, "audit", "--ids", ids, "--fix")
         wait(settings)
         assert verdicts(settings, ids) == dict.fromkeys(IMAGES, "stored")
+        assert set(running.stop().values()) == {0}
+
+
+def test_a_queue_deleted_under_load_is_made_again_and_what_was_in_it_is_named_and_brought_back(
+    tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode
+) -> None:
+    settings = on_three_servers.model_copy(update={"settle_s": 2.0})
+    many = [f"image-{number}" for number in range(300)]
+    ids = listed(tmp_path, many)
+    with fleet(settings, tmp_path, [SLOW]) as running:
+        submit(settings, tmp_path, dict.fromkeys(many, (1, 2, 3)))
+        wait_for(lambda: len(stored(settings, many)) >= 10)
+        vhost = urlsplit(settings.broker).path.removeprefix("/")
+        rabbit_node.management.ask("DELETE", f"/api/queues/{vhost}/panopticon.slow.1.live")
+        wait(settings, [SLOW])
+        found = verdicts(settings, ids, code=1)
+        lost = set(many) - stored(settings, many)
+        assert {name for name, verdict in found.items() if verdict == "lost"} == lost > set()
+        told(settings, "audit", "--ids", ids, "--fix")
+        wait(settings, [SLOW])
+        assert verdicts(settings, ids) == dict.fromkeys(many, "stored")
+        submit(settings, tmp_path, {"later": (1, 2, 3)})
+        wait_for(lambda: stored(settings, ["later"]) == {"later"})
         assert set(running.stop().values()) == {0}
 
 
@@ -91,6 +116,12 @@ def wait(settings: Settings, versions: Sequence[VersionName] = (NULL,)) -> None:
     """Until every queue is empty."""
     with closing(broker_of(settings)) as broker:
         wait_until_done(broker, versions, watch=give_up_after(60.0), every_s=0.3)
+
+
+def stored(settings: Settings, image_ids: Sequence[str]) -> set[str]:
+    """Those that the slow model has seen."""
+    with closing(open_store(settings.store_url)) as store:
+        return {key.image_id for key in store.outputs.get(image_ids, SLOW)}
 
 
 def forget_documents(settings: Settings) -> None:
