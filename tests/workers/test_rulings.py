@@ -23,6 +23,7 @@ from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
 from workers.registration import ensure_registered
 from workers.rulings import Rulings
+from workers.worker import present_ruling
 
 COLOUR = VersionName(model="colour", version=1)
 ANN = Author(by="ann", at_ms=1)
@@ -134,3 +135,10 @@ def test_the_registry_is_read_once_in_five_seconds_whatever_is_asked(bench: Benc
 def test_an_unknown_version_has_no_ruling(bench: Bench) -> None:
     assert bench.rulings.of(VersionName(model="colour", version=9)) is None
     assert bench.rulings.of(VersionName(model="nobody", version=1)) is None
+
+
+def test_who_publishes_for_a_version_that_the_registry_has_forgotten_parks(bench: Bench) -> None:
+    """An answer without the row is no answer by which to publish; what is held is kept."""
+    assert present_ruling(bench.rulings, COLOUR).policy_number == 1
+    with pytest.raises(Unavailable, match="the registry does not know nobody@1 any more"):
+        present_ruling(bench.rulings, VersionName(model="nobody", version=1))
