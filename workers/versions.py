@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from panopticon import transitions
 from panopticon.cards import ModelCard
-from panopticon.errors import UsageError
+from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import ModelActivated, encode, from_ms
 from panopticon.models.weights import refuse_altered_weights
@@ -17,15 +18,27 @@ from panopticon.registry import ModelEntry, VersionState
 from panopticon.transitions import Author
 from workers.registration import new_entry, refuse_other_digest
 
+log = logging.getLogger(__name__)
+
 Step = Callable[[ModelEntry], ModelEntry]
 
 
 class Versions:
     """Nothing is tried a second time: who was overtaken by somebody else looks first and decides again."""
 
-    def __init__(self, *, store: Store, broker: Broker, by: str, reason: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        broker: Broker,
+        by: str,
+        reason: str = "",
+        warn: Callable[[str], object] = log.warning,
+    ) -> None:
+        """`warn` hears what went wrong after all was done."""
         self._store = store
         self._broker = broker
+        self._warn = warn
         self._author = Author(by=by, at_ms=int(time.time() * 1000), reason=reason)
 
     def read(self, model: str) -> ModelEntry:
@@ -101,7 +114,11 @@ class Versions:
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
         """Who follows the results is told afterwards; queries ask the registry, and need no telling."""
         switched = self._swap(entry, changed)
-        self._broker.announce(encode(self._activated(switched)))
+        try:
+            self._broker.announce(encode(self._activated(switched)))
+        except Unavailable as error:
+            # Done it is, and a rollback that somebody repeats would undo itself.
+            self._warn(f"who follows the results has not heard of it: {error}")
         return switched
 
     def _activated(self, entry: ModelEntry) -> ModelActivated:

@@ -118,7 +118,13 @@ def _refuse_unfit(session: Session, number: int, entry: ModelEntry) -> None:
 
 
 def versions_of(session: Session, reason: str = "") -> Versions:
-    return Versions(store=session.store, broker=session.broker, by=who(), reason=reason)
+    return Versions(
+        store=session.store,
+        broker=session.broker,
+        by=who(),
+        reason=reason,
+        warn=lambda line: session.err.print(Text(line, style="yellow")),
+    )
 
 
 def entry_json(entry: ModelEntry) -> dict[str, Any]:

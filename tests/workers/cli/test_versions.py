@@ -21,8 +21,9 @@ class Colours:
             place.mkdir()
             (place / "card.toml").write_text(NULL_CARD.replace("version = 1", f"version = {number}"))
 
-    def __call__(self, *words: str, stdin: bytes = b"") -> Ran:
-        return self._panopticon("--set", f"models_dir={self._folder}", "models", *words, stdin=stdin)
+    def __call__(self, *words: str, stdin: bytes = b"", broker: str = "") -> Ran:
+        settings = ("--set", f"models_dir={self._folder}", "--set", f"broker={broker}")
+        return self._panopticon(*settings, "models", *words, stdin=stdin)
 
     def side_by_side(self) -> None:
         for name in ("colour@1", "colour@2"):
@@ -53,6 +54,15 @@ def test_a_rollback_says_which_version_answers_and_which_stays_fed(models: Colou
     models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
     told = models("rollback", "colour", "--reason", "wrong birds").out.splitlines()
     assert told[0] == "colour@1 answers from now on; colour@2 stays fed."
+
+
+def test_a_switch_that_cannot_be_announced_is_done_all_the_same_and_said_to_be(models: Colours) -> None:
+    """Or somebody repeats a rollback, and is back where he was."""
+    models.side_by_side()
+    models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
+    ran = models("rollback", "colour", broker="amqp://127.0.0.1:1")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "colour@1 answers from now on; colour@2 stays fed.")
+    assert "who follows the results has not heard of it: queue unavailable: 127.0.0.1:1/" in ran.err
 
 
 def test_the_history_says_who_did_what_and_why(models: Colours) -> None:
