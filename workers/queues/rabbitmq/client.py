@@ -46,7 +46,7 @@ class Client:
         self.declarer = Declarer(self.incoming, self.shared)
         self.management = Management(address, limit_s=call_s)
         self._publisher = Publisher(
-            self._outgoing, window=window, stall_s=call_s, on_returned=self.declarer.forget
+            self._outgoing, window=window, stall_s=call_s, on_missing=self.declarer.forget
         )
 
     def rungs_among(self, queues: Iterable[str], *, at_least_s: float = 0.0) -> frozenset[str]:

@@ -13,7 +13,7 @@ import pika
 
 from workers.queues.rabbitmq.channels import Channel, open_channel
 from workers.queues.rabbitmq.coalescing import CoalescingConnection
-from workers.queues.rabbitmq.errors import down
+from workers.queues.rabbitmq.errors import down, is_missing
 from workers.queues.rabbitmq.link import Link
 
 PERSISTENT = 2
@@ -59,12 +59,12 @@ class Publication:
 class Publisher:
     """Used by the thread of its event loop only."""
 
-    def __init__(self, link: Link, *, window: int, stall_s: float, on_returned: Callable[[], None]) -> None:
-        """`window`: messages sent and not yet confirmed. `on_returned`: told when a queue is missing."""
+    def __init__(self, link: Link, *, window: int, stall_s: float, on_missing: Callable[[], None]) -> None:
+        """`window`: messages sent and not yet confirmed. `on_missing`: a queue or an exchange is."""
         self._link = link
         self._window = window
         self._stall_s = stall_s
-        self._on_returned = on_returned
+        self._on_missing = on_missing
         self._opening = asyncio.Lock()
         self._channel: Channel | None = None
         self._watched: CoalescingConnection | None = None
@@ -158,12 +158,14 @@ class Publisher:
         for publication in {*self._under_way.values()}:
             if not publication.done.done() and publication.goes(route):
                 publication.fail(f"no queue takes {route.key!r}")
-        self._on_returned()
+        self._on_missing()
 
     def _on_close(self, raw: Any, reason: Exception) -> None:
         if self._channel is None or raw is not self._channel.raw:
             return
         self._channel = None
+        if is_missing(reason):
+            self._on_missing()
         self._fail_all(f"the connection was lost: {reason}")
 
     def _on_blocked(self, _connection: Any, frame: Any) -> None:

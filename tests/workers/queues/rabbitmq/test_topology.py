@@ -182,6 +182,25 @@ def test_a_search_queue_that_was_deleted_is_made_again(
     assert bodies(broker.results().receive(max_live=9, max_backfill=0, wait_s=5)) == [b"2"]
 
 
+@pytest.mark.parametrize("exchange", ["panopticon.results", f"panopticon.retry.{RUNG_S}s"])
+def test_an_exchange_that_was_deleted_is_made_again(
+    url: str, operator: Operator, open_broker: OpenBroker, exchange: str
+) -> None:
+    broker = open_broker(url)
+    queue = broker.model_queue(TAGGER)
+    queue.submit([b"1"], Lane.LIVE)
+    (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
+    operator.delete_exchange(exchange)
+
+    def published() -> bool:
+        broker.results().submit([b"result"], Lane.LIVE)
+        queue.retry(delivery, delay_s=RUNG_S)
+        return True
+
+    wait_until(published, limit_s=5.0)
+    assert bodies(queue.receive(max_live=1, max_backfill=0, wait_s=5)) == [b"1"]
+
+
 def test_a_consumer_goes_on_when_its_queue_was_deleted(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
