@@ -118,6 +118,12 @@ class ModelEntry:
             return None
         return VersionName(model=self.model, version=self.active_version)
 
+    def former_to(self, number: int) -> int | None:
+        """The version to which a rollback would return if this one answered: the active one, or the last that
+        was; None if there was no other."""
+        last = self.active_version if self.active_version is not None else self.former_version
+        return last if last != number else None
+
     def with_version(self, entry: VersionEntry, event: RegistryEvent) -> ModelEntry:
         """The record with this version added or replaced, ready to be swapped in."""
         others = tuple(other for other in self.versions if other.version != entry.version)

@@ -186,7 +186,7 @@ def _retired(entry: ModelEntry, number: int) -> str:
 
 
 def _switched(entry: ModelEntry, chosen: VersionEntry, event: RegistryEvent) -> ModelEntry:
-    former = entry.active_version
+    former = entry.former_to(chosen.version)
     before = _without_active(entry, event)
     versions = tuple(
         replace(kept, state=VersionState.ACTIVE) if kept.version == chosen.version else kept

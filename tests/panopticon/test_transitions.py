@@ -85,6 +85,17 @@ def test_after_a_deactivation_nothing_answers_and_a_rollback_brings_it_back() ->
     assert transitions.roll_back(entry, ANN).active_version == 1
 
 
+def test_after_a_deactivation_another_version_has_a_way_back_too() -> None:
+    entry = transitions.activate(transitions.deactivate(ACTIVE_AND_SHADOW, ANN), 2, ANN)
+    assert entry.former_version == 1
+    assert transitions.roll_back(entry, ANN).active_version == 1
+
+
+def test_a_version_that_answers_again_after_a_deactivation_is_not_its_own_former_one() -> None:
+    entry = transitions.roll_back(transitions.deactivate(ACTIVE_AND_SHADOW, ANN), ANN)
+    assert (entry.active_version, entry.former_version) == (1, None)
+
+
 def test_a_shadow_that_is_fed_no_more_may_be_fed_again() -> None:
     entry = transitions.stop_feeding(ACTIVE_AND_SHADOW, 2, ANN)
     assert states(entry)[2] is VersionState.REGISTERED

@@ -114,7 +114,7 @@ def history_command(session: Session, *, model: str, as_json: bool) -> None:
 def _refuse_unfit(session: Session, number: int, entry: ModelEntry) -> None:
     known = known_version(entry, number)
     limits = limits_of(session.settings, session.store.archive.get(known.card_sha256))
-    refuse_unfit(entry, entry.active_version, number, limits, now_ms=int(time.time() * 1000))
+    refuse_unfit(entry, entry.former_to(number), number, limits, now_ms=int(time.time() * 1000))
 
 
 def versions_of(session: Session, reason: str = "") -> Versions:

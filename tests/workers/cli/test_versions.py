@@ -81,6 +81,15 @@ def test_the_history_says_who_did_what_and_why(models: Colours) -> None:
     assert "finer colours" in models("history", "colour").out
 
 
+def test_no_version_takes_over_unseen_from_one_that_was_deactivated(models: Colours) -> None:
+    models.side_by_side()
+    models("deactivate", "colour")
+    refused = models("activate", "colour@2").complaint
+    assert refused.startswith("colour@2 is not activated: version 2 was never compared with version 1.")
+    models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
+    assert models("rollback", "colour").out.startswith("colour@1 answers from now on; colour@2 stays fed.")
+
+
 def test_deactivating_names_the_way_back(models: Colours) -> None:
     models.side_by_side()
     told = models("deactivate", "colour").out.splitlines()
