@@ -11,6 +11,8 @@ from panopticon import transitions
 from panopticon.cards import CardError, ModelCard
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Archive, Registry, Topology
+from panopticon.policy import PolicyError, policy_of
+from panopticon.policy_check import check_policy
 from panopticon.registry import ModelEntry, VersionEntry, VersionState
 from panopticon.transitions import Author
 
@@ -23,31 +25,28 @@ def ensure_registered(
     """The version's entry, made if there is none; the first version of a model is active at once.
 
     Queues are bound before the version is known, so that no image falls between; and again for a known
-    one, since the broker may be a new one.
-    Raises: CardError if it is registered with another digest; UsageError if it is retired; Unavailable.
+    one, since the broker may be a new one. So is its card where the store has none of it.
+    Raises: CardError if it is registered with another digest, or its policy does not hold; UsageError if it
+    is retired; Unavailable.
     """
+    author = Author(by=by, at_ms=int(time.time() * 1000))
     for _ in range(SWAP_TRIES):
         model = registry.read(card.name)
         known = model.version(card.version) if model else None
-        if model is not None and known is not None:
-            refuse_other_digest(card, known)
-            _refuse_retired(card, known)
-            if known.state.fed:
-                topology.bind(card.version_name)
-            return known
-        topology.bind(card.version_name)
-        author = Author(by=by, at_ms=int(time.time() * 1000))
-        entry = replace(
-            new_entry(card, archive, author),
-            state=VersionState.ACTIVE if model is None else VersionState.SHADOW,
-        )
-        if registry.swap(model, _with_entry(model, card, entry, author)):
+        entry = _known(card, known, archive) if known else _begun(card, model, archive, author)
+        if entry.state.fed:
+            topology.bind(card.version_name)
+        if entry == known or registry.swap(model, _with_entry(model, card, entry, author)):
             return entry
     raise Unavailable("store", f"the registry entry of {card.name} kept changing under us")
 
 
 def new_entry(card: ModelCard, archive: Archive, author: Author) -> VersionEntry:
-    """A version as its card says, registered and not fed; the card is kept first."""
+    """A version as its card says, registered and not fed; the card is kept first.
+
+    Raises: CardError if its policy does not hold.
+    """
+    _refuse_bad_policy(card)
     archive.put(card.deciding)
     return transitions.new_version(
         card.version,
@@ -68,6 +67,14 @@ def refuse_other_digest(card: ModelCard, known: VersionEntry) -> None:
         )
 
 
+def _refuse_bad_policy(card: ModelCard) -> None:
+    """What is registered with it would stop every indexer."""
+    try:
+        check_policy(policy_of(card.policy), task=card.task, labels=card.labels)
+    except PolicyError as error:
+        raise CardError(f"{card.version_name}, {error}; mend its card") from None
+
+
 def _refuse_retired(card: ModelCard, known: VersionEntry) -> None:
     if known.state is VersionState.RETIRED:
         raise UsageError(
@@ -75,5 +82,21 @@ def _refuse_retired(card: ModelCard, known: VersionEntry) -> None:
         )
 
 
+def _known(card: ModelCard, known: VersionEntry, archive: Archive) -> VersionEntry:
+    """As it is registered, with its card if none was kept."""
+    refuse_other_digest(card, known)
+    _refuse_retired(card, known)
+    if archive.get(known.card_sha256) is not None:
+        return known
+    return replace(known, card_sha256=archive.put(card.whole))
+
+
+def _begun(card: ModelCard, model: ModelEntry | None, archive: Archive, author: Author) -> VersionEntry:
+    state = VersionState.ACTIVE if model is None else VersionState.SHADOW
+    return replace(new_entry(card, archive, author), state=state)
+
+
 def _with_entry(model: ModelEntry | None, card: ModelCard, entry: VersionEntry, author: Author) -> ModelEntry:
+    if model is not None and model.version(card.version) is not None:
+        return model.with_version(entry, author.did(f"kept the card of {card.version_name}"))
     return transitions.add(model or transitions.new_model(card.name, card.task), entry, author)

@@ -19,6 +19,7 @@ class ArchiveContract(StoreAccess):
 
     def test_an_unknown_sha256_has_no_body(self, store: Store) -> None:
         assert store.archive.get("0" * 64) is None
+        assert store.archive.get("") is None
 
     def test_a_body_put_twice_is_there_once(self, store: Store) -> None:
         assert store.archive.put(BODY) == store.archive.put(BODY)

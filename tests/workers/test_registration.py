@@ -19,7 +19,7 @@ from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
 from workers.registration import SWAP_TRIES, ensure_registered
 
-POLICY = "[policy]\nthreshold = 0.25\n"
+POLICY = "[policy.renamed]\nred = 'rot'\n"
 
 
 def card_of(folder: Path, version: int = 1, more: str = "") -> ModelCard:
@@ -75,7 +75,7 @@ def test_the_entry_says_what_the_version_is_and_who_registered_it(bench: Bench) 
     bench.register(card)
     (version,) = bench.entry().versions
     assert (version.digest, version.labels) == (card.digest, ("red", "green", "blue"))
-    assert (version.policy_toml.strip(), version.policy_number) == ("threshold = 0.25", 1)
+    assert (version.policy_toml.strip(), version.policy_number) == ('[renamed]\nred = "rot"', 1)
     (event,) = bench.entry().history
     assert (event.by, event.what) == ("ann@host", "registered colour@1")
 
@@ -185,3 +185,23 @@ def test_a_version_that_is_retired_is_refused_and_not_bound_again(bench: Bench) 
     with pytest.raises(UsageError, match="colour@1 is retired and takes no images"):
         bench.register(card)
     assert bench.broker.topology.bound() == ()
+
+
+def test_a_card_of_which_the_store_has_none_is_kept_when_its_worker_starts(bench: Bench) -> None:
+    card = card_of(bench.folder)
+    bench.register(card)
+    entry = bench.entry()
+    older = replace(entry.versions[0], card_sha256="")
+    event = RegistryEvent(at_ms=1, by="ann@host", what="an older program wrote it")
+    assert bench.store.registry.swap(entry, entry.with_version(older, event))
+    bench.register(card)
+    (version,) = bench.entry().versions
+    assert bench.store.archive.get(version.card_sha256) == card.whole
+
+
+@pytest.mark.parametrize("policy", ["threshhold = 0.3", "renamed = { purple = 'violet' }"])
+def test_a_version_whose_policy_does_not_hold_is_not_registered(bench: Bench, policy: str) -> None:
+    card = card_of(bench.folder, more=f"[policy]\n{policy}\n")
+    with pytest.raises(CardError, match="colour@1, policy: unknown .*; mend its card"):
+        bench.register(card)
+    assert (bench.store.registry.read("colour"), bench.broker.topology.bound()) == (None, ())

@@ -23,5 +23,7 @@ class CassandraArchive:
         return sha256
 
     def get(self, sha256: str) -> bytes | None:
+        if not sha256:  # which is no key to the server
+            return None
         rows = self._session.rows(ARCHIVED, (sha256,))
         return bytes(rows[0][0]) if rows else None
