@@ -155,6 +155,12 @@ def _version_of(fields: dict[str, Any]) -> VersionEntry:
             **fields,
             "state": VersionState(fields["state"]),
             "labels": tuple(fields["labels"]),
-            "policies": tuple(PolicyRecord(**policy) for policy in fields.get("policies", ())),
+            "policies": _policies_of(fields),
         }
     )
+
+
+def _policies_of(fields: Mapping[str, Any]) -> tuple[PolicyRecord, ...]:
+    """Of a record that an older program wrote, only the present one is known."""
+    present = {"number": fields["policy_number"], "toml": fields["policy_toml"], "at_ms": 0, "by": "unknown"}
+    return tuple(PolicyRecord(**policy) for policy in fields.get("policies") or (present,))

@@ -9,7 +9,7 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Registry, Store
 from panopticon.messages import from_ms
 from panopticon.outputs import VersionName
-from panopticon.policy import Policy, read_policy
+from panopticon.policy import Policy, PolicyError, read_policy
 from panopticon.policy_check import read_checked
 from panopticon.registry import ModelEntry, VersionEntry, VersionState
 from panopticon.transitions import Author
@@ -56,12 +56,20 @@ def put_policy(text: str, *, source: str, version: VersionName, author: Author, 
     """
     model, entry = changeable_version(version, store)
     policy = _checked(text, source, model, entry, store)
-    if read_policy(entry.policy_toml) == policy:
+    if says_the_same(entry, policy):
         return Applied(number=entry.policy_number, changed=False)
     changed = transitions.put_policy(model, version.version, text, author)
     if not store.registry.swap(model, changed):
         raise UsageError(_overtaken(version, store.registry))
     return Applied(number=entry.policy_number + 1, changed=True)
+
+
+def says_the_same(entry: VersionEntry, policy: Policy) -> bool:
+    """Whether it is the present one in other words; one that cannot be read is another."""
+    try:
+        return read_policy(entry.policy_toml) == policy
+    except PolicyError:
+        return False
 
 
 def _checked(text: str, source: str, model: ModelEntry, entry: VersionEntry, store: Store) -> Policy:

@@ -25,7 +25,7 @@ def ensure_registered(
     """The version's entry, made if there is none; the first version of a model is active at once.
 
     Queues are bound before the version is known, so that no image falls between; and again for a known
-    one, since the broker may be a new one. So is its card where the store has none of it.
+    one, since the broker may be a new one. Its card is kept where the store has none.
     Raises: CardError if it is registered with another digest, or its policy does not hold; UsageError if it
     is retired; Unavailable.
     """

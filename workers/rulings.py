@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from panopticon.cards import CardError, LabelRow, labels_kept_in
-from panopticon.errors import Unavailable
+from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Archive, Store
 from panopticon.messages import ResultPublished
 from panopticon.outputs import Output, VersionName
-from panopticon.policy import Judge, read_policy
+from panopticon.policy import Judge, PolicyError, read_policy
 from panopticon.registry import ModelEntry, VersionEntry
 from panopticon.settings import Settings
 
@@ -104,9 +104,19 @@ def ruled(output: Output, ruling: Ruling, *, occurred_at: datetime | None) -> Re
 
 
 def ruling_of(model: ModelEntry, entry: VersionEntry, archive: Archive) -> Ruling:
-    """The present policy of a version, ready for its vectors. Raises: CardError, Unavailable."""
+    """The present policy of a version, ready for its vectors.
+
+    Raises: CardError; UsageError if the policy is not one to this program; Unavailable.
+    """
     labels = label_rows(model, entry, archive)
-    judge = Judge(read_policy(entry.policy_toml), task=model.task, labels=labels)
+    try:
+        judge = Judge(read_policy(entry.policy_toml), task=model.task, labels=labels)
+    except PolicyError as error:
+        version = f"{model.model}@{entry.version}"
+        raise UsageError(
+            f"{version} has a policy {entry.policy_number} that does not hold: {error.what}; give it "
+            f"another: panopticon policy apply {version} FILE"
+        ) from None
     return Ruling(judge=judge, policy_number=entry.policy_number)
 
 

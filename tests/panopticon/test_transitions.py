@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -162,6 +163,19 @@ def test_each_policy_has_the_next_number_and_all_are_kept() -> None:
         (1, "top_k = 3\n"),
         (2, "top_k = 4\n"),
         (3, "top_k = 3\n"),
+    ]
+
+
+def test_a_record_of_a_program_that_kept_no_policies_has_the_one_that_it_names() -> None:
+    fields = json.loads(encode_entry(ACTIVE_AND_SHADOW))
+    for written in fields["versions"]:
+        del written["policies"]
+    entry = transitions.put_policy(decode_entry(json.dumps(fields).encode()), 1, "top_k = 4\n", ANN)
+    changed = entry.version(1)
+    assert changed is not None
+    assert [(policy.number, policy.toml) for policy in changed.policies] == [
+        (1, "top_k = 3\n"),
+        (2, "top_k = 4\n"),
     ]
 
 

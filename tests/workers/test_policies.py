@@ -105,3 +105,10 @@ def test_a_policy_that_does_not_hold_is_not_put(store: StoreFake) -> None:
     with pytest.raises(UsageError, match="line 1: unknown tag 'rde'; near it: 'red'"):
         store.put('renamed = { rde = "rot" }\n')
     assert store.texts == [""]
+
+
+def test_a_policy_that_cannot_be_read_any_more_gives_way_to_one_that_can(store: StoreFake) -> None:
+    entry = store.read("colour")
+    assert entry is not None
+    assert store.inner.registry.swap(entry, transitions.put_policy(entry, 1, "of = 'old'\n", BOB))
+    assert store.put(RED) == Applied(number=3, changed=True)

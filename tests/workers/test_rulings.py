@@ -13,7 +13,7 @@ import pytest
 
 from panopticon import transitions
 from panopticon.cards import ModelCard
-from panopticon.errors import Unavailable
+from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Store
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
@@ -94,6 +94,17 @@ def test_results_are_made_by_the_new_policy_and_the_labels_that_were_kept(bench:
     ruling = bench.rulings.of(COLOUR)
     assert ruling is not None
     assert dict(ruling.judge.verdict(np.array([0.5, 0, 0])).scores) == {"rot": 0.5, "green": 0, "blue": 0}
+
+
+@pytest.mark.parametrize("toml", ["of = 'old'\n", "top_k = \n", "[rollup]\nanimal = 'sum'\n"])
+def test_a_policy_that_does_not_hold_is_told_with_its_version_and_the_way_out(
+    bench: Bench, toml: str
+) -> None:
+    bench.put_policy(toml)
+    with pytest.raises(
+        UsageError, match=r"^colour@1 has a policy 2 .*: panopticon policy apply colour@1 FILE$"
+    ):
+        bench.number()
 
 
 def test_a_registry_that_is_away_is_trusted_for_fifteen_seconds(bench: Bench) -> None:

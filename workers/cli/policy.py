@@ -14,15 +14,22 @@ from rich.text import Text
 from panopticon.errors import UsageError
 from panopticon.models import parse_version
 from panopticon.outputs import VersionName
-from panopticon.policy import Judge, Verdict, read_policy
+from panopticon.policy import Judge, Verdict
 from panopticon.registry import PolicyRecord, VersionEntry
 from panopticon.transitions import Author
 from workers.cli.session import Session, json_option, pass_session, read_ids, read_text
 from workers.cli.wording import counted, rfc_3339, table, utc
-from workers.policies import Applied, changeable_version, checked_policy, put_policy, registered_version
+from workers.policies import (
+    Applied,
+    changeable_version,
+    checked_policy,
+    put_policy,
+    registered_version,
+    says_the_same,
+)
 from workers.previewing import Preview, preview, sample
 from workers.republishing import Republished, Republisher
-from workers.rulings import label_rows
+from workers.rulings import label_rows, ruling_of
 from workers.scanning import printable
 from workers.worker import who
 
@@ -101,7 +108,7 @@ def check_command(session: Session, *, name: str, file: str, as_json: bool) -> N
     version = parse_version(name)
     policy = checked_policy(read_text(file), source=_source_name(file), version=version, store=session.store)
     _, entry = registered_version(version, session.store)
-    differs = policy != read_policy(entry.policy_toml)
+    differs = not says_the_same(entry, policy)
     if as_json:
         session.print_json(
             {"model": str(version), "ok": True, "differs": differs, "policy": policy.model_dump(mode="json")}
@@ -132,7 +139,7 @@ def preview_command(
     labels = label_rows(model, entry, session.store.archive)
     seen = preview(
         version,
-        before=Judge(read_policy(entry.policy_toml), task=model.task, labels=labels),
+        before=ruling_of(model, entry, session.store.archive).judge,
         after=Judge(policy, task=model.task, labels=labels),
         image_ids=ids,
         outputs=session.store.outputs,
