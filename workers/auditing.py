@@ -57,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quiet:
-    """Which queues are empty, in both lanes, in every state."""
+    """Which queues are empty, in both lanes, in every state. None of a version that is not fed is named."""
 
     versions: frozenset[VersionName]
     catalogue: bool
@@ -121,7 +121,8 @@ class Audit:
         return len(ids)
 
     def _quiet(self) -> Quiet:
-        queues = {version: self._broker.model_queue(version) for version in self._versions}
+        fed = (version for version, entry in self._versions.items() if entry.state.fed)
+        queues = {version: self._broker.model_queue(version) for version in fed}
         return Quiet(
             versions=frozenset(version for version, queue in queues.items() if not total(queue.depth())),
             catalogue=not total(self._broker.catalogue().depth()),

@@ -120,13 +120,14 @@ def settle(
 def lost(before: Reading | None, now: Reading, version: VersionName, *, settle_s: float) -> int | None:
     """How many pending images are in no queue any more; None while that cannot be decided.
 
+    Of a version that is not fed none is lost, for none was sent.
     It is decided by two readings at least `settle_s` apart: in both the version's queues and the
     catalogue's are empty, and the ledger has not moved between them.
     """
     later = now.of(version)
     if later is None or later.ledger is None:
         return None
-    if later.ledger.pending == 0:
+    if _pending(later) == 0:
         return 0 if total(now.catalogue) == 0 else None
     earlier = before.of(version) if before else None
     if before is None or earlier is None or now.at_s - before.at_s < settle_s:
@@ -150,4 +151,5 @@ def _quiet(reading: Reading, standing: VersionStanding) -> bool:
 
 
 def _pending(standing: VersionStanding) -> int:
-    return standing.ledger.pending if standing.ledger else 0
+    """What ought to be on a queue."""
+    return standing.ledger.pending if standing.ledger and standing.state.fed else 0

@@ -104,6 +104,11 @@ def test_an_image_of_a_retired_version_is_skipped(bench: Bench) -> None:
     assert bench.mark(entry=replace(ENTRY, state=VersionState.RETIRED)) is Mark.SKIPPED
 
 
+def test_nothing_is_lost_of_a_version_that_is_not_fed(bench: Bench) -> None:
+    bench.store.catalogue.put([image()])
+    assert bench.mark(entry=replace(ENTRY, state=VersionState.REGISTERED)) is Mark.PENDING
+
+
 def test_an_image_that_is_in_no_queue_and_not_stored_is_lost(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     assert (bench.mark(), bench.settled) == (Mark.LOST, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,7 +14,7 @@ from rich.text import Text
 from panopticon.errors import UsageError
 from panopticon.models import parse_version
 from panopticon.outputs import VersionName
-from panopticon.registry import VersionEntry, VersionState
+from panopticon.registry import VersionEntry
 from workers.auditing import MENDABLE, WRONG, Audit, Mark, Verdict
 from workers.cli.session import Session, json_option, read_ids
 from workers.cli.wording import counted, lasting, rfc_3339, table
@@ -82,12 +82,20 @@ def _versions(session: Session, models: Sequence[str]) -> dict[VersionName, Vers
             "no model is registered yet, so nothing can be audited; begin with: panopticon index PATH"
         )
     if not models:
-        return {name: entry for name, entry in known.items() if entry.state is not VersionState.RETIRED}
+        return _fed(known)
     wanted = [parse_version(text) for text in models]
     for name in wanted:
         if name not in known:
             raise UsageError(f"unknown model version {name}; registered: {', '.join(map(str, known))}")
     return {name: known[name] for name in wanted}
+
+
+def _fed(known: Mapping[VersionName, VersionEntry]) -> dict[VersionName, VersionEntry]:
+    """Raises: UsageError if none is."""
+    fed = {name: entry for name, entry in known.items() if entry.state.fed}
+    if not fed:
+        raise UsageError(f"no version is fed; name one with --model: {', '.join(map(str, known))}")
+    return fed
 
 
 def _settle(session: Session) -> None:

@@ -242,9 +242,7 @@ def _advice_on(before: Reading | None, now: Reading, standing: VersionStanding, 
     missing = lost(before, now, standing.version, settle_s=settle_s)
     lines = []
     if missing:
-        lines.append(
-            f"{standing.version}: {counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
-        )
+        lines.append(_advice_on_missing(standing, missing))
     if missing is None and standing.ledger and not standing.waiting:
         lines.append(f"{standing.version}: {UNDECIDED}")
     if standing.waiting and not _held((standing.depths,)) and not _moved(before, now, standing):
@@ -255,6 +253,14 @@ def _advice_on(before: Reading | None, now: Reading, standing: VersionStanding, 
             f"panopticon dead list --model {standing.version}"
         )
     return lines
+
+
+def _advice_on_missing(standing: VersionStanding, missing: int) -> str:
+    """What was there before a shadow was fed is missing from the first day."""
+    if standing.state is VersionState.SHADOW:
+        remedy = f"panopticon backfill --model {standing.version} --from-search"
+        return f"{standing.version}: {counted(missing, 'image')} not run, and on no queue: {remedy}"
+    return f"{standing.version}: {counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
 
 
 def _moved(before: Reading | None, now: Reading, standing: VersionStanding) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from panopticon.messages import decode_image_message
+from panopticon.outputs import VersionName
+from panopticon.registry import VersionState
 from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
+from tests.workers.policy_bench import ANN
 from workers.scanning import image_id_of
 
 
@@ -20,6 +24,14 @@ def album(house: House, pauses: list[float]) -> None:
     for image_id, version in (("kept", TAGGER), ("kept", QUALITY), ("gone", QUALITY)):
         house.store.outputs.put([output(key(image_id, version=version))])
         house.search.apply([result(image_id, part(), name=version.part)])
+
+
+def unfed(house: House, version: VersionName) -> None:
+    """As after `models add`."""
+    entry = house.store.registry.read(version.model)
+    assert entry is not None
+    changed = replace(entry.versions[0], state=VersionState.REGISTERED)
+    assert house.store.registry.swap(entry, entry.with_version(changed, ANN.did("planted")))
 
 
 def test_a_lost_image_is_named_and_the_exit_code_is_1(panopticon: Panopticon, pauses: list[float]) -> None:
@@ -59,6 +71,18 @@ def test_every_verdict_is_in_the_json(panopticon: Panopticon) -> None:
 
 def test_one_version_may_be_audited_alone(panopticon: Panopticon) -> None:
     assert panopticon("audit", "--ids", "-", "--model", "quality@1", stdin=b"gone\n").code == 0
+
+
+def test_a_version_that_is_not_fed_is_left_out_unless_it_is_named(
+    panopticon: Panopticon, house: House
+) -> None:
+    unfed(house, TAGGER)
+    assert panopticon("audit", "--ids", "-", stdin=b"gone\n").code == 0
+    ran = panopticon("audit", "--ids", "-", "--model", "tagger@1", stdin=b"gone\n")
+    assert (ran.code, "1 pending or lost, not decidable yet" in ran.out) == (0, True)
+    unfed(house, QUALITY)
+    complaint = panopticon("audit", "--ids", "-", stdin=b"gone\n").complaint
+    assert complaint == "no version is fed; name one with --model: quality@1, tagger@1"
 
 
 def test_fix_puts_the_lost_on_their_queue_again(panopticon: Panopticon, house: House) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from panopticon.interfaces import Broker
 from panopticon.messages import Lane
 from panopticon.outputs import FailureState
+from panopticon.registry import VersionState
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output
 from tests.workers.cli.conftest import House, Panopticon, Ran
+from tests.workers.policy_bench import ANN
 
 
 def row(ran: Ran, name: str = "tagger@1") -> dict[str, object]:
@@ -51,6 +54,33 @@ def test_what_is_pending_in_empty_queues_is_lost_after_the_settling_time(
     assert counts(ran) == [4, 1, 1, 1, 1, 1]
     assert sum(pauses) == pytest.approx(7, abs=0.5)
     assert "looking again in 7 s" in ran.err
+
+
+def state(house: House, state: VersionState) -> None:
+    entry = house.store.registry.read("tagger")
+    assert entry is not None
+    changed = replace(entry.versions[0], state=state)
+    assert house.store.registry.swap(entry, entry.with_version(changed, ANN.did("planted")))
+
+
+def test_nothing_is_lost_of_a_version_that_is_registered_and_not_fed(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d")])
+    house.store.outputs.put([output(key("d", version=QUALITY))])
+    state(house, VersionState.REGISTERED)
+    assert (counts(panopticon("status", "--json")), pauses) == ([4, 1, 1, 1, 1, 0], [])
+
+
+def test_what_a_shadow_has_not_seen_is_a_matter_of_a_backfill(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d")])
+    state(house, VersionState.SHADOW)
+    line = "tagger@1: 1 image not run, and on no queue: panopticon backfill --model tagger@1 --from-search"
+    assert line in panopticon("status").out
 
 
 def test_what_is_pending_while_a_message_waits_is_not_decidable(
