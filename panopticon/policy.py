@@ -17,6 +17,9 @@ from panopticon.errors import UsageError
 from panopticon.messages import Tag
 from panopticon.rollup import RolledTerm, RollUp, rolled_terms
 
+_TOML_WORDS = {"tuple_type": "it must be a list", "dict_type": "it must be a table"}
+"""Kind of fault → what is said of it, where pydantic would speak of Python."""
+
 Threshold = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 ShownName = Annotated[str, Field(min_length=1)]
 
@@ -72,7 +75,7 @@ def policy_of(fields: Mapping[str, Any]) -> Policy:
     key = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         raise PolicyError(f"unknown key {key!r}; known: {', '.join(Policy.model_fields)}", path=path)
-    raise PolicyError(f"{key}: {fault['msg']}", path=path)
+    raise PolicyError(f"{key}: {_TOML_WORDS.get(fault['type'], fault['msg'])}", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

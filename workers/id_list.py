@@ -57,7 +57,9 @@ def _image_id(line: bytes, where: str) -> str:
     except UnicodeDecodeError:
         raise UsageError(f"{where}: not UTF-8; write the list in UTF-8") from None
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        fault = (
+            error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ").removeprefix("String ")
+        )
         raise UsageError(
             f"{where}: {_shown(line.decode())} is no image ID: it {fault[:1].lower()}{fault[1:]}"
         ) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from panopticon.errors import UsageError
 from panopticon.interfaces import Registry
 from panopticon.outputs import VersionName
@@ -22,8 +24,15 @@ def active_versions(registry: Registry) -> Active:
         if (name := entry.active) and (version := entry.version(name.version))
     }
     if not active:
-        raise UsageError("no model is active, so nothing can be found; begin with: panopticon index PATH")
+        raise UsageError(f"no model is active, so nothing can be found; {_way_out(entries)}")
     return active
+
+
+def _way_out(entries: Sequence[ModelEntry]) -> str:
+    there = ", ".join(f"{entry.model}@{version.version}" for entry in entries for version in entry.versions)
+    if not there:
+        return "begin with: panopticon index PATH"
+    return f"let a version answer: panopticon models activate NAME@V (registered: {there})"
 
 
 def parts_of(active: Active) -> tuple[str, ...]:

@@ -73,6 +73,8 @@ def test_a_policy_that_holds_is_read() -> None:
         ("top_k = 0", "line 1: top_k: Input should be greater than or equal to 1"),
         ("[thresholds]\ntop_k = 2\n", "line 2: thresholds.top_k: Input should be less than or equal to 1"),
         ("[thresholds]\ntop_k = 0.5\n[renamed]\ntop_k = 2", "line 4: renamed.top_k: Input should be a "),
+        ('hidden = "cat"', "line 1: hidden: it must be a list"),
+        ("top_k = 3\nthresholds = 0.5", "line 2: thresholds: it must be a table"),
         ("hidden = [\n1]", "line 1: hidden.0: Input should be a valid string"),
         ('[rollup]\nfeline = "mean"', "line 2: rollup.feline: Input should be 'sum' or 'max'"),
         ('[renamed]\ntabby = ""', "line 2: renamed.tabby: String should have at least 1 character"),

@@ -53,6 +53,8 @@ def test_a_line_that_is_no_id_is_named(body: bytes, complaint: str) -> None:
 
 
 def test_an_id_that_is_too_long_is_named_in_short() -> None:
-    with pytest.raises(UsageError, match=r"ids.txt, line 1: 'x{60}' is no image ID: it .*255") as refused:
+    with pytest.raises(
+        UsageError, match=r"ids.txt, line 1: 'x{60}' is no image ID: it should have at most 255"
+    ) as refused:
         read(b"x" * 300)
     assert "\n" not in str(refused.value)

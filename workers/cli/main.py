@@ -12,6 +12,7 @@ import click
 from panopticon.errors import Unavailable, UsageError
 from workers.cli.groups import LazyGroup
 from workers.cli.session import Session
+from workers.scanning import printable
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
@@ -38,14 +39,25 @@ def _key_value(pair: str) -> tuple[str, str]:
     return key.strip(), value
 
 
+def _one_line(error: click.ClickException) -> str:
+    """What click says in four, with the words to ask for more."""
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    said = printable(f"{said[:1].lower()}{said[1:]}")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{said} ({context.command_path} --help)" if context else said
+
+
 def main() -> None:
     """A person's mistake is one line and exit code 2, a part that is down one line and 69; a bug is loud."""
     # TensorFlow's own chatter would bury our one line; its errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        sys.exit(cli(standalone_mode=False))
-    except click.ClickException as error:
+        sys.exit(cli(prog_name="panopticon", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        click.echo(f"panopticon: {_one_line(error)}", err=True)
         sys.exit(EXIT_USAGE)
     except click.Abort:
         sys.exit(130)

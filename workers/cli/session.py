@@ -77,8 +77,11 @@ def read_text(source: str) -> str:
     """The whole of a file, or of standard input for `-`. Raises: UsageError."""
     try:
         return sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {source}: {error}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(source)}: {error.strerror}") from None
+    except ValueError:
+        name = "standard input" if source == "-" else printable(source)
+        raise UsageError(f"{name}: not UTF-8; it must be a text file") from None
 
 
 def read_ids(source: str) -> list[str]:

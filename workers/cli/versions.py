@@ -104,7 +104,7 @@ def history_command(session: Session, *, model: str, as_json: bool) -> None:
     if as_json:
         session.print_json({"model": model, "history": [_event_json(event) for event in entry.history]})
         return
-    shown = table("when (UTC)", "who", "what", flowing=("why",))
+    shown = table("when (UTC)", flowing=("who", "what", "why"))
     for event in entry.history:
         cells = (printable(cell) for cell in (event.by, event.what, event.reason))
         shown.add_row(utc(event.at_ms), *map(Text, cells))

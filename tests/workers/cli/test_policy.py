@@ -153,9 +153,17 @@ def test_a_retired_version_is_refused(
 
 
 def test_a_file_that_is_not_there_is_one_line(panopticon: Panopticon, bench: PolicyBench) -> None:
-    assert panopticon("policy", "apply", "tagger@1", "gone.toml").complaint.startswith(
-        "cannot read gone.toml"
-    )
+    complaint = panopticon("policy", "apply", "tagger@1", "gone.toml").complaint
+    assert complaint == "cannot read gone.toml: No such file or directory"
+
+
+def test_a_file_that_is_no_text_is_one_line(
+    panopticon: Panopticon, bench: PolicyBench, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"\xff\xd8")
+    complaint = panopticon("policy", "apply", "tagger@1", str(photo)).complaint
+    assert complaint == f"{photo}: not UTF-8; it must be a text file"
 
 
 def test_policy_and_ids_cannot_both_come_by_standard_input(

@@ -24,6 +24,13 @@ def run(tmp_path: Path, *arguments: str | bytes, stdin: bytes = b"") -> subproce
         (("submit", b"\xff.jpg"), b"panopticon: no such path: \\xff.jpg\n"),
         (("--database", "sqlite:///.", "status"), b"panopticon: database .: this is a folder; "),
         (("--set", "nonsense", "status"), b"panopticon: --set takes KEY=VALUE, not 'nonsense'\n"),
+        (("models", "foo"), b"panopticon: no such command 'foo' (panopticon models --help)\n"),
+        (("models", "add"), b"panopticon: missing argument 'NAME@V' (panopticon models add --help)\n"),
+        (
+            ("policy", "show", "tagger@1", "--number", "0"),
+            b"panopticon: invalid value for '--number': 0 is not in the range x>=1 (",
+        ),
+        (("search", b"--\x1b[31m"), b"panopticon: no such option '--\\x1b[31m' ("),
     ],
 )
 def test_a_mistake_is_one_line_on_standard_error(

@@ -128,6 +128,15 @@ def test_an_option_out_of_its_range_is_refused(panopticon: Panopticon, arguments
     assert "Traceback" not in ran.err
 
 
+def test_while_no_version_answers_it_says_how_one_does(panopticon: Panopticon) -> None:
+    for model in ("tagger", "quality"):
+        panopticon("models", "deactivate", model)
+    assert panopticon("search", "cat").complaint == (
+        "no model is active, so nothing can be found; let a version answer: "
+        "panopticon models activate NAME@V (registered: quality@1, tagger@1)"
+    )
+
+
 def test_before_any_model_it_says_how_to_begin(panopticon: Panopticon, tmp_path: object) -> None:
     complaint = panopticon("--database", f"sqlite:///{tmp_path}/new.db", "search", "cat").complaint
     assert complaint == "no model is active, so nothing can be found; begin with: panopticon index PATH"

@@ -90,6 +90,15 @@ def test_no_version_takes_over_unseen_from_one_that_was_deactivated(models: Colo
     assert models("rollback", "colour").out.startswith("colour@1 answers from now on; colour@2 stays fed.")
 
 
+def test_a_narrow_terminal_hides_no_reason(
+    models: Colours, panopticon: Panopticon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.side_by_side()
+    models("activate", "colour@2", "--force", "--reason", "finer colours")
+    monkeypatch.setattr("workers.cli.session.PIPED_WIDTH", 60)
+    assert "finer" in panopticon("models", "history", "colour").out
+
+
 def test_deactivating_names_the_way_back(models: Colours) -> None:
     models.side_by_side()
     told = models("deactivate", "colour").out.splitlines()
