@@ -59,8 +59,8 @@ class Retiring:
         Raises: UsageError while it is active; Unavailable.
         """
         discarded = 0
+        self._versions.stop_feeding(name)
         if not self._is_retired(name):
-            self._versions.stop_feeding(name)
             discarded = self._emptied(name, discard=discard, waiting=waiting)
             self._versions.retire(name)
         if discard:

@@ -34,12 +34,20 @@ class Versions:
         by: str,
         reason: str = "",
         warn: Callable[[str], object] = log.warning,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`warn` hears what went wrong after all was done."""
+        """`warn` hears what went wrong after all was done. `clock`: seconds since 1970, UTC."""
         self._store = store
         self._broker = broker
+        self._by = by
+        self._reason = reason
         self._warn = warn
-        self._author = Author(by=by, at_ms=int(time.time() * 1000), reason=reason)
+        self._clock = clock
+
+    @property
+    def _author(self) -> Author:
+        """At this moment."""
+        return Author(by=self._by, at_ms=int(self._clock() * 1000), reason=self._reason)
 
     def read(self, model: str) -> ModelEntry:
         """Raises: UsageError naming the models that are registered."""
@@ -98,7 +106,7 @@ class Versions:
             transitions.retire(entry, name.version, self._author)
 
     def stop_feeding(self, name: VersionName) -> ModelEntry:
-        """A shadow gets no uploads any more; what waits for it stays. Repeating is harmless."""
+        """It gets no uploads any more; what waits for it stays. Repeating is harmless, be it retired too."""
         entry = self.read(name.model)
         if transitions.known_version(entry, name.version).state.fed:
             entry = self._swap(entry, transitions.stop_feeding(entry, name.version, self._author))
@@ -109,33 +117,39 @@ class Versions:
     def retire(self, name: VersionName) -> ModelEntry:
         """For good: its workers end within seconds."""
         entry = self.read(name.model)
-        return self._swap(entry, transitions.retire(entry, name.version, self._author))
+        retired = self._swap(entry, transitions.retire(entry, name.version, self._author))
+        # Who read that it was fed may have bound it since it was unbound; who reads now binds it no more.
+        self._broker.topology.unbind(name)
+        return retired
 
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
         """Who follows the results is told afterwards; queries ask the registry, and need no telling."""
         switched = self._swap(entry, changed)
         try:
-            self._broker.announce(encode(self._activated(switched)))
+            self._broker.announce(encode(_activated(switched)))
         except Unavailable as error:
             # Done it is, and a rollback that somebody repeats would undo itself.
             self._warn(f"who follows the results has not heard of it: {error}")
         return switched
 
-    def _activated(self, entry: ModelEntry) -> ModelActivated:
-        assert entry.active_version is not None
-        return ModelActivated(
-            model=entry.model,
-            version=entry.active_version,
-            former_version=entry.former_version,
-            activated_at=from_ms(self._author.at_ms) or datetime.now(UTC),
-            activated_by=self._author.by,
-            reason=self._author.reason,
-        )
-
     def _swap(self, expected: ModelEntry | None, changed: ModelEntry) -> ModelEntry:
         if not self._store.registry.swap(expected, changed):
             raise UsageError(_overtaken(changed.model, self._store.registry.read(changed.model)))
         return changed
+
+
+def _activated(entry: ModelEntry) -> ModelActivated:
+    """What the last event of its history was."""
+    assert entry.active_version is not None
+    switch = entry.history[-1]
+    return ModelActivated(
+        model=entry.model,
+        version=entry.active_version,
+        former_version=entry.former_version,
+        activated_at=from_ms(switch.at_ms) or datetime.now(UTC),
+        activated_by=switch.by,
+        reason=switch.reason,
+    )
 
 
 def _overtaken(model: str, now: ModelEntry | None) -> str:

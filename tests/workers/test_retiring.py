@@ -21,7 +21,7 @@ from storage.outputs.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
 from workers.queues.sqlite import SqliteBroker, SqliteTopology
-from workers.retiring import Retired, Retiring
+from workers.retiring import POLL_S, Retired, Retiring
 from workers.versions import Versions
 
 COLOUR = VersionName(model="colour", version=1)
@@ -41,7 +41,7 @@ class Bench:
 
     @property
     def versions(self) -> Versions:
-        return Versions(store=self.store, broker=self.broker, by="ann")
+        return Versions(store=self.store, broker=self.broker, by="ann", clock=self.clock.time)
 
     def retire(self, *, discard: bool = False) -> Retired:
         retiring = Retiring(
@@ -141,6 +141,21 @@ def test_the_broker_hears_how_long_no_worker_can_have_put_anything_on_a_rung(
     monkeypatch.setattr(SqliteTopology, "drop_if_empty", listening)
     assert bench.retire().dropped
     assert heard == [pytest.approx(idle_s, abs=5.0)]
+
+
+def test_a_retired_version_that_is_still_bound_is_fed_no_more_after_the_next_call(bench: Bench) -> None:
+    bench.retire()
+    bench.broker.topology.bind(COLOUR)
+    bench.submit(1)
+    bench.retire()
+    assert bench.broker.topology.bound() == ()
+
+
+def test_the_history_says_when_it_was_retired_and_not_when_that_was_asked_for(bench: Bench) -> None:
+    bench.submit(3)
+    bench.retire()
+    first, *_, last = (event.at_ms for event in bench.versions.read("colour").history)
+    assert last - first == pytest.approx(3 * POLL_S * 1000)
 
 
 def test_an_active_version_is_not_retired(bench: Bench) -> None:

@@ -168,3 +168,13 @@ def test_a_version_that_is_fed_no_more_may_be_asked_for_twice(bench: Bench) -> N
     for _ in range(2):
         bench.versions().stop_feeding(TWO)
     assert (bench.states()[2], bench.broker.topology.bound()) == (VersionState.REGISTERED, (ONE,))
+
+
+def test_what_a_worker_bound_that_started_while_a_version_was_fed_is_unbound_once_it_is_retired(
+    bench: Bench,
+) -> None:
+    bench.side_by_side()
+    bench.versions().stop_feeding(TWO)
+    bench.broker.topology.bind(TWO)
+    bench.versions().retire(TWO)
+    assert bench.broker.topology.bound() == (ONE,)
