@@ -147,7 +147,7 @@ def test_a_retired_version_that_is_still_bound_is_fed_no_more_after_the_next_cal
     bench.retire()
     bench.broker.topology.bind(COLOUR)
     bench.submit(1)
-    bench.work = bench.clock.sleep  # type: ignore[method-assign]
+    bench.work = bench.clock.sleep  # type: ignore[method-assign, assignment]
     bench.retire()
     assert bench.broker.topology.bound() == ()
 
