@@ -1,4 +1,5 @@
-"""A version that is taken out of service: fed no more, worked off, retired, and its queues deleted."""
+"""A version that is taken out of service: its backfills cancelled, fed no more, worked off, retired, and its
+queues deleted."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from panopticon.interfaces import Broker, Queue
+from panopticon.interfaces import Backfills, Broker, Queue
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionState
 from panopticon.settings import Settings
 from panopticon.transitions import known_version, retired_at_ms
+from workers.backfill.records import cancel_all
 from workers.versions import Versions
 
 POLL_S = 0.5
@@ -38,6 +40,7 @@ class Retiring:
         *,
         versions: Versions,
         settings: Settings,
+        backfills: Backfills,
         open_broker: Callable[[], Broker],
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -46,6 +49,7 @@ class Retiring:
         """`open_broker`: each connection of its own, since a queue with a subscriber is not deleted."""
         self._versions = versions
         self._settings = settings
+        self._backfills = backfills
         self._open_broker = open_broker
         self._sleep = sleep
         self._clock = clock
@@ -59,6 +63,7 @@ class Retiring:
         Raises: UsageError while it is active; Unavailable.
         """
         discarded = 0
+        cancel_all(name, self._backfills, now_ms=int(time.time() * 1000))
         self._versions.stop_feeding(name)
         if not self._is_retired(name):
             discarded = self._emptied(name, discard=discard, waiting=waiting)

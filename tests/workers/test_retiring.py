@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from panopticon.backfills import BackfillState
 from panopticon.cards import ModelCard
 from panopticon.errors import UsageError
 from panopticon.ledger import Ledger
@@ -20,6 +21,7 @@ from panopticon.settings import Settings
 from storage.outputs.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
+from workers.backfill.records import Wanted, all_backfills, change_state, take_up
 from workers.queues.sqlite import SqliteBroker, SqliteTopology
 from workers.retiring import POLL_S, Retired, Retiring
 from workers.versions import Versions
@@ -47,6 +49,7 @@ class Bench:
         retiring = Retiring(
             versions=self.versions,
             settings=SETTINGS,
+            backfills=self.store.backfills,
             open_broker=lambda: SqliteBroker(self.url, clock=self.clock),
             sleep=self.work,
             clock=self.clock.monotonic,
@@ -157,6 +160,21 @@ def test_the_history_says_when_it_was_retired_and_not_when_that_was_asked_for(be
     bench.retire()
     first, *_, last = (event.at_ms for event in bench.versions.read("colour").history)
     assert last - first == pytest.approx(3 * POLL_S * 1000)
+
+
+def test_its_backfills_are_cancelled_and_no_others(bench: Bench) -> None:
+    other = VersionName(model="colour", version=2)
+    for version, sha256 in ((COLOUR, ""), (COLOUR, "d" * 64), (other, "")):
+        wanted = Wanted(version=version, source="s", ids_sha256=sha256, total=9, by="ann", runner="r")
+        take_up(wanted, bench.store.backfills, now_ms=1)
+    change_state("colour@1-search", BackfillState.PAUSED, bench.store.backfills, now_ms=2)
+    bench.retire()
+    states = {record.name: record.state for record in all_backfills(bench.store.backfills)}
+    assert states == {
+        "colour@1-search": BackfillState.CANCELLED,
+        "colour@1-dddddddd": BackfillState.CANCELLED,
+        "colour@2-search": BackfillState.RUNNING,
+    }
 
 
 def test_an_active_version_is_not_retired(bench: Bench) -> None:

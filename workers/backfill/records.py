@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from panopticon.backfills import Backfill, BackfillState
@@ -71,6 +72,14 @@ def change_state(name: str, state: BackfillState, backfills: Backfills, *, now_m
         if backfills.swap(known, known.changed(at_ms=now_ms, state=state)):
             return known
     raise _restless(name)
+
+
+def cancel_all(version: VersionName, backfills: Backfills, *, now_ms: int) -> None:
+    """End whatever runs of a version, or is paused. Raises: Unavailable."""
+    for record in all_backfills(backfills):
+        if record.version_name == version and not record.state.ended:
+            with suppress(UsageError):  # It ended by itself meanwhile.
+                change_state(record.name, BackfillState.CANCELLED, backfills, now_ms=now_ms)
 
 
 def known_backfill(name: str, backfills: Backfills) -> Backfill:

@@ -26,7 +26,8 @@ EXIT_QUEUES_STAY = 1
 def retire_command(
     context: click.Context, *, name: str, discard: bool, yes: bool, reason: str, as_json: bool
 ) -> None:
-    """Take a version out of service: fed no more, worked off, retired, its queues deleted.
+    """Take a version out of service: its backfills cancelled, fed no more, worked off, retired, its queues
+    deleted.
 
     Its outputs stay. Interrupted, the same command goes on. Exit code 1 while its queues cannot be deleted.
     """
@@ -36,7 +37,12 @@ def retire_command(
     if not yes:
         click.confirm(f"Retire {name}? It cannot be fed again.", abort=True, err=True)
     settings = session.settings
-    retiring = Retiring(versions=versions, settings=settings, open_broker=lambda: broker_of(settings))
+    retiring = Retiring(
+        versions=versions,
+        settings=settings,
+        backfills=session.store.backfills,
+        open_broker=lambda: broker_of(settings),
+    )
     retired = retiring.retire(version, discard=discard, waiting=_Waiting(session, name))
     if as_json:
         told = {"discarded": retired.discarded, "queues_deleted": retired.dropped}
