@@ -50,7 +50,7 @@ class Rulings:
         self._max_age_s = settings.registry_max_age_s
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._rulings: dict[tuple[VersionName, int], Ruling] = {}
+        self._rulings: dict[VersionName, Ruling] = {}
 
     def entry(self, version: VersionName) -> VersionEntry | None:
         """None if the registry does not know it. Raises: Unavailable if it cannot be asked for too long."""
@@ -63,10 +63,10 @@ class Rulings:
         entry = model.version(version.version) if model else None
         if model is None or entry is None:
             return None
-        made_for = (version, entry.policy_number)
-        if made_for not in self._rulings:
-            self._rulings[made_for] = ruling_of(model, entry, self._store.archive)
-        return self._rulings[made_for]
+        known = self._rulings.get(version)
+        if known is None or known.policy_number != entry.policy_number:
+            self._rulings[version] = known = ruling_of(model, entry, self._store.archive)
+        return known
 
     def _fresh(self, model: str) -> ModelEntry | None:
         known = self._known.setdefault(model, _Known())

@@ -123,7 +123,10 @@ class Versions:
         return retired
 
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
-        """Who follows the results is told afterwards; queries ask the registry, and need no telling."""
+        """Who follows the results is told afterwards; queries ask the registry, and need no telling.
+
+        Raises: Unavailable, which says so if the switch is done and only the telling failed.
+        """
         switched = self._swap(entry, changed)
         try:
             self._broker.announce(encode(_activated(switched)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -87,6 +88,16 @@ def test_a_new_policy_is_known_after_five_seconds(bench: Bench) -> None:
     assert bench.number() == 1
     bench.now_s = 5.0
     assert bench.number() == 2
+
+
+def test_a_former_policy_takes_no_memory_any_more(bench: Bench) -> None:
+    ruling = bench.rulings.of(COLOUR)
+    assert ruling is not None
+    former = weakref.ref(ruling.judge)
+    del ruling
+    bench.put_policy('renamed = { red = "rot" }\n')
+    bench.now_s = 5.0
+    assert (bench.number(), former()) == (2, None)
 
 
 def test_results_are_made_by_the_new_policy_and_the_labels_that_were_kept(bench: Bench) -> None:

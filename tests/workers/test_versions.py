@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from panopticon.cards import CardError, ModelCard, read_card
-from panopticon.errors import UsageError
+from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Broker
 from panopticon.messages import ModelActivated, decode_result_message
 from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry, VersionState
@@ -92,6 +94,21 @@ def test_a_switch_and_a_rollback_are_told_to_whoever_follows_the_results(bench: 
     assert (there.version, there.former_version, there.activated_by) == (2, 1, "ann@host")
     assert there.reason == "finer labels"
     assert (back.version, back.former_version, back.activated_by) == (1, 2, "bob@host")
+
+
+class Mute:
+    """A broker that goes away just before it is to tell."""
+
+    def announce(self, body: bytes) -> None:
+        raise Unavailable("queue", "it is away")
+
+
+def test_a_switch_that_could_not_be_told_is_done_and_says_so(bench: Bench) -> None:
+    bench.side_by_side()
+    versions = Versions(store=bench.store, broker=cast(Broker, Mute()), by="ann@host")
+    with pytest.raises(Unavailable, match="it is away; do not repeat this: colour@2 answers from now on"):
+        versions.activate(bench.card(2))
+    assert bench.states()[2] is VersionState.ACTIVE
 
 
 def unfit(_: ModelEntry) -> None:

@@ -203,8 +203,12 @@ def _republish(session: Session, version: VersionName, ids: Sequence[str] | None
         stalled=stalled,
     )
     _tell(session, f"Waiting {republisher.known_after_s:g} s, until every worker and indexer knows it …")
-    with bar:
-        return republisher.republish(ids)
+    try:
+        with bar:
+            return republisher.republish(ids)
+    except KeyboardInterrupt:
+        _tell(session, "\nStopped before every document was renewed; the same command goes on.")
+        raise
 
 
 def _tell(session: Session, line: str) -> None:

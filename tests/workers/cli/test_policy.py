@@ -297,3 +297,14 @@ def test_of_a_scoring_model_only_names_can_be_changed(
     assert panopticon("policy", "check", "quality@1", "-", stdin=b"threshold = 0.5").complaint.startswith(
         "standard input, line 1: threshold changes nothing"
     )
+
+
+def test_interrupted_it_says_how_to_go_on(
+    panopticon: Panopticon, bench: PolicyBench, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    ran = panopticon("policy", "apply", "tagger@1", file)
+    assert (ran.code, "Stopped before every document was renewed; the same command" in ran.err) == (130, True)
