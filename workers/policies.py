@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from panopticon import transitions
 from panopticon.errors import UsageError
 from panopticon.interfaces import Registry, Store
-from panopticon.messages import from_ms
 from panopticon.outputs import VersionName
 from panopticon.policy import Policy, PolicyError, read_policy
 from panopticon.policy_check import read_checked
@@ -83,7 +82,4 @@ def _overtaken(version: VersionName, registry: Registry) -> str:
     model = registry.read(version.model)
     if model is None or not model.history:
         return f"the record of {version.model} was changed meanwhile; {way_out}"
-    last = model.history[-1]
-    at = from_ms(last.at_ms)
-    when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
-    return f"the record of {version.model} was changed by {last.by}{when} ({last.what}); {way_out}"
+    return f"the record of {version.model} was changed meanwhile: {model.history[-1].told}; {way_out}"

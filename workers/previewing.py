@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from panopticon.interfaces import OutputStore, SearchIndex
+from panopticon.interfaces import OutputStore
 from panopticon.outputs import Output, VersionName
 from panopticon.policy import Judge, Verdict
 from workers.submission import CHUNK, chunks
-
-LISTED = 10_000
-"""IDs in one page of search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +61,6 @@ def preview(
         tags=_tag_changes(changed),
         unknown=tuple(unknown),
     )
-
-
-def sample(search: SearchIndex, version: VersionName, size: int) -> list[str]:
-    """Up to `size` images with this version's part, evenly over their IDs."""
-    total = search.count([version.part])
-    chosen = {number * total // size for number in range(size)} if total > size else range(size)
-    return [image_id for number, image_id in enumerate(_listed(search, version)) if number in chosen]
-
-
-def _listed(search: SearchIndex, version: VersionName) -> Iterator[str]:
-    after = ""
-    while page := search.image_ids(after=after, limit=LISTED, part=version.part):
-        yield from page
-        after = page[-1]
 
 
 def _newest(outputs: Iterable[Output]) -> dict[str, Output]:

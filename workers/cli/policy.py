@@ -27,9 +27,10 @@ from workers.policies import (
     registered_version,
     says_the_same,
 )
-from workers.previewing import Preview, preview, sample
+from workers.previewing import Preview, preview
 from workers.republishing import Republished, Republisher
 from workers.rulings import label_rows, ruling_of
+from workers.sampling import draw_sample
 from workers.scanning import printable
 from workers.worker import who
 
@@ -134,7 +135,7 @@ def preview_command(
     version = parse_version(name)
     _refuse_two_stdins(file, ids_file)
     policy = checked_policy(read_text(file), source=_source_name(file), version=version, store=session.store)
-    ids = read_ids(ids_file) if ids_file else sample(session.search, version, size)
+    ids = read_ids(ids_file) if ids_file else draw_sample(session.search, version.part, size).image_ids
     model, entry = changeable_version(version, session.store)
     labels = label_rows(model, entry, session.store.archive)
     seen = preview(

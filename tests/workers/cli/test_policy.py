@@ -20,6 +20,7 @@ from tests.workers.cli.conftest import House, Panopticon
 from tests.workers.policy_bench import ANN, QUIETER, PolicyBench
 from workers.indexer import Indexer
 from workers.queues.sqlite import SqliteBroker
+from workers.sampling import draw_sample
 
 IDS = [f"photo-{number}" for number in range(4)]
 
@@ -196,11 +197,12 @@ def test_people_see_a_preview_as_a_table_with_examples(
     assert "Next: panopticon policy apply tagger@1 quieter.toml" in shown
 
 
-def test_a_preview_of_few_images_takes_them_evenly(
+def test_a_preview_of_few_images_draws_them_as_a_diff_does(
     panopticon: Panopticon, bench: PolicyBench, file: str
 ) -> None:
     told = panopticon("policy", "preview", "tagger@1", file, "--sample", "2", "--json").json
-    assert [example["image_id"] for example in told["examples"]] == ["photo-0", "photo-2"]
+    drawn = draw_sample(bench.search, "tagger_1", 2).image_ids
+    assert [example["image_id"] for example in told["examples"]] == list(drawn)
 
 
 def test_a_preview_of_given_images_names_those_without_an_output(
