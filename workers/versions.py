@@ -73,7 +73,11 @@ class Versions:
         entry = self.read(name.model)
         changed = transitions.shadow(entry, name.version, self._author)
         self._broker.topology.bind(name)
-        return self._swap(entry, changed)
+        try:
+            return self._swap(entry, changed)
+        except UsageError:
+            self._unbind_unless_fed(name)
+            raise
 
     def activate(
         self, card: ModelCard, *, refuse_unfit: Callable[[ModelEntry], None] = lambda _: None
@@ -121,6 +125,10 @@ class Versions:
         # Who read that it was fed may have bound it since it was unbound; who reads now binds it no more.
         self._broker.topology.unbind(name)
         return retired
+
+    def _unbind_unless_fed(self, name: VersionName) -> None:
+        if not transitions.known_version(self.read(name.model), name.version).state.fed:
+            self._broker.topology.unbind(name)
 
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
         """Who follows the results is told afterwards; queries ask the registry, and need no telling.

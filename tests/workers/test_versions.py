@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 
 from panopticon.cards import CardError, ModelCard, read_card
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Broker
+from panopticon.interfaces import Broker, Topology
 from panopticon.messages import ModelActivated, decode_result_message
 from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry, VersionState
@@ -94,6 +94,43 @@ def test_a_switch_and_a_rollback_are_told_to_whoever_follows_the_results(bench: 
     assert (there.version, there.former_version, there.activated_by) == (2, 1, "ann@host")
     assert there.reason == "finer labels"
     assert (back.version, back.former_version, back.activated_by) == (1, 2, "bob@host")
+
+
+@dataclass(kw_only=True)
+class Overtaking:
+    """A broker, and a topology that others are quicker than."""
+
+    inner: SqliteBroker
+    meanwhile: Callable[[], object]
+
+    @property
+    def topology(self) -> Topology:
+        return cast(Topology, self)
+
+    def bind(self, version: VersionName) -> None:
+        self.meanwhile()
+        self.inner.topology.bind(version)
+
+    def unbind(self, version: VersionName) -> None:
+        self.inner.topology.unbind(version)
+
+
+def test_who_is_overtaken_while_it_binds_leaves_nothing_bound_that_is_not_fed(bench: Bench) -> None:
+    bench.versions().add(bench.card(1))
+    broker = Overtaking(inner=bench.broker, meanwhile=lambda: bench.versions("bob").add(bench.card(2)))
+    versions = Versions(store=bench.store, broker=cast(Broker, broker), by="ann")
+    with pytest.raises(UsageError, match="registered colour@2, by bob"):
+        versions.shadow(ONE)
+    assert bench.broker.topology.bound() == ()
+
+
+def test_who_is_overtaken_by_the_very_same_step_leaves_its_queues_bound(bench: Bench) -> None:
+    bench.versions().add(bench.card(1))
+    broker = Overtaking(inner=bench.broker, meanwhile=lambda: bench.versions("bob").shadow(ONE))
+    versions = Versions(store=bench.store, broker=cast(Broker, broker), by="ann")
+    with pytest.raises(UsageError, match="shadow colour@1, by bob"):
+        versions.shadow(ONE)
+    assert bench.broker.topology.bound() == (ONE,)
 
 
 class Mute:
