@@ -25,7 +25,7 @@ from workers.backfill.ids import IdList, sorted_ids
 from workers.backfill.progress import Recent
 from workers.backfill.records import Wanted, take_up
 from workers.backfill.versions import refuse_unfed
-from workers.cli.backfill_report import backfill_json, speed
+from workers.cli.backfill_report import backfill_json, counts, speed
 from workers.cli.session import Session, json_option
 from workers.cli.wording import counted
 from workers.scanning import printable
@@ -183,13 +183,9 @@ def _conclusions(ended: Backfill, unknown: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _outcome(ended: Backfill) -> tuple[str, str]:
-    counts = (
-        f"{ended.submitted:,} submitted, {ended.stored:,} stored already, "
-        f"{ended.skipped:,} skipped (deleted or dead), {ended.unknown:,} unknown"
-    )
     if ended.state is BackfillState.DONE:
-        return f"{ended.name} is done: {counts}.", "green"
-    far = f"after {ended.cursor:,} of {counted(ended.total, 'ID')}: {counts}"
+        return f"{ended.name} is done: {counts(ended)}.", "green"
+    far = f"after {ended.cursor:,} of {counted(ended.total, 'ID')}: {counts(ended)}"
     if ended.state is BackfillState.CANCELLED:
         return f"{ended.name} was cancelled {far}. What was submitted stays on the queue.", "yellow"
     return f"{ended.name} was taken over by {ended.runner} {far}.", "yellow"

@@ -41,20 +41,26 @@ def backfill_json(record: Backfill, before: Backfill | None, *, now_ms: int) -> 
 
 
 def backfill_table(records: Sequence[tuple[Backfill, Backfill | None]], *, now_ms: int) -> Table:
-    """One row each: of the record as it is, and an earlier reading of it."""
-    numbers = ("looked at", "submitted", "stored", "skipped", "unknown", "per s", "done in")
-    shown = table("backfill", "state", right=numbers, flowing=("of",))
+    """One row each: of the record as it is, and an earlier reading of it. Names are whole in 80 columns."""
+    shown = table("backfill", "state", right=("looked at", "submitted", "per s", "done in"), flowing=("of",))
     for record, before in records:
-        counts = (record.submitted, record.stored, record.skipped, record.unknown)
         shown.add_row(
             record.name,
             _state(record, now_ms),
             f"{record.cursor:,} / {record.total:,}",
-            *(f"{count:,}" for count in counts),
+            f"{record.submitted:,}",
             *speed(record, before),
             Text(printable(record.source)),
         )
     return shown
+
+
+def counts(record: Backfill) -> str:
+    """What was found of the IDs that were looked at."""
+    return (
+        f"{record.submitted:,} submitted, {record.stored:,} stored already, "
+        f"{record.skipped:,} skipped (deleted or dead), {record.unknown:,} unknown"
+    )
 
 
 def speed(record: Backfill, before: Backfill | None) -> tuple[str, str]:

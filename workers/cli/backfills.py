@@ -9,7 +9,7 @@ from rich.text import Text
 
 from panopticon.backfills import Backfill, BackfillState
 from workers.backfill.records import all_backfills, change_state, is_fed, known_backfill
-from workers.cli.backfill_report import backfill_json, backfill_table, command_of
+from workers.cli.backfill_report import backfill_json, backfill_table, command_of, counts
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import block, utc
 from workers.scanning import printable
@@ -44,6 +44,7 @@ def show_command(session: Session, *, name: str, as_json: bool) -> None:
     lines = [
         ("begun (UTC)", f"{utc(record.begun_at_ms)}, by {printable(record.by)}"),
         ("changed (UTC)", utc(record.changed_at_ms)),
+        ("found", counts(record)),
         ("fed by", printable(record.runner) if is_fed(record, now_ms=_now_ms()) else "nobody"),
         ("IDs", f"SHA-256 {record.ids_sha256}" if record.ids_sha256 else "as search holds them"),
         ("last ID looked at", printable(record.after) or "–"),

@@ -306,3 +306,13 @@ def test_interrupted_it_says_how_to_go_on(
         "--set", "backfill_waiting=10", "backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n"
     )
     assert (ran.code, "stopped; the same command goes on." in ran.err) == (130, True)
+
+
+def test_a_name_is_whole_in_a_terminal_of_80_columns(
+    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = "".join(f"{number}\n" for number in range(12_345)).encode()
+    told = panopticon("backfill", "--model", "quality@1", "--ids", "-", "--json", stdin=ids).json
+    monkeypatch.setattr("workers.cli.session.PIPED_WIDTH", 80)
+    assert told["name"] in panopticon("backfill", "list").out
+    assert "12,345 unknown" in panopticon("backfill", "show", told["name"]).out
