@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from panopticon.cards import LabelRow
 from panopticon.errors import UsageError
@@ -21,7 +22,17 @@ _TOML_WORDS = {"tuple_type": "it must be a list", "dict_type": "it must be a tab
 """Kind of fault → what is said of it, where pydantic would speak of Python."""
 
 Threshold = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
-ShownName = Annotated[str, Field(min_length=1)]
+_NAME = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f]{1,255}")
+
+
+def _check_name(value: str) -> str:
+    """What search would refuse, or a person could not read, is no name."""
+    if not _NAME.fullmatch(value):
+        raise ValueError("it must be 1 to 255 characters, not all blank and none a control character")
+    return value
+
+
+ShownName = Annotated[str, AfterValidator(_check_name)]
 
 
 class PolicyError(UsageError):
@@ -75,7 +86,8 @@ def policy_of(fields: Mapping[str, Any]) -> Policy:
     key = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         raise PolicyError(f"unknown key {key!r}; known: {', '.join(Policy.model_fields)}", path=path)
-    raise PolicyError(f"{key}: {_TOML_WORDS.get(fault['type'], fault['msg'])}", path=path)
+    what = _TOML_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    raise PolicyError(f"{key}: {what}", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
