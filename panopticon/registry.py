@@ -163,4 +163,4 @@ def _version_of(fields: dict[str, Any]) -> VersionEntry:
 def _policies_of(fields: Mapping[str, Any]) -> tuple[PolicyRecord, ...]:
     """Of a record that an older program wrote, only the present one is known."""
     present = {"number": fields["policy_number"], "toml": fields["policy_toml"], "at_ms": 0, "by": "unknown"}
-    return tuple(PolicyRecord(**policy) for policy in fields.get("policies") or (present,))
+    return tuple(PolicyRecord(**policy) for policy in fields.get("policies", (present,)))

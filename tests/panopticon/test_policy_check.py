@@ -80,7 +80,7 @@ def test_a_policy_that_holds_is_read() -> None:
         ("top_k = 3\nthresholds = 0.5", "line 2: thresholds: it must be a table"),
         ("hidden = [\n1]", "line 1: hidden.0: Input should be a valid string"),
         ('[rollup]\nfeline = "mean"', "line 2: rollup.feline: Input should be 'sum' or 'max'"),
-        ('[renamed]\ntabby = ""', "line 2: renamed.tabby: String should have at least 1 character"),
+        ('[renamed]\ntabby = ""', "line 2: renamed.tabby: it must be 1 to 255 characters"),
         ("top_k = 3\n\ntop_k = 4\n", "line 3: Cannot overwrite a value (column 10)"),
         ("top_k = 3\nhidden = [", "line 2: Invalid value (the text ends)"),
     ],
