@@ -18,6 +18,7 @@ from panopticon.policy import Judge, Verdict
 from panopticon.registry import PolicyRecord, VersionEntry
 from panopticon.transitions import Author
 from workers.cli.session import Session, json_option, pass_session, read_ids, read_text
+from workers.cli.versions import reason_option
 from workers.cli.wording import counted, rfc_3339, table, utc
 from workers.policies import (
     Applied,
@@ -154,7 +155,7 @@ def preview_command(
 @policy_command.command("apply")
 @_version_argument
 @_file_argument
-@click.option("--reason", default="", help="Kept in the history.")
+@reason_option
 @_ids_option
 @json_option
 @click.pass_context

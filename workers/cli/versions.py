@@ -21,8 +21,18 @@ from workers.scanning import printable
 from workers.versions import Versions
 from workers.worker import who
 
+MAX_REASON_CHARS = 500
+"""The history is read with the whole record, every few seconds by every worker."""
+
+
+def _short(_context: click.Context, _option: click.Parameter, reason: str) -> str:
+    if len(reason) > MAX_REASON_CHARS:
+        raise UsageError(f"--reason has {len(reason):,} characters; say it in {MAX_REASON_CHARS}")
+    return reason
+
+
 reason_option: Callable[[Any], Any] = click.option(
-    "--reason", default="", metavar="TEXT", help="Why, for the history."
+    "--reason", default="", metavar="TEXT", callback=_short, help="Why, for the history."
 )
 
 

@@ -120,6 +120,7 @@ def test_retiring_asks_first(models: Colours) -> None:
         (["activate", "colour@3"], "colour@3 is not registered; registered: colour@1, colour@2"),
         (["activate", "colour@1"], "colour@1 is active; it answers already"),
         (["activate", "colour@2", "--force"], "--force needs --reason TEXT, which the history keeps"),
+        (["add", "colour@3", "--reason", "x" * 501], "--reason has 501 characters; say it in 500"),
         (["shadow", "colour@2"], "colour@2 is shadow; only a registered version becomes a shadow"),
         (["rollback", "tagger"], "tagger is not registered; registered: colour"),
         (["rollback", "colour"], "colour: no version was active before; there is nothing to return to"),
