@@ -146,6 +146,12 @@ def _weights(card: ModelCard) -> str:
     return str(verified_weights(card)) if card.weights else "none needed"
 
 
+def _limits(card: ModelCard) -> str:
+    """What they say is checked where the card is read."""
+    own = [f"{name} {limit:g}" for name, limit in card.limits if limit is not None]
+    return ", ".join(own) or "those of the settings"
+
+
 def _policy(card: ModelCard) -> str:
     policy = policy_of(card.policy)
     check_policy(policy, task=card.task, labels=card.labels)
@@ -158,6 +164,7 @@ _WRITTEN: tuple[tuple[str, Callable[[ModelCard], str]], ...] = (
     ("unsuitable", _unsuitable),
     ("needs", _needs),
     ("labels", _labels),
+    ("limits", _limits),
     ("policy", _policy),
     ("weights", _weights),
     ("licence", _licence),

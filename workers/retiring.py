@@ -63,7 +63,7 @@ class Retiring:
         Raises: UsageError while it is active; Unavailable.
         """
         discarded = 0
-        cancel_all(name, self._backfills, now_ms=int(time.time() * 1000))
+        cancel_all(name, self._backfills, now_ms=int(self._now_s() * 1000))
         self._versions.stop_feeding(name)
         if not self._is_retired(name):
             discarded = self._emptied(name, discard=discard, waiting=waiting)

@@ -54,6 +54,7 @@ WRITTEN = [
     "unsuitable",
     "needs",
     "labels",
+    "limits",
     "policy",
     "weights",
     "licence",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -53,7 +52,7 @@ class Bench:
             open_broker=lambda: SqliteBroker(self.url, clock=self.clock),
             sleep=self.work,
             clock=self.clock.monotonic,
-            now_s=lambda: time.time() + self.later_s,
+            now_s=lambda: self.clock.time() + self.later_s,
         )
         return retiring.retire(COLOUR, discard=discard, waiting=self.heard.append)
 

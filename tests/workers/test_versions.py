@@ -142,10 +142,11 @@ class Mute:
 
 def test_a_switch_that_could_not_be_told_is_done_and_says_so(bench: Bench) -> None:
     bench.side_by_side()
-    versions = Versions(store=bench.store, broker=cast(Broker, Mute()), by="ann@host")
-    with pytest.raises(Unavailable, match="it is away; do not repeat this: colour@2 answers from now on"):
-        versions.activate(bench.card(2))
+    heard: list[str] = []
+    versions = Versions(store=bench.store, broker=cast(Broker, Mute()), by="ann@host", warn=heard.append)
+    versions.activate(bench.card(2))
     assert bench.states()[2] is VersionState.ACTIVE
+    assert heard == ["who follows the results has not heard of it: queue unavailable: it is away"]
 
 
 def unfit(_: ModelEntry) -> None:
