@@ -19,6 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from tests.servers.java import find_java
+from tests.servers.pausing import stop_still
 from tests.servers.requirements import require
 
 FOLDER = Path(__file__).with_name("cassandra")
@@ -86,7 +87,8 @@ class CassandraNode:
 
     def pause(self) -> None:
         """It holds its connections and says nothing, as a machine does that swaps or is cut off."""
-        self._send(signal.SIGSTOP)
+        if self._process is not None:
+            stop_still(self._process)
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)

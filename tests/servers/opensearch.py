@@ -20,6 +20,7 @@ import platformdirs
 
 from tests.servers.cassandra import free_ports
 from tests.servers.java import find_java
+from tests.servers.pausing import stop_still
 from tests.servers.requirements import require
 
 POM = Path(__file__).with_name("opensearch") / "pom.xml"
@@ -79,7 +80,8 @@ class OpenSearchNode:
 
     def pause(self) -> None:
         """It holds its connections and says nothing, as a machine does that swaps or is cut off."""
-        self._send(signal.SIGSTOP)
+        if self._process is not None:
+            stop_still(self._process)
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)

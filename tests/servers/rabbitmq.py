@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from tests.servers.certificates import Certificate, make_certificate
+from tests.servers.pausing import stop_still
 from tests.servers.requirements import require
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -111,7 +112,8 @@ class RabbitNode:
 
     def pause(self) -> None:
         """It holds its connections and says nothing, as a machine does that swaps or is cut off."""
-        self._send(signal.SIGSTOP)
+        if self._node is not None:
+            stop_still(self._node)
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)

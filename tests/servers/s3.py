@@ -15,6 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
+from tests.servers.pausing import stop_still
 from tests.servers.requirements import require
 
 PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
@@ -77,7 +78,8 @@ class S3Server:
 
     def pause(self) -> None:
         """It holds its connections and says nothing."""
-        self._send(signal.SIGSTOP)
+        if self._process is not None:
+            stop_still(self._process)
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)
