@@ -15,12 +15,13 @@ from panopticon import compare, transitions
 from panopticon.activation import Limits, limits_of
 from panopticon.cards import canonical_json, task_kept_in
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Broker, Registry, SearchIndex, Store
+from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.outputs import CatalogueImage, Output, OutputKey, VersionName
 from panopticon.policy import Judge
 from panopticon.registry import ModelEntry, ReportRecord, VersionEntry
 from panopticon.settings import Settings
 from panopticon.transitions import Author
+from workers.model_records import read_model, read_version
 from workers.registration import SWAP_TRIES
 from workers.rulings import ruling_of
 from workers.standing import Depths, total
@@ -162,7 +163,7 @@ def keep_report(store: Store, model: str, report: Report, author: Author) -> Non
     """Archives it, then records it; whatever else is changed meanwhile stays. Raises: Unavailable."""
     store.archive.put(_archived(report.whole))
     for _ in range(SWAP_TRIES):
-        entry = _model(store.registry, model)
+        entry = read_model(model, store.registry)
         if store.registry.swap(entry, transitions.keep_report(entry, report.record, author)):
             return
     raise Unavailable("store", f"the registry entry of {model} kept changing under us")
@@ -170,18 +171,9 @@ def keep_report(store: Store, model: str, report: Report, author: Author) -> Non
 
 def _known(store: Store, name: VersionName) -> _Known:
     """The task is its own card's: a model's record holds that of its first version."""
-    model = _model(store.registry, name.model)
-    entry = transitions.known_version(model, name.version)
+    model, entry = read_version(name, store.registry)
     kept = store.archive.get(entry.card_sha256)
     return _Known(name=name, model=model, entry=entry, task=task_kept_in(kept) if kept else model.task)
-
-
-def _model(registry: Registry, model: str) -> ModelEntry:
-    entry = registry.read(model)
-    if entry is None:
-        known = ", ".join(registry.models()) or "none"
-        raise UsageError(f"unknown model {model!r}; registered: {known}")
-    return entry
 
 
 def _side(store: Store, known: _Known) -> Side:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from panopticon import transitions
 from panopticon.errors import UsageError
-from panopticon.interfaces import Registry, Store
+from panopticon.interfaces import Store
 from panopticon.outputs import VersionName
 from panopticon.policy import Policy, PolicyError, read_policy
 from panopticon.policy_check import read_checked
 from panopticon.registry import ModelEntry, VersionEntry, VersionState
 from panopticon.transitions import Author
+from workers.model_records import read_version, swap_once
 from workers.rulings import label_rows
-from workers.standing import registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +25,9 @@ class Applied:
     """False if it had that policy already."""
 
 
-def registered_version(version: VersionName, store: Store) -> tuple[ModelEntry, VersionEntry]:
-    """Raises: UsageError naming the versions that there are."""
-    model = store.registry.read(version.model)
-    if model is None:
-        there = ", ".join(str(name) for name, _ in registered(store))
-        raise UsageError(f"{version} is not registered; registered: {there or 'none'}")
-    return model, transitions.known_version(model, version.version)
-
-
 def changeable_version(version: VersionName, store: Store) -> tuple[ModelEntry, VersionEntry]:
     """Raises: UsageError also for a retired version."""
-    model, entry = registered_version(version, store)
+    model, entry = read_version(version, store.registry)
     if entry.state is VersionState.RETIRED:
         raise UsageError(f"{version} is retired; a policy changes nothing of it any more")
     return model, entry
@@ -58,8 +49,7 @@ def put_policy(text: str, *, source: str, version: VersionName, author: Author, 
     if says_the_same(entry, policy):
         return Applied(number=entry.policy_number, changed=False)
     changed = transitions.put_policy(model, version.version, text, author)
-    if not store.registry.swap(model, changed):
-        raise UsageError(_overtaken(version, store.registry))
+    swap_once(model, changed, store.registry)
     return Applied(number=entry.policy_number + 1, changed=True)
 
 
@@ -74,12 +64,3 @@ def says_the_same(entry: VersionEntry, policy: Policy) -> bool:
 def _checked(text: str, source: str, model: ModelEntry, entry: VersionEntry, store: Store) -> Policy:
     labels = label_rows(model, entry, store.archive)
     return read_checked(text, source=source, task=model.task, labels=labels)
-
-
-def _overtaken(version: VersionName, registry: Registry) -> str:
-    """Who else changed the record."""
-    way_out = f"nothing was applied, so look at it with panopticon policy history {version} and repeat"
-    model = registry.read(version.model)
-    if model is None or not model.history:
-        return f"the record of {version.model} was changed meanwhile; {way_out}"
-    return f"the record of {version.model} was changed meanwhile: {model.history[-1].told}; {way_out}"

@@ -16,11 +16,10 @@ from panopticon.models.weights import refuse_altered_weights
 from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry, VersionState
 from panopticon.transitions import Author
+from workers.model_records import read_model, swap_once
 from workers.registration import new_entry, refuse_other_digest
 
 log = logging.getLogger(__name__)
-
-Step = Callable[[ModelEntry], ModelEntry]
 
 
 class Versions:
@@ -51,11 +50,7 @@ class Versions:
 
     def read(self, model: str) -> ModelEntry:
         """Raises: UsageError naming the models that are registered."""
-        entry = self._store.registry.read(model)
-        if entry is None:
-            known = ", ".join(self._store.registry.models()) or "none"
-            raise UsageError(f"{model} is not registered; registered: {known}")
-        return entry
+        return read_model(model, self._store.registry)
 
     def add(self, card: ModelCard) -> ModelEntry:
         """Register a version, which is not fed yet. Raises: UsageError if its number is taken."""
@@ -131,10 +126,7 @@ class Versions:
             self._broker.topology.unbind(name)
 
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
-        """Who follows the results is told afterwards; queries ask the registry, and need no telling.
-
-        Raises: Unavailable, which says so if the switch is done and only the telling failed.
-        """
+        """Who follows the results is told afterwards; queries ask the registry, and need no telling."""
         switched = self._swap(entry, changed)
         try:
             self._broker.announce(encode(_activated(switched)))
@@ -144,9 +136,7 @@ class Versions:
         return switched
 
     def _swap(self, expected: ModelEntry | None, changed: ModelEntry) -> ModelEntry:
-        if not self._store.registry.swap(expected, changed):
-            raise UsageError(_overtaken(changed.model, self._store.registry.read(changed.model)))
-        return changed
+        return swap_once(expected, changed, self._store.registry)
 
 
 def _activated(entry: ModelEntry) -> ModelActivated:
@@ -160,15 +150,6 @@ def _activated(entry: ModelEntry) -> ModelActivated:
         activated_at=from_ms(switch.at_ms) or datetime.now(UTC),
         activated_by=switch.by,
         reason=switch.reason,
-    )
-
-
-def _overtaken(model: str, now: ModelEntry | None) -> str:
-    if now is None or not now.history:
-        return f"{model} was changed by somebody else at the same moment; nothing was done, look again"
-    return (
-        f"{model} was changed meanwhile: {now.history[-1].told}; nothing was done, look at it and decide "
-        f"again: panopticon models history {model}"
     )
 
 

@@ -216,7 +216,7 @@ def test_a_registry_that_never_rests_is_unavailable(planted: Planted) -> None:
         (
             replace(PETS_1, model="nobody"),
             PETS_2,
-            "unknown model 'nobody'; registered: light, pets",
+            "nobody is not registered; registered: light, pets",
         ),
         (
             PETS_1,

@@ -95,9 +95,8 @@ def test_who_comes_second_is_told_by_whom_and_when_the_record_was_changed(store:
     with pytest.raises(UsageError) as caught:
         store.put(RED)
     assert str(caught.value) == (
-        "the record of colour was changed meanwhile: policy 2 of colour@1, by bob@desk at "
-        "2026-11-21 12:00:00 UTC; nothing was applied, so look at it with panopticon policy history "
-        "colour@1 and repeat"
+        "colour was changed meanwhile: policy 2 of colour@1, by bob@desk at 2026-11-21 12:00:00 UTC; nothing "
+        "was done, look at it and decide again: panopticon models history colour"
     )
     assert store.texts == ["", GREEN]
 

@@ -6,16 +6,12 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Store
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionState
-from workers.standing import registered
+from workers.model_records import read_version
 
 
 def refuse_unfed(version: VersionName, store: Store) -> None:
     """Raises: UsageError unless the version takes images; Unavailable."""
-    known = dict(registered(store))
-    entry = known.get(version)
-    if entry is None:
-        there = ", ".join(map(str, known))
-        raise UsageError(f"unknown model version {version}; registered: {there or 'none'}")
+    _, entry = read_version(version, store.registry)
     if entry.state is VersionState.RETIRED:
         raise UsageError(f"{version} is retired and takes no images any more")
     if not entry.state.fed:

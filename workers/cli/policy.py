@@ -20,12 +20,12 @@ from panopticon.transitions import Author
 from workers.cli.session import Session, json_option, pass_session, read_ids, read_text
 from workers.cli.versions import reason_option
 from workers.cli.wording import counted, rfc_3339, table, utc
+from workers.model_records import read_version
 from workers.policies import (
     Applied,
     changeable_version,
     checked_policy,
     put_policy,
-    registered_version,
     says_the_same,
 )
 from workers.previewing import Preview, preview
@@ -70,7 +70,7 @@ def _ids_option(command: Command) -> Command:
 def show_command(session: Session, *, name: str, number: int | None, as_json: bool) -> None:
     """The present policy of a version as TOML, ready to be edited."""
     version = parse_version(name)
-    _, entry = registered_version(version, session.store)
+    _, entry = read_version(version, session.store.registry)
     record = _record(version, entry, number)
     if as_json:
         session.print_json({"model": str(version), **_record_json(record), "toml": record.toml})
@@ -86,7 +86,7 @@ def show_command(session: Session, *, name: str, number: int | None, as_json: bo
 def history_command(session: Session, *, name: str, as_json: bool) -> None:
     """Every policy a version has had, by whom, and why."""
     version = parse_version(name)
-    _, entry = registered_version(version, session.store)
+    _, entry = read_version(version, session.store.registry)
     if as_json:
         records = [{**_record_json(record), "toml": record.toml} for record in entry.policies]
         session.print_json({"model": str(version), "number": entry.policy_number, "policies": records})
@@ -109,7 +109,7 @@ def check_command(session: Session, *, name: str, file: str, as_json: bool) -> N
     """Read a policy and say whether it holds for a version. Changes nothing."""
     version = parse_version(name)
     policy = checked_policy(read_text(file), source=_source_name(file), version=version, store=session.store)
-    _, entry = registered_version(version, session.store)
+    _, entry = read_version(version, session.store.registry)
     differs = not says_the_same(entry, policy)
     if as_json:
         session.print_json(

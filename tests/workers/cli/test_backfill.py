@@ -126,7 +126,7 @@ def test_a_version_that_takes_no_images_is_refused(
     [
         (
             ("--model", "tagger@9", "--ids", "-"),
-            "unknown model version tagger@9; registered: quality@1, tagger@1",
+            "tagger@9 is not registered; registered: tagger@1",
         ),
         (("--model", "tagger", "--ids", "-"), "no model version: 'tagger'"),
         (("--model", "tagger@1"), "which images? --ids FILE with one image ID a line, or --from-search"),

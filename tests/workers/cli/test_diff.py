@@ -269,7 +269,7 @@ def test_the_report_is_kept_though_no_page_is_asked_for(
             "no model version: 'pets'; write the model's name, @ and a version, as in tagger@1",
         ),
         (("pets@1", "pets@9"), b"", "pets@9 is not registered; registered: pets@1, pets@2"),
-        (("nobody@1", "pets@2"), b"", "unknown model 'nobody'; registered: light, pets"),
+        (("nobody@1", "pets@2"), b"", "nobody is not registered; registered: light, pets"),
         (("pets@1", "pets@1"), b"", "pets@1 and pets@1 are one version; name two"),
         (
             ("pets@1", "light@2"),

@@ -137,7 +137,7 @@ def test_an_unknown_version_is_one_line(
     ran = panopticon("policy", command, "tagger@7", *files)
     assert ran.complaint == "tagger@7 is not registered; registered: tagger@1"
     ran = panopticon("policy", command, "tagged@1", *files)
-    assert ran.complaint == "tagged@1 is not registered; registered: tagger@1"
+    assert ran.complaint == "tagged is not registered; registered: tagger"
     assert panopticon("policy", command, "tagger", *files).complaint.startswith("no model version: 'tagger'")
 
 
