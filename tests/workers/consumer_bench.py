@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,6 +103,8 @@ class ConsumerBench:
     model: ModelClientFake
     metrics: Metrics
     settings: Settings
+    registry_down: Unavailable | None = None
+    """Set while nobody can tell by which policy to publish."""
     consumer: Consumer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -110,7 +113,7 @@ class ConsumerBench:
         judge = Judge(Policy(), task="scoring", labels=self.card.labels)
         settlement = Settlement(
             version=self.card.version_name,
-            ruling=lambda: Ruling(judge=judge, policy_number=1),
+            ruling=partial(self._ruling, judge),
             queue=queue,
             outputs=outputs,
             results=QueueFake(self.broker.results(), "results", self.journal),
@@ -126,6 +129,11 @@ class ConsumerBench:
             metrics=self.metrics,
             clock=self.clock.monotonic,
         )
+
+    def _ruling(self, judge: Judge) -> Ruling:
+        if self.registry_down is not None:
+            raise self.registry_down
+        return Ruling(judge=judge, policy_number=1)
 
     @property
     def queue(self) -> SqliteQueue:

@@ -352,6 +352,28 @@ class TestUnavailable:
             assert len({item.uri for item in bench.model.seen}) == 6
 
 
+class TestRegistry:
+    def test_a_worker_that_cannot_tell_the_present_policy_parks_and_takes_nothing(
+        self, bench: ConsumerBench
+    ) -> None:
+        bench.registry_down = Unavailable("store", "the registry could not be read for too long")
+        bench.submit("1")
+        bench.turns(50)
+        assert (bench.parked_part(), bench.depth().held, bench.published()) == ("store", 0, [])
+
+    def test_what_it_has_in_hand_is_published_once_the_registry_is_back(self, bench: ConsumerBench) -> None:
+        bench.model.answer = silent
+        bench.submit("1")
+        bench.turns(2)
+        bench.registry_down = Unavailable("store", "the registry could not be read for too long")
+        bench.model.answer = ran
+        bench.turns(50)
+        assert (bench.stored(), bench.published()) == ([], [])
+        bench.registry_down = None
+        bench.run_until_settled()
+        assert (bench.stored(), bench.published(), bench.dead()) == (["1"], [("result", "1")], {})
+
+
 class TestParkedForLong:
     def hold_for_long(self, bench: ConsumerBench) -> None:
         """Until a while after `park_hold_s`."""
