@@ -108,6 +108,10 @@ class Broker(Protocol):
     """One broker, by URL: its queues by name."""
 
     @property
+    def depth_lag_s(self) -> float:
+        """A `depth` may miss what came within so many seconds and was taken at once; 0: it misses nothing."""
+
+    @property
     def topology(self) -> Topology: ...
 
     @property

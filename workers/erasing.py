@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from panopticon.documents import SearchDocument
@@ -10,7 +11,7 @@ from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import MAX_REVISION, ImageMessage, Lane
 from panopticon.originals import original_uri
 from panopticon.outputs import CatalogueImage, Failure, Output, OutputKey
-from workers.standing import registered, total
+from workers.standing import HOPS, registered, total
 from workers.submission import CHUNK, Entry, chunks, publish
 
 
@@ -87,12 +88,21 @@ class Remains:
 class Eraser:
     """Works chunk by chunk, by ID; repeating is harmless."""
 
-    def __init__(self, *, store: Store, search: SearchIndex, broker: Broker, originals: str) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        search: SearchIndex,
+        broker: Broker,
+        originals: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """`originals` is the setting: the URI that the catalogue keeps of an image without its own."""
         self._store = store
         self._search = search
         self._broker = broker
         self._originals = originals
+        self._sleep = sleep
 
     def erase(self, image_ids: Sequence[str], *, now_ms: int) -> Erased:
         """Tombstones first, so that nothing feeds these images to a model any more; then what is kept.
@@ -110,7 +120,7 @@ class Eraser:
 
     def look(self, image_ids: Sequence[str]) -> Remains:
         """Queues are read before the store: what was in none of them had been stored by then."""
-        in_flight, on_the_way = self._in_flight(), self._on_the_way()
+        in_flight, on_the_way = self._under_way()
         held = [one for chunk in chunks(image_ids, CHUNK) for one in self._held(chunk)]
         return Remains(
             in_flight=in_flight,
@@ -167,6 +177,16 @@ class Eraser:
             )
             for image_id in image_ids
         ]
+
+    def _under_way(self) -> tuple[int, int]:
+        """For models, and for the indexer. Where both seem empty, later looks tell whether they are."""
+        counts, lag_s = (self._in_flight(), self._on_the_way()), self._broker.depth_lag_s
+        for _ in range(HOPS if lag_s else 0):
+            if any(counts):
+                break
+            self._sleep(lag_s)
+            counts = self._in_flight(), self._on_the_way()
+        return counts
 
     def _in_flight(self) -> int:
         versions = {name for name, _ in registered(self._store)} | set(self._broker.topology.bound())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from panopticon.ledger import Ledger
 from panopticon.messages import Lane
 from panopticon.outputs import FailureState, OutputKey, VersionName
 from workers.registration import ensure_registered
-from workers.standing import total
+from workers.standing import HOPS, total
 from workers.submission import CHUNK, Entry, Submission, body_of, chunks, publish
 
 
@@ -118,11 +119,14 @@ def remaining(broker: Broker, versions: Sequence[VersionName]) -> Remaining:
 def wait_until_done(
     broker: Broker, versions: Sequence[VersionName], *, watch: Callable[[Remaining], None], every_s: float
 ) -> None:
-    """Returns once every queue is empty. `watch` may raise to end the wait."""
+    """Returns once every queue is empty, and stayed so for long enough to be sure. `watch` may raise to end
+    the wait."""
+    sure_s, empty_since_s = HOPS * broker.depth_lag_s, math.inf
     while True:
-        left = remaining(broker, versions)
+        left, now_s = remaining(broker, versions), time.monotonic()
         watch(left)
-        if left.none:
+        empty_since_s = min(empty_since_s, now_s) if left.none else math.inf
+        if now_s - empty_since_s >= sure_s:
             return
         time.sleep(every_s)
 

@@ -80,10 +80,18 @@ class Retiring:
         if discard:
             return self._discarded(name)
         with closing(self._open_broker()) as broker:
-            while left := _at_hand(broker.model_queue(name)):
+            while left := self._left(broker, name):
                 waiting(left)
                 self._sleep(POLL_S)
         return 0
+
+    def _left(self, broker: Broker, name: VersionName) -> int:
+        """Where the queue seems empty, a later look tells whether it is."""
+        queue = broker.model_queue(name)
+        if (left := _at_hand(queue)) or not broker.depth_lag_s:
+            return left
+        self._sleep(broker.depth_lag_s)
+        return _at_hand(queue)
 
     def _discarded(self, name: VersionName) -> int:
         """What is ready now; what a worker holds, it finishes."""

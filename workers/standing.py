@@ -15,6 +15,10 @@ from workers.backfill.records import all_backfills
 
 Depths = Mapping[Lane, Depth]
 
+HOPS = 2
+"""Queues that an image goes through: its model's, then that of the results. So where all were empty so many
+times and once more, each a broker's `depth_lag_s` apart, nothing of what was there before is under way."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionStanding:

@@ -28,6 +28,8 @@ SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 """Those on the path insist on the user that the package made."""
 START_S = 90.0
 STOP_S = 30.0
+COUNTED_S = 0.6
+"""As `ADVANCED` makes it."""
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to clients, so that nobody takes the port of a node that is down."""
 
@@ -68,16 +70,16 @@ class RabbitNode:
     @property
     def url(self) -> str:
         """Of the virtual host `/`."""
-        return f"amqp://guest:guest@127.0.0.1:{self.ports.amqp}/?management={self.management.url}"
+        return f"amqp://guest:guest@127.0.0.1:{self.ports.amqp}/?management={self.management.url}&counted_s={COUNTED_S}"
 
     @property
     def site(self) -> RabbitSite:
-        return RabbitSite(url=self.url, counted_s=0.6)
+        return RabbitSite(url=self.url, counted_s=COUNTED_S)
 
     @property
     def secure_url(self) -> str:
         """The same over TLS."""
-        return f"amqps://guest:guest@127.0.0.1:{self.ports.amqps}/?management={self.management.url}"
+        return f"amqps://guest:guest@127.0.0.1:{self.ports.amqps}/?management={self.management.url}&counted_s={COUNTED_S}"
 
     @cached_property
     def authority(self) -> Certificate:

@@ -74,6 +74,10 @@ class BrokerFake:
         self._journal = journal
 
     @property
+    def depth_lag_s(self) -> float:
+        return self._inner.depth_lag_s
+
+    @property
     def topology(self) -> Topology:
         return self._inner.topology
 

@@ -219,6 +219,8 @@ class SqliteUploads:
 class SqliteBroker:
     """A `Broker`. Opens its file at first use; usable from the thread that first uses it."""
 
+    depth_lag_s = 0.0
+
     def __init__(
         self, url: str, *, lease_s: float = 60.0, clock: Clock = time, busy_timeout_s: float = 30.0
     ) -> None:

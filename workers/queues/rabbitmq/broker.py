@@ -49,6 +49,10 @@ class RabbitBroker:
         )
         self._model_queues: dict[VersionName, RabbitQueue] = {}
 
+    @property
+    def depth_lag_s(self) -> float:
+        return self._client.address.counted_s
+
     @cached_property
     def topology(self) -> RabbitTopology:
         return RabbitTopology(self._client)

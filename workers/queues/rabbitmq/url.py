@@ -9,11 +9,13 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from panopticon.errors import UsageError
 
 FORM = "amqp://user:password@host:5672/vhost?management=http://host:15672"
-OPTIONS = ("management", "heartbeat", "cafile", "certfile", "keyfile")
+OPTIONS = ("management", "heartbeat", "counted_s", "cafile", "certfile", "keyfile")
 PORTS = {"amqp": 5672, "amqps": 5671}
 MANAGEMENT_PORT = 15672
 HEARTBEAT_S = 10
 MAX_HEARTBEAT_S = 3600
+COUNTED_S = 6.0
+"""Quorum queues count what is held each 5 s, unless the broker's quorum_tick_interval says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Address:
     management: str
     """URL of the management plug-in, without who comes."""
     heartbeat_s: int
+    counted_s: float
+    """After so long without a change every count is true."""
 
     def __str__(self) -> str:
         """Where it is, without who comes: `broker:5672/photos`."""
@@ -61,6 +65,7 @@ def address_of(url: str) -> Address:
         security=_security_of(split.scheme, options),
         management=_management_of(options, host),
         heartbeat_s=_heartbeat_of(options),
+        counted_s=_counted_of(options),
     )
 
 
@@ -126,3 +131,17 @@ def _heartbeat_of(options: dict[str, str]) -> int:
             "connection that is cut off is never missed"
         )
     return int(text)
+
+
+def _counted_of(options: dict[str, str]) -> float:
+    text = options.get("counted_s", str(COUNTED_S))
+    try:
+        counted_s = float(text)
+    except ValueError:
+        counted_s = 0.0
+    if not 0 < counted_s <= MAX_HEARTBEAT_S:
+        raise UsageError(
+            f"broker: counted_s={text}: must be seconds, up to {MAX_HEARTBEAT_S}; a little more than the "
+            "broker's quorum_tick_interval"
+        )
+    return counted_s

@@ -16,6 +16,7 @@ def test_a_url_needs_a_host_only() -> None:
     assert (address.host, address.port, address.vhost) == ("broker", 5672, "/")
     assert (address.user, address.password, address.security) == ("guest", "guest", None)
     assert (address.management, address.heartbeat_s) == ("http://broker:15672", 10)
+    assert address.counted_s == 6
 
 
 def test_a_url_may_say_everything(tmp_path: Path) -> None:
@@ -23,9 +24,12 @@ def test_a_url_may_say_everything(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     files = f"cafile={tmp_path}/ca.pem&certfile={tmp_path}/me.pem&keyfile={tmp_path}/me.key"
     management = "management=https://watch:15671/rabbit/"
-    address = address_of(f"amqps://me:p%40ss@[::1]:7/photos%2ftest?{files}&{management}&heartbeat=2")
+    address = address_of(
+        f"amqps://me:p%40ss@[::1]:7/photos%2ftest?{files}&{management}&heartbeat=2&counted_s=0.6"
+    )
     assert (address.host, address.port, address.vhost) == ("::1", 7, "photos/test")
     assert (address.user, address.password, address.heartbeat_s) == ("me", "p@ss", 2)
+    assert address.counted_s == 0.6
     assert address.management == "https://watch:15671/rabbit"
     assert address.security is not None
     assert address.security.cafile == tmp_path / "ca.pem"
@@ -45,6 +49,11 @@ def test_a_url_may_say_everything(tmp_path: Path) -> None:
             "amqp://me:secret@broker?heartbeat=0",
             "heartbeat=0: must be seconds, 1 to 3600; without heartbeats",
         ),
+        (
+            "amqp://me:secret@broker?counted_s=0",
+            "counted_s=0: must be seconds, up to 3600; a little more than",
+        ),
+        ("amqp://me:secret@broker?counted_s=nan", "counted_s=nan: must be seconds"),
         ("amqp://me:secret@broker?heartbeat=soon", "heartbeat=soon: must be seconds"),
         (
             "amqp://me:secret@broker?management=broker:15672",
