@@ -16,6 +16,7 @@ from panopticon.cards import ModelCard
 from panopticon.engines import engine_name
 from panopticon.engines.litert import prepared
 from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Broker, Store
 from panopticon.metrics import Metrics
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.outputs import VersionName
@@ -63,38 +64,46 @@ def run_worker(
     """
     refuse_altered_weights(card)
     prepare_model(card, settings)
-    store = open_store(settings.store_url)
-    broker = broker_of(settings)
-    version = card.version_name
+    store, broker = open_store(settings.store_url), broker_of(settings)
     parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=metrics)
-    register = partial(
+    registering = partial(
         ensure_registered, card, store.registry, broker.topology, archive=store.archive, by=who()
     )
-    entry = once_possible(register, parking, stopping=stopping)
+    entry = once_possible(registering, parking, stopping=stopping)
     if entry is None:
         return
+    version = card.version_name
     if not entry.state.fed:
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
     rulings = Rulings(store, settings)
-    queue = broker.model_queue(card.version_name)
-    settlement = Settlement(
-        version=version,
-        ruling=partial(present_ruling, rulings, version),
-        queue=queue,
-        outputs=store.outputs,
-        results=broker.results(),
-        undeliverable=broker.undeliverable(),
-    )
     model = ModelClient(card, settings, metrics=metrics)
     consumer = Consumer(
         card=card,
         settings=settings,
-        queue=queue,
+        queue=broker.model_queue(version),
         outputs=store.outputs,
-        settlement=settlement,
+        settlement=_settlement(version, rulings, store, broker),
         model=model,
         metrics=metrics,
     )
+    _work(consumer, model, settings, stopping=lambda: stopping() or is_retired(rulings, version))
+
+
+def _settlement(version: VersionName, rulings: Rulings, store: Store, broker: Broker) -> Settlement:
+    return Settlement(
+        version=version,
+        ruling=partial(present_ruling, rulings, version),
+        queue=broker.model_queue(version),
+        outputs=store.outputs,
+        results=broker.results(),
+        undeliverable=broker.undeliverable(),
+    )
+
+
+def _work(
+    consumer: Consumer, model: ModelClient, settings: Settings, *, stopping: Callable[[], bool]
+) -> None:
+    """Turn after turn, then drain."""
     ready = ReadyFile(settings.ready_file)
 
     def turn() -> None:
@@ -102,7 +111,7 @@ def run_worker(
         ready.show(ready=consumer.parked is None and model.hello is not None)
 
     try:
-        run_turns(turn, stopping=lambda: stopping() or is_retired(rulings, version))
+        run_turns(turn, stopping=stopping)
         ready.show(ready=False)
         consumer.drain(timeout_s=settings.grace_s)
     finally:
