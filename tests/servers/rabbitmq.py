@@ -104,11 +104,13 @@ class RabbitNode:
             _await(lambda: _listens(self.ports.epmd), "epmd", limit_s=STOP_S)
         self._node = self._launch([str(SCRIPTS / "rabbitmq-server")], log="console.log")
         _await(self._answers, f"RabbitMQ, see {self.home}", limit_s=START_S)
-        _await(self._leads, f"the queues of RabbitMQ, see {self.home}", limit_s=START_S)
 
-    def _leads(self) -> bool:
-        """Whether each queue that outlived a restart has counted itself: one that is deleted before it is led
-        takes the broker's dead-lettering down with it, for all."""
+    def await_queues(self) -> None:
+        """Returns when each queue that outlived a restart has counted itself: one that is deleted before it
+        is led takes the broker's dead-lettering down with it, for all."""
+        _await(self._have_counted, f"the queues of RabbitMQ, see {self.home}", limit_s=START_S)
+
+    def _have_counted(self) -> bool:
         return all("messages" in row for row in self.management.get("/api/queues"))
 
     def stop(self) -> None:

@@ -79,6 +79,7 @@ def test_a_worker_that_is_started_before_its_broker_waits_for_it(
         run.wait_until(lambda: PARKED in run.log or worker.poll() is not None)
         rabbit_node.start()
         recovered(run.resumed_s(["1"]))
+        rabbit_node.await_queues()
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0
 

@@ -26,6 +26,7 @@ def node_url(rabbit_node: RabbitNode) -> Iterator[str]:
     """Of a virtual host of the node that may be stopped."""
     with rabbit_node.site.virtual_host() as url:
         yield url
+        rabbit_node.await_queues()
 
 
 def vhost_of(url: str) -> str:
