@@ -21,7 +21,7 @@ from benchmarks.running_worker import RunningWorker
 from panopticon.cards import read_card
 from panopticon.models import find_card, parse_version
 from panopticon.settings import Settings
-from workers.worker import prepare_model
+from workers.worker.run import prepare_model
 
 MODELS = Path(__file__).parent / "models"
 

@@ -40,12 +40,12 @@ from panopticon.settings import Settings
 from panopticon.transitions import Author
 from storage.outputs import open_store
 from storage.search import open_search
+from workers.maintenance.republish import Republisher
 from workers.queues import broker_of
-from workers.registration import new_entry
-from workers.republishing import Republisher
-from workers.rulings import Ruling, ruled, ruling_of
-from workers.searching import active_versions, parts_of
-from workers.versions import Versions
+from workers.registry.active import active_versions, parts_of
+from workers.registry.change_state import Versions
+from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.register import new_entry
 
 TAGGER = VersionName(model="tagger", version=1)
 BENCH = Author(by="benchmark", at_ms=1)

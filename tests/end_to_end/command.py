@@ -20,7 +20,7 @@ from panopticon.models import find_card, parse_version
 from panopticon.settings import PREFIX
 from storage.outputs import open_store
 from workers.queues import open_broker
-from workers.registration import ensure_registered
+from workers.registry.register import ensure_registered
 
 MODELS = Path(__file__).parents[1] / "models"
 NULL = parse_version("null@1")

@@ -11,7 +11,7 @@ from panopticon.models import parse_version
 from panopticon.outputs import FailureState
 from tests.corpus import Expected, Fate, make_hostile_folder
 from tests.end_to_end.command import Done, Installation
-from workers.scanning import FoundFile
+from workers.submission.folders import FoundFile
 
 VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
 LEFT_ASIDE = b"/liars/empty"

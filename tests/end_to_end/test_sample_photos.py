@@ -15,7 +15,7 @@ from panopticon.images import decode
 from panopticon.models import find_card, parse_version
 from panopticon.outputs import OutputKey
 from tests.end_to_end.command import Done, Installation
-from workers.scanning import FoundFile
+from workers.submission.folders import FoundFile
 
 PHOTOS = (
     "skimage:data/coffee.png",

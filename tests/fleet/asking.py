@@ -16,7 +16,7 @@ from storage.outputs import open_store
 from storage.search import open_search
 from workers.cli.search import search_command
 from workers.cli.session import Session
-from workers.searching import active_versions, parts_of
+from workers.registry.active import active_versions, parts_of
 
 QUERIES_PER_S = 100
 ASKERS = 4

@@ -19,7 +19,7 @@ from panopticon.outputs import VersionName
 from panopticon.settings import Settings
 from storage.outputs import open_store
 from workers.queues import broker_of
-from workers.registration import ensure_registered
+from workers.registry.register import ensure_registered
 
 MODELS = Path(__file__).parents[1] / "models"
 VERSIONS = tuple(VersionName(model=name, version=1) for name in ("null", "slow"))

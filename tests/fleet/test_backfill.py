@@ -15,8 +15,8 @@ from storage.search import open_search
 from tests.fleet.processes import fleet
 from tests.fleet.trial import PATIENCE_S, give_up_after, wait_for
 from tests.workers.backfill.feeding_process import fill_catalogue, finish, kill_at, runs
-from workers.indexing import wait_until_done
 from workers.queues import broker_of
+from workers.submission.index_plan import wait_until_done
 
 COUNTING = VersionName(model="counting", version=1)
 KILLS = 5

@@ -20,7 +20,7 @@ from tests.chef.compose import ROOT, Service, services
 from tests.fleet.photos import cropped_photos
 from tests.fleet.trial import wait_for
 from tests.servers.rabbitmq import free_ports
-from workers.worker import prepare_model
+from workers.worker.run import prepare_model
 
 OURS = {
     service.name: service for service in services() if service.ours and service.name != "worker-tagger-gpu"

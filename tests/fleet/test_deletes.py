@@ -18,8 +18,8 @@ from storage.search import open_search
 from tests.fleet.commands import panopticon
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import give_up_after, wait_for
-from workers.indexing import wait_until_done
 from workers.queues import broker_of
+from workers.submission.index_plan import wait_until_done
 
 ALL = [f"image-{number}" for number in range(60)]
 DELETED, EDITED = ALL[:20], ALL[20:30]

@@ -29,8 +29,8 @@ from storage.outputs import open_store
 from storage.search import open_search
 from tests.fleet.processes import fleet
 from tests.fleet.trial import give_up_after
-from workers.indexing import wait_until_done
 from workers.queues import broker_of
+from workers.submission.index_plan import wait_until_done
 
 IMAGES = 200
 REVISIONS = 3

@@ -21,15 +21,15 @@ from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.outputs import open_store
 from storage.search import open_search
-from workers.consumer import Consumer
-from workers.frames import Frame
-from workers.indexer import Indexer
-from workers.model_client import Answer, ModelClient
-from workers.outcomes import Settlement
+from workers.indexer.indexer import Indexer
+from workers.model_process.client import Answer, ModelClient
+from workers.model_process.frames import Frame
 from workers.queues import broker_of
-from workers.registration import ensure_registered
-from workers.rulings import Rulings
-from workers.worker import present_ruling
+from workers.registry.policy_cache import Rulings
+from workers.registry.register import ensure_registered
+from workers.worker.consumer import Consumer
+from workers.worker.outcomes import Settlement
+from workers.worker.run import present_ruling
 
 Submit = Callable[[Sequence[bytes], Lane], None]
 

@@ -19,8 +19,8 @@ from tests.fleet.auditing import audit
 from tests.fleet.history import History, Truth
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import give_up_after
-from workers.indexing import wait_until_done
 from workers.queues import broker_of
+from workers.submission.index_plan import wait_until_done
 
 Hurt = Callable[[random.Random], str]
 

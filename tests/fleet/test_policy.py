@@ -26,11 +26,11 @@ from storage.search import open_search
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
 from tests.servers.cassandra import free_ports
+from workers.inspection.status import total
 from workers.queues import broker_of
-from workers.registration import ensure_registered
-from workers.rulings import Ruling, ruled, ruling_of
-from workers.standing import total
-from workers.submission import chunks
+from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.register import ensure_registered
+from workers.submission.submit import chunks
 
 NULL = VersionName(model="null", version=1)
 WHOLE, SHORT = 10_000, 1_500

@@ -19,9 +19,9 @@ from tests.fleet.auditing import audit
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import fleet
 from tests.fleet.trial import give_up_after
-from workers.indexing import wait_until_done
 from workers.queues import broker_of
-from workers.worker import prepare_model
+from workers.submission.index_plan import wait_until_done
+from workers.worker.run import prepare_model
 
 VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
 

@@ -15,8 +15,8 @@ from tests.fleet.commands import panopticon, told
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import give_up_after, submit, wait_for
 from tests.servers.rabbitmq import RabbitNode
-from workers.indexing import wait_until_done
 from workers.queues import broker_of
+from workers.submission.index_plan import wait_until_done
 
 STAYS, GOES = VERSIONS
 IMAGES = [f"image-{number}" for number in range(800)]

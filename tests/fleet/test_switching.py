@@ -24,7 +24,7 @@ from tests.fleet.trial import wait_for
 from tests.panopticon.null_card import NULL_CARD
 from tests.servers.cassandra import CassandraNode
 from workers.queues import broker_of
-from workers.versions import Versions
+from workers.registry.change_state import Versions
 
 DOCUMENTS = 300
 PAUSED_S = 15.0

@@ -22,10 +22,10 @@ from tests.fleet.asking import answers
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import MODELS, fleet
 from tests.fleet.trial import give_up_after, wait_for
-from workers.indexing import wait_until_done
 from workers.queues import broker_of
-from workers.versions import Versions
-from workers.worker import prepare_model
+from workers.registry.change_state import Versions
+from workers.submission.index_plan import wait_until_done
+from workers.worker.run import prepare_model
 
 ONE, TWO = (VersionName(model="tagger", version=number) for number in (1, 2))
 LABELS = (

@@ -21,8 +21,8 @@ from storage.outputs import open_store
 from storage.search import open_search
 from tests.fleet.processes import VERSIONS, Fleet, fleet
 from tests.storage.search.opensearch.places import eventually
-from workers.indexing import Remaining, wait_until_done
 from workers.queues import broker_of
+from workers.submission.index_plan import Remaining, wait_until_done
 
 Colour = tuple[int, int, int]
 Keep = Callable[[str, bytes], str]

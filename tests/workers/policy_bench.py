@@ -20,11 +20,11 @@ from panopticon.transitions import Author
 from tests.contracts.examples import TAGGER, image, key, output
 from tests.workers.fakes import Journal, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
-from workers.indexer import Indexer
-from workers.registration import ensure_registered
-from workers.republishing import Republisher
-from workers.rulings import Ruling, ruled, ruling_of
-from workers.submission import chunks
+from workers.indexer.indexer import Indexer
+from workers.maintenance.republish import Republisher
+from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.register import ensure_registered
+from workers.submission.submit import chunks
 
 ANN = Author(by="ann", at_ms=1)
 ELEMENTS, TABBY, TIGER = 1000, 281, 282

@@ -17,7 +17,7 @@ from panopticon.outputs import VersionName
 from panopticon.transitions import Author
 from storage.originals.files import uri_of
 from tests.contracts.examples import image, key, output, part, result
-from workers.registration import ensure_registered
+from workers.registry.register import ensure_registered
 
 PETS_1, PETS_2 = VersionName(model="pets", version=1), VersionName(model="pets", version=2)
 LIGHT_1, LIGHT_2 = VersionName(model="light", version=1), VersionName(model="light", version=2)

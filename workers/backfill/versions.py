@@ -6,7 +6,7 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Store
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionState
-from workers.model_records import read_version
+from workers.registry.records import read_version
 
 
 def refuse_unfed(version: VersionName, store: Store) -> None:

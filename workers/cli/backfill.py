@@ -20,16 +20,16 @@ from panopticon.backfills import Backfill, BackfillState
 from panopticon.errors import UsageError
 from panopticon.models import parse_version
 from panopticon.outputs import VersionName
-from workers.backfill.feeding import LANE_IS_FULL, Feeder, FromSearch, Ids, Listed, Surroundings
-from workers.backfill.ids import IdList, sorted_ids
+from workers.backfill.feeder import LANE_IS_FULL, Feeder, FromSearch, Ids, Listed, Surroundings
 from workers.backfill.progress import Recent
 from workers.backfill.records import Wanted, take_up
+from workers.backfill.sorted_ids import IdList, sorted_ids
 from workers.backfill.versions import refuse_unfed
 from workers.cli.backfill_report import backfill_json, counts, speed
 from workers.cli.session import Session, json_option
 from workers.cli.wording import counted
-from workers.scanning import printable
-from workers.worker import who
+from workers.submission.folders import printable
+from workers.worker.run import who
 
 EXIT_NOT_DONE = 1
 STDIN = "-"

@@ -12,7 +12,7 @@ from workers.backfill.records import all_backfills, change_state, is_fed, known_
 from workers.cli.backfill_report import backfill_json, backfill_table, command_of, counts
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import block, utc
-from workers.scanning import printable
+from workers.submission.folders import printable
 
 
 @click.command("backfill list")

@@ -20,7 +20,7 @@ from panopticon.undeliverable import NO_VERSION
 from workers.cli.failures import failure_json, print_failure
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import counted, place, table, utc
-from workers.dead_letters import (
+from workers.maintenance.dead_letters import (
     Choice,
     Replayed,
     chosen,
@@ -28,7 +28,7 @@ from workers.dead_letters import (
     replay,
     versions_with_failures,
 )
-from workers.scanning import printable
+from workers.submission.folders import printable
 
 Command = Callable[..., Any]
 

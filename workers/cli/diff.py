@@ -19,10 +19,10 @@ from workers.cli.diff_page import write_page
 from workers.cli.diff_tables import report_shown
 from workers.cli.session import Session, json_option, pass_session, read_ids
 from workers.cli.wording import rfc_3339
-from workers.comparing import Asked, Report, Sides, find_sides, keep_report, make_report, read_pairs
-from workers.photos import fetch_photos
-from workers.sampling import draw_sample
-from workers.worker import who
+from workers.comparison.sample import draw_sample
+from workers.comparison.thumbnails import fetch_photos
+from workers.comparison.versions import Asked, Report, Sides, find_sides, keep_report, make_report, read_pairs
+from workers.worker.run import who
 
 SAMPLE = 1000
 

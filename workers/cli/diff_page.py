@@ -13,9 +13,9 @@ from panopticon.activation import Limits, passed_by
 from panopticon.errors import UsageError
 from workers.cli.diff_tables import figure_rows, headline, number, remarks
 from workers.cli.wording import utc
-from workers.comparing import Report
-from workers.photos import SIDE_PX, Photo
-from workers.scanning import printable
+from workers.comparison.thumbnails import SIDE_PX, Photo
+from workers.comparison.versions import Report
+from workers.submission.folders import printable
 
 TEMPLATE = "diff.html"
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from panopticon.activation import Limits, passed_by
 from workers.cli.wording import counted, table
-from workers.comparing import Report
-from workers.scanning import printable
+from workers.comparison.versions import Report
+from workers.submission.folders import printable
 
 WORST_SHOWN = 5
 

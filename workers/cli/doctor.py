@@ -16,8 +16,8 @@ from storage.originals import open_originals
 from workers.cli.session import Session, json_option
 from workers.cli.settings import masked
 from workers.cli.wording import counted, table
-from workers.doctor import examine
-from workers.scanning import printable
+from workers.doctor.checks import examine
+from workers.submission.folders import printable
 
 EXIT_UNWELL = 1
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}

@@ -13,8 +13,8 @@ from rich.text import Text
 from panopticon.errors import UsageError
 from workers.cli.session import Session, json_option, read_ids
 from workers.cli.wording import counted
-from workers.erasing import Erased, Eraser, Remains
-from workers.scanning import printable
+from workers.maintenance.erase import Erased, Eraser, Remains
+from workers.submission.folders import printable
 
 EXIT_KEPT = 1
 

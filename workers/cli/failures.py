@@ -7,7 +7,7 @@ from typing import Any
 from panopticon.outputs import Failure, FailureState
 from workers.cli.session import Session
 from workers.cli.wording import counted, headed, rfc_3339, utc, without_queries
-from workers.scanning import printable
+from workers.submission.folders import printable
 
 
 def failure_json(failure: Failure) -> dict[str, Any]:

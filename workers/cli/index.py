@@ -22,8 +22,8 @@ from panopticon.models.weights import refuse_altered_weights
 from panopticon.outputs import VersionName
 from workers.cli.index_report import IndexReport, Run
 from workers.cli.session import Session, json_option, pass_session
-from workers.embedded import EmbeddedProcesses
-from workers.indexing import (
+from workers.runtime.child_processes import EmbeddedProcesses
+from workers.submission.index_plan import (
     Remaining,
     make_plan,
     register_all,
@@ -32,8 +32,8 @@ from workers.indexing import (
     submit_new,
     wait_until_done,
 )
-from workers.submission import Submission, scan_paths
-from workers.worker import prepare_model, who
+from workers.submission.submit import Submission, scan_paths
+from workers.worker.run import prepare_model, who
 
 POLL_S = 0.2
 

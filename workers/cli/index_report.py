@@ -20,8 +20,8 @@ from panopticon.ledger import Ledger
 from panopticon.messages import Tag
 from panopticon.outputs import Failure, FailureState, VersionName
 from workers.cli.wording import counted, place, table
-from workers.indexing import Plan, ledgers
-from workers.submission import CHUNK, Entry, Submission, chunks
+from workers.submission.index_plan import Plan, ledgers
+from workers.submission.submit import CHUNK, Entry, Submission, chunks
 
 MAX_FAILURES_SHOWN = 20
 

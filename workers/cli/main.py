@@ -12,7 +12,7 @@ import click
 from panopticon.errors import Unavailable, UsageError
 from workers.cli.groups import LazyGroup
 from workers.cli.session import Session
-from workers.scanning import printable
+from workers.submission.folders import printable
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69

@@ -16,9 +16,9 @@ from panopticon.registry import ReportRecord, VersionEntry
 from workers.cli.groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import block, counted, rfc_3339, table, utc
-from workers.known_versions import KnownVersion, find_known
-from workers.scanning import printable
-from workers.standing import registered
+from workers.inspection.status import registered
+from workers.registry.find_card import KnownVersion, find_known
+from workers.submission.folders import printable
 
 EXIT_BROKEN = 1
 NOT_REGISTERED = "not registered"

@@ -21,7 +21,7 @@ from panopticon.models.weights import sha256_of
 from panopticon.new_card import File, NewCard, SavedModel, card_text, labels_text
 from panopticon.outputs import VersionName
 from workers.cli.session import Session, pass_session
-from workers.scanning import printable
+from workers.submission.folders import printable
 
 DEFAULT_FOLDER = Path("models")
 _NAME = re.compile("[a-z][a-z0-9]{0,31}")

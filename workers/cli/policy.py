@@ -20,20 +20,20 @@ from panopticon.transitions import Author
 from workers.cli.session import Session, json_option, pass_session, read_ids, read_text
 from workers.cli.versions import reason_option
 from workers.cli.wording import counted, rfc_3339, table, utc
-from workers.model_records import read_version
-from workers.policies import (
+from workers.comparison.policies import Preview, preview
+from workers.comparison.sample import draw_sample
+from workers.maintenance.republish import Republished, Republisher
+from workers.registry.policies import (
     Applied,
     changeable_version,
     checked_policy,
     put_policy,
     says_the_same,
 )
-from workers.previewing import Preview, preview
-from workers.republishing import Republished, Republisher
-from workers.rulings import label_rows, ruling_of
-from workers.sampling import draw_sample
-from workers.scanning import printable
-from workers.worker import who
+from workers.registry.policy_cache import label_rows, ruling_of
+from workers.registry.records import read_version
+from workers.submission.folders import printable
+from workers.worker.run import who
 
 EXIT_LEFT = 1
 STDIN_NAME = "standard input"

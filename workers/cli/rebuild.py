@@ -13,8 +13,8 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Rebuildable
 from workers.cli.session import Session, json_option, read_ids
 from workers.cli.wording import counted
-from workers.rebuilding import Rebuilder, Rebuilt, rulings
-from workers.scanning import printable
+from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, rulings
+from workers.submission.folders import printable
 
 EXIT_REFUSED = 1
 

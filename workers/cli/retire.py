@@ -10,8 +10,8 @@ from panopticon.settings import Settings
 from workers.cli.session import Session, json_option
 from workers.cli.versions import entry_json, reason_option, versions_of
 from workers.cli.wording import counted
+from workers.maintenance.retire import Retired, Retiring, settled_s
 from workers.queues import broker_of
-from workers.retiring import Retired, Retiring, settled_s
 
 EXIT_QUEUES_STAY = 1
 

@@ -21,7 +21,7 @@ from panopticon.policy import read_policy
 from panopticon.search import Order, Query, ScoreRange, SearchPage
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import place, rfc_3339
-from workers.searching import Active, active_versions, parts_of
+from workers.registry.active import Active, active_versions, parts_of
 
 SUGGESTIONS = 5
 

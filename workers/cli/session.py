@@ -18,9 +18,9 @@ from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
 from storage.outputs import open_store
 from storage.search import open_search
-from workers.id_list import read_image_ids
 from workers.queues import broker_of
-from workers.scanning import printable
+from workers.submission.folders import printable
+from workers.submission.id_list import read_image_ids
 
 SETTINGS_FILE = Path("panopticon.toml")
 PIPED_WIDTH = 10_000

@@ -12,11 +12,11 @@ from panopticon.outputs import VersionName
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.show_blocks import print_shown
 from workers.cli.show_json import Shown, shown_json
-from workers.dossiers import Dossier, read_dossier
-from workers.explaining import Registered, explain, registered_models
-from workers.image_standing import pending_versions, standings
-from workers.scanning import image_id_of
-from workers.standing import Depths
+from workers.inspection.explain import Registered, explain, registered_models
+from workers.inspection.image_record import Dossier, read_dossier
+from workers.inspection.image_status import pending_versions, standings
+from workers.inspection.status import Depths
+from workers.submission.folders import image_id_of
 
 
 @click.command("show")

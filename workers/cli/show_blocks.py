@@ -11,14 +11,14 @@ from panopticon.messages import Tag
 from panopticon.outputs import CatalogueImage
 from panopticon.policy import Reason
 from panopticon.registry import VersionState
-from workers.auditing import Mark
 from workers.cli.failures import print_failure
 from workers.cli.session import Session
 from workers.cli.show_json import Shown
 from workers.cli.wording import block, headed, place, utc
-from workers.explaining import TOP, Explanation, LabelsFrom
-from workers.image_standing import ImageStanding, next_step, part_owner
-from workers.scanning import printable
+from workers.inspection.audit import Mark
+from workers.inspection.explain import TOP, Explanation, LabelsFrom
+from workers.inspection.image_status import ImageStanding, next_step, part_owner
+from workers.submission.folders import printable
 
 Lines = list[tuple[str, str | Text]]
 

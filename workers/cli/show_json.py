@@ -11,9 +11,9 @@ from panopticon.outputs import CatalogueImage, Failure
 from panopticon.policy import Reason
 from workers.cli.failures import failure_json
 from workers.cli.wording import rfc_3339
-from workers.dossiers import Dossier
-from workers.explaining import TOP, Explanation, Registered
-from workers.image_standing import ImageStanding, next_step, part_owner
+from workers.inspection.explain import TOP, Explanation, Registered
+from workers.inspection.image_record import Dossier
+from workers.inspection.image_status import ImageStanding, next_step, part_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

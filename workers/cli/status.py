@@ -21,7 +21,7 @@ from workers.backfill.records import is_fed, of_interest
 from workers.cli.backfill_report import backfill_json, backfill_table, command_of
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import counted, lasting, rfc_3339, table
-from workers.standing import (
+from workers.inspection.status import (
     Depths,
     Reading,
     VersionStanding,

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from panopticon.messages import Lane
 from workers.cli.session import Session, pass_session
 from workers.cli.wording import counted
-from workers.submission import Entry, Submission, publish, read_sources
+from workers.submission.submit import Entry, Submission, publish, read_sources
 
 SHOWN_UNREADABLE = 10
 

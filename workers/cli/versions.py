@@ -17,9 +17,9 @@ from panopticon.registry import ModelEntry, RegistryEvent
 from panopticon.transitions import known_version
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.wording import rfc_3339, table, utc
-from workers.scanning import printable
-from workers.versions import Versions
-from workers.worker import who
+from workers.registry.change_state import Versions
+from workers.submission.folders import printable
+from workers.worker.run import who
 
 MAX_REASON_CHARS = 500
 """The history is read with the whole record, every few seconds by every worker."""

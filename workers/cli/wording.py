@@ -14,7 +14,7 @@ from rich.text import Text
 from panopticon.errors import Rejected
 from panopticon.messages import from_ms
 from storage.originals.files import path_of
-from workers.scanning import printable, shown
+from workers.submission.folders import printable, shown
 
 _QUERY = re.compile(r"""(https?:\\?/\\?/[^\s"?#]*?)(?:\?|\\u003f)[^\s"#]*""", re.IGNORECASE)
 

@@ -12,9 +12,9 @@ from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
 from workers.cli.session import Session, pass_session
-from workers.indexer import Indexer
-from workers.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
-from workers.worker import prepare_model, run_worker
+from workers.indexer.indexer import Indexer
+from workers.runtime.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
+from workers.worker.run import prepare_model, run_worker
 
 metrics_option = click.option(
     "--metrics-port", type=click.IntRange(0, 65535), help="Answer Prometheus on this port."

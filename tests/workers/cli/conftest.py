@@ -20,7 +20,7 @@ from storage.search import open_search
 from tests.contracts.examples import QUALITY, TAGGER
 from workers.cli.main import main
 from workers.queues import open_broker
-from workers.registration import ensure_registered
+from workers.registry.register import ensure_registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from panopticon.registry import VersionState
 from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
 from tests.workers.policy_bench import ANN
-from workers.scanning import image_id_of
+from workers.submission.folders import image_id_of
 
 
 @pytest.fixture(autouse=True)

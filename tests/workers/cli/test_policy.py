@@ -18,9 +18,9 @@ from storage.search.sqlite import SqliteSearchIndex
 from tests.contracts.examples import QUALITY
 from tests.workers.cli.conftest import House, Panopticon
 from tests.workers.policy_bench import ANN, QUIETER, PolicyBench
-from workers.indexer import Indexer
+from workers.comparison.sample import draw_sample
+from workers.indexer.indexer import Indexer
 from workers.queues.sqlite import SqliteBroker
-from workers.sampling import draw_sample
 
 IDS = [f"photo-{number}" for number in range(4)]
 

@@ -13,7 +13,7 @@ from panopticon.outputs import VersionName
 from panopticon.transitions import Author
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
-from workers.scanning import image_id_of
+from workers.submission.folders import image_id_of
 
 
 def fill(house: House, image_id: str = "photo") -> None:

@@ -24,9 +24,9 @@ from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.outputs import open_store
 from storage.search import open_search
-from workers.indexer import Indexer
+from workers.indexer.indexer import Indexer
 from workers.queues import open_broker
-from workers.registration import ensure_registered
+from workers.registry.register import ensure_registered
 
 MODELS = Path(__file__).parents[2] / "models"
 PATIENCE_S = 60.0

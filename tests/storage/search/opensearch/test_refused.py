@@ -17,7 +17,7 @@ from panopticon.undeliverable import NO_VERSION
 from storage.outputs.sqlite import SqliteStore
 from storage.search.opensearch import OpenSearchIndex
 from tests.storage.search.opensearch.places import Place
-from workers.indexer import Indexer
+from workers.indexer.indexer import Indexer
 from workers.queues.sqlite import SqliteBroker
 
 GOOD = ResultPublished(image_id="good", revision=2, model="tagger", version=3, policy_number=1)

@@ -1,0 +1,57 @@
+"""A sample of search that anybody draws again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from panopticon.interfaces import SearchIndex
+from storage.search import open_search
+from tests.contracts.examples import part, result
+from workers.comparison.sample import PAGE, draw_sample
+
+IDS = [f"photo-{number:04}" for number in range(PAGE + 500)]
+
+
+def hashed(image_id: str) -> bytes:
+    return hashlib.sha256(image_id.encode()).digest()
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> SearchIndex:
+    index = open_search(f"sqlite:///{tmp_path}/panopticon.db")
+    index.apply([result(image_id, part(cat=0.5)) for image_id in IDS])
+    index.apply([result("of-another", part(cat=0.5), name="tagger_2")])
+    return index
+
+
+def test_those_with_the_smallest_hash_are_drawn_from_all_pages(search: SearchIndex) -> None:
+    sample = draw_sample(search, "tagger_1", 50)
+    assert sample.image_ids == tuple(sorted(sorted(IDS, key=hashed)[:50]))
+    assert (sample.drawn_from, sample.whole) == (len(IDS), True)
+
+
+def test_a_smaller_sample_is_part_of_a_larger_one(search: SearchIndex) -> None:
+    small, large = draw_sample(search, "tagger_1", 10), draw_sample(search, "tagger_1", 40)
+    assert set(small.image_ids) < set(large.image_ids)
+
+
+def test_all_are_taken_where_there_are_no_more(search: SearchIndex) -> None:
+    assert draw_sample(search, "tagger_1", 100_000).image_ids == tuple(IDS)
+
+
+def test_an_index_that_is_too_large_is_drawn_from_its_first_pages(search: SearchIndex) -> None:
+    sample = draw_sample(search, "tagger_1", 20, max_pages=1)
+    assert (sample.drawn_from, sample.whole) == (PAGE, False)
+    assert sample.image_ids == tuple(sorted(sorted(IDS[:PAGE], key=hashed)[:20]))
+
+
+def test_just_so_many_pages_as_may_be_read_are_the_whole(search: SearchIndex) -> None:
+    assert draw_sample(search, "tagger_1", 20, max_pages=2).whole
+
+
+def test_of_a_version_that_is_not_in_search_there_is_no_sample(search: SearchIndex) -> None:
+    sample = draw_sample(search, "tagger_9", 10)
+    assert (sample.image_ids, sample.drawn_from, sample.whole) == ((), 0, True)

@@ -1,0 +1,264 @@
+"""Two versions, read from the store, compared, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from panopticon.activation import report_of
+from panopticon.cards import CardError
+from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Store
+from panopticon.messages import Lane
+from panopticon.outputs import VersionName
+from panopticon.registry import ModelEntry
+from panopticon.settings import Settings
+from panopticon.transitions import Author
+from storage.outputs import open_store
+from storage.search import open_search
+from tests.contracts.examples import deletion, image, part, result
+from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
+from workers.comparison.versions import Asked, Report, find_sides, keep_report, make_report, read_pairs
+from workers.queues import open_broker
+
+ANN = Author(by="ann", at_ms=1_000)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Iterator[Planted]:
+    url = f"sqlite:///{tmp_path}/panopticon.db"
+    with closing(open_store(url)) as store, closing(open_broker(url)) as broker:
+        made = Planted(store=store, broker=broker, search=open_search(url), folder=tmp_path)
+        made.register_all()
+        yield made
+
+
+def compared(
+    planted: Planted, *image_ids: str, former: VersionName = PETS_1, version: VersionName = PETS_2
+) -> Report:
+    sides = find_sides(planted.store, former, version, Settings())
+    found = read_pairs(planted.store, sides, image_ids)
+    asked = Asked(image_ids=image_ids, drawn_from=None)
+    return make_report(sides, asked, found, search=planted.search, broker=planted.broker, author=ANN)
+
+
+def test_tags_are_compared_after_each_version_s_policy(planted: Planted) -> None:
+    planted.photo("a")
+    planted.say("a", {PETS_1: [0.9, 0.3, 0], PETS_2: [0.9, 0.3, 0]})
+    assert compared(planted, "a").whole["figures"]["jaccard"] == 1
+    planted.put_policy(PETS_2, "threshold = 0.5\n")
+    report = compared(planted, "a")
+    assert report.whole["figures"]["jaccard"] == 0.5
+    assert report.whole["tags"]["lost"] == [{"tag": "dog", "images": 1}]
+    assert (report.record.former_policy_number, report.record.policy_number) == (1, 2)
+
+
+def test_scores_are_compared_by_the_names_that_policy_gives(planted: Planted) -> None:
+    for name, light in (("a", 0.0), ("b", 1.0)):
+        planted.photo(name)
+        planted.say(name, {LIGHT_1: [0.5, light], LIGHT_2: [0.5, light + 2]})
+    report = compared(planted, "a", "b", former=LIGHT_1, version=LIGHT_2)
+    assert report.whole["figures"]["ks"] == 1
+    assert [one["score"] for one in report.whole["scores"]["shifts"]] == ["light", "noise"]
+    planted.put_policy(LIGHT_2, 'renamed = { light = "brightness" }\n')
+    report = compared(planted, "a", "b", former=LIGHT_1, version=LIGHT_2)
+    assert (report.whole["scores"]["lost"], report.whole["scores"]["gained"]) == (["light"], ["brightness"])
+
+
+def test_what_lacks_one_of_the_two_is_counted_and_not_compared(planted: Planted) -> None:
+    for name in ("both", "old", "new", "gone"):
+        planted.photo(name)
+    planted.say("both", {PETS_1: [1, 0, 0], PETS_2: [1, 0, 0]})
+    planted.say("old", {PETS_1: [1, 0, 0]})
+    planted.say("new", {PETS_2: [1, 0, 0]})
+    planted.say("gone", {PETS_1: [1, 0, 0], PETS_2: [1, 0, 0]})
+    planted.store.catalogue.put([image("gone", event="deleted")])
+    report = compared(planted, "both", "old", "new", "gone", "nobody")
+    assert report.record.images == 1
+    assert report.whole["left_out"] == {
+        "deleted": 1,
+        "no output of pets@1": 1,
+        "no output of pets@2": 1,
+        "not in the catalogue": 1,
+    }
+
+
+def test_outputs_are_those_of_the_catalogue_s_revision(planted: Planted) -> None:
+    planted.photo("a")
+    planted.say("a", {PETS_1: [1, 0, 0], PETS_2: [0, 1, 0]})
+    planted.store.catalogue.put([image("a", revision=1)])
+    assert compared(planted, "a").record.images == 0
+    planted.say("a", {PETS_1: [1, 0, 0], PETS_2: [1, 0, 0]}, revision=1)
+    assert compared(planted, "a").whole["figures"]["agreement"] == 1
+
+
+def test_coverage_is_counted_in_search_over_all_images(planted: Planted) -> None:
+    ids = ("a", "b", "c", "gone")
+    planted.search.apply([result(name, part(cat=0.5), name=PETS_1.part) for name in ids])
+    planted.search.apply([result(name, part(cat=0.5), name=PETS_2.part) for name in ("a", "elsewhere")])
+    planted.search.apply([deletion("gone")])
+    whole = compared(planted, "a").whole
+    assert whole["searchable"] == {"former": 3, "version": 2, "both": 1}
+    assert whole["figures"]["coverage"] == pytest.approx(1 / 3)
+
+
+def test_a_part_of_an_older_revision_covers_nothing(planted: Planted) -> None:
+    planted.search.apply([result("a", part(cat=0.5), name=PETS_2.part)])
+    planted.search.apply([result("a", part(cat=0.5, revision=1), name=PETS_1.part)])
+    assert compared(planted, "a").whole["figures"]["coverage"] == 0
+
+
+def test_of_nothing_all_is_covered_and_no_figure_is_made_up(planted: Planted) -> None:
+    assert compared(planted, "nobody").whole["figures"] == {"coverage": 1.0, "waiting": 0}
+
+
+def test_what_waits_on_the_results_queue_is_counted_in_both_lanes(planted: Planted) -> None:
+    planted.broker.results().submit([b"{}"], Lane.LIVE)
+    planted.broker.results().submit([b"{}", b"{}"], Lane.BACKFILL)
+    whole = compared(planted, "a").whole
+    assert (whole["figures"]["waiting"], whole["results_queue"]) == (3, {"live": 1, "backfill": 2})
+
+
+def test_the_digest_of_the_ids_is_of_the_sorted_ids_each_with_a_line_feed(planted: Planted) -> None:
+    assert compared(planted, "b", "a").record.ids_sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
+
+
+def kept_entry(planted: Planted) -> ModelEntry:
+    entry = planted.store.registry.read("pets")
+    assert entry is not None
+    return entry
+
+
+def test_a_report_is_kept_and_found_by_its_record(planted: Planted) -> None:
+    planted.photo("a")
+    planted.say("a", {PETS_1: [0.2, 0.9, 0], PETS_2: [1, 0, 0]})
+    report = compared(planted, "a")
+    keep_report(planted.store, "pets", report, ANN)
+    record = report_of(kept_entry(planted), 1, 2)
+    assert record == report.record
+    assert record is not None
+    body = planted.store.archive.get(record.report_sha256)
+    assert body is not None
+    whole: dict[str, Any] = json.loads(body)
+    assert {**whole, "worst": []} == {**report.whole, "worst": []}
+    assert (record.former_digest, record.digest) == (whole["former"]["digest"], whole["version"]["digest"])
+    assert kept_entry(planted).history[-1].what == "compared pets@1 with pets@2"
+
+
+def test_what_was_said_of_an_image_is_told_most_probable_first_and_not_kept(planted: Planted) -> None:
+    """The archive forgets nothing, and an image may be erased."""
+    planted.photo("a")
+    planted.say("a", {PETS_1: [0.2, 0.9, 0], PETS_2: [1, 0, 0]})
+    report = compared(planted, "a")
+    (told,) = report.whole["worst"]
+    assert (list(told["before"]), list(told["after"])) == (["dog", "cat"], ["cat"])
+    keep_report(planted.store, "pets", report, ANN)
+    (kept,) = json.loads(planted.store.archive.get(report.record.report_sha256) or b"")["worst"]
+    assert kept == {key: told[key] for key in ("image_id", "jaccard", "distance", "score")}
+
+
+@dataclass(kw_only=True)
+class Meddler:
+    """A registry that somebody else changes between each read and its swap, a number of times."""
+
+    inner: Planted
+    times: int
+
+    @property
+    def registry(self) -> Meddler:
+        return self
+
+    @property
+    def archive(self) -> object:
+        return self.inner.store.archive
+
+    def read(self, model: str) -> ModelEntry | None:
+        entry = self.inner.store.registry.read(model)
+        if self.times:
+            self.times -= 1
+            self.inner.put_policy(PETS_1, f"top_k = {self.times + 1}\n")
+        return entry
+
+    def swap(self, expected: ModelEntry | None, new: ModelEntry) -> bool:
+        return self.inner.store.registry.swap(expected, new)
+
+
+def test_what_somebody_else_changes_meanwhile_stays(planted: Planted) -> None:
+    report = compared(planted, "a")
+    keep_report(cast(Store, Meddler(inner=planted, times=3)), "pets", report, ANN)
+    entry = kept_entry(planted)
+    assert report_of(entry, 1, 2) == report.record
+    assert entry.versions[0].policy_number == 4
+
+
+def test_a_registry_that_never_rests_is_unavailable(planted: Planted) -> None:
+    report = compared(planted, "a")
+    with pytest.raises(Unavailable, match="kept changing"):
+        keep_report(cast(Store, Meddler(inner=planted, times=1000)), "pets", report, ANN)
+
+
+@pytest.mark.parametrize(
+    ("former", "version", "complaint"),
+    [
+        (PETS_1, PETS_1, "pets@1 and pets@1 are one version; name two"),
+        (
+            PETS_1,
+            replace(PETS_1, version=9),
+            "pets@9 is not registered; registered: pets@1, pets@2",
+        ),
+        (
+            replace(PETS_1, model="nobody"),
+            PETS_2,
+            "nobody is not registered; registered: light, pets",
+        ),
+        (
+            PETS_1,
+            LIGHT_2,
+            "pets@1 is for tagging and light@2 for scoring; only versions of one model can be compared",
+        ),
+    ],
+)
+def test_two_that_cannot_be_compared_are_refused(
+    planted: Planted, former: VersionName, version: VersionName, complaint: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        find_sides(planted.store, former, version, Settings())
+    assert str(refused.value) == complaint
+
+
+def test_two_models_of_one_task_are_refused(planted: Planted) -> None:
+    other = VersionName(model="beasts", version=1)
+    planted.register(other, "tagging")
+    with pytest.raises(UsageError, match="pets@1 and beasts@1 are two models"):
+        find_sides(planted.store, PETS_1, other, Settings())
+
+
+def test_a_version_of_one_model_for_another_task_is_refused(planted: Planted) -> None:
+    turned = replace(PETS_1, version=3)
+    planted.register(turned, "scoring")
+    with pytest.raises(UsageError, match="pets@1 is for tagging and pets@3 for scoring"):
+        find_sides(planted.store, PETS_1, turned, Settings())
+
+
+def test_the_limits_are_those_of_the_new_version_s_card(planted: Planted) -> None:
+    strict = replace(PETS_1, version=3)
+    planted.register(strict, "tagging", "limits = { min_jaccard = 0.75 }\n")
+    settings = Settings(min_jaccard=0.25)
+    assert find_sides(planted.store, PETS_1, strict, settings).limits.min_jaccard == 0.75
+    assert find_sides(planted.store, strict, PETS_1, settings).limits.min_jaccard == 0.25
+
+
+def test_a_version_of_which_no_card_was_kept_is_refused(planted: Planted) -> None:
+    entry = kept_entry(planted)
+    bare = replace(entry.versions[1], card_sha256="")
+    changed = replace(entry, serial=entry.serial + 1, versions=(entry.versions[0], bare))
+    assert planted.store.registry.swap(entry, changed)
+    with pytest.raises(CardError, match="pets@2: the store has no card of it"):
+        find_sides(planted.store, PETS_1, PETS_2, Settings())

@@ -1,0 +1,114 @@
+"""An output is explained by the labels and the policy that are its own, or by what is left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from panopticon.cards import canonical_json
+from panopticon.outputs import Output, VersionName
+from panopticon.registry import ModelEntry, VersionEntry
+from storage.outputs import open_store
+from storage.search import open_search
+from tests.contracts.examples import key, output
+from tests.workers.two_versions import LIGHT_1, PETS_1, Planted
+from workers.inspection.explain import Explanation, LabelsFrom, explain, registered_models
+from workers.queues import open_broker
+
+VECTOR = (0.75, 0.25, 0.0625)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Iterator[Planted]:
+    url = f"sqlite:///{tmp_path / 'house.db'}"
+    with closing(open_store(url)) as store, closing(open_broker(url)) as broker:
+        planted = Planted(store=store, broker=broker, search=open_search(url), folder=tmp_path)
+        planted.register_all()
+        yield planted
+
+
+def entry_of(planted: Planted, name: VersionName) -> tuple[ModelEntry, VersionEntry]:
+    return registered_models(planted.store.registry)[name]
+
+
+def made(
+    planted: Planted, name: VersionName = PETS_1, *, vector: Sequence[float] = VECTOR, digest: str = ""
+) -> Output:
+    """By the digest that is registered, unless another is given."""
+    digest = digest or entry_of(planted, name)[1].digest
+    return replace(output(key(version=name)), vector=np.array(vector, dtype="<f4"), digest=digest)
+
+
+def explained(planted: Planted, of: Output, *, revision: int | None = 0) -> Explanation:
+    registered = registered_models(planted.store.registry)
+    return explain(of, registered, planted.store.archive, revision=revision)
+
+
+def test_the_present_policy_says_what_is_kept_and_why_the_rest_is_not(planted: Planted) -> None:
+    planted.put_policy(PETS_1, 'top_k = 1\nhidden = ["dog"]\n[renamed]\ncat = "kitty"\n')
+    told = explained(planted, made(planted))
+    assert told.policy_number == 2
+    assert [(reason.name, reason.shown_as, reason.value) for reason in told.kept] == [("cat", "kitty", 0.75)]
+    assert [(reason.name, reason.why) for reason in told.dropped] == [
+        ("dog", "hidden"),
+        ("fox", "below the threshold 0.1"),
+    ]
+
+
+def test_every_score_is_kept(planted: Planted) -> None:
+    told = explained(planted, made(planted, LIGHT_1, vector=(0.5, 0.0)))
+    assert [reason.name for reason in told.kept] == ["noise", "light"]
+    assert told.dropped == ()
+
+
+def test_elements_are_named_by_the_registry_if_the_digest_is_the_registered_one(planted: Planted) -> None:
+    told = explained(planted, made(planted))
+    assert (told.labels_from, told.note) == (LabelsFrom.REGISTRY, "")
+    assert told.top == (("cat", 0.75), ("dog", 0.25), ("fox", 0.0625))
+
+
+def test_an_output_by_another_digest_has_the_labels_kept_under_it_and_no_policy(planted: Planted) -> None:
+    deciding = {"elements": [["horse", ""], ["cow", "n1"], ["pig", ""]]}
+    digest = planted.store.archive.put(canonical_json(deciding).encode())
+    told = explained(planted, made(planted, digest=digest))
+    assert told.labels_from is LabelsFrom.DIGEST
+    assert told.top[:2] == (("horse", 0.75), ("cow", 0.25))
+    assert (told.reasons, told.policy_number) == ((), None)
+    registered = entry_of(planted, PETS_1)[1].digest
+    assert told.note == f"pets@1 is registered with another digest, {registered}"
+
+
+def test_without_labels_under_its_digest_elements_are_numbered(planted: Planted) -> None:
+    told = explained(planted, made(planted, digest="d1"))
+    assert told.labels_from is LabelsFrom.NOWHERE
+    assert told.top == (("#0", 0.75), ("#1", 0.25), ("#2", 0.0625))
+
+
+def test_an_output_of_a_version_that_the_registry_forgot_is_explained_by_its_digest(planted: Planted) -> None:
+    digest = entry_of(planted, PETS_1)[1].digest
+    told = explained(planted, made(planted, VersionName(model="lost", version=3), digest=digest))
+    assert (told.entry, told.labels_from) == (None, LabelsFrom.DIGEST)
+    assert told.top[0] == ("cat", 0.75)
+    assert told.note == "the registry does not know lost@3"
+
+
+def test_a_version_of_which_no_card_is_kept_still_has_its_labels(planted: Planted) -> None:
+    model, entry = entry_of(planted, PETS_1)
+    versions = (replace(entry, card_sha256=""), *model.versions[1:])
+    assert planted.store.registry.swap(model, replace(model, serial=model.serial + 1, versions=versions))
+    told = explained(planted, made(planted))
+    assert told.top[0] == ("cat", 0.75)
+    assert (told.policy_number, told.kept) == (None, ())
+    assert told.note.startswith("pets@1: the store has no card of it")
+
+
+@pytest.mark.parametrize(("revision", "current"), [(0, True), (1, False), (None, False)])
+def test_an_output_is_current_if_it_is_of_the_catalogue_s_revision(
+    planted: Planted, revision: int | None, current: bool
+) -> None:
+    assert explained(planted, made(planted), revision=revision).current is current

@@ -1,0 +1,200 @@
+"""Where an image stands with a version: one mark, why, and what can be typed about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from panopticon.documents import SearchDocument
+from panopticon.interfaces import Depth
+from panopticon.messages import Lane
+from panopticon.outputs import Failure, FailureState, VersionName
+from panopticon.registry import ModelEntry, VersionEntry, VersionState
+from panopticon.undeliverable import NO_VERSION
+from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
+from workers.indexer.indexer import REFUSED
+from workers.inspection.audit import Mark
+from workers.inspection.explain import Registered
+from workers.inspection.image_record import Dossier
+from workers.inspection.image_status import ImageStanding, next_step, pending_versions, standings
+from workers.inspection.status import Depths
+
+AUDIT = "echo photo | panopticon audit --ids -"
+REPLAY = "panopticon dead replay photo"
+
+
+def registered(state: VersionState = VersionState.ACTIVE, *, policy_number: int = 1) -> Registered:
+    entry = VersionEntry(
+        version=1, digest="d1", state=state, labels=("a",), policy_toml="", policy_number=policy_number
+    )
+    active = 1 if state is VersionState.ACTIVE else 2
+    model = ModelEntry(model="tagger", serial=1, task="tagging", active_version=active, versions=(entry,))
+    return {TAGGER: (model, entry)}
+
+
+def dossier(**kept: Any) -> Dossier:
+    empty: dict[str, Any] = {"row": image(), "outputs": (), "failures": (), "document": None}
+    return Dossier(image_id="photo", **{**empty, **kept})
+
+
+def document(*, revision: int = 0, policy_number: int = 1, name: str = TAGGER.part) -> SearchDocument:
+    said = part(revision=revision, policy_number=policy_number, cat=0.9)
+    return SearchDocument(image_id="photo", revision=revision, parts={name: said})
+
+
+def depths(*, ready: int = 0, held: int = 0, retrying: int = 0) -> Mapping[VersionName, Depths]:
+    nothing = Depth(ready=0, held=0, retrying=0)
+    lanes = {Lane.LIVE: Depth(ready=ready, held=held, retrying=retrying), Lane.BACKFILL: nothing}
+    return {TAGGER: lanes}
+
+
+def standing(
+    of: Dossier, known: Registered | None = None, waiting: Mapping[VersionName, Depths] | None = None
+) -> ImageStanding:
+    (only,) = standings(of, registered() if known is None else known, waiting or {})
+    return only
+
+
+def told(*args: Any) -> tuple[Mark, str, str]:
+    only = standing(*args)
+    return only.verdict.mark, only.why, only.next_step
+
+
+STORED = dossier(outputs=[output(key())], document=document())
+UNINDEXED = dossier(outputs=[output(key())])
+
+
+def test_what_is_stored_and_searchable_is_both() -> None:
+    assert told(STORED) == (Mark.STORED, "in search", "")
+    assert (standing(STORED).answers, standing(STORED).behind) == (True, ())
+
+
+def test_a_shadow_has_its_part_and_does_not_answer() -> None:
+    shadow = standing(STORED, registered(VersionState.SHADOW))
+    assert (shadow.why, shadow.answers, shadow.part is not None) == ("in search", False, True)
+
+
+def test_what_is_stored_and_not_in_search_is_on_its_way_or_lost() -> None:
+    assert told(UNINDEXED) == (Mark.STORED, "not in search: the result is on its way, or lost", AUDIT)
+
+
+def test_a_part_by_an_older_policy_is_behind() -> None:
+    behind = standing(STORED, registered(policy_number=3))
+    assert behind.why == "search has an older state of it: the result is on its way, or lost"
+    assert behind.behind == ("policy 1 is older than the present one, 3",)
+    assert behind.next_step == AUDIT
+
+
+def test_a_part_of_an_older_revision_is_behind() -> None:
+    behind = standing(
+        dossier(row=image(revision=2), outputs=[output(key(revision=2))], document=document(revision=1))
+    )
+    assert behind.behind == ("revision 1 is older than the catalogue's 2",)
+
+
+def test_search_may_be_ahead_of_the_catalogue() -> None:
+    ahead = SearchDocument(image_id="photo", revision=1)
+    assert told(dossier(outputs=[output(key())], document=ahead)) == (
+        Mark.STORED,
+        "search has a newer revision than the catalogue",
+        "",
+    )
+
+
+def test_what_search_refused_is_said_to_be_refused() -> None:
+    refused = dossier(outputs=[output(key())], failures=[failure(key(), reason=REFUSED)])
+    assert told(refused) == (Mark.STORED, "refused by search", f"{AUDIT} --fix")
+
+
+def test_what_is_dead_is_told_with_its_reason_and_the_way_back() -> None:
+    assert told(dossier(failures=[failure(key())])) == (Mark.DEAD, "corrupt", REPLAY)
+
+
+@pytest.mark.parametrize(
+    ("of", "known", "why"),
+    [
+        (dossier(row=image(event="deleted")), registered(), "deleted"),
+        (
+            dossier(failures=[failure(key(), state=FailureState.DISCARDED)]),
+            registered(),
+            "its failure (corrupt) was discarded",
+        ),
+        (dossier(document=document()), registered(VersionState.RETIRED), "retired"),
+        (dossier(outputs=[output(key(revision=7))]), {}, "the registry does not know this version"),
+    ],
+)
+def test_what_is_skipped_is_told_with_the_cause(of: Dossier, known: Registered, why: str) -> None:
+    assert told(of, known) == (Mark.SKIPPED, why, "")
+
+
+@pytest.mark.parametrize(
+    ("of", "known", "why"),
+    [
+        (dossier(outputs=[output(key())], row=image(event="deleted")), registered(), "deleted"),
+        (UNINDEXED, registered(VersionState.RETIRED), "retired"),
+        (UNINDEXED, {}, "the registry does not know this version"),
+    ],
+)
+def test_what_is_stored_and_need_not_be_in_search_says_why(of: Dossier, known: Registered, why: str) -> None:
+    assert told(of, known) == (Mark.STORED, f"not asked for in search: {why}", "")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "why", "step"),
+    [
+        ({}, "waits in its queue or is at work", ""),
+        (depths(), "its queue is empty: on its way, or lost", AUDIT),
+        (
+            depths(ready=3),
+            "waits in its queue, from which nobody takes",
+            "panopticon worker --model tagger@1",
+        ),
+        (depths(ready=3, held=1), "waits in its queue or is at work", ""),
+        (depths(retrying=1), "waits in its queue or is at work", ""),
+    ],
+)
+def test_what_is_pending_is_told_by_its_queue(
+    waiting: Mapping[VersionName, Depths], why: str, step: str
+) -> None:
+    assert told(dossier(), registered(), waiting) == (Mark.PENDING, why, step)
+
+
+def test_a_version_that_is_not_fed_is_told_only_where_something_is_kept_of_it() -> None:
+    unfed = registered(VersionState.REGISTERED)
+    assert standings(dossier(), unfed, {}) == []
+    assert told(dossier(document=document()), unfed) == (
+        Mark.PENDING,
+        "no upload reaches this version",
+        "panopticon models shadow tagger@1",
+    )
+
+
+def test_an_id_without_a_row_owes_nothing_to_a_version_that_nothing_is_kept_of() -> None:
+    assert standings(dossier(row=None, document=document(name=QUALITY.part)), registered(), {}) == []
+    assert told(dossier(row=None, outputs=[output(key())])) == (
+        Mark.PENDING,
+        "the catalogue does not know the image yet",
+        AUDIT,
+    )
+
+
+def test_only_queues_of_fed_versions_are_worth_a_look() -> None:
+    assert pending_versions(dossier(), registered()) == [TAGGER]
+    assert pending_versions(STORED, registered()) == []
+    assert pending_versions(dossier(document=document()), registered(VersionState.REGISTERED)) == []
+
+
+@pytest.mark.parametrize(
+    ("of", "step"),
+    [
+        (failure(key()), REPLAY),
+        (failure(key(), state=FailureState.REPLAYED), ""),
+        (failure(key(version=NO_VERSION)), "panopticon dead purge photo"),
+        (replace(failure(key("a b")), reason="not_found"), "panopticon dead replay 'a b'"),
+    ],
+)
+def test_a_failure_says_what_can_be_typed_about_it(of: Failure, step: str) -> None:
+    assert next_step(of) == step

@@ -1,0 +1,267 @@
+"""What was said of an image is gone, stays gone, and what comes back is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from panopticon.errors import Unavailable
+from panopticon.messages import MAX_REVISION, ImageMessage, Lane, decode_image_message, encode
+from panopticon.metrics import Metrics
+from panopticon.outputs import CatalogueImage
+from panopticon.settings import Settings
+from storage.outputs.sqlite import SqliteStore
+from storage.search.sqlite import SqliteSearchIndex
+from tests.contracts.examples import (
+    NOON_MS,
+    QUALITY,
+    TAGGER,
+    deletion,
+    failure,
+    image,
+    key,
+    output,
+    part,
+    result,
+)
+from workers.indexer.indexer import Indexer
+from workers.maintenance.erase import Erased, Eraser, Remains
+from workers.queues.sqlite import SqliteBroker
+
+NOW_MS = NOON_MS + 60_000
+TEMPLATE = "file:///photos/{image_id}"
+
+
+@dataclass(kw_only=True)
+class Bench:
+    url: str
+    store: SqliteStore
+    broker: SqliteBroker
+    search: SqliteSearchIndex
+
+    @property
+    def eraser(self) -> Eraser:
+        return Eraser(store=self.store, search=self.search, broker=self.broker, originals=TEMPLATE)
+
+    def erase(self, *image_ids: str) -> Erased:
+        return self.eraser.erase(image_ids, now_ms=NOW_MS)
+
+    def look(self, *image_ids: str) -> Remains:
+        return self.eraser.look(image_ids)
+
+    def plant(self, image_id: str, *, revision: int = 3) -> None:
+        """An image that two models have seen, one in vain, in the catalogue and in search."""
+        row = replace(image(image_id, revision=revision), image_uri="file:///home/ann/me.jpg")
+        self.store.catalogue.put([row])
+        self.store.outputs.put([output(key(image_id, revision=number)) for number in (0, revision)])
+        self.store.outputs.put_failures([failure(key(image_id, version=QUALITY, revision=revision))])
+        self.search.apply([result(image_id, part(revision=revision, cat=0.9))])
+
+    def row(self, image_id: str) -> CatalogueImage:
+        return self.store.catalogue.get([image_id])[image_id]
+
+    def index(self) -> None:
+        """Bring what waits into catalogue and search, as an indexer does."""
+        settings = Settings(database=self.url, originals=TEMPLATE)
+        indexer = Indexer(
+            settings=settings, broker=self.broker, store=self.store, search=self.search, metrics=Metrics()
+        )
+        while indexer.turn():
+            pass
+
+    def published(self) -> Sequence[ImageMessage]:
+        deliveries = self.broker.catalogue().receive(max_live=99, max_backfill=99, wait_s=0)
+        self.broker.catalogue().give_back(deliveries)
+        return [decode_image_message(delivery.body) for delivery in deliveries]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    url = f"sqlite:///{tmp_path}/house.db"
+    with closing(SqliteStore(url)) as store, closing(SqliteBroker(url)) as broker:
+        for version in (TAGGER, QUALITY):
+            broker.topology.bind(version)
+        yield Bench(url=url, store=store, broker=broker, search=SqliteSearchIndex(url))
+
+
+class TestErase:
+    def test_outputs_and_failures_of_every_version_and_revision_are_gone(self, bench: Bench) -> None:
+        bench.plant("me")
+        erased = bench.erase("me")
+        assert (erased.images, erased.outputs, erased.failures) == (1, 2, 1)
+        assert bench.store.outputs.versions_of("me") == []
+        assert bench.store.outputs.failures_of(["me"]) == []
+
+    def test_other_images_are_as_they_were(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.plant("another")
+        bench.erase("me")
+        assert len(bench.store.outputs.versions_of("another")) == 2
+        assert len(bench.store.outputs.failures_of(["another"])) == 1
+        assert bench.row("another").image_uri == "file:///home/ann/me.jpg"
+
+    def test_a_tombstone_of_the_next_revision_stays_and_names_no_original(self, bench: Bench) -> None:
+        bench.plant("me", revision=3)
+        assert bench.erase("me").revisions == {"me": 4}
+        row = bench.row("me")
+        assert (row.revision, row.deleted, row.image_uri) == (4, True, "")
+
+    def test_the_indexer_makes_the_same_tombstone_and_search_finds_it_no_more(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        bench.index()
+        assert (bench.row("me").revision, bench.row("me").deleted) == (4, True)
+        document = bench.search.get(["me"])["me"]
+        assert (document.deleted, document.parts, document.revision) == (True, {}, 4)
+
+    def test_models_are_not_told(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        assert bench.look("me").in_flight == 0
+
+    def test_once_more_changes_nothing(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        bench.index()
+        again = bench.erase("me")
+        assert (again.images, again.outputs, again.failures, again.revisions) == (1, 0, 0, {"me": 4})
+
+    def test_before_the_indexer_has_come_to_it_once_more_changes_nothing_either(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        assert bench.erase("me").revisions == {"me": 4}
+
+    def test_a_tombstone_that_names_its_original_is_replaced(self, bench: Bench) -> None:
+        bench.plant("me")
+        mine = replace(image("me", revision=5, event="deleted"), image_uri="file:///home/ann/me.jpg")
+        bench.store.catalogue.put([mine])
+        assert bench.erase("me").revisions == {"me": 6}
+        assert bench.row("me").image_uri == ""
+
+    def test_a_tombstone_with_the_uri_that_the_settings_make_is_kept(self, bench: Bench) -> None:
+        bench.store.catalogue.put([image("me", revision=5, event="deleted")])
+        assert bench.erase("me").revisions == {"me": 5}
+
+    def test_an_output_newer_than_the_catalogue_is_topped_too(self, bench: Bench) -> None:
+        bench.plant("me", revision=3)
+        bench.store.outputs.put([output(key("me", revision=8))])
+        assert bench.erase("me").revisions == {"me": 9}
+
+    def test_an_image_that_only_an_output_tells_of_is_erased(self, bench: Bench) -> None:
+        bench.store.outputs.put([output(key("me", revision=2))])
+        assert bench.erase("me").revisions == {"me": 3}
+        assert bench.row("me").deleted
+
+    def test_the_highest_revision_there_is_stays(self, bench: Bench) -> None:
+        bench.plant("me", revision=MAX_REVISION)
+        assert bench.erase("me").revisions == {"me": MAX_REVISION}
+        assert bench.row("me").deleted
+
+    def test_an_id_under_which_nothing_is_kept_is_counted_and_gets_no_tombstone(self, bench: Bench) -> None:
+        bench.plant("me")
+        erased = bench.erase("me", "typing error")
+        assert (erased.images, erased.unknown) == (1, ("typing error",))
+        assert bench.store.catalogue.get(["typing error"]) == {}
+        assert [message.image_id for message in bench.published()] == ["me"]
+
+    def test_more_images_than_one_chunk_are_all_erased(self, bench: Bench) -> None:
+        names = [f"photo-{number}" for number in range(1201)]
+        bench.store.catalogue.put([image(name) for name in names])
+        bench.store.outputs.put([output(key(name)) for name in names])
+        erased = bench.erase(*names)
+        assert (erased.images, erased.outputs) == (1201, 1201)
+        assert bench.look(*names).kept == []
+
+    def test_a_part_that_goes_down_midway_leaves_what_the_next_try_finishes(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench.plant("me")
+
+        def down(self: object, image_ids: object) -> None:
+            raise Unavailable("store", "a test said so")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("storage.outputs.sqlite.outputs.SqliteOutputStore.erase", down)
+            with pytest.raises(Unavailable):
+                bench.erase("me")
+        assert bench.row("me").deleted
+        assert not bench.look("me").clean
+        bench.erase("me")
+        assert bench.look("me").clean
+
+
+class TestLook:
+    def test_after_the_indexer_nothing_remains_and_nothing_can_come(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        bench.index()
+        assert bench.look("me").final
+
+    def test_until_the_indexer_has_come_to_it_search_is_told_of_and_nothing_is_wrong(
+        self, bench: Bench
+    ) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        remains = bench.look("me")
+        assert (remains.searchable, remains.clean, remains.final) == (["me"], True, False)
+
+    def test_an_upload_that_the_indexer_has_not_come_to_makes_it_not_final(self, bench: Bench) -> None:
+        bench.plant("me", revision=3)
+        bench.erase("me")
+        bench.index()
+        later = ImageMessage(image_id="me", revision=9)
+        bench.broker.catalogue().submit([encode(later)], Lane.LIVE)
+        assert (bench.look("me").clean, bench.look("me").final) == (True, False)
+        bench.index()
+        assert not bench.look("me").clean
+
+    def test_search_that_was_never_told_is_wrong_once_nothing_is_on_its_way(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        bench.broker.catalogue().ack(bench.broker.catalogue().receive(max_live=9, max_backfill=9, wait_s=0))
+        assert not bench.look("me").clean
+        bench.erase("me")
+        bench.index()
+        assert bench.look("me").final
+
+    def test_an_image_that_was_not_erased_is_named(self, bench: Bench) -> None:
+        bench.plant("me")
+        (held,) = bench.look("me").kept
+        assert (len(held.outputs), len(held.failures), held.open) == (2, 1, True)
+
+    def test_a_message_that_a_worker_still_holds_makes_it_not_final(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.broker.model_queue(TAGGER).submit([encode(ImageMessage(image_id="me"))], Lane.LIVE)
+        bench.broker.model_queue(TAGGER).receive(max_live=1, max_backfill=0, wait_s=0)
+        bench.erase("me")
+        bench.index()
+        remains = bench.look("me")
+        assert (remains.in_flight, remains.clean, remains.final) == (1, True, False)
+
+    def test_what_a_worker_stored_afterwards_is_named_and_erased_by_the_next_call(self, bench: Bench) -> None:
+        bench.plant("me")
+        bench.erase("me")
+        late = replace(output(key("me", revision=3)), produced_at_ms=NOW_MS + 5)
+        bench.store.outputs.put([late])
+        bench.index()
+        remains = bench.look("me")
+        assert [held.image_id for held in remains.kept] == ["me"]
+        assert not remains.clean
+        bench.erase("me")
+        bench.index()
+        assert bench.look("me").final
+
+    def test_a_late_result_does_not_bring_the_image_back_to_search(self, bench: Bench) -> None:
+        bench.plant("me", revision=3)
+        bench.erase("me")
+        bench.index()
+        bench.search.apply([result("me", part(revision=3, cat=0.9))])
+        assert bench.look("me").searchable == []
+
+    def test_a_deleted_document_is_not_searchable(self, bench: Bench) -> None:
+        bench.search.apply([deletion("me")])
+        assert bench.look("me").searchable == []

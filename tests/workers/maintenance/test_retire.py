@@ -1,0 +1,182 @@
+"""Taking a version out of service: fed no more, worked off, retired, its queues deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from panopticon.backfills import BackfillState
+from panopticon.cards import ModelCard
+from panopticon.errors import UsageError
+from panopticon.ledger import Ledger
+from panopticon.messages import Lane
+from panopticon.outputs import CatalogueImage, VersionName
+from panopticon.registry import VersionState
+from panopticon.settings import Settings
+from storage.outputs.sqlite import SqliteStore
+from tests.panopticon.null_card import write_null_card
+from tests.workers.queues.fake_clock import FakeClock
+from workers.backfill.records import Wanted, all_backfills, change_state, take_up
+from workers.maintenance.retire import POLL_S, Retired, Retiring
+from workers.queues.sqlite import SqliteBroker, SqliteTopology
+from workers.registry.change_state import Versions
+
+COLOUR = VersionName(model="colour", version=1)
+SETTINGS = Settings(registry_every_s=5.0, grace_s=25.0)
+
+
+@dataclass(kw_only=True)
+class Bench:
+    url: str
+    card: ModelCard
+    store: SqliteStore
+    broker: SqliteBroker
+    clock: FakeClock
+    later_s: float = 0.0
+    worked_off: int = 0
+    heard: list[int] = field(default_factory=list)
+
+    @property
+    def versions(self) -> Versions:
+        return Versions(store=self.store, broker=self.broker, by="ann", clock=self.clock.time)
+
+    def retire(self, *, discard: bool = False) -> Retired:
+        retiring = Retiring(
+            versions=self.versions,
+            settings=SETTINGS,
+            backfills=self.store.backfills,
+            open_broker=lambda: SqliteBroker(self.url, clock=self.clock),
+            sleep=self.work,
+            clock=self.clock.monotonic,
+            now_s=lambda: self.clock.time() + self.later_s,
+        )
+        return retiring.retire(COLOUR, discard=discard, waiting=self.heard.append)
+
+    def work(self, seconds: float) -> None:
+        """What a worker does while somebody waits: one message at a time."""
+        self.clock.now_s += seconds
+        queue = self.broker.model_queue(COLOUR)
+        deliveries = queue.receive(max_live=1, max_backfill=0, wait_s=0)
+        queue.ack(deliveries)
+        self.worked_off += len(deliveries)
+
+    def submit(self, count: int) -> None:
+        self.broker.model_queue(COLOUR).submit([b"{}"] * count, Lane.LIVE)
+
+    @property
+    def state(self) -> VersionState:
+        return self.versions.read("colour").versions[0].state
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    url, clock = f"sqlite:///{tmp_path}/panopticon.db", FakeClock()
+    with closing(SqliteStore(url)) as store, closing(SqliteBroker(url, clock=clock)) as broker:
+        card = write_null_card(tmp_path / "card")
+        bench = Bench(url=url, card=card, store=store, broker=broker, clock=clock)
+        bench.versions.add(card)
+        bench.versions.shadow(COLOUR)
+        yield bench
+
+
+def test_what_waits_is_worked_off_before_the_version_is_retired(bench: Bench) -> None:
+    bench.submit(3)
+    assert bench.retire() == Retired(discarded=0, dropped=True)
+    assert (bench.worked_off, bench.heard) == (3, [3, 2, 1])
+    assert (bench.state, bench.broker.topology.bound()) == (VersionState.RETIRED, ())
+
+
+def test_nothing_is_fed_to_it_while_it_is_worked_off(bench: Bench) -> None:
+    bench.submit(1)
+    seen: list[VersionState] = []
+    work = bench.work
+
+    def watched(seconds: float) -> None:
+        bench.broker.uploads.publish([b'{"image_id": "late"}'], Lane.LIVE)
+        seen.append(bench.state)
+        work(seconds)
+
+    bench.work = watched  # type: ignore[method-assign]
+    bench.retire()
+    assert (bench.worked_off, seen) == (1, [VersionState.REGISTERED])
+
+
+def test_what_is_thrown_away_counts_as_skipped(bench: Bench) -> None:
+    rows = [
+        CatalogueImage(image_id=str(number), revision=0, image_uri="", event="uploaded", occurred_at_ms=0)
+        for number in range(3)
+    ]
+    bench.store.catalogue.put(rows)
+    bench.submit(3)
+    assert bench.retire(discard=True) == Retired(discarded=3, dropped=True)
+    assert bench.worked_off == 0
+    assert bench.store.counts.count(COLOUR, retired=True) == Ledger(skipped=3)
+
+
+def test_queues_that_are_held_stay_and_go_with_the_next_call(bench: Bench) -> None:
+    queue = bench.broker.model_queue(COLOUR)
+    bench.submit(1)
+    (held,) = queue.receive(max_live=1, max_backfill=0, wait_s=0)
+    assert bench.retire(discard=True) == Retired(discarded=0, dropped=False)
+    assert bench.state is VersionState.RETIRED
+    queue.ack([held])
+    assert bench.retire(discard=True).dropped
+
+
+@pytest.mark.parametrize(("later_s", "idle_s"), [(0.0, 0.0), (39.0, 0.0), (640.0, 600.0)])
+def test_the_broker_hears_how_long_no_worker_can_have_put_anything_on_a_rung(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, later_s: float, idle_s: float
+) -> None:
+    heard: list[float] = []
+    drop = SqliteTopology.drop_if_empty
+
+    def listening(topology: SqliteTopology, version: VersionName, *, idle_s: float) -> bool:
+        heard.append(idle_s)
+        return drop(topology, version, idle_s=idle_s)
+
+    bench.retire()
+    bench.later_s = later_s
+    monkeypatch.setattr(SqliteTopology, "drop_if_empty", listening)
+    assert bench.retire().dropped
+    assert heard == [pytest.approx(idle_s, abs=5.0)]
+
+
+def test_a_retired_version_that_is_still_bound_is_fed_no_more_after_the_next_call(bench: Bench) -> None:
+    bench.retire()
+    bench.broker.topology.bind(COLOUR)
+    bench.submit(1)
+    bench.work = bench.clock.sleep  # type: ignore[method-assign, assignment]
+    bench.retire()
+    assert bench.broker.topology.bound() == ()
+
+
+def test_the_history_says_when_it_was_retired_and_not_when_that_was_asked_for(bench: Bench) -> None:
+    bench.submit(3)
+    bench.retire()
+    first, *_, last = (event.at_ms for event in bench.versions.read("colour").history)
+    assert last - first == pytest.approx(3 * POLL_S * 1000)
+
+
+def test_its_backfills_are_cancelled_and_no_others(bench: Bench) -> None:
+    other = VersionName(model="colour", version=2)
+    for version, sha256 in ((COLOUR, ""), (COLOUR, "d" * 64), (other, "")):
+        wanted = Wanted(version=version, source="s", ids_sha256=sha256, total=9, by="ann", runner="r")
+        take_up(wanted, bench.store.backfills, now_ms=1)
+    change_state("colour@1-search", BackfillState.PAUSED, bench.store.backfills, now_ms=2)
+    bench.retire()
+    states = {record.name: record.state for record in all_backfills(bench.store.backfills)}
+    assert states == {
+        "colour@1-search": BackfillState.CANCELLED,
+        "colour@1-dddddddd": BackfillState.CANCELLED,
+        "colour@2-search": BackfillState.RUNNING,
+    }
+
+
+def test_an_active_version_is_not_retired(bench: Bench) -> None:
+    bench.versions.activate(bench.card)
+    with pytest.raises(UsageError, match="colour@1 is active; activate another version or deactivate it"):
+        bench.versions.check_retirable(COLOUR)

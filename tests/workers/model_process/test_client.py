@@ -1,0 +1,402 @@
+"""The parent side of a model process, against a child that a test plays frame by frame."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from panopticon.cards import ModelCard
+from panopticon.messages import Lane
+from panopticon.metrics import Metrics
+from panopticon.settings import Settings
+from tests.panopticon.null_card import write_null_card
+from tests.workers.queues.fake_clock import FakeClock
+from workers.model_process.client import SILENCE_TIMEOUT_S, START_TIMEOUT_S, Answer, ModelClient, NotRun, Ran
+from workers.model_process.frames import Frame, FrameStream, PeerGone
+
+BEST_BATCH = 1
+CREDIT = 3
+ITEM_TIMEOUT_S = 60.0
+
+
+class ChildFake:
+    """Stands for `subprocess.Popen`: nothing is started, the test speaks for it."""
+
+    pid = 1
+
+    def __init__(self, descriptor: int) -> None:
+        self.stream = FrameStream(socket.socket(fileno=os.dup(descriptor)))
+        self.items: list[int] = []
+        self.status: int | None = None
+
+    def say(self, *frames: Frame) -> None:
+        self.stream.send(frames)
+
+    def hello(self, card: ModelCard, **other: Any) -> None:
+        fields = {"protocol": 1, "digest": card.digest, "engine": "null", "libraries": "numpy"}
+        self.say({"type": "hello", "best_batch": BEST_BATCH, "dim": 3, **fields, **other})
+
+    def heard(self) -> list[int]:
+        """The items that came since the last look."""
+        try:
+            return [frame["id"] for frame in self.stream.receive(wait_s=0)]
+        except PeerGone:
+            return []
+
+    def die(self, status: int = -signal.SIGSEGV) -> None:
+        self.heard()
+        self.status = status
+        self.stream.close()
+
+    def poll(self) -> int | None:
+        return self.status
+
+    def kill(self) -> None:
+        self.status = -signal.SIGKILL
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.status is None:
+            assert timeout is not None, "nobody may wait for ever"
+            raise subprocess.TimeoutExpired("child", timeout)
+        self.stream.close()
+        return self.status
+
+
+def output(id_: int, *, elements: int = 3) -> Frame:
+    return {
+        "type": "output",
+        "id": id_,
+        "vector": np.full(elements, id_, dtype=np.float32).tobytes(),
+        "prepare_s": 0.1,
+        "source_sha256": "0" * 64,
+        "width_px": 1,
+        "height_px": 1,
+    }
+
+
+def started(phase: str, *ids: int) -> Frame:
+    return {"type": "started", "ids": list(ids), "phase": phase}
+
+
+def verdicts(answers: Sequence[Answer]) -> list[tuple[int, str]]:
+    """(id, what was said of it)."""
+    return [(answer.item.id, "ran" if isinstance(answer, Ran) else answer.error.reason) for answer in answers]
+
+
+class Bench:
+    """One client, and the children it has started."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+        self.clock = FakeClock()
+        self.children: list[ChildFake] = []
+        self.metrics = Metrics()
+        settings = Settings(item_timeout_s=ITEM_TIMEOUT_S, park_max_s=8.0)
+        self.client = ModelClient(card, settings, metrics=self.metrics, clock=self.clock.monotonic)
+
+    def popen(
+        self, command: list[str], *, env: Mapping[str, str], pass_fds: Sequence[int], stdin: int
+    ) -> ChildFake:
+        assert f"--fd={pass_fds[0]}" in command
+        assert env["PANOPTICON_ITEM_TIMEOUT_S"] == str(ITEM_TIMEOUT_S)
+        assert stdin == subprocess.DEVNULL
+        self.children.append(ChildFake(pass_fds[0]))
+        return self.children[-1]
+
+    @property
+    def child(self) -> ChildFake:
+        return self.children[-1]
+
+    def poll(self) -> list[tuple[int, str]]:
+        return verdicts(self.client.poll(wait_s=0))
+
+    def add(self, number: int) -> None:
+        for each in range(number):
+            self.client.add(f"file:///{each}", Lane.LIVE)
+
+    def bury(self) -> list[tuple[int, str]]:
+        """What is said until the death of the child is known."""
+        answers: list[tuple[int, str]] = []
+        for _ in range(3):
+            answers += self.poll() if self.client.pid is not None else []
+        assert self.client.pid is None
+        return answers
+
+    def greeted(self) -> ChildFake:
+        """The next child, with what waits for it sent."""
+        started_before = len(self.children)
+        while len(self.children) == started_before:
+            self.clock.now_s += 1
+            self.poll()
+        self.child.hello(self.card)
+        self.poll()
+        return self.child
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench(write_null_card(tmp_path / "card"))
+    monkeypatch.setattr(subprocess, "Popen", made.popen)
+    yield made
+    made.client.close()
+    for child in made.children:
+        child.stream.close()
+
+
+def test_nothing_is_sent_before_hello(bench: Bench) -> None:
+    bench.add(1)
+    bench.poll()
+    bench.poll()
+    assert (bench.child.heard(), bench.client.hello, bench.client.credit) == ([], None, 0)
+
+
+def test_after_hello_as_much_is_sent_as_there_is_credit_for(bench: Bench) -> None:
+    bench.add(5)
+    child = bench.greeted()
+    assert bench.client.credit == CREDIT
+    assert child.heard() == [1, 2, 3]
+
+
+def test_each_answer_makes_room_for_one_more(bench: Bench) -> None:
+    bench.add(5)
+    child = bench.greeted()
+    child.heard()
+    child.say(output(2))
+    assert bench.poll() == [(2, "ran")]
+    assert child.heard() == [4]
+
+
+def test_an_answer_carries_the_vector_and_what_made_it(bench: Bench) -> None:
+    bench.add(1)
+    bench.greeted().say(output(1))
+    (answer,) = bench.client.poll(wait_s=0)
+    assert isinstance(answer, Ran)
+    assert (answer.vector.tolist(), answer.engine, answer.libraries) == ([1, 1, 1], "null", "numpy")
+    assert answer.item.uri == "file:///0"
+
+
+@pytest.mark.parametrize(
+    ("frame", "shown"),
+    [
+        ({"type": "rejected", "reason": "corrupt", "detail": "d"}, "corrupt: d"),
+        ({"type": "transient", "reason": "io_error", "detail": "d"}, "io_error: d"),
+        ({"type": "unavailable", "part": "source", "reason": "no answer"}, "source unavailable: no answer"),
+    ],
+)
+def test_an_image_that_was_not_run_comes_with_its_error(bench: Bench, frame: Frame, shown: str) -> None:
+    bench.add(1)
+    bench.greeted().say({**frame, "id": 1})
+    (answer,) = bench.client.poll(wait_s=0)
+    assert isinstance(answer, NotRun)
+    assert str(answer.error) == shown
+
+
+def test_what_was_answered_just_before_the_child_died_is_not_lost(bench: Bench) -> None:
+    bench.add(5)
+    child = bench.greeted()
+    child.say(output(1), output(2))
+    child.die()
+    assert bench.poll() == [(1, "ran"), (2, "ran")]
+    assert len(bench.client) == 3
+
+
+def test_what_the_child_said_before_it_died_is_heard_though_sending_fails_first(bench: Bench) -> None:
+    bench.add(1)
+    child = bench.greeted()
+    child.say(output(1))
+    bench.add(1)
+    child.die()
+    assert bench.poll() == [(1, "ran")]
+    assert len(bench.client) == 1
+
+
+def test_a_child_that_died_is_started_again_at_once_and_gets_what_was_unanswered(bench: Bench) -> None:
+    bench.add(2)
+    child = bench.greeted()
+    child.say(started("decode", 1))
+    child.die()
+    assert bench.bury() == []
+    bench.poll()
+    assert len(bench.children) == 2
+    bench.child.hello(bench.card)
+    bench.poll()
+    assert bench.child.heard() == [1]
+    bench.child.say(output(1))
+    assert bench.poll() == [(1, "ran")]
+    assert bench.child.heard() == [2]
+
+
+def test_an_image_that_kills_two_children_alone_is_charged(bench: Bench) -> None:
+    bench.add(1)
+    answers: list[tuple[int, str]] = []
+    for _ in range(3):
+        child = bench.greeted()
+        child.say(started("run", 1))
+        child.die()
+        answers += bench.bury()
+    assert answers == [(1, "killed_process")]
+
+
+def test_a_child_that_dies_before_hello_means_that_the_model_is_down(bench: Bench) -> None:
+    bench.add(1)
+    bench.poll()
+    bench.child.die(status=70)
+    bench.poll()
+    assert "ended before its self-test (exit code 70" in str(bench.client.down)
+    assert len(bench.client) == 1
+
+
+def test_a_model_that_is_down_is_started_ever_less_often_and_is_up_at_hello(bench: Bench) -> None:
+    began_s = bench.clock.now_s
+    while bench.clock.now_s < began_s + 100:
+        bench.poll()
+        if bench.client.pid is not None:
+            bench.child.die()
+        bench.clock.now_s += 0.25
+    assert 100 / 8.5 - 1 <= len(bench.children) <= 100 / 4 + 5
+    bench.greeted()
+    assert (bench.client.down, bench.client.credit) == (None, CREDIT)
+
+
+def test_a_failed_self_test_is_told_with_its_reason(bench: Bench) -> None:
+    bench.poll()
+    bench.child.say({"type": "unavailable", "id": 0, "part": "model", "reason": "golden image differs"})
+    bench.child.die(status=0)
+    bench.poll()
+    bench.poll()
+    assert "golden image differs" in str(bench.client.down)
+
+
+@pytest.mark.parametrize("other", [{"digest": "of other weights"}, {"protocol": 2}])
+def test_a_child_of_another_card_is_ended_and_tried_again(bench: Bench, other: dict[str, Any]) -> None:
+    bench.add(1)
+    bench.poll()
+    bench.child.hello(bench.card, **other)
+    bench.poll()
+    assert (str(bench.client.down)[:17], bench.client.pid) == ("model unavailable", None)
+    assert bench.greeted().heard() == [1]
+    assert bench.client.down is None
+
+
+def test_three_images_that_kill_in_a_row_mean_that_the_model_is_down_and_are_not_charged(
+    bench: Bench,
+) -> None:
+    bench.add(3)
+    bench.greeted().say(started("run", 1, 2, 3))
+    bench.child.die()
+    assert bench.bury() == []
+    for id_ in (1, 2, 3):
+        assert bench.client.down is None
+        child = bench.greeted()
+        assert child.heard() == [id_]
+        child.say(started("run", id_))
+        child.die()
+        assert bench.bury() == []
+    assert bench.client.down is not None
+    assert len(bench.client) == 3
+
+
+def test_an_overdue_image_is_charged_and_its_child_killed(bench: Bench) -> None:
+    bench.add(2)
+    child = bench.greeted()
+    child.say(started("decode", 1))
+    bench.poll()
+    bench.clock.now_s += ITEM_TIMEOUT_S + 1
+    child.say({"type": "alive", "cpu_s": {}})
+    assert bench.poll() == [(1, "timed_out")]
+    assert child.poll() == -signal.SIGKILL
+    assert bench.greeted().heard() == [2]
+
+
+def test_an_image_whose_answer_is_not_read_yet_is_not_overdue(bench: Bench) -> None:
+    """This side was slow: a store may block for longer than an image may take."""
+    bench.add(2)
+    child = bench.greeted()
+    child.say(started("decode", 1), started("decode", 2))
+    bench.poll()
+    bench.clock.now_s += ITEM_TIMEOUT_S + 1
+    child.say(output(1, elements=100_000), output(2))
+    answers = bench.poll()
+    assert sorted(answers) == [(1, "ran"), (2, "ran")]
+    assert child.poll() is None
+
+
+@pytest.mark.parametrize("greeted", [True, False])
+def test_a_silent_child_is_killed(bench: Bench, greeted: bool) -> None:
+    bench.add(1)
+    if greeted:
+        bench.greeted()
+    else:
+        bench.poll()
+    child = bench.child
+    limit_s = SILENCE_TIMEOUT_S + ITEM_TIMEOUT_S if greeted else START_TIMEOUT_S
+    bench.clock.now_s += limit_s
+    bench.poll()
+    assert child.poll() is None
+    bench.clock.now_s += 1
+    assert bench.poll() == []
+    assert child.poll() == -signal.SIGKILL
+    assert (bench.client.down is None) == greeted
+
+
+def test_a_child_that_gives_signs_of_life_may_be_slow(bench: Bench) -> None:
+    bench.add(1)
+    child = bench.greeted()
+    for _ in range(10):
+        bench.clock.now_s += SILENCE_TIMEOUT_S
+        child.say({"type": "alive", "cpu_s": {"run": 1.0}})
+        assert bench.poll() == []
+    assert child.poll() is None
+
+
+def test_the_cpu_seconds_of_one_child_after_another_add_up(bench: Bench) -> None:
+    bench.add(1)
+    for reports in ([1.0, 3.0], [0.5]):
+        child = bench.greeted()
+        child.say(*({"type": "alive", "cpu_s": {"run": used_s}} for used_s in reports))
+        bench.poll()
+        child.die()
+        bench.bury()
+    get = bench.metrics.registry.get_sample_value
+    labels = {"model": str(bench.card.version_name), "step": "run"}
+    assert get("panopticon_model_cpu_seconds_total", labels) == 3.5
+
+
+def test_a_child_that_talks_nonsense_is_replaced(bench: Bench) -> None:
+    bench.add(1)
+    child = bench.greeted()
+    child.say(started("fetch", 1))
+    child.stream._connection.sendall(b"\xff\xff\xff\xff")
+    assert bench.poll() == []
+    assert child.poll() == -signal.SIGKILL
+    assert bench.greeted().heard() == [1]
+
+
+def test_an_answer_about_an_image_that_is_no_longer_ours_is_dropped(bench: Bench) -> None:
+    bench.add(1)
+    child = bench.greeted()
+    child.say(output(1), output(1), output(99))
+    assert bench.poll() == [(1, "ran")]
+
+
+def test_giving_up_hands_everything_back(bench: Bench) -> None:
+    bench.add(5)
+    bench.greeted()
+    assert sorted(item.id for item in bench.client.give_up()) == [1, 2, 3, 4, 5]
+    assert len(bench.client) == 0
+
+
+def test_restarts_are_counted_by_their_reason(bench: Bench) -> None:
+    bench.greeted().die()
+    bench.poll()
+    bench.greeted()
+    get = bench.metrics.registry.get_sample_value
+    assert get("panopticon_model_restarts_total", {"model": "colour@1", "reason": "died"}) == 1

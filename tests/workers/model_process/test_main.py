@@ -1,0 +1,239 @@
+"""The parts of the model process: who is next, what is sent when, and what it cost."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from panopticon.cards import ModelCard
+from panopticon.dispatch import Phase
+from panopticon.engines import open_engine
+from panopticon.images import DecodeLimits
+from panopticon.interfaces import FetchLimits
+from panopticon.messages import Lane
+from storage.originals import Originals
+from storage.originals.files import FileSource, uri_of
+from tests.panopticon.null_card import write_null_card
+from workers.model_process.frames import Frame, FrameStream
+from workers.model_process.main import ItemLimits, ModelProcess, Outbox, Prepared, Usage, Workshop
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[FrameStream, FrameStream]]:
+    """The child's end and the parent's."""
+    child, parent = socket.socketpair()
+    with child, parent:
+        yield FrameStream(child), FrameStream(parent)
+
+
+def prepared(id_: int) -> Prepared:
+    pixels: NDArray[np.uint8] = np.zeros((2, 2, 3), dtype=np.uint8)
+    return Prepared(id=id_, pixels=pixels, prepare_s=0.0, source_sha256="", width_px=2, height_px=2)
+
+
+def item(id_: int, lane: Lane = Lane.LIVE) -> Frame:
+    return {"type": "item", "id": id_, "lane": lane.value, "uri": "file:///x"}
+
+
+class TestWorkshop:
+    def test_live_is_prepared_before_an_older_backfill(self) -> None:
+        workshop = Workshop()
+        workshop.receive([item(1, Lane.BACKFILL), item(2, Lane.LIVE)])
+        assert [workshop.next_received()["id"] for _ in range(2)] == [2, 1]
+
+    def test_live_runs_before_an_older_backfill(self) -> None:
+        workshop = Workshop()
+        workshop.prepared(prepared(1), Lane.BACKFILL)
+        workshop.prepared(prepared(2), Lane.LIVE)
+        assert [image.id for image in workshop.next_batch(1)] == [2]
+
+    def test_a_batch_is_what_has_gathered_and_no_more_than_the_best(self) -> None:
+        workshop = Workshop()
+        for id_ in range(5):
+            workshop.prepared(prepared(id_), Lane.LIVE)
+        assert [len(workshop.next_batch(3)) for _ in range(2)] == [3, 2]
+
+    def test_who_waits_for_work_is_woken_by_it(self) -> None:
+        workshop = Workshop()
+        batches: list[list[Prepared]] = []
+        runner = threading.Thread(target=lambda: batches.append(workshop.next_batch(8)))
+        runner.start()
+        workshop.prepared(prepared(1), Lane.LIVE)
+        runner.join(10)
+        assert [image.id for batch in batches for image in batch] == [1]
+
+    def test_every_item_goes_to_just_one_of_many_threads(self) -> None:
+        workshop = Workshop()
+        taken: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: taken.extend(workshop.next_received()["id"] for _ in range(50)))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for id_ in range(200):
+            workshop.receive([item(id_)])
+        for thread in threads:
+            thread.join(10)
+        assert sorted(taken) == list(range(200))
+
+
+class TestOutbox:
+    def test_what_may_kill_the_process_is_said_before_it_begins(
+        self, ends: tuple[FrameStream, FrameStream]
+    ) -> None:
+        outbox = Outbox(ends[0])
+        for phase in (Phase.DECODE, Phase.RUN):
+            outbox.started([1], phase)
+            assert ends[1].receive(wait_s=0) == [{"type": "started", "ids": [1], "phase": phase.value}]
+
+    @pytest.mark.parametrize("phase", [Phase.FETCH, Phase.READY])
+    def test_what_is_not_urgent_goes_ahead_of_the_next_frame(
+        self, ends: tuple[FrameStream, FrameStream], phase: Phase
+    ) -> None:
+        outbox = Outbox(ends[0])
+        outbox.started([1], phase)
+        assert ends[1].receive(wait_s=0) == []
+        outbox.send({"type": "alive"})
+        assert [frame["type"] for frame in ends[1].receive(wait_s=0)] == ["started", "alive"]
+
+    def test_what_was_held_is_said_once(self, ends: tuple[FrameStream, FrameStream]) -> None:
+        outbox = Outbox(ends[0])
+        outbox.started([1], Phase.FETCH)
+        outbox.send({"type": "alive"})
+        ends[1].receive(wait_s=0)
+        outbox.send({"type": "alive"})
+        assert ends[1].receive(wait_s=0) == [{"type": "alive"}]
+
+    def test_frames_of_many_threads_do_not_mix(self, ends: tuple[FrameStream, FrameStream]) -> None:
+        outbox = Outbox(ends[0])
+
+        def send(thread: int) -> None:
+            for number in range(10):
+                outbox.started([number], Phase.FETCH)
+                outbox.send({"type": "output", "from": (thread, number), "vector": bytes([thread]) * 500_000})
+
+        threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        frames: list[Frame] = []
+        while len(frames) < 80:
+            frames += ends[1].receive(wait_s=10)
+        for thread in threads:
+            thread.join()
+        outputs = [frame for frame in frames if frame["type"] == "output"]
+        assert all(frame["vector"] == bytes([frame["from"][0]]) * 500_000 for frame in outputs)
+        assert sorted(frame["from"] for frame in outputs) == [[t, n] for t in range(4) for n in range(10)]
+
+
+def spend(cpu_s: float, *, then: Exception | None = None) -> None:
+    until_s = time.thread_time() + cpu_s
+    while time.thread_time() < until_s:
+        pass
+    if then is not None:
+        raise then
+
+
+class TestUsage:
+    def test_a_step_is_charged_what_its_thread_spent(self) -> None:
+        usage = Usage()
+        with usage.step("decode"):
+            spend(0.01)
+        read = usage.read()
+        assert 0.01 <= read["decode"] < 1
+        assert (read["fetch"], read["run"]) == (0, 0)
+        assert read["process"] >= read["decode"]
+
+    def test_a_step_that_fails_is_charged_too(self) -> None:
+        usage = Usage()
+        with pytest.raises(ZeroDivisionError), usage.step("run"):
+            spend(0.001, then=ZeroDivisionError())
+        assert usage.read()["run"] >= 0.001
+
+
+class TestModelProcess:
+    @pytest.fixture
+    def card(self, tmp_path: Path) -> ModelCard:
+        return write_null_card(tmp_path / "card")
+
+    @pytest.fixture
+    def process(self, card: ModelCard, tmp_path: Path, ends: tuple[FrameStream, FrameStream]) -> ModelProcess:
+        engine = open_engine(card, cache_dir=tmp_path)
+        engine.load()
+        limits = ItemLimits(fetch=FetchLimits(max_bytes=1000), decode=DecodeLimits(max_pixels=10_000))
+        made = ModelProcess(
+            card=card,
+            engines=[engine],
+            originals=Originals({"file": FileSource()}),
+            outbox=Outbox(ends[0]),
+            limits=limits,
+        )
+        for work in (made.prepare_forever, partial(made.run_forever, engine)):
+            threading.Thread(target=work, daemon=True).start()
+        return made
+
+    @pytest.fixture
+    def parent(self, ends: tuple[FrameStream, FrameStream]) -> FrameStream:
+        return ends[1]
+
+    def frames_until(self, parent: FrameStream, *last: str) -> list[Frame]:
+        frames: list[Frame] = []
+        while not frames or frames[-1]["type"] not in last:
+            frames += parent.receive(wait_s=10)
+        return frames
+
+    def test_hello_says_what_it_is(self, process: ModelProcess, parent: FrameStream, card: ModelCard) -> None:
+        process.hello()
+        (hello,) = parent.receive(wait_s=10)
+        assert (hello["type"], hello["protocol"], hello["digest"]) == ("hello", 1, card.digest)
+        assert (hello["model"], hello["version"], hello["dim"]) == ("colour", 1, 3)
+        assert (hello["engine"], hello["best_batch"]) == ("null", 32)
+
+    def test_an_image_is_told_of_step_by_step_and_answered(
+        self, process: ModelProcess, parent: FrameStream, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "red.png"
+        Image.new("RGB", (20, 10), (255, 0, 0)).save(path)
+        process.receive([{**item(7), "uri": uri_of(bytes(path))}])
+        frames = self.frames_until(parent, "output")
+        started = [(frame["ids"], frame["phase"]) for frame in frames if frame["type"] == "started"]
+        assert started == [([7], phase) for phase in ("fetch", "decode", "ready", "run")]
+        answer = frames[-1]
+        assert (answer["id"], answer["width_px"], answer["height_px"]) == (7, 20, 10)
+        assert np.frombuffer(answer["vector"], dtype=np.float32).tolist() == [1, 0, 0]
+        assert answer["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [(None, "not_found"), (b"x" * 1001, "too_many_bytes"), (b"no picture", "not_an_image")],
+    )
+    def test_an_image_that_cannot_be_run_is_answered_with_the_reason(
+        self,
+        process: ModelProcess,
+        parent: FrameStream,
+        tmp_path: Path,
+        content: bytes | None,
+        reason: str,
+    ) -> None:
+        path = tmp_path / "bad.png"
+        if content is not None:
+            path.write_bytes(content)
+        process.receive([{**item(7), "uri": uri_of(bytes(path))}])
+        answer = self.frames_until(parent, "rejected")[-1]
+        assert (answer["id"], answer["reason"]) == (7, reason)
+        assert answer["detail"]
+
+    def test_what_is_no_item_is_left_alone(self, process: ModelProcess, parent: FrameStream) -> None:
+        process.receive([{"type": "drain"}])
+        process.alive()
+        assert [frame["type"] for frame in parent.receive(wait_s=10)] == ["alive"]

@@ -1,0 +1,166 @@
+"""How long a policy is trusted, and by which one results are made."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from panopticon import transitions
+from panopticon.cards import ModelCard
+from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Store
+from panopticon.outputs import VersionName
+from panopticon.settings import Settings
+from panopticon.transitions import Author
+from storage.outputs.sqlite import SqliteStore
+from tests.panopticon.null_card import write_null_card
+from workers.queues.sqlite import SqliteBroker
+from workers.registry.policy_cache import Rulings
+from workers.registry.register import ensure_registered
+from workers.worker.run import present_ruling
+
+COLOUR = VersionName(model="colour", version=1)
+ANN = Author(by="ann", at_ms=1)
+
+
+@dataclass(kw_only=True)
+class RegistryFake:
+    """A registry that can be out of reach."""
+
+    inner: Store
+    down: bool = False
+    reads: int = 0
+
+    def read(self, model: str) -> object:
+        self.reads += 1
+        if self.down:
+            raise Unavailable("store", "it is away")
+        return self.inner.registry.read(model)
+
+
+@dataclass(kw_only=True)
+class Bench:
+    store: SqliteStore
+    card: ModelCard
+    now_s: float = 0.0
+    registry: RegistryFake = field(init=False)
+    rulings: Rulings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.registry = RegistryFake(inner=self.store)
+        self.rulings = Rulings(cast(Store, self), Settings(), clock=lambda: self.now_s)
+
+    @property
+    def archive(self) -> object:
+        return self.store.archive
+
+    def put_policy(self, toml: str) -> None:
+        entry = self.store.registry.read("colour")
+        assert entry is not None
+        assert self.store.registry.swap(entry, transitions.put_policy(entry, 1, toml, ANN))
+
+    def number(self) -> int:
+        ruling = self.rulings.of(COLOUR)
+        assert ruling is not None
+        return ruling.policy_number
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    url = f"sqlite:///{tmp_path}/panopticon.db"
+    card = write_null_card(tmp_path / "card")
+    with closing(SqliteStore(url)) as store, closing(SqliteBroker(url)) as broker:
+        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="ann")
+        yield Bench(store=store, card=card)
+
+
+def test_a_new_policy_is_known_after_five_seconds(bench: Bench) -> None:
+    assert bench.number() == 1
+    bench.put_policy('renamed = { red = "rot" }\n')
+    bench.now_s = 4.9
+    assert bench.number() == 1
+    bench.now_s = 5.0
+    assert bench.number() == 2
+
+
+def test_a_former_policy_takes_no_memory_any_more(bench: Bench) -> None:
+    ruling = bench.rulings.of(COLOUR)
+    assert ruling is not None
+    former = weakref.ref(ruling.judge)
+    del ruling
+    bench.put_policy('renamed = { red = "rot" }\n')
+    bench.now_s = 5.0
+    assert (bench.number(), former()) == (2, None)
+
+
+def test_results_are_made_by_the_new_policy_and_the_labels_that_were_kept(bench: Bench) -> None:
+    bench.put_policy('renamed = { red = "rot" }\n')
+    ruling = bench.rulings.of(COLOUR)
+    assert ruling is not None
+    assert dict(ruling.judge.verdict(np.array([0.5, 0, 0])).scores) == {"rot": 0.5, "green": 0, "blue": 0}
+
+
+@pytest.mark.parametrize("toml", ["of = 'old'\n", "top_k = \n", "[rollup]\nanimal = 'sum'\n"])
+def test_a_policy_that_does_not_hold_is_told_with_its_version_and_the_way_out(
+    bench: Bench, toml: str
+) -> None:
+    bench.put_policy(toml)
+    with pytest.raises(
+        UsageError, match=r"^colour@1 has a policy 2 .*: panopticon policy apply colour@1 FILE$"
+    ):
+        bench.number()
+
+
+def test_a_registry_that_is_away_is_trusted_for_fifteen_seconds(bench: Bench) -> None:
+    assert bench.number() == 1
+    bench.registry.down = True
+    bench.now_s = 15.0
+    assert bench.number() == 1
+    bench.now_s = 20.0
+    with pytest.raises(Unavailable, match="it is away"):
+        bench.number()
+
+
+def test_between_two_attempts_one_that_is_too_old_is_not_trusted_either(bench: Bench) -> None:
+    assert bench.number() == 1
+    bench.registry.down = True
+    bench.now_s = 14.0
+    bench.number()
+    bench.now_s = 15.5
+    with pytest.raises(Unavailable, match="could not be read for too long"):
+        bench.number()
+
+
+def test_a_registry_that_is_back_is_trusted_again(bench: Bench) -> None:
+    bench.number()
+    bench.registry.down, bench.now_s = True, 20.0
+    with pytest.raises(Unavailable):
+        bench.number()
+    bench.registry.down, bench.now_s = False, 25.0
+    assert bench.number() == 1
+
+
+def test_the_registry_is_read_once_in_five_seconds_whatever_is_asked(bench: Bench) -> None:
+    for tenth in range(100):
+        bench.now_s = tenth / 10
+        bench.number()
+    assert bench.registry.reads == 2
+
+
+def test_an_unknown_version_has_no_ruling(bench: Bench) -> None:
+    assert bench.rulings.of(VersionName(model="colour", version=9)) is None
+    assert bench.rulings.of(VersionName(model="nobody", version=1)) is None
+
+
+def test_who_publishes_for_a_version_that_the_registry_has_forgotten_parks(bench: Bench) -> None:
+    """An answer without the row is no answer by which to publish; what is held is kept."""
+    assert present_ruling(bench.rulings, COLOUR).policy_number == 1
+    with pytest.raises(Unavailable, match="the registry does not know nobody@1 any more"):
+        present_ruling(bench.rulings, VersionName(model="nobody", version=1))

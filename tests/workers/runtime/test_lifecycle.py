@@ -1,0 +1,47 @@
+"""The first signal asks, the second one ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from workers.runtime.lifecycle import Stopping, run_turns
+
+STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture
+def stopping() -> Iterator[Stopping]:
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    made = Stopping()
+    made.listen()
+    yield made
+    for number, action in before.items():
+        signal.signal(number, action)
+
+
+def test_nothing_stops_by_itself(stopping: Stopping) -> None:
+    assert not stopping()
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_asks_to_stop_and_leaves_the_next_one_of_either_kind_to_end_it(
+    stopping: Stopping, number: signal.Signals
+) -> None:
+    signal.raise_signal(number)
+    assert stopping()
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == [signal.SIG_DFL] * 2
+
+
+def test_turns_follow_each_other_until_a_signal(stopping: Stopping) -> None:
+    turns: list[int] = []
+
+    def turn() -> None:
+        turns.append(len(turns))
+        if len(turns) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    run_turns(turn, stopping=stopping)
+    assert turns == [0, 1, 2]

@@ -1,0 +1,60 @@
+"""A list of image IDs, taken as it stands or not at all."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from panopticon.errors import UsageError
+from workers.submission.id_list import read_image_ids
+
+
+def read(body: bytes) -> list[str]:
+    return read_image_ids(io.BytesIO(body), "ids.txt")
+
+
+@pytest.mark.parametrize("body", [b"b\na\n", b"b\r\na\r\n", b"b\na", b"\xef\xbb\xbfb\na\n"])
+def test_ids_are_read_in_order_whatever_ends_a_line(body: bytes) -> None:
+    assert read(body) == ["b", "a"]
+
+
+def test_spaces_and_letters_of_any_script_belong_to_the_id() -> None:
+    assert read(" a b \nGrüße\n写真\n".encode()) == [" a b ", "Grüße", "写真"]
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (b"a\n\nb\n", "ids.txt, line 2: it is blank; write one image ID a line"),
+        (b"a\n \t\nb\n", "ids.txt, line 2: it is blank; write one image ID a line"),
+        (b"a\nb\na\n", "ids.txt, line 3: 'a' is on line 1 already; name each image once"),
+        (
+            b"a\nb\x1b[31m\n",
+            r"ids.txt, line 2: 'b\x1b[31m' is no image ID: it must not contain control characters",
+        ),
+        (
+            "a\u0085b\n".encode(),
+            r"ids.txt, line 1: 'a\x85b' is no image ID: it must not contain control characters",
+        ),
+        (
+            b"a\rb\n",
+            r"ids.txt, line 1: 'a\rb' is no image ID: it must not contain control characters",
+        ),
+        (b"a\nb\tc\n", r"ids.txt, line 2: 'b\tc' is no image ID: it must not contain control characters"),
+        (b"a\n\xff\n", "ids.txt, line 2: not UTF-8; write the list in UTF-8"),
+        (b"", "ids.txt: no image ID in it; write one a line"),
+    ],
+)
+def test_a_line_that_is_no_id_is_named(body: bytes, complaint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read(body)
+    assert str(refused.value) == complaint
+
+
+def test_an_id_that_is_too_long_is_named_in_short() -> None:
+    with pytest.raises(
+        UsageError, match=r"ids.txt, line 1: 'x{60}' is no image ID: it should have at most 255"
+    ) as refused:
+        read(b"x" * 300)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,217 @@
+"""A consumer between a real queue and a real store, with a model that does what a test says, in no time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from panopticon.cards import ModelCard
+from panopticon.dispatch import Item
+from panopticon.errors import Rejected, Transient, Unavailable
+from panopticon.interfaces import Depth
+from panopticon.messages import ImageMessage, Lane, decode_result_message, encode
+from panopticon.metrics import Metrics
+from panopticon.outputs import Failure, Output
+from panopticon.policy import Judge, Policy
+from panopticon.settings import Settings
+from storage.outputs.sqlite import SqliteStore
+from tests.panopticon.null_card import write_null_card
+from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
+from tests.workers.queues.fake_clock import FakeClock
+from workers.model_process.client import Answer, Hello, ModelClient, NotRun, Ran
+from workers.queues.sqlite import SqliteBroker, SqliteQueue
+from workers.registry.policy_cache import Ruling
+from workers.worker.consumer import Consumer
+from workers.worker.outcomes import Settlement
+
+BEST_BATCH = 4
+CREDIT = 3 * BEST_BATCH
+MAX_TURNS = 3000
+HELLO = Hello(digest="d", engine="null", libraries="numpy", best_batch=BEST_BATCH, dim=3)
+
+
+def ran(item: Item, *, red: float = 0.5) -> Ran:
+    return Ran(
+        item=item,
+        vector=np.array([red, 0, 0], dtype=np.float32),
+        engine="null",
+        libraries="numpy",
+        source_sha256="0" * 64,
+        width_px=1,
+        height_px=1,
+    )
+
+
+def not_run(error: Rejected | Transient | Unavailable) -> Callable[[Item], Answer]:
+    return lambda item: NotRun(item=item, error=error)
+
+
+def silent(_item: Item) -> None:
+    """Still at it."""
+
+
+@dataclass(kw_only=True)
+class ModelClientFake:
+    """Answers each image as `answer` says, at the next poll; None keeps it in hand."""
+
+    clock: FakeClock
+    answer: Callable[[Item], Answer | None] = ran
+    hello: Hello | None = HELLO
+    down: Unavailable | None = None
+    best_batch: int = BEST_BATCH
+    credit: int = CREDIT
+    held: list[Item] = field(default_factory=list)
+    seen: list[Item] = field(default_factory=list)
+    most_held: int = 0
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def add(self, uri: str, lane: Lane) -> Item:
+        item = Item(id=next(self._ids), lane=lane, uri=uri)
+        self.held.append(item)
+        self.seen.append(item)
+        self.most_held = max(self.most_held, len(self.held))
+        return item
+
+    def poll(self, *, wait_s: float) -> list[Answer]:
+        self.clock.now_s += wait_s
+        answers = [answer for item in self.held if (answer := self.answer(item)) is not None]
+        done = {answer.item.id for answer in answers}
+        self.held = [item for item in self.held if item.id not in done]
+        return answers
+
+    def give_up(self) -> list[Item]:
+        items, self.held = self.held, []
+        return items
+
+
+@dataclass(kw_only=True)
+class ConsumerBench:
+    """One consumer, and everything around it."""
+
+    card: ModelCard
+    clock: FakeClock
+    broker: SqliteBroker
+    store: SqliteStore
+    journal: Journal
+    model: ModelClientFake
+    metrics: Metrics
+    settings: Settings
+    registry_down: Unavailable | None = None
+    """Set while nobody can tell by which policy to publish."""
+    consumer: Consumer = field(init=False)
+
+    def __post_init__(self) -> None:
+        queue = QueueFake(self.queue, "queue", self.journal)
+        outputs = OutputStoreFake(self.store.outputs, self.journal)
+        judge = Judge(Policy(), task="scoring", labels=self.card.labels)
+        settlement = Settlement(
+            version=self.card.version_name,
+            ruling=partial(self._ruling, judge),
+            queue=queue,
+            outputs=outputs,
+            results=QueueFake(self.broker.results(), "results", self.journal),
+            undeliverable=QueueFake(self.broker.undeliverable(), "undeliverable", self.journal),
+        )
+        self.consumer = Consumer(
+            card=self.card,
+            settings=self.settings,
+            queue=queue,
+            outputs=outputs,
+            settlement=settlement,
+            model=cast(ModelClient, self.model),
+            metrics=self.metrics,
+            clock=self.clock.monotonic,
+        )
+
+    def _ruling(self, judge: Judge) -> Ruling:
+        if self.registry_down is not None:
+            raise self.registry_down
+        return Ruling(judge=judge, policy_number=1)
+
+    @property
+    def queue(self) -> SqliteQueue:
+        return self.broker.model_queue(self.card.version_name)
+
+    def submit(self, *image_ids: str, lane: Lane = Lane.LIVE, **fields: Any) -> None:
+        self.queue.submit(
+            [
+                encode(ImageMessage(image_id=image_id, **{"image_uri": f"file:///{image_id}", **fields}))
+                for image_id in image_ids
+            ],
+            lane,
+        )
+
+    def turns(self, number: int) -> None:
+        for _ in range(number):
+            self.consumer.turn()
+
+    def run_until(self, done: Callable[[], bool]) -> None:
+        for _ in range(MAX_TURNS):
+            if done():
+                return
+            self.consumer.turn()
+        raise AssertionError("it never comes to that")
+
+    def run_until_settled(self) -> None:
+        self.run_until(lambda: self.waiting() == 0)
+
+    def parked_part(self) -> str | None:
+        return self.consumer.parked.part if self.consumer.parked else None
+
+    def depth(self, lane: Lane = Lane.LIVE) -> Depth:
+        return self.queue.depth()[lane]
+
+    def waiting(self) -> int:
+        """Messages of both lanes, in any state."""
+        return sum(depth.total for depth in self.queue.depth().values())
+
+    def outputs(self) -> dict[str, list[Output]]:
+        return {str(n): found for n in range(1000) if (found := self.store.outputs.versions_of(str(n)))}
+
+    def stored(self) -> list[str]:
+        return list(self.outputs())
+
+    def dead(self) -> dict[str, Failure]:
+        found = self.store.outputs.failures_of([str(number) for number in range(1000)])
+        return {failure.key.image_id: failure for failure in found}
+
+    def published(self) -> list[tuple[str, str]]:
+        """(kind, image_id) of everything published since the last look."""
+        deliveries = self.broker.results().receive(max_live=999, max_backfill=999, wait_s=0)
+        self.broker.results().ack(deliveries)
+        messages = [decode_result_message(delivery.body) for delivery in deliveries]
+        return [(message.kind, getattr(message, "image_id", "")) for message in messages]
+
+    def attempts(self) -> list[int]:
+        """Of every message that is ready, which are taken for a moment and given back."""
+        deliveries = self.queue.receive(max_live=999, max_backfill=999, wait_s=0)
+        self.queue.give_back(deliveries)
+        return [delivery.attempt for delivery in deliveries]
+
+
+@contextmanager
+def consumer_bench(folder: Path, **settings: Any) -> Iterator[ConsumerBench]:
+    url = f"sqlite:///{folder}/panopticon.db"
+    clock = FakeClock()
+    chosen = Settings.model_validate({"database": url, "park_max_s": 8.0, **settings})
+    with (
+        closing(SqliteBroker(url, lease_s=chosen.lease_s, clock=clock)) as broker,
+        closing(SqliteStore(url)) as store,
+    ):
+        yield ConsumerBench(
+            card=write_null_card(folder / "card"),
+            clock=clock,
+            broker=broker,
+            store=store,
+            journal=Journal(),
+            model=ModelClientFake(clock=clock),
+            metrics=Metrics(),
+            settings=chosen,
+        )

@@ -1,0 +1,86 @@
+"""Lists of image IDs of any length: read and checked as a whole, sorted on disk, and drawn bit by bit."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from panopticon.messages import MAX_IMAGE_ID_BYTES
+from workers.submission.id_list import no_ids, numbered_ids, there_twice
+from workers.submission.submit import chunks
+
+IDS_IN_MEMORY = 200_000
+"""Sorted at once; longer lists are merged from sorted pieces."""
+
+MAX_LINE_BYTES = 4 * MAX_IMAGE_ID_BYTES
+"""Nothing longer is read at once, lest a file without line feeds fill the memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdList:
+    """IDs in the order of their UTF-8 bytes, in a file of their own."""
+
+    path: Path
+    sha256: str
+    """Of that file: of two lists with the same IDs in any order it is the same."""
+    total: int
+
+    def after(self, cursor: int) -> Iterator[str]:
+        """All but the first `cursor` IDs."""
+        with self.path.open("rb") as lines:
+            for line in islice(lines, cursor, None):
+                yield line.rstrip(b"\n").decode()
+
+
+@contextmanager
+def sorted_ids(source: BinaryIO, name: str, *, ids_in_memory: int = IDS_IN_MEMORY) -> Iterator[IdList]:
+    """The list of which each line of `source` is one ID; it lies in a temporary folder until the end.
+
+    Raises: UsageError naming `name` and a line that is blank, no ID, or one that is there already.
+    """
+    with tempfile.TemporaryDirectory(prefix="panopticon-") as folder:
+        pieces = [
+            _sorted_piece(Path(folder, str(number)), entries)
+            for number, entries in enumerate(chunks(_entries(source, name), ids_in_memory))
+        ]
+        if not pieces:
+            raise no_ids(name)
+        path = Path(folder, "ids")
+        total, sha256 = _merge(pieces, path, name)
+        yield IdList(path=path, sha256=sha256, total=total)
+
+
+def _entries(source: BinaryIO, name: str) -> Iterator[bytes]:
+    """An ID, a zero byte, its line. No ID holds a byte as low, so entries sort as their IDs do."""
+    lines = iter(lambda: source.readline(MAX_LINE_BYTES), b"")
+    return (b"%s\0%015d\n" % (image_id.encode(), number) for number, image_id in numbered_ids(lines, name))
+
+
+def _sorted_piece(path: Path, entries: list[bytes]) -> Path:
+    with path.open("wb") as piece:
+        piece.writelines(sorted(entries))
+    return path
+
+
+def _merge(pieces: Sequence[Path], path: Path, name: str) -> tuple[int, str]:
+    """How many IDs there are, and the digest of all."""
+    total, digest, last, first = 0, hashlib.sha256(), b"", 0
+    with ExitStack() as stack, path.open("wb") as merged:
+        for entry in heapq.merge(*(stack.enter_context(piece.open("rb")) for piece in pieces)):
+            image_id, _, number = entry.partition(b"\0")
+            if image_id == last:
+                raise there_twice(image_id.decode(), name, int(number), first=first)
+            line = image_id + b"\n"
+            merged.write(line)
+            digest.update(line)
+            total, last, first = total + 1, image_id, int(number)
+    for piece in pieces:
+        piece.unlink()
+    return total, digest.hexdigest()

@@ -1,0 +1,304 @@
+"""Results and uploads → catalogue and search; what nobody could deliver → failures."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from panopticon.documents import Change, ChangeKind, change_of
+from panopticon.errors import Unavailable
+from panopticon.interfaces import Applied, Broker, Delivery, Queue, SearchIndex, Store
+from panopticon.messages import (
+    DeletedPublished,
+    FailedPublished,
+    ImageMessage,
+    Lane,
+    MessageInvalid,
+    ModelActivated,
+    ResultPublished,
+    decode_image_message,
+    decode_result_message,
+    encode,
+    from_ms,
+    to_ms,
+)
+from panopticon.metrics import Metrics
+from panopticon.originals import original_uri
+from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.settings import Settings
+from panopticon.undeliverable import NO_VERSION, failure_of, set_aside
+from workers.registry.policy_cache import Rulings, ruled
+from workers.runtime.parking import Parking
+
+log = logging.getLogger(__name__)
+
+MAX_LIVE = 240
+MAX_BACKFILL = 96
+"""While nothing live comes. A live message that comes during one turn waits for that turn and its own, which
+together take fewer than 200 of a backlog."""
+MAX_BACKFILL_BESIDE_LIVE = 16
+IDLE_WAIT_S = 0.25
+PROBE_ID = "probe"
+"""Looked up to see whether a part is there; whether anything is kept of it is the same."""
+
+REFUSED = "index_refused"
+"""The reason of a failure whose change the search index did not take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A change on its way to search."""
+
+    change: Change
+    version: VersionName
+    """Whose it is; `NO_VERSION` where it is no model's."""
+    body: bytes
+    """The message it came as."""
+
+    @property
+    def key(self) -> OutputKey:
+        return OutputKey(
+            image_id=self.change.image_id,
+            model=self.version.model,
+            version=self.version.version,
+            revision=self.change.revision,
+        )
+
+
+class _Inlet:
+    """A queue, taken from in larger portions of backfill while nothing live comes."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self._max_backfill = MAX_BACKFILL_BESIDE_LIVE
+        self._kept: list[Delivery] = []
+
+    def probe(self) -> list[Delivery]:
+        """What was kept, else one message of each lane."""
+        kept, self._kept = self._kept, []
+        return kept or self.queue.receive(max_live=1, max_backfill=1, wait_s=0.0)
+
+    def keep(self, deliveries: list[Delivery]) -> None:
+        """For the next probe: a broker counts what is given back, and gives up such a message in the end."""
+        self._kept = deliveries
+
+    def receive(self, *, wait_s: float) -> list[Delivery]:
+        deliveries = self.queue.receive(max_live=MAX_LIVE, max_backfill=self._max_backfill, wait_s=wait_s)
+        is_live = any(delivery.lane is Lane.LIVE for delivery in deliveries)
+        self._max_backfill = MAX_BACKFILL_BESIDE_LIVE if is_live else MAX_BACKFILL
+        return deliveries
+
+
+class Indexer:
+    """One turn after another over three queues. Used by one thread; several indexers may run side by side."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        broker: Broker,
+        store: Store,
+        search: SearchIndex,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._uploads = _Inlet(broker.catalogue())
+        self._results = _Inlet(broker.results())
+        self._undeliverable = _Inlet(broker.undeliverable())
+        self._store = store
+        self._search = search
+        self._metrics = metrics
+        self._rulings = Rulings(store, settings, clock=clock)
+        self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
+
+    @property
+    def parked(self) -> Unavailable | None:
+        return self._parking.reason
+
+    def refuse_mistakes(self) -> None:
+        """A part that is merely down is left to `turn`, which parks.
+
+        Raises: UsageError where store or search cannot be used as the settings say.
+        """
+        for look in (self._store.registry.models, self._look_into_search):
+            with suppress(Unavailable):
+                look()
+
+    def turn(self) -> int:
+        """Take and apply what waits; says how many messages that were."""
+        try:
+            if self._parking.turned_long(self._settings.park_hold_s):
+                self._pause_queues()
+            if self._parking.waiting:
+                time.sleep(IDLE_WAIT_S)
+                return 0
+            if self._parking.reason is not None:
+                self._probe()
+            done = self._catalogue_turn() + self._undeliverable_turn()
+            done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
+            self._parking.resume()
+        except Unavailable as error:
+            self._parking.park(error)
+            return 0
+        return done
+
+    def _pause_queues(self) -> None:
+        for inlet in (self._uploads, self._results, self._undeliverable):
+            inlet.queue.pause()
+
+    def _probe(self) -> None:
+        """Whether store and search are there, before anything is taken. Raises: Unavailable."""
+        self._store.catalogue.get([PROBE_ID])
+        self._look_into_search()
+
+    def _look_into_search(self) -> None:
+        self._search.get([PROBE_ID])
+
+    def _catalogue_turn(self) -> int:
+        with self._received(self._uploads, wait_s=0.0) as deliveries:
+            messages = [message for delivery in deliveries if (message := self._image_message(delivery))]
+            if messages:
+                self._store.catalogue.put([self._catalogue_image(message) for message in messages])
+            self._apply([_deletion(message) for message in messages if message.event == "deleted"])
+            return len(deliveries)
+
+    def _results_turn(self, *, wait_s: float) -> int:
+        with self._received(self._results, wait_s=wait_s) as deliveries:
+            self._apply_results([step for delivery in deliveries if (step := self._step(delivery))])
+            return len(deliveries)
+
+    def _apply_results(self, steps: Sequence[_Step]) -> None:
+        """By the present policy, also if it came, or this process stood still, while they were applied."""
+        applied: Sequence[_Step] = ()
+        while applied != (steps := self._ruled_anew(steps)):
+            self._apply(steps)
+            applied = steps
+
+    def _outputs_of(self, steps: Sequence[_Step]) -> dict[OutputKey, Output]:
+        outputs: dict[OutputKey, Output] = {}
+        for version in {step.version for step in steps}:
+            ids = [step.change.image_id for step in steps if step.version == version]
+            outputs |= self._store.outputs.get(ids, version)
+        return outputs
+
+    def _ruled_anew(self, steps: Sequence[_Step]) -> Sequence[_Step]:
+        """A result by an older policy is made again from the store: whoever published it was late.
+
+        So once every indexer knows a policy, none of them leaves an older one behind.
+        """
+        late = [step for step in steps if self._is_late(step)]
+        if not late:
+            return steps
+        outputs = self._outputs_of(late)
+        return [self._by_present_policy(step, outputs) if self._is_late(step) else step for step in steps]
+
+    def _by_present_policy(self, step: _Step, outputs: Mapping[OutputKey, Output]) -> _Step:
+        output, ruling = outputs.get(step.key), self._rulings.of(step.version)
+        if output is None or ruling is None:
+            return step
+        message = ruled(output, ruling, occurred_at=from_ms(step.change.occurred_at_ms))
+        return _step_of(message, body=step.body)
+
+    def _is_late(self, step: _Step) -> bool:
+        part = step.change.part
+        entry = self._rulings.entry(step.version) if part else None
+        return part is not None and entry is not None and part.policy_number < entry.policy_number
+
+    def _undeliverable_turn(self) -> int:
+        with self._received(self._undeliverable, wait_s=0.0) as deliveries:
+            if deliveries:
+                at_ms = int(time.time() * 1000)
+                letters = [failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries]
+                self._store.outputs.put_failures(letters)
+            return len(deliveries)
+
+    @contextmanager
+    def _received(self, inlet: _Inlet, *, wait_s: float) -> Iterator[list[Delivery]]:
+        """What waits there: acked when the block ends, given back at once if a part turns out to be down."""
+        probing = self._parking.reason is not None
+        deliveries = inlet.probe() if probing else inlet.receive(wait_s=wait_s)
+        try:
+            yield deliveries
+        except Unavailable:
+            (inlet.keep if probing else inlet.queue.give_back)(deliveries)
+            raise
+        if deliveries:
+            inlet.queue.ack(deliveries)
+
+    def _image_message(self, delivery: Delivery) -> ImageMessage | None:
+        try:
+            return decode_image_message(delivery.body)
+        except MessageInvalid as error:
+            self._set_aside(error)
+            return None
+
+    def _step(self, delivery: Delivery) -> _Step | None:
+        try:
+            message = decode_result_message(delivery.body)
+        except MessageInvalid as error:
+            self._set_aside(error)
+            return None
+        if isinstance(message, ModelActivated):
+            return None
+        return _step_of(message, body=delivery.body)
+
+    def _set_aside(self, error: MessageInvalid) -> None:
+        letter = set_aside(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
+        self._undeliverable.queue.submit([letter], Lane.LIVE)
+
+    def _catalogue_image(self, message: ImageMessage) -> CatalogueImage:
+        uri = original_uri(message, self._settings.originals)
+        return CatalogueImage(
+            image_id=message.image_id,
+            revision=message.revision,
+            image_uri=uri,
+            event=message.event,
+            occurred_at_ms=to_ms(message.occurred_at),
+        )
+
+    def _apply(self, steps: Sequence[_Step]) -> None:
+        """What search refuses is kept as a failure, so that it is named and not tried for ever."""
+        outcomes = self._search.apply([step.change for step in steps]) if steps else []
+        for outcome in outcomes:
+            self._metrics.count("panopticon_results_applied_total", outcome=outcome.value)
+        refused = [step for step, outcome in zip(steps, outcomes, strict=True) if outcome is Applied.REFUSED]
+        if refused:
+            log.error("the search index refused changes: panopticon dead list --reason %s", REFUSED)
+            at_ms = int(time.time() * 1000)
+            self._store.outputs.put_failures([_refusal(step, at_ms=at_ms) for step in refused])
+
+
+def _step_of(message: ResultPublished | FailedPublished | DeletedPublished, *, body: bytes) -> _Step:
+    return _Step(change=change_of(message), version=_version_of(message), body=body)
+
+
+def _deletion(message: ImageMessage) -> _Step:
+    change = Change(
+        kind=ChangeKind.DELETED,
+        image_id=message.image_id,
+        revision=message.revision,
+        occurred_at_ms=to_ms(message.occurred_at),
+    )
+    return _Step(change=change, version=NO_VERSION, body=encode(message))
+
+
+def _version_of(message: ResultPublished | FailedPublished | DeletedPublished) -> VersionName:
+    if isinstance(message, DeletedPublished):
+        return NO_VERSION
+    return VersionName(model=message.model, version=message.version)
+
+
+def _refusal(step: _Step, *, at_ms: int) -> Failure:
+    return Failure(
+        key=step.key,
+        state=FailureState.DEAD,
+        reason=REFUSED,
+        detail="the search index refused this change; the store has what it was made from",
+        attempts=0,
+        last_at_ms=at_ms,
+        message=step.body,
+    )

@@ -1,0 +1,209 @@
+"""Where one image stands with each model version, in search too, and what to do about it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from panopticon.documents import Part
+from panopticon.ledger import state_of
+from panopticon.outputs import Failure, FailureState, OutputKey, VersionName
+from panopticon.registry import VersionEntry, VersionState
+from panopticon.undeliverable import NO_VERSION
+from workers.indexer.indexer import REFUSED
+from workers.inspection.audit import Mark, Verdict, verdict_of
+from workers.inspection.explain import Registered
+from workers.inspection.image_record import Dossier
+from workers.inspection.status import Depths, total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageStanding:
+    """One image and one version."""
+
+    version: VersionName
+    entry: VersionEntry | None
+    """None if the registry does not know the version."""
+    verdict: Verdict
+    answers: bool
+    """Whether queries are answered from this version."""
+    part: Part | None
+    """What search has of it."""
+    behind: tuple[str, ...]
+    """In what that part is older than what is known elsewhere."""
+    why: str
+    """Such as `in search`, or `corrupt`: what is to be said beside the mark."""
+    next_step: str = ""
+    """What a person can type about it."""
+
+
+def standings(
+    dossier: Dossier, registered: Registered, depths: Mapping[VersionName, Depths]
+) -> list[ImageStanding]:
+    """Of every version that is fed, and of every other one that something is kept of, ordered by name.
+
+    An ID that the catalogue does not know owes nothing to a version that nothing is kept of.
+    `depths`: the queues of pending versions, as far as they could be asked.
+    """
+    return [_standing(version, dossier, registered, depths) for version in _versions(dossier, registered)]
+
+
+def pending_versions(dossier: Dossier, registered: Registered) -> list[VersionName]:
+    """Those whose queues are worth a look."""
+    return [
+        standing.version
+        for standing in standings(dossier, registered, {})
+        if standing.verdict.mark is Mark.PENDING and standing.entry and standing.entry.state.fed
+    ]
+
+
+def next_step(failure: Failure) -> str:
+    """What can be typed about a failure; empty for one that is history."""
+    image_id = shlex.quote(failure.key.image_id)
+    if failure.state is not FailureState.DEAD:
+        return ""
+    if failure.reason == REFUSED:
+        return f"{_audit(failure.key.image_id)} --fix"
+    if failure.key.version_name == NO_VERSION:
+        return f"panopticon dead purge {image_id}"
+    return f"panopticon dead replay {image_id}"
+
+
+def part_owner(part: str, registered: Registered) -> VersionName | None:
+    """Whose part of a document this is; None if no version of that name is known."""
+    return next((name for name in registered if name.part == part), None)
+
+
+def _versions(dossier: Dossier, registered: Registered) -> list[VersionName]:
+    kept = {output.key.version_name for output in dossier.outputs}
+    kept |= {failure.key.version_name for failure in dossier.failures}
+    parts = dossier.document.parts if dossier.document else {}
+    kept |= {owner for part in parts if (owner := part_owner(part, registered))}
+    fed = {name for name, (_, entry) in registered.items() if entry.state.fed and dossier.row}
+    return sorted((kept | fed) - {NO_VERSION})
+
+
+def _standing(
+    version: VersionName,
+    dossier: Dossier,
+    registered: Registered,
+    depths: Mapping[VersionName, Depths],
+) -> ImageStanding:
+    model, entry = registered.get(version, (None, None))
+    part = dossier.document.parts.get(version.part) if dossier.document else None
+    verdict = _verdict(version, entry, dossier)
+    why, next_step = _told(dossier, verdict, entry, part, depths.get(version))
+    return ImageStanding(
+        version=version,
+        entry=entry,
+        verdict=verdict,
+        answers=model is not None and model.active == version,
+        part=part,
+        behind=tuple(_behind(dossier, entry, part)) if part else (),
+        why=why,
+        next_step=next_step,
+    )
+
+
+def _verdict(version: VersionName, entry: VersionEntry | None, dossier: Dossier) -> Verdict:
+    stored = {output.key for output in dossier.outputs}
+    failures = {failure.key: failure for failure in dossier.failures}
+    if entry is not None:
+        return verdict_of(
+            dossier.image_id,
+            version,
+            entry,
+            row=dossier.row,
+            stored=stored,
+            failures=failures,
+            document=dossier.document,
+        )
+    key = _key(version, dossier)
+    failure = failures.get(key)
+    state = state_of(dossier.row, has_output=key in stored, failure=failure, retired=True)
+    reason = failure.reason if failure and state.value == Mark.DEAD else ""
+    return Verdict(image_id=dossier.image_id, version=version, mark=Mark(state.value), reason=reason)
+
+
+def _key(version: VersionName, dossier: Dossier) -> OutputKey:
+    """At the catalogue's revision; at -1, where nothing is, if it does not know the image."""
+    return OutputKey(
+        image_id=dossier.image_id,
+        model=version.model,
+        version=version.version,
+        revision=dossier.row.revision if dossier.row else -1,
+    )
+
+
+def _behind(dossier: Dossier, entry: VersionEntry | None, part: Part) -> Iterator[str]:
+    if dossier.row and part.revision < dossier.row.revision:
+        yield f"revision {part.revision} is older than the catalogue's {dossier.row.revision}"
+    if entry and part.policy_number < entry.policy_number:
+        yield f"policy {part.policy_number} is older than the present one, {entry.policy_number}"
+
+
+def _told(
+    dossier: Dossier,
+    verdict: Verdict,
+    entry: VersionEntry | None,
+    part: Part | None,
+    depths: Depths | None,
+) -> tuple[str, str]:
+    """What is to be said beside the mark, and what can be typed about it."""
+    if verdict.mark is Mark.DEAD:
+        return verdict.reason, f"panopticon dead replay {shlex.quote(verdict.image_id)}"
+    if verdict.mark is Mark.SKIPPED:
+        return _why_skipped(dossier, verdict.version, entry), ""
+    if verdict.mark is Mark.STORED:
+        return _told_of_stored(dossier, verdict, entry, part)
+    return _told_of_pending(dossier, verdict, entry, depths)
+
+
+def _why_skipped(dossier: Dossier, version: VersionName, entry: VersionEntry | None) -> str:
+    failure = _failure(version, dossier)
+    if dossier.row and dossier.row.deleted:
+        return "deleted"
+    if failure and failure.state is FailureState.DISCARDED:
+        return f"its failure ({failure.reason}) was discarded"
+    return "retired" if entry else "the registry does not know this version"
+
+
+def _told_of_stored(
+    dossier: Dossier, verdict: Verdict, entry: VersionEntry | None, part: Part | None
+) -> tuple[str, str]:
+    failure = _failure(verdict.version, dossier)
+    if verdict.in_search is None:
+        return f"not asked for in search: {_why_skipped(dossier, verdict.version, entry)}", ""
+    if verdict.in_search:
+        return ("in search" if part else "search has a newer revision than the catalogue"), ""
+    if failure and failure.reason == REFUSED and failure.state is FailureState.DEAD:
+        return "refused by search", next_step(failure)
+    missing = "search has an older state of it" if part else "not in search"
+    return f"{missing}: the result is on its way, or lost", _audit(verdict.image_id)
+
+
+def _told_of_pending(
+    dossier: Dossier, verdict: Verdict, entry: VersionEntry | None, depths: Depths | None
+) -> tuple[str, str]:
+    version = verdict.version
+    if dossier.row is None:
+        return "the catalogue does not know the image yet", _audit(verdict.image_id)
+    if entry and entry.state is VersionState.REGISTERED:
+        return "no upload reaches this version", f"panopticon models shadow {version}"
+    if depths is None:
+        return "waits in its queue or is at work", ""
+    if not total(depths):
+        return "its queue is empty: on its way, or lost", _audit(verdict.image_id)
+    if not any(depth.held or depth.retrying for depth in depths.values()):
+        return "waits in its queue, from which nobody takes", f"panopticon worker --model {version}"
+    return "waits in its queue or is at work", ""
+
+
+def _failure(version: VersionName, dossier: Dossier) -> Failure | None:
+    key = _key(version, dossier)
+    return next((failure for failure in dossier.failures if failure.key == key), None)
+
+
+def _audit(image_id: str) -> str:
+    return f"echo {shlex.quote(image_id)} | panopticon audit --ids -"

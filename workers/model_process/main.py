@@ -1,0 +1,345 @@
+"""The child that holds one model: fetch ▸ decode ▸ batch ▸ run. It retries nothing and writes to no store.
+
+Started by `model_client` with a socket as descriptor `--fd`. Ends with its parent: end of file is the signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.batching import LaneBuffer
+from panopticon.cards import ModelCard, read_card
+from panopticon.dispatch import Phase
+from panopticon.engines import open_engine
+from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
+from panopticon.golden import self_test
+from panopticon.images import DecodeLimits, decode
+from panopticon.interfaces import Engine, FetchLimits, ImageSource
+from panopticon.messages import Lane
+from panopticon.settings import read_settings
+from storage.originals import open_originals
+from workers.model_process.frames import PROTOCOL, Frame, FrameStream, PeerGone
+
+ALIVE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemLimits:
+    """What one image may cost."""
+
+    fetch: FetchLimits
+    decode: DecodeLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """One decoded image that waits for the model."""
+
+    id: int
+    pixels: NDArray[np.uint8]
+    prepare_s: float
+    source_sha256: str
+    width_px: int
+    height_px: int
+
+
+class Usage:
+    """CPU seconds by step, so that what is neither fetch, decode nor run can be told."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cpu_s = {"fetch": 0.0, "decode": 0.0, "run": 0.0}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        begun_s = time.thread_time()
+        try:
+            yield
+        finally:
+            spent_s = time.thread_time() - begun_s
+            with self._lock:
+                self._cpu_s[name] += spent_s
+
+    def read(self) -> dict[str, float]:
+        with self._lock:
+            return {**self._cpu_s, "process": time.process_time()}
+
+
+class Outbox:
+    """Sends frames from any thread. What is not urgent waits for company: each send wakes the parent."""
+
+    def __init__(self, stream: FrameStream) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._held: list[Frame] = []
+
+    def send(self, *frames: Frame) -> None:
+        with self._lock:
+            held, self._held = self._held, []
+            self._stream.send((*held, *frames))
+
+    def started(self, ids: list[int], phase: Phase) -> None:
+        """Only what may kill this process must be known before it begins."""
+        frame = {"type": "started", "ids": ids, "phase": phase.value}
+        if phase in (Phase.DECODE, Phase.RUN):
+            self.send(frame)
+            return
+        with self._lock:
+            self._held.append(frame)
+
+
+class Workshop:
+    """Items on their way to the model: received, then prepared; live first in both waits."""
+
+    def __init__(self) -> None:
+        lock = threading.Lock()
+        self._more_received = threading.Condition(lock)
+        self._more_prepared = threading.Condition(lock)
+        self._received: LaneBuffer[Frame] = LaneBuffer()
+        self._prepared: LaneBuffer[Prepared] = LaneBuffer()
+
+    def receive(self, items: list[Frame]) -> None:
+        with self._more_received:
+            for item in items:
+                self._received.add(item, Lane(item["lane"]))
+            self._more_received.notify(len(items))
+
+    def next_received(self) -> Frame:
+        """Waits for one."""
+        with self._more_received:
+            while not self._received:
+                self._more_received.wait()
+            return self._received.take(1)[0]
+
+    def prepared(self, image: Prepared, lane: Lane) -> None:
+        with self._more_prepared:
+            self._prepared.add(image, lane)
+            self._more_prepared.notify()
+
+    def next_batch(self, max_images: int) -> list[Prepared]:
+        """Whatever has gathered, at once; waits only while there is nothing."""
+        with self._more_prepared:
+            while not self._prepared:
+                self._more_prepared.wait()
+            return self._prepared.take(max_images)
+
+
+class ModelProcess:
+    """One model version at work."""
+
+    def __init__(
+        self,
+        *,
+        card: ModelCard,
+        engines: Sequence[Engine],
+        originals: ImageSource,
+        outbox: Outbox,
+        limits: ItemLimits,
+    ) -> None:
+        """`engines`: alike, loaded, one for each thread that runs the model."""
+        self._card = card
+        self._engines = engines
+        self._outbox = outbox
+        self._limits = limits
+        self._originals = originals
+        self._workshop = Workshop()
+        self._usage = Usage()
+
+    def receive(self, frames: list[Frame]) -> None:
+        items = [frame for frame in frames if frame["type"] == "item"]
+        if items:
+            self._workshop.receive(items)
+
+    def alive(self) -> None:
+        self._outbox.send({"type": "alive", "cpu_s": self._usage.read()})
+
+    def prepare_forever(self) -> None:
+        while True:
+            item = self._workshop.next_received()
+            with self._answering(item["id"]):
+                self._workshop.prepared(self._prepare(item), Lane(item["lane"]))
+
+    def _prepare(self, item: Frame) -> Prepared:
+        id_, begun_s = item["id"], time.monotonic()
+        self._outbox.started([id_], Phase.FETCH)
+        with self._usage.step("fetch"):
+            encoded = self._originals.fetch(item["uri"], self._limits.fetch)
+        self._outbox.started([id_], Phase.DECODE)
+        with self._usage.step("decode"):
+            decoded = decode(
+                encoded,
+                input=self._card.input,
+                preprocessing=self._card.preprocessing,
+                limits=self._limits.decode,
+            )
+        self._outbox.started([id_], Phase.READY)
+        return Prepared(
+            id=id_,
+            pixels=decoded.pixels,
+            prepare_s=time.monotonic() - begun_s,
+            source_sha256=hashlib.sha256(encoded).hexdigest(),
+            width_px=decoded.width_px,
+            height_px=decoded.height_px,
+        )
+
+    @contextmanager
+    def _answering(self, id_: int) -> Iterator[None]:
+        """Turns this image's error into its answer."""
+        try:
+            yield
+        except (Rejected, Transient, Unavailable) as error:
+            kind = type(error).__name__.lower()
+            self._outbox.send({"type": kind, "id": id_, "reason": error.reason, **_detail(error)})
+
+    def run_forever(self, engine: Engine) -> None:
+        while True:
+            self._run(engine, self._workshop.next_batch(engine.best_batch))
+
+    def _run(self, engine: Engine, batch: list[Prepared]) -> None:
+        self._outbox.started([image.id for image in batch], Phase.RUN)
+        begun_s = time.monotonic()
+        with self._usage.step("run"):
+            vectors = engine.run(np.stack([image.pixels for image in batch]))
+        ran = {"type": "ran", "images": len(batch), "run_s": time.monotonic() - begun_s}
+        self._outbox.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))
+
+    def start(self, *, preparing_threads: int) -> None:
+        for _ in range(preparing_threads):
+            _in_thread(self.prepare_forever)
+        for engine in self._engines:
+            _in_thread(partial(self.run_forever, engine))
+
+    def hello(self) -> None:
+        engine = self._engines[0]
+        self._outbox.send(
+            {
+                "type": "hello",
+                "protocol": PROTOCOL,
+                "model": self._card.name,
+                "version": self._card.version,
+                "digest": self._card.digest,
+                "engine": engine.name,
+                "libraries": engine.libraries,
+                "best_batch": engine.best_batch * len(self._engines),
+                "dim": len(self._card.labels),
+            }
+        )
+
+
+def _detail(error: Rejected | Transient | Unavailable) -> dict[str, str]:
+    return {"part": error.part} if isinstance(error, Unavailable) else {"detail": error.detail}
+
+
+def _output_frame(image: Prepared, vector: NDArray[np.float32]) -> dict[str, Any]:
+    return {
+        "type": "output",
+        "id": image.id,
+        "vector": vector.tobytes(),
+        "prepare_s": image.prepare_s,
+        "source_sha256": image.source_sha256,
+        "width_px": image.width_px,
+        "height_px": image.height_px,
+    }
+
+
+def _in_thread(work: Any) -> None:
+    """A thread whose bug ends the process loudly, instead of leaving it half alive."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except PeerGone:
+            os._exit(0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(70)
+
+    threading.Thread(target=guarded, daemon=True).start()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--card", type=Path, required=True)
+    parser.add_argument("--engine", default="")
+    parser.add_argument("--cache-dir", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--max-bytes", type=int, required=True)
+    parser.add_argument("--max-pixels", type=int, required=True)
+    parser.add_argument("--fetch-timeout-s", type=float, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _arguments()
+    stream = FrameStream(socket.socket(fileno=arguments.fd))
+    outbox = Outbox(stream)
+    try:
+        process = _ready(arguments, outbox)
+    except PanopticonError as error:
+        outbox.send({"type": "unavailable", "id": 0, "reason": str(error), "part": "model"})
+        sys.exit(0)
+    process.start(preparing_threads=_threads(arguments))
+    process.hello()
+    _serve(process, stream)
+
+
+def _ready(arguments: argparse.Namespace, outbox: Outbox) -> ModelProcess:
+    card = read_card(arguments.card)
+    originals = open_originals(read_settings(flags={}, environ=os.environ))
+    engines = _engines(card, arguments)
+    for engine in engines:
+        engine.load()
+        self_test(card, engine)
+    limits = ItemLimits(
+        fetch=FetchLimits(max_bytes=arguments.max_bytes, timeout_s=arguments.fetch_timeout_s),
+        decode=DecodeLimits(max_pixels=arguments.max_pixels),
+    )
+    return ModelProcess(card=card, engines=engines, originals=originals, outbox=outbox, limits=limits)
+
+
+def _engines(card: ModelCard, arguments: argparse.Namespace) -> list[Engine]:
+    """One, or one a thread where that is how the engine runs best."""
+    first = _engine(card, arguments)
+    others = _threads(arguments) - 1 if first.one_a_thread else 0
+    return [first, *(_engine(card, arguments) for _ in range(others))]
+
+
+def _engine(card: ModelCard, arguments: argparse.Namespace) -> Engine:
+    return open_engine(card, engine=arguments.engine, cache_dir=arguments.cache_dir)
+
+
+def _threads(arguments: argparse.Namespace) -> int:
+    return arguments.threads or len(os.sched_getaffinity(0))
+
+
+def _serve(process: ModelProcess, stream: FrameStream) -> None:
+    next_alive_s = time.monotonic()
+    while True:
+        try:
+            process.receive(stream.receive(wait_s=ALIVE_EVERY_S))
+            if time.monotonic() >= next_alive_s:
+                process.alive()
+                next_alive_s = time.monotonic() + ALIVE_EVERY_S
+        except PeerGone:
+            # The run thread may be deep in native code; nothing of ours outlives the parent.
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

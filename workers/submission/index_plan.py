@@ -1,0 +1,135 @@
+"""What `panopticon index` does: submit what is new, run what is missing, and wait until the ledger closes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from panopticon.cards import ModelCard
+from panopticon.interfaces import Broker, Store
+from panopticon.ledger import Ledger
+from panopticon.messages import Lane
+from panopticon.outputs import FailureState, OutputKey, VersionName
+from workers.inspection.status import HOPS, total
+from workers.registry.register import ensure_registered
+from workers.submission.submit import CHUNK, Entry, Submission, body_of, chunks, publish
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What has to be done for one submission."""
+
+    new: list[Entry] = field(default_factory=list)
+    """Unknown to the catalogue at this revision: every bound version gets them."""
+    missing: dict[VersionName, list[Entry]] = field(default_factory=dict)
+    """Known, but without an output or a failure of this version."""
+    indexed: int = 0
+    """Photos for which nothing is to do, and of which every version has an output."""
+    dead: int = 0
+    """Photos for which nothing is to do, since a version has refused them before."""
+
+    @property
+    def work(self) -> bool:
+        return bool(self.unfinished)
+
+    @property
+    def unfinished(self) -> int:
+        """Outputs and failures that there will be and are not yet."""
+        return len(self.new) * len(self.missing) + sum(map(len, self.missing.values()))
+
+
+def make_plan(submission: Submission, versions: Sequence[VersionName], store: Store) -> Plan:
+    """Compare a submission with the catalogue, the outputs and the failures, by ID."""
+    plan = Plan(missing={version: [] for version in versions})
+    for chunk in chunks(submission.entries, CHUNK):
+        _plan_chunk(chunk, versions, store, plan)
+    return plan
+
+
+def _plan_chunk(chunk: list[Entry], versions: Sequence[VersionName], store: Store, plan: Plan) -> None:
+    ids = [entry.image_id for entry in chunk]
+    known = store.catalogue.get(ids)
+    stored = {key for version in versions for key in store.outputs.get(ids, version)}
+    dead = {f.key for f in store.outputs.failures_of(ids) if f.state is not FailureState.REPLAYED}
+    for entry in chunk:
+        row = known.get(entry.image_id)
+        if row is None or row.revision < entry.revision:
+            plan.new.append(entry)
+            continue
+        keys = {version: _key(entry, version) for version in versions}
+        lacking = [version for version, key in keys.items() if key not in stored and key not in dead]
+        for version in lacking:
+            plan.missing[version].append(entry)
+        plan.dead += not lacking and bool(dead & set(keys.values()) - stored)
+        plan.indexed += not lacking and stored >= set(keys.values())
+
+
+def _key(entry: Entry, version: VersionName) -> OutputKey:
+    return OutputKey(
+        image_id=entry.image_id, model=version.model, version=version.version, revision=entry.revision
+    )
+
+
+def ledgers(store: Store, versions: Sequence[VersionName]) -> dict[VersionName, Ledger]:
+    """Empty where the store cannot count."""
+    counts = store.counts
+    return {version: counts.count(version, retired=False) for version in versions} if counts else {}
+
+
+def register_all(cards: Sequence[ModelCard], store: Store, broker: Broker, *, by: str) -> None:
+    """Raises: CardError if one is registered with another digest."""
+    for card in cards:
+        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=by)
+
+
+def submit_new(plan: Plan, broker: Broker) -> None:
+    publish(plan.new, broker.uploads, Lane.LIVE, now_ms=_now_ms())
+
+
+def submit_missing(plan: Plan, broker: Broker) -> None:
+    """To the queue of the version that lacks them, and to no other."""
+    for version, entries in plan.missing.items():
+        for chunk in chunks(entries, CHUNK):
+            bodies = [body_of(entry, now_ms=_now_ms()) for entry in chunk]
+            broker.model_queue(version).submit(bodies, Lane.LIVE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """Messages still in the queues."""
+
+    images: dict[VersionName, int]
+    others: int
+    """Results, uploads and undeliverables that the indexer has not applied."""
+
+    @property
+    def none(self) -> bool:
+        return not self.others and not any(self.images.values())
+
+
+def remaining(broker: Broker, versions: Sequence[VersionName]) -> Remaining:
+    """Model queues are read first: what leaves them reaches the results before it is gone from them."""
+    images = {version: total(broker.model_queue(version).depth()) for version in versions}
+    others = (broker.results(), broker.catalogue(), broker.undeliverable())
+    return Remaining(images=images, others=sum(total(queue.depth()) for queue in others))
+
+
+def wait_until_done(
+    broker: Broker, versions: Sequence[VersionName], *, watch: Callable[[Remaining], None], every_s: float
+) -> None:
+    """Returns once every queue is empty, and stayed so for long enough to be sure. `watch` may raise to end
+    the wait."""
+    sure_s, empty_since_s = HOPS * broker.depth_lag_s, math.inf
+    while True:
+        left, now_s = remaining(broker, versions), time.monotonic()
+        watch(left)
+        empty_since_s = min(empty_since_s, now_s) if left.none else math.inf
+        if now_s - empty_since_s >= sure_s:
+            return
+        time.sleep(every_s)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

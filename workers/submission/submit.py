@@ -1,0 +1,216 @@
+"""What a person names (paths, folders, CSV files, standard input) becomes messages: all of it or nothing."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal, NamedTuple, TypeVar
+
+from panopticon.errors import UsageError
+from panopticon.interfaces import Catalogue, Uploads
+from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
+from panopticon.outputs import CatalogueImage
+from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
+from workers.submission.folders import FoundFile, Scan, Scanner, shown
+
+CHUNK = 500
+"""Messages in one publish, and IDs in one look-up."""
+
+STDIN = "-"
+MAX_URI_CHARS = 4096
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, where timestamps end."""
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """One message to be sent. Small, since a million are held until the last line is known to be right."""
+
+    image_id: str
+    image_uri: str | None
+    revision: int
+    event: Literal["uploaded", "deleted"] = "uploaded"
+    occurred_at_ms: int = 0
+    """0: when it is sent."""
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Everything that was named, valid as a whole."""
+
+    entries: Sequence[Entry]
+    left_aside: Counter[str] = field(default_factory=Counter)
+    """Files in folders whose names are no picture's, by suffix."""
+    unreadable: Sequence[str] = ()
+    """What could not be looked at, each with the reason."""
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Each once, in order."""
+        return list(dict.fromkeys(entry.image_id for entry in self.entries))
+
+
+def read_sources(sources: Sequence[str], catalogue: Catalogue, *, stdin: Iterable[bytes]) -> Submission:
+    """Read every source: a path, a folder, `FILE.csv`, or `-` for the lines of `stdin`.
+
+    Raises: UsageError naming the source and line of the first fault; nothing was published then.
+    """
+    scanner, listing = Scanner(), Listing()
+    for source in sources:
+        _read_source(source, scanner, listing, stdin)
+    return _submission(scanner.result, listing, catalogue)
+
+
+def scan_paths(paths: Sequence[str], catalogue: Catalogue) -> Submission:
+    """Files and folders only. Raises: UsageError."""
+    scanner = Scanner()
+    for path in paths:
+        scanner.add(os.fsencode(path))
+    return _submission(scanner.result, Listing(), catalogue)
+
+
+def publish(
+    entries: Iterable[Entry],
+    uploads: Uploads,
+    lane: Lane,
+    *,
+    now_ms: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Send every entry, chunk by chunk; `progress` hears how many are safe. Raises: Unavailable."""
+    done = 0
+    for chunk in chunks(entries, CHUNK):
+        uploads.publish([body_of(entry, now_ms=now_ms) for entry in chunk], lane)
+        done += len(chunk)
+        progress(done)
+
+
+def body_of(entry: Entry, *, now_ms: int) -> bytes:
+    """The ImageMessage on the wire."""
+    message = ImageMessage(
+        image_id=entry.image_id,
+        image_uri=entry.image_uri,
+        revision=entry.revision,
+        event=entry.event,
+        occurred_at=from_ms(entry.occurred_at_ms or now_ms),
+        message_id=entry.message_id or uuid.uuid4().hex,
+    )
+    return encode(message)
+
+
+def entry_of_row(row: CatalogueImage) -> Entry:
+    """An image of the catalogue, to be sent again as it is known."""
+    return Entry(
+        image_id=row.image_id,
+        image_uri=row.image_uri or None,
+        revision=row.revision,
+        occurred_at_ms=row.occurred_at_ms,
+    )
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class Listing:
+    """The entries of all lists, of which no two may give one image two originals."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int, str], tuple[Entry, str, int]] = {}
+
+    @property
+    def entries(self) -> Iterator[Entry]:
+        return (entry for entry, _, _ in self._seen.values())
+
+    def add(self, message: ImageMessage, source: str, line: int) -> None:
+        """Repeats count once. Raises: UsageError naming both lines."""
+        entry = _entry_of_message(message)
+        known = self._seen.setdefault((entry.image_id, entry.revision, entry.event), (entry, source, line))
+        if known[0].image_uri != entry.image_uri:
+            raise UsageError(
+                f"{source}, line {line}: image {entry.image_id!r} has another URI than in {known[1]}, "
+                f"line {known[2]}; give each picture its own ID, and a changed one a higher revision"
+            )
+
+
+def _submission(scan: Scan, listing: Listing, catalogue: Catalogue) -> Submission:
+    entries = [*_entries_of_files(scan, catalogue), *listing.entries]
+    return Submission(entries=entries, left_aside=scan.left_aside, unreadable=scan.unreadable)
+
+
+def _read_source(source: str, scanner: Scanner, listing: Listing, stdin: Iterable[bytes]) -> None:
+    if source == STDIN:
+        _add_listed(read_mixed(stdin, "standard input"), "standard input", scanner, listing)
+    elif source.lower().endswith(".csv") and os.path.exists(source) and not os.path.isdir(source):
+        name = shown(os.fsencode(source))
+        try:
+            with open(source, "rb") as lines:
+                _add_listed(read_csv(lines, name), name, scanner, listing)
+        except OSError as error:
+            raise UsageError(f"cannot read {name}: {error.strerror}") from None
+    else:
+        scanner.add(os.fsencode(source))
+
+
+def _add_listed(items: Iterable[Listed], source: str, scanner: Scanner, listing: Listing) -> None:
+    for item in items:
+        if isinstance(item.what, ImageMessage):
+            listing.add(item.what, source, item.line)
+            continue
+        try:
+            scanner.add(item.what)
+        except UsageError as error:
+            raise UsageError(f"{source}, line {item.line}: {error}") from None
+
+
+def _entries_of_files(scan: Scan, catalogue: Catalogue) -> list[Entry]:
+    entries: list[Entry] = []
+    for chunk in chunks(_nameable(scan), CHUNK):
+        known = catalogue.get([file.image_id for file in chunk])
+        entries += [_entry_of_file(file, known.get(file.image_id)) for file in chunk]
+    return entries
+
+
+def _nameable(scan: Scan) -> Iterator[FoundFile]:
+    for file in scan.files:
+        if len(file.uri) <= MAX_URI_CHARS:
+            yield file
+        else:
+            scan.unreadable.append(f"{shown(file.path)}: its URI is longer than {MAX_URI_CHARS} characters")
+
+
+def _entry_of_file(file: FoundFile, known: CatalogueImage | None) -> Entry:
+    mtime_ms = file.mtime_ns // 1_000_000
+    return Entry(
+        image_id=file.image_id,
+        image_uri=file.uri,
+        revision=_revision(file, known),
+        occurred_at_ms=mtime_ms if 0 < mtime_ms <= LAST_MS else 0,
+    )
+
+
+def _revision(file: FoundFile, known: CatalogueImage | None) -> int:
+    if known is None:
+        return 0
+    unchanged = not known.deleted and known.image_uri.partition("#")[2] == file.state
+    return known.revision if unchanged else known.revision + 1
+
+
+def _entry_of_message(message: ImageMessage) -> Entry:
+    return Entry(
+        image_id=message.image_id,
+        image_uri=message.image_uri,
+        revision=message.revision,
+        event=message.event,
+        occurred_at_ms=to_ms(message.occurred_at),
+        message_id=message.message_id,
+    )

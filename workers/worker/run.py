@@ -1,0 +1,155 @@
+"""One worker: a consumer and its model process, put together from settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from panopticon.cards import ModelCard
+from panopticon.engines import engine_name
+from panopticon.engines.litert import prepared
+from panopticon.errors import Unavailable, UsageError
+from panopticon.interfaces import Broker, Store
+from panopticon.metrics import Metrics
+from panopticon.models.weights import refuse_altered_weights
+from panopticon.outputs import VersionName
+from panopticon.registry import VersionState
+from panopticon.settings import Settings
+from storage.outputs import open_store
+from workers.model_process.client import ModelClient
+from workers.queues import broker_of
+from workers.registry.policy_cache import Ruling, Rulings
+from workers.registry.register import ensure_registered
+from workers.runtime.lifecycle import ReadyFile, run_turns
+from workers.runtime.parking import Parking
+from workers.worker.consumer import PARKED_WAIT_S, Consumer
+from workers.worker.outcomes import Settlement
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def prepare_model(card: ModelCard, settings: Settings) -> None:
+    """Convert the model once, in a process of its own, whose gigabyte of memory goes with it.
+
+    Raises: UsageError for an engine that the card does not allow, or with what that process said.
+    """
+    engine = engine_name(card, settings.engine)
+    if engine != "litert" or prepared(card, settings.cache_dir):
+        return
+    command = [sys.executable, "-m", "panopticon.engines.prepare", str(card.version_name)]
+    command += [f"--cache-dir={settings.cache_dir}"]
+    if settings.models_dir:
+        command.append(f"--models-dir={settings.models_dir}")
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last_line = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise UsageError(f"{card.version_name} could not be prepared: {last_line}")
+
+
+def run_worker(
+    card: ModelCard, settings: Settings, *, metrics: Metrics, stopping: Callable[[], bool]
+) -> None:
+    """Work until `stopping`, or until the version is retired; then drain. Waits for store and broker.
+
+    Raises: UsageError before the first image only.
+    """
+    refuse_altered_weights(card)
+    prepare_model(card, settings)
+    store, broker = open_store(settings.store_url), broker_of(settings)
+    parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=metrics)
+    registering = partial(
+        ensure_registered, card, store.registry, broker.topology, archive=store.archive, by=who()
+    )
+    entry = once_possible(registering, parking, stopping=stopping)
+    if entry is None:
+        return
+    version = card.version_name
+    if not entry.state.fed:
+        log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
+    rulings = Rulings(store, settings)
+    model = ModelClient(card, settings, metrics=metrics)
+    consumer = Consumer(
+        card=card,
+        settings=settings,
+        queue=broker.model_queue(version),
+        outputs=store.outputs,
+        settlement=_settlement(version, rulings, store, broker),
+        model=model,
+        metrics=metrics,
+    )
+    _work(consumer, model, settings, stopping=lambda: stopping() or is_retired(rulings, version))
+
+
+def _settlement(version: VersionName, rulings: Rulings, store: Store, broker: Broker) -> Settlement:
+    return Settlement(
+        version=version,
+        ruling=partial(present_ruling, rulings, version),
+        queue=broker.model_queue(version),
+        outputs=store.outputs,
+        results=broker.results(),
+        undeliverable=broker.undeliverable(),
+    )
+
+
+def _work(
+    consumer: Consumer, model: ModelClient, settings: Settings, *, stopping: Callable[[], bool]
+) -> None:
+    """Turn after turn, then drain."""
+    ready = ReadyFile(settings.ready_file)
+
+    def turn() -> None:
+        consumer.turn()
+        ready.show(ready=consumer.parked is None and model.hello is not None)
+
+    try:
+        run_turns(turn, stopping=stopping)
+        ready.show(ready=False)
+        consumer.drain(timeout_s=settings.grace_s)
+    finally:
+        model.close()
+
+
+def once_possible(step: Callable[[], T], parking: Parking, *, stopping: Callable[[], bool]) -> T | None:
+    """What `step` gives once nothing that it needs is down; None if one is told to stop before."""
+    while not stopping():
+        try:
+            done = step()
+        except Unavailable as error:
+            parking.park(error)
+            while parking.waiting and not stopping():
+                time.sleep(PARKED_WAIT_S)
+        else:
+            parking.resume()
+            return done
+    return None
+
+
+def present_ruling(rulings: Rulings, version: VersionName) -> Ruling:
+    """Raises: Unavailable, also if the registry does not know the version any more."""
+    ruling = rulings.of(version)
+    if ruling is None:
+        raise Unavailable("store", f"the registry does not know {version} any more")
+    return ruling
+
+
+def is_retired(rulings: Rulings, version: VersionName) -> bool:
+    """As far as is known; somebody who cannot ask works on, and parks."""
+    try:
+        entry = rulings.entry(version)
+    except Unavailable:
+        return False
+    return entry is not None and entry.state is VersionState.RETIRED
+
+
+def who() -> str:
+    """Who is named in the registry's history."""
+    return f"{os.environ.get('USER', os.getuid())}@{socket.gethostname()}"
