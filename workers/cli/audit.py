@@ -15,8 +15,8 @@ from panopticon.errors import UsageError
 from panopticon.models import parse_version
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionEntry
+from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, read_ids
-from workers.cli.wording import counted, lasting, rfc_3339, table
 from workers.inspection.audit import MENDABLE, WRONG, Audit, Mark, Verdict
 from workers.inspection.status import registered
 from workers.submission.folders import Scanner, printable

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from panopticon.interfaces import Finding, Health
 from storage.originals import open_originals
+from workers.cli.formatting import counted, table
 from workers.cli.session import Session, json_option
 from workers.cli.settings import masked
-from workers.cli.wording import counted, table
 from workers.doctor.checks import examine
 from workers.submission.folders import printable
 

@@ -11,8 +11,8 @@ import click
 from rich.text import Text
 
 from panopticon.errors import UsageError
+from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, read_ids
-from workers.cli.wording import counted
 from workers.maintenance.erase import Erased, Eraser, Remains
 from workers.submission.folders import printable
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from panopticon.errors import Unavailable, UsageError
-from workers.cli.groups import LazyGroup
+from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session
 from workers.submission.folders import printable
 

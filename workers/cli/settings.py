@@ -9,8 +9,8 @@ import click
 from rich.text import Text
 
 from panopticon.settings import PREFIX, describe
+from workers.cli.formatting import table
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import table
 
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
 _SECRET = re.compile(r"(?i)((?:pass|secret|token|key)[^=&?]*=)[^&\s]+")

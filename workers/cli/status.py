@@ -18,9 +18,9 @@ from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry import VersionState
 from workers.backfill.records import is_fed, of_interest
-from workers.cli.backfill_report import backfill_json, backfill_table, command_of
+from workers.cli.backfill.report import backfill_json, backfill_table, command_of
+from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import counted, lasting, rfc_3339, table
 from workers.inspection.status import (
     Depths,
     Reading,

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from panopticon.messages import Lane
+from workers.cli.formatting import counted
 from workers.cli.session import Session, pass_session
-from workers.cli.wording import counted
 from workers.submission.submit import Entry, Submission, publish, read_sources
 
 SHOWN_UNREADABLE = 10

@@ -162,7 +162,7 @@ def test_check_tells_line_by_line_what_holds(
     code: int,
     end: str,
 ) -> None:
-    monkeypatch.setattr("workers.cli.models.check_card", lambda card, **_: lines(*checks))
+    monkeypatch.setattr("workers.cli.models.view.check_card", lambda card, **_: lines(*checks))
     ran = panopticon("models", "check", "quality@1")
     marks = [line[0] for line in ran.out.splitlines()[:-1]]
     assert (ran.code, ran.out.splitlines()[-1]) == (code, end)

@@ -12,7 +12,7 @@ from rich.text import Text
 from panopticon.backfills import Backfill, BackfillState
 from workers.backfill.progress import eta_s, ids_per_s
 from workers.backfill.records import is_fed
-from workers.cli.wording import lasting, rfc_3339, table
+from workers.cli.formatting import lasting, rfc_3339, table
 from workers.submission.folders import printable
 
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Rebuildable
+from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, read_ids
-from workers.cli.wording import counted
 from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, rulings
 from workers.submission.folders import printable
 

@@ -9,8 +9,8 @@ from typing import Any
 from panopticon.documents import Part, SearchDocument
 from panopticon.outputs import CatalogueImage, Failure
 from panopticon.policy import Reason
-from workers.cli.failures import failure_json
-from workers.cli.wording import rfc_3339
+from workers.cli.dead.failure_view import failure_json
+from workers.cli.formatting import rfc_3339
 from workers.inspection.explain import TOP, Explanation, Registered
 from workers.inspection.image_record import Dossier
 from workers.inspection.image_status import ImageStanding, next_step, part_owner

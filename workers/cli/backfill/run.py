@@ -25,9 +25,9 @@ from workers.backfill.progress import Recent
 from workers.backfill.records import Wanted, take_up
 from workers.backfill.sorted_ids import IdList, sorted_ids
 from workers.backfill.versions import refuse_unfed
-from workers.cli.backfill_report import backfill_json, counts, speed
+from workers.cli.backfill.report import backfill_json, counts, speed
+from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option
-from workers.cli.wording import counted
 from workers.submission.folders import printable
 from workers.worker.run import who
 

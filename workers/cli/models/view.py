@@ -13,9 +13,9 @@ from panopticon.cards_check import CheckLine, check_card
 from panopticon.models import all_cards, find_card, parse_version
 from panopticon.outputs import VersionName
 from panopticon.registry import ReportRecord, VersionEntry
-from workers.cli.groups import LazyGroup
+from workers.cli.formatting import block, counted, rfc_3339, table, utc
+from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import block, counted, rfc_3339, table, utc
 from workers.inspection.status import registered
 from workers.registry.find_card import KnownVersion, find_known
 from workers.submission.folders import printable

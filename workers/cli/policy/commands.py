@@ -17,9 +17,9 @@ from panopticon.outputs import VersionName
 from panopticon.policy import Judge, Verdict
 from panopticon.registry import PolicyRecord, VersionEntry
 from panopticon.transitions import Author
+from workers.cli.formatting import counted, rfc_3339, table, utc
+from workers.cli.models.states import reason_option
 from workers.cli.session import Session, json_option, pass_session, read_ids, read_text
-from workers.cli.versions import reason_option
-from workers.cli.wording import counted, rfc_3339, table, utc
 from workers.comparison.policies import Preview, preview
 from workers.comparison.sample import draw_sample
 from workers.maintenance.republish import Republished, Republisher

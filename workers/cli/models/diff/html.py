@@ -11,13 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from panopticon.activation import Limits, passed_by
 from panopticon.errors import UsageError
-from workers.cli.diff_tables import figure_rows, headline, number, remarks
-from workers.cli.wording import utc
+from workers.cli.formatting import utc
+from workers.cli.models.diff.text import figure_rows, headline, number, remarks
 from workers.comparison.thumbnails import SIDE_PX, Photo
 from workers.comparison.versions import Report
 from workers.submission.folders import printable
 
-TEMPLATE = "diff.html"
+TEMPLATE = "page.html"
 
 
 def write_page(file: Path, report: Report, photos: Sequence[Photo], limits: Limits) -> None:
@@ -31,7 +31,7 @@ def write_page(file: Path, report: Report, photos: Sequence[Photo], limits: Limi
 def render(report: Report, photos: Sequence[Photo], limits: Limits) -> str:
     """The page. Whatever a model or an upload named is text in it, never markup."""
     environment = Environment(
-        loader=PackageLoader("workers", "pages"),
+        loader=PackageLoader("workers.cli.models.diff", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

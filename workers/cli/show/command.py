@@ -10,8 +10,8 @@ import click
 from panopticon.errors import Unavailable, UsageError
 from panopticon.outputs import VersionName
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.show_blocks import print_shown
-from workers.cli.show_json import Shown, shown_json
+from workers.cli.show.json_output import Shown, shown_json
+from workers.cli.show.text import print_shown
 from workers.inspection.explain import Registered, explain, registered_models
 from workers.inspection.image_record import Dossier, read_dossier
 from workers.inspection.image_status import pending_versions, standings

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from panopticon.activation import Limits, passed_by
-from workers.cli.wording import counted, table
+from workers.cli.formatting import counted, table
 from workers.comparison.versions import Report
 from workers.submission.folders import printable
 

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from panopticon.backfills import Backfill, BackfillState
 from workers.backfill.records import all_backfills, change_state, is_fed, known_backfill
-from workers.cli.backfill_report import backfill_json, backfill_table, command_of, counts
+from workers.cli.backfill.report import backfill_json, backfill_table, command_of, counts
+from workers.cli.formatting import block, utc
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import block, utc
 from workers.submission.folders import printable
 
 

@@ -11,10 +11,10 @@ from panopticon.messages import Tag
 from panopticon.outputs import CatalogueImage
 from panopticon.policy import Reason
 from panopticon.registry import VersionState
-from workers.cli.failures import print_failure
+from workers.cli.dead.failure_view import print_failure
+from workers.cli.formatting import block, headed, place, utc
 from workers.cli.session import Session
-from workers.cli.show_json import Shown
-from workers.cli.wording import block, headed, place, utc
+from workers.cli.show.json_output import Shown
 from workers.inspection.audit import Mark
 from workers.inspection.explain import TOP, Explanation, LabelsFrom
 from workers.inspection.image_status import ImageStanding, next_step, part_owner

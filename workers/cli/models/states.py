@@ -15,8 +15,8 @@ from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
 from panopticon.registry import ModelEntry, RegistryEvent
 from panopticon.transitions import known_version
+from workers.cli.formatting import rfc_3339, table, utc
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import rfc_3339, table, utc
 from workers.registry.change_state import Versions
 from workers.submission.folders import printable
 from workers.worker.run import who

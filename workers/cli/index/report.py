@@ -19,7 +19,7 @@ from panopticon.interfaces import SearchIndex, Store
 from panopticon.ledger import Ledger
 from panopticon.messages import Tag
 from panopticon.outputs import Failure, FailureState, VersionName
-from workers.cli.wording import counted, place, table
+from workers.cli.formatting import counted, place, table
 from workers.submission.index_plan import Plan, ledgers
 from workers.submission.submit import CHUNK, Entry, Submission, chunks
 

@@ -15,10 +15,10 @@ from panopticon.interfaces import ImageSource
 from panopticon.models import parse_version
 from panopticon.transitions import Author
 from storage.originals import open_originals
-from workers.cli.diff_page import write_page
-from workers.cli.diff_tables import report_shown
+from workers.cli.formatting import rfc_3339
+from workers.cli.models.diff.html import write_page
+from workers.cli.models.diff.text import report_shown
 from workers.cli.session import Session, json_option, pass_session, read_ids
-from workers.cli.wording import rfc_3339
 from workers.comparison.sample import draw_sample
 from workers.comparison.thumbnails import fetch_photos
 from workers.comparison.versions import Asked, Report, Sides, find_sides, keep_report, make_report, read_pairs

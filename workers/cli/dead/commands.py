@@ -17,9 +17,9 @@ from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image
 from panopticon.models import parse_version
 from panopticon.outputs import Failure, FailureState, VersionName
 from panopticon.undeliverable import NO_VERSION
-from workers.cli.failures import failure_json, print_failure
+from workers.cli.dead.failure_view import failure_json, print_failure
+from workers.cli.formatting import counted, place, table, utc
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import counted, place, table, utc
 from workers.maintenance.dead_letters import (
     Choice,
     Replayed,

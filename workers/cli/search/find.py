@@ -19,8 +19,8 @@ from panopticon.models import find_card
 from panopticon.outputs import CatalogueImage, VersionName
 from panopticon.policy import read_policy
 from panopticon.search import Order, Query, ScoreRange, SearchPage
+from workers.cli.formatting import place, rfc_3339
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.wording import place, rfc_3339
 from workers.registry.active import Active, active_versions, parts_of
 
 SUGGESTIONS = 5

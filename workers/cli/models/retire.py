@@ -7,9 +7,9 @@ from rich.text import Text
 
 from panopticon.models import parse_version
 from panopticon.settings import Settings
+from workers.cli.formatting import counted
+from workers.cli.models.states import entry_json, reason_option, versions_of
 from workers.cli.session import Session, json_option
-from workers.cli.versions import entry_json, reason_option, versions_of
-from workers.cli.wording import counted
 from workers.maintenance.retire import Retired, Retiring, settled_s
 from workers.queues import broker_of
 
