@@ -11,13 +11,13 @@ from typing import Any
 from panopticon.interfaces import Delivery, Depth
 from panopticon.messages import Lane
 from panopticon.outputs import VersionName
-from workers.queues.rabbitmq import names
-from workers.queues.rabbitmq.client import Client
-from workers.queues.rabbitmq.depths import Survey
+from workers.queues.rabbitmq.admin.depths import Survey
 from workers.queues.rabbitmq.errors import is_missing
-from workers.queues.rabbitmq.holding import Holding
-from workers.queues.rabbitmq.publisher import Message, Route
-from workers.queues.rabbitmq.subscription import Arrival, Subscription, Tag
+from workers.queues.rabbitmq.topology import names
+from workers.queues.rabbitmq.transport.client import Client
+from workers.queues.rabbitmq.transport.prefetch import Holding
+from workers.queues.rabbitmq.transport.publisher import Message, Route
+from workers.queues.rabbitmq.transport.subscription import Arrival, Subscription, Tag
 
 HEAD_START_S = 0.5
 """For live messages that are known to wait, before backfill is asked for the first time."""

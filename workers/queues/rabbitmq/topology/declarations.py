@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from panopticon.messages import Lane
 from panopticon.outputs import VersionName
-from workers.queues.rabbitmq import names
+from workers.queues.rabbitmq.topology import names
 
 DELIVERY_LIMIT = 1000
 """Only a net under a worker that dies of one message again and again: attempts are counted by us."""

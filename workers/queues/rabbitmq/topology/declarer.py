@@ -9,12 +9,12 @@ from typing import NamedTuple
 from pika import exceptions as pika_errors
 
 from panopticon.outputs import VersionName
-from workers.queues.rabbitmq import declarations
-from workers.queues.rabbitmq.channels import Channel, opened_channel
-from workers.queues.rabbitmq.coalescing import CoalescingConnection
-from workers.queues.rabbitmq.declarations import Binding, Plan
 from workers.queues.rabbitmq.errors import is_missing
-from workers.queues.rabbitmq.link import Link
+from workers.queues.rabbitmq.topology import declarations
+from workers.queues.rabbitmq.topology.declarations import Binding, Plan
+from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
+from workers.queues.rabbitmq.transport.channels import Channel, opened_channel
+from workers.queues.rabbitmq.transport.connection import Link
 
 
 class Standing(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 import pika
 
 from panopticon.errors import UsageError
-from workers.queues.rabbitmq.coalescing import CoalescingConnection
+from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
 from workers.queues.rabbitmq.url import Address, Security
 
 ABORT_S = 1.0

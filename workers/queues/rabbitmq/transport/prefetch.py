@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from workers.queues.rabbitmq.subscription import Arrival, Subscription, Tag
+from workers.queues.rabbitmq.transport.subscription import Arrival, Subscription, Tag
 
 
 class Holding:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from panopticon.errors import UsageError
-from workers.queues.rabbitmq.declarations import Arguments, Binding, Exchange
 from workers.queues.rabbitmq.errors import down
+from workers.queues.rabbitmq.topology.declarations import Arguments, Binding, Exchange
 from workers.queues.rabbitmq.url import Address
 
 # Brokers that know these options leave their histories out and count at once; older ones ignore them.

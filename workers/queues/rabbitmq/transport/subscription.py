@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-from workers.queues.rabbitmq.channels import Channel, open_channel
-from workers.queues.rabbitmq.link import Link
+from workers.queues.rabbitmq.transport.channels import Channel, open_channel
+from workers.queues.rabbitmq.transport.connection import Link
 
 log = logging.getLogger(__name__)
 

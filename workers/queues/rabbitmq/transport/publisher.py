@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pika
 
-from workers.queues.rabbitmq.channels import Channel, open_channel
-from workers.queues.rabbitmq.coalescing import CoalescingConnection
 from workers.queues.rabbitmq.errors import down, is_missing
-from workers.queues.rabbitmq.link import Link
+from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
+from workers.queues.rabbitmq.transport.channels import Channel, open_channel
+from workers.queues.rabbitmq.transport.connection import Link
 
 PERSISTENT = 2
 

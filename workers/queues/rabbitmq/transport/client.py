@@ -7,15 +7,15 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from panopticon.outputs import VersionName
-from workers.queues.rabbitmq import names
-from workers.queues.rabbitmq.declarations import plan_of_all
-from workers.queues.rabbitmq.declarer import Declarer
+from workers.queues.rabbitmq.admin.management import Management
+from workers.queues.rabbitmq.admin.permissions import missing_permissions
 from workers.queues.rabbitmq.errors import translated
-from workers.queues.rabbitmq.link import Link
-from workers.queues.rabbitmq.management import Management
-from workers.queues.rabbitmq.permissions import missing_permissions
-from workers.queues.rabbitmq.publisher import Message, Publisher
-from workers.queues.rabbitmq.thread import EventThread
+from workers.queues.rabbitmq.topology import names
+from workers.queues.rabbitmq.topology.declarations import plan_of_all
+from workers.queues.rabbitmq.topology.declarer import Declarer
+from workers.queues.rabbitmq.transport.connection import Link
+from workers.queues.rabbitmq.transport.event_loop import EventThread
+from workers.queues.rabbitmq.transport.publisher import Message, Publisher
 from workers.queues.rabbitmq.url import Address
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from panopticon.undeliverable import NO_VERSION, set_aside
-from workers.queues.rabbitmq import names
+from workers.queues.rabbitmq.topology import names
 
 _ENDS_OF_A_WAIT = ("expired",)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from workers.queues.rabbitmq import names
-from workers.queues.rabbitmq.declarations import Arguments, Binding, Exchange, Plan, plan_of
+from workers.queues.rabbitmq.topology import names
+from workers.queues.rabbitmq.topology.declarations import Arguments, Binding, Exchange, Plan, plan_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

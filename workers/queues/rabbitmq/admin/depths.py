@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from panopticon.interfaces import Depth
-from workers.queues.rabbitmq.declarer import Standing
-from workers.queues.rabbitmq.management import Count
+from workers.queues.rabbitmq.admin.management import Count
+from workers.queues.rabbitmq.topology.declarer import Standing
 
 NONE = Count(messages=0, held=0)
 EMPTY = Standing(ready=0, consumers=0)

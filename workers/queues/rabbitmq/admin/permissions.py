@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from pika import exceptions as pika_errors
 
-from workers.queues.rabbitmq.channels import Channel, opened_channel
-from workers.queues.rabbitmq.coalescing import CoalescingConnection
 from workers.queues.rabbitmq.errors import is_forbidden, is_missing
+from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
+from workers.queues.rabbitmq.transport.channels import Channel, opened_channel
 
 NOBODY = "panopticon.nobody"
 

@@ -8,9 +8,9 @@ import random
 
 from panopticon.backoff import Backoff
 from panopticon.errors import UsageError
-from workers.queues.rabbitmq.channels import open_connection
-from workers.queues.rabbitmq.coalescing import CoalescingConnection
 from workers.queues.rabbitmq.errors import down, translated
+from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
+from workers.queues.rabbitmq.transport.channels import open_connection
 from workers.queues.rabbitmq.url import Address
 
 log = logging.getLogger(__name__)
