@@ -36,10 +36,10 @@ from benchmarks.servers import cassandra, rabbitmq
 from panopticon.cards import read_card
 from panopticon.messages import Lane
 from panopticon.outputs import Output, OutputKey, VersionName, encode_payload
-from storage.outputs import open_store
-from storage.outputs.cassandra.connection import Timeouts, new_cluster
-from storage.outputs.cassandra.statements import PUT_OUTPUT
-from storage.outputs.cassandra.url import address_of
+from storage.stores import open_store
+from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.statements import PUT_OUTPUT
+from storage.stores.cassandra.url import address_of
 from workers.queues import open_broker
 
 WINDOW = 64

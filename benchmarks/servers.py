@@ -10,8 +10,8 @@ from uuid import uuid4
 from tests.servers.cassandra import CassandraNode
 from tests.servers.opensearch import OpenSearchNode
 from tests.servers.rabbitmq import RabbitNode, RabbitSite
-from tests.storage.outputs.cassandra.keyspaces import at_keyspace
 from tests.storage.search.opensearch.places import Place
+from tests.storage.stores.cassandra.keyspaces import at_keyspace
 
 
 @contextmanager

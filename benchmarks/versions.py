@@ -38,8 +38,8 @@ from panopticon.registry import VersionState
 from panopticon.search import Query
 from panopticon.settings import Settings
 from panopticon.transitions import Author
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from workers.maintenance.republish import Republisher
 from workers.queues import broker_of
 from workers.registry.active import active_versions, parts_of

@@ -21,7 +21,7 @@ def test_imports_run_one_way_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["panopticon.interfaces", "storage.outputs", "storage.search", "workers.queues"]
+    "module", ["panopticon.interfaces", "storage.stores", "storage.search", "workers.queues"]
 )
 def test_an_import_brings_in_no_engine_and_no_driver(module: str) -> None:
     ran = python(f"import sys, {module}; print(sorted({{*{ENGINES + DRIVERS}}} & sys.modules.keys()))")

@@ -14,8 +14,8 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Applied, Finding
 from panopticon.messages import MAX_COUNT
 from panopticon.search import Order, Query, SearchPage
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_diagnosis import diagnose_file
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.diagnosis import diagnose_file
 
 CACHE_BYTES = 64 * 2**20
 """Conditions are looked up all over the postings; the smallest cache makes that three times slower."""

@@ -18,7 +18,7 @@ import pytest
 
 from panopticon.models import find_card, parse_version
 from panopticon.settings import PREFIX
-from storage.outputs import open_store
+from storage.stores import open_store
 from workers.queues import open_broker
 from workers.registry.register import ensure_registered
 

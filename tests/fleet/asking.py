@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from panopticon.search import Query, SearchPage
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from workers.cli.search.find import search_command
 from workers.cli.session import Session
 from workers.registry.active import active_versions, parts_of

@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 
 from panopticon.settings import Settings
-from storage.outputs import open_store
+from storage.stores import open_store
 from tests.fleet.processes import MODELS
 from tests.servers.cassandra import CassandraNode
 from tests.servers.opensearch import OpenSearchNode
 from tests.servers.rabbitmq import RabbitNode, RabbitSite
-from tests.storage.outputs.cassandra.keyspaces import at_keyspace
 from tests.storage.search.opensearch.places import Place
+from tests.storage.stores.cassandra.keyspaces import at_keyspace
 
 
 @pytest.fixture

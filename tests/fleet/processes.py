@@ -17,7 +17,7 @@ import psutil
 from panopticon.models import find_card
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
-from storage.outputs import open_store
+from storage.stores import open_store
 from workers.queues import broker_of
 from workers.registry.register import ensure_registered
 

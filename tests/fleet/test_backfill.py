@@ -10,8 +10,8 @@ from PIL import Image
 
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.processes import fleet
 from tests.fleet.trial import PATIENCE_S, give_up_after, wait_for
 from tests.workers.backfill.feeding_process import fill_catalogue, finish, kill_at, runs

@@ -11,7 +11,7 @@ from panopticon.settings import Settings
 from tests.fleet.trial import trial
 from tests.recoveries import Recorder
 from tests.servers.cassandra import CassandraCluster, CassandraNode
-from tests.storage.outputs.cassandra.keyspaces import at_keyspace
+from tests.storage.stores.cassandra.keyspaces import at_keyspace
 
 
 @pytest.mark.parametrize("fault", ["stopped 30 s", "killed and started again", "paused 15 s"])

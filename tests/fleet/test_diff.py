@@ -13,8 +13,8 @@ from typing import Any
 from panopticon.activation import limits_of, passed_limits, report_of
 from panopticon.messages import Lane
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.trial import wait_for
 from tests.workers.two_versions import PETS_1, PETS_2, Planted
 from workers.queues import broker_of

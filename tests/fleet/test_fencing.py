@@ -25,8 +25,8 @@ from panopticon.messages import (
     to_ms,
 )
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.processes import fleet
 from tests.fleet.trial import give_up_after
 from workers.queues import broker_of

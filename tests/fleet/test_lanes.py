@@ -19,8 +19,8 @@ from panopticon.models import find_card
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from workers.indexer.indexer import Indexer
 from workers.model_process.client import Answer, ModelClient
 from workers.model_process.frames import Frame

@@ -13,8 +13,8 @@ import pytest
 from panopticon.documents import SearchDocument
 from panopticon.interfaces import Broker
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.auditing import audit
 from tests.fleet.history import History, Truth
 from tests.fleet.processes import VERSIONS, fleet

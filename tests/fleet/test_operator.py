@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.outputs import open_store
 from storage.search import open_search
 from storage.search.opensearch.connection import Connection, Timeouts
 from storage.search.opensearch.url import address_of
+from storage.stores import open_store
 from tests.fleet.commands import panopticon, told
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import give_up_after, submit, wait_for

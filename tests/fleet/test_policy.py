@@ -21,8 +21,8 @@ from panopticon.messages import Lane, encode
 from panopticon.models import find_card
 from panopticon.outputs import Output, OutputKey, VersionName
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
 from tests.servers.cassandra import free_ports

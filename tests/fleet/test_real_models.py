@@ -13,8 +13,8 @@ from panopticon.models import find_card, parse_version
 from panopticon.search import Order, Query
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.auditing import audit
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import fleet

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from panopticon.settings import Settings
-from storage.outputs import open_store
+from storage.stores import open_store
 from tests.fleet.commands import panopticon, told
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import give_up_after, submit, wait_for

@@ -15,8 +15,8 @@ import numpy as np
 
 from panopticon.messages import Lane
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.contracts.examples import failure, key, output, part, result
 from tests.fleet.trial import wait_for
 from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted

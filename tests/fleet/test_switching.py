@@ -17,8 +17,8 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.registry import ModelEntry
 from panopticon.search import SearchPage
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.asking import Answered, under_queries
 from tests.fleet.trial import wait_for
 from tests.panopticon.null_card import NULL_CARD

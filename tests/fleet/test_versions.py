@@ -16,8 +16,8 @@ from panopticon.models import find_card
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.asking import answers
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import MODELS, fleet

@@ -17,8 +17,8 @@ from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.outputs import OutputKey, VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.fleet.processes import VERSIONS, Fleet, fleet
 from tests.storage.search.opensearch.places import eventually
 from workers.queues import broker_of

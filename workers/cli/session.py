@@ -16,8 +16,8 @@ from rich.console import Console
 from panopticon.errors import UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from workers.queues import broker_of
 from workers.submission.folders import printable
 from workers.submission.id_list import read_image_ids

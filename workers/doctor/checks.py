@@ -20,10 +20,10 @@ from panopticon.originals import original_uri
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionEntry
 from panopticon.settings import Settings
-from storage.disks import existing, free_room
+from storage.health.disks import existing, free_room
 from storage.originals.files import path_of
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from workers.doctor.clock import clock_findings
 from workers.inspection.status import registered, total
 from workers.queues import broker_of

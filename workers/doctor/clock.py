@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from panopticon.interfaces import Finding, Health
 from panopticon.settings import Settings
-from storage.clocks import ADVICE, compared
+from storage.health.clocks import ADVICE, compared
 
 TIMEOUT_S = 3.0
 

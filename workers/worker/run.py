@@ -22,7 +22,7 @@ from panopticon.models.weights import refuse_altered_weights
 from panopticon.outputs import VersionName
 from panopticon.registry import VersionState
 from panopticon.settings import Settings
-from storage.outputs import open_store
+from storage.stores import open_store
 from workers.model_process.client import ModelClient
 from workers.queues import broker_of
 from workers.registry.policy_cache import Ruling, Rulings

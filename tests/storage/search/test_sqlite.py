@@ -17,7 +17,7 @@ from tests.contracts.search_index import SearchAccess, SearchIndexContract
 from tests.contracts.search_listing import SearchListingContract
 from tests.contracts.search_query import SearchQueryContract
 
-MIGRATIONS = Path(storage.__file__).parent / "migrations"
+MIGRATIONS = Path(storage.__file__).parent / "sqlite" / "migrations"
 
 
 class SqliteAccess(SearchAccess):

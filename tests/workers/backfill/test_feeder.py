@@ -18,8 +18,8 @@ from panopticon.models import find_card
 from panopticon.outputs import FailureState
 from panopticon.registry import VersionState
 from panopticon.settings import Settings
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.contracts.examples import (
     NOON_MS,
     QUALITY,

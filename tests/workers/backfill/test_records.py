@@ -12,7 +12,7 @@ import pytest
 from panopticon.backfills import BackfillState
 from panopticon.errors import UsageError
 from panopticon.interfaces import Backfills
-from storage.outputs import open_store
+from storage.stores import open_store
 from tests.contracts.backfills import backfill
 from tests.contracts.examples import NOON_MS, TAGGER
 from workers.backfill.records import (

@@ -15,8 +15,8 @@ import pytest
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.models import find_card
 from panopticon.outputs import VersionName
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.contracts.examples import QUALITY, TAGGER
 from workers.cli.main import main
 from workers.queues import open_broker

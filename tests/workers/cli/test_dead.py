@@ -150,7 +150,7 @@ class TestReplay:
     def test_the_message_is_on_the_queue_before_the_failure_is_marked(
         self, panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from storage.outputs.sqlite.outputs import SqliteOutputStore
+        from storage.stores.sqlite.outputs import SqliteOutputStore
 
         def crash(self: object, failures: object) -> None:
             raise KeyboardInterrupt

@@ -13,8 +13,8 @@ import pytest
 from panopticon import transitions
 from panopticon.metrics import Metrics
 from panopticon.settings import Settings
-from storage.outputs.sqlite import SqliteStore
 from storage.search.sqlite import SqliteSearchIndex
+from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import QUALITY
 from tests.workers.cli.conftest import House, Panopticon
 from tests.workers.policy_bench import ANN, QUIETER, PolicyBench

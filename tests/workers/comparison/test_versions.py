@@ -21,8 +21,8 @@ from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry
 from panopticon.settings import Settings
 from panopticon.transitions import Author
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.contracts.examples import deletion, image, part, result
 from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
 from workers.comparison.versions import Asked, Report, find_sides, keep_report, make_report, read_pairs

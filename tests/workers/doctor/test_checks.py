@@ -22,7 +22,7 @@ from panopticon.outputs import VersionName
 from panopticon.registry import RegistryEvent, VersionState
 from panopticon.settings import Settings
 from storage.originals import open_originals
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.doctor.checks import examine
 from workers.queues.sqlite import SqliteBroker

@@ -13,7 +13,7 @@ import pytest
 
 from panopticon.interfaces import Finding, Health
 from panopticon.settings import Settings
-from storage.clocks import compared
+from storage.health.clocks import compared
 from workers.doctor.clock import clock_findings
 
 

@@ -22,8 +22,8 @@ from panopticon.metrics import Metrics
 from panopticon.outputs import Failure, FailureState, Output
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from workers.indexer.indexer import Indexer
 from workers.queues import open_broker
 from workers.registry.register import ensure_registered

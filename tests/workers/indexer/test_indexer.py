@@ -38,8 +38,8 @@ from panopticon.metrics import Metrics
 from panopticon.outputs import FailureState, VersionName
 from panopticon.settings import Settings
 from panopticon.undeliverable import NO_VERSION, set_aside
-from storage.outputs.sqlite import SqliteStore
 from storage.search.sqlite import SqliteSearchIndex
+from storage.stores.sqlite import SqliteStore
 from tests.workers.fakes import CatalogueFake, Journal, OutputStoreFake, QueueFake, SearchIndexFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.indexer.indexer import Indexer

@@ -20,8 +20,8 @@ from panopticon.metrics import Metrics
 from panopticon.outputs import Output, OutputKey
 from panopticon.settings import Settings
 from panopticon.transitions import Author
-from storage.outputs.sqlite import SqliteStore
 from storage.search.sqlite import SqliteSearchIndex
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
 from workers.indexer.indexer import Indexer

@@ -12,8 +12,8 @@ from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane, decode_image_message
 from panopticon.outputs import FailureState
 from panopticon.registry import VersionEntry, VersionState
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.contracts.examples import (
     QUALITY,
     TAGGER,

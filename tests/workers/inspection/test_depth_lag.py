@@ -13,8 +13,8 @@ import pytest
 from panopticon.interfaces import Broker, Depth
 from panopticon.messages import Lane
 from panopticon.outputs import VersionName
-from storage.outputs.sqlite import SqliteStore
 from storage.search.sqlite import SqliteSearchIndex
+from storage.stores.sqlite import SqliteStore
 from workers.maintenance.erase import Eraser
 from workers.submission.index_plan import Remaining, wait_until_done
 

@@ -13,8 +13,8 @@ import pytest
 from panopticon.cards import canonical_json
 from panopticon.outputs import Output, VersionName
 from panopticon.registry import ModelEntry, VersionEntry
-from storage.outputs import open_store
 from storage.search import open_search
+from storage.stores import open_store
 from tests.contracts.examples import key, output
 from tests.workers.two_versions import LIGHT_1, PETS_1, Planted
 from workers.inspection.explain import Explanation, LabelsFrom, explain, registered_models

@@ -14,8 +14,8 @@ from panopticon.messages import MAX_REVISION, ImageMessage, Lane, decode_image_m
 from panopticon.metrics import Metrics
 from panopticon.outputs import CatalogueImage
 from panopticon.settings import Settings
-from storage.outputs.sqlite import SqliteStore
 from storage.search.sqlite import SqliteSearchIndex
+from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import (
     NOON_MS,
     QUALITY,
@@ -185,7 +185,7 @@ class TestErase:
             raise Unavailable("store", "a test said so")
 
         with monkeypatch.context() as patch:
-            patch.setattr("storage.outputs.sqlite.outputs.SqliteOutputStore.erase", down)
+            patch.setattr("storage.stores.sqlite.outputs.SqliteOutputStore.erase", down)
             with pytest.raises(Unavailable):
                 bench.erase("me")
         assert bench.row("me").deleted

@@ -17,8 +17,8 @@ from panopticon.models import find_card
 from panopticon.outputs import VersionName
 from panopticon.registry import RegistryEvent, VersionState
 from panopticon.search import Query
-from storage.outputs.sqlite import SqliteStore
 from storage.search.sqlite import SqliteSearchIndex
+from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import (
     NOON_MS,
     QUALITY,

@@ -14,8 +14,8 @@ from panopticon.documents import Change
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Applied, SearchIndex
 from panopticon.settings import Settings
-from storage.outputs.sqlite import SqliteStore
 from storage.search.sqlite import SqliteSearchIndex
+from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import deletion, image
 from tests.workers.policy_bench import ANN, PolicyBench, output_of
 from workers.maintenance.republish import PAGE

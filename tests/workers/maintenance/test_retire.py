@@ -17,7 +17,7 @@ from panopticon.messages import Lane
 from panopticon.outputs import CatalogueImage, VersionName
 from panopticon.registry import VersionState
 from panopticon.settings import Settings
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
 from workers.backfill.records import Wanted, all_backfills, change_state, take_up

@@ -16,7 +16,7 @@ from panopticon.interfaces import Broker, Topology
 from panopticon.messages import ModelActivated, decode_result_message
 from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry, VersionState
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import NULL_CARD
 from workers.queues.sqlite import SqliteBroker
 from workers.registry.change_state import Versions

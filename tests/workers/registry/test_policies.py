@@ -16,7 +16,7 @@ from panopticon.interfaces import Archive, Registry, Store
 from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry
 from panopticon.transitions import Author
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
 from workers.registry.policies import Applied, put_policy

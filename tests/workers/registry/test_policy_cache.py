@@ -19,7 +19,7 @@ from panopticon.interfaces import Store
 from panopticon.outputs import VersionName
 from panopticon.settings import Settings
 from panopticon.transitions import Author
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
 from workers.registry.policy_cache import Rulings

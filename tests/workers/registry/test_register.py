@@ -14,7 +14,7 @@ from panopticon.cards import CardError, ModelCard
 from panopticon.errors import Unavailable, UsageError
 from panopticon.outputs import VersionName
 from panopticon.registry import ModelEntry, RegistryEvent, VersionState
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
 from workers.registry.register import SWAP_TRIES, ensure_registered

@@ -17,7 +17,7 @@ from panopticon.interfaces import Broker, Store
 from panopticon.messages import Lane, decode_image_message
 from panopticon.outputs import CatalogueImage, VersionName
 from storage.originals.files import path_of
-from storage.outputs import open_store
+from storage.stores import open_store
 from workers.queues import open_broker
 from workers.submission.folders import image_id_of, printable, shown
 from workers.submission.submit import Entry, Submission, body_of, publish, read_sources, scan_paths

@@ -21,7 +21,7 @@ from panopticon.metrics import Metrics
 from panopticon.outputs import Failure, Output
 from panopticon.policy import Judge, Policy
 from panopticon.settings import Settings
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock

@@ -24,7 +24,7 @@ from panopticon.messages import (
 from panopticon.outputs import Failure, FailureState, Output, OutputKey, quantise
 from panopticon.policy import Judge, Policy
 from panopticon.undeliverable import failure_of
-from storage.outputs.sqlite import SqliteStore
+from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock

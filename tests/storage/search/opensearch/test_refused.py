@@ -14,8 +14,8 @@ from panopticon.metrics import Metrics
 from panopticon.outputs import Failure, OutputKey, VersionName
 from panopticon.settings import Settings
 from panopticon.undeliverable import NO_VERSION
-from storage.outputs.sqlite import SqliteStore
 from storage.search.opensearch import OpenSearchIndex
+from storage.stores.sqlite import SqliteStore
 from tests.storage.search.opensearch.places import Place
 from workers.indexer.indexer import Indexer
 from workers.queues.sqlite import SqliteBroker

@@ -1,0 +1,31 @@
+"""The newest revision known of every image, in Cassandra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from panopticon.outputs import CatalogueImage
+from storage.stores.cassandra.payloads import decode_image, encode_image
+from storage.stores.cassandra.session import CassandraSession
+from storage.stores.cassandra.statements import GET_IMAGE, PUT_IMAGE
+
+
+class CassandraCatalogue:
+    """A `Catalogue`: the timestamp of a row is made of its revision, so that the highest stays."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+
+    def put(self, images: Sequence[CatalogueImage]) -> None:
+        rows = [(image.image_id, encode_image(image), _timestamp(image)) for image in images]
+        self._session.write_each(PUT_IMAGE, rows)
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
+        wanted = [(image_id,) for image_id in sorted(set(image_ids))]
+        found = self._session.rows_of_each(GET_IMAGE, wanted)
+        return {image_id: decode_image(image_id, payload) for rows in found for image_id, payload in rows}
+
+
+def _timestamp(image: CatalogueImage) -> int:
+    """Below 2^54, since a revision is below 2^53."""
+    return image.revision * 2 + image.deleted

@@ -1,0 +1,87 @@
+"""Whose fault an error of the driver is."""
+
+from __future__ import annotations
+
+from cassandra import (
+    AuthenticationFailed,
+    OperationTimedOut,
+    RequestExecutionException,
+    Timeout,
+    Unauthorized,
+    UnresolvableContactPoints,
+)
+from cassandra import protocol as answers
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionBusy, ConnectionException, ProtocolVersionUnsupported
+from cassandra.pool import NoConnectionsAvailable
+
+from panopticon.errors import Unavailable, UsageError
+from storage.stores.cassandra.url import Address
+
+PART = "store"
+
+_OUTAGES = (
+    NoHostAvailable,
+    NoConnectionsAvailable,
+    ConnectionBusy,
+    ConnectionException,
+    OperationTimedOut,
+    RequestExecutionException,
+    UnresolvableContactPoints,
+    answers.RequestExecutionException,
+    answers.ServerError,
+)
+
+
+CAS_WRITE_UNKNOWN = 0x1700
+"""Newer than the driver, which gives it no class of its own."""
+
+
+def is_unknown(error: Exception) -> bool:
+    """No answer came in time: what was asked may have been done, or may be done yet."""
+    if isinstance(error, answers.ErrorMessage):
+        return bool(error.code == CAS_WRITE_UNKNOWN)
+    return isinstance(error, OperationTimedOut | Timeout | ConnectionException)
+
+
+def translated(error: Exception, address: Address) -> Exception:
+    """A `UsageError`, an `Unavailable`, or the error itself if it is a bug. No credential is in it."""
+    for cause in (error, *_inner(error)):
+        if (mistake := _mistake(cause, address)) is not None:
+            return mistake
+    if isinstance(error, _OUTAGES) or is_unknown(error):
+        return Unavailable(PART, f"{address}: {_reason(error)}")
+    return error
+
+
+def _mistake(error: Exception, address: Address) -> UsageError | None:
+    if isinstance(error, AuthenticationFailed | answers.BadCredentials):
+        return UsageError(
+            f"store {address}: login refused for user {address.user!r}; check user and password"
+        )
+    if isinstance(error, Unauthorized):
+        return UsageError(f"store {address}: user {address.user!r} lacks a permission: {_line(error)}")
+    if isinstance(error, ProtocolVersionUnsupported):
+        return UsageError(f"store {address}: this Cassandra is too old; 4.0 or newer is needed")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return UsageError(
+            f"store {address}: the certificate of a node does not verify; cafile must hold what signed it,"
+            f" and it must be for the node's address: {_line(error)}"
+        )
+    return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NoHostAvailable):
+        causes = _inner(error)
+        return f"no node answers ({_reason(causes[0])})" if causes else "no node answers"
+    return f"{type(error).__name__}: {_line(error)}"
+
+
+def _inner(error: Exception) -> list[Exception]:
+    """What each node answered, where none could serve; often nothing is known of them."""
+    return list((error.errors or {}).values()) if isinstance(error, NoHostAvailable) else []
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,147 @@
+"""Failures in Cassandra: a row for each key, and by day a list of where to look."""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+
+from panopticon.outputs import Failure, FailureState, OutputKey, VersionName
+from storage.stores.cassandra.payloads import decode_failure, encode_failure
+from storage.stores.cassandra.session import CassandraSession
+from storage.stores.cassandra.statements import (
+    DAYS,
+    ERASE_FAILURES,
+    ERASE_LISTED,
+    FAILURES_OF,
+    GET_FAILURE,
+    LIST_FAILURE,
+    LISTED_FAILURES,
+    PUT_DAY,
+    PUT_FAILURE,
+)
+from storage.stores.cassandra.window import Row
+from storage.stores.failures import day_of
+
+SHARDS = 16
+"""Partitions a version and day; another number would lose sight of what is stored."""
+
+PAGE_ROWS = 500
+
+_BEFORE_ALL = (-(2**63), "", -1)
+
+
+class CassandraFailures:
+    """The failures of an `OutputStore`.
+
+    A row outlives its place in the list: a failure that comes again is listed anew, and the old entry
+    stays. So each entry is checked against the row, and counts only if both name one time.
+    """
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+
+    def put(self, failures: Sequence[Failure]) -> None:
+        """The row comes last, so that nothing is stored that no list leads to."""
+        self._session.write_each(PUT_DAY, _day_rows(failures))
+        self._session.write_each(LIST_FAILURE, [(*_entry(each), _timestamp(each)) for each in failures])
+        rows = [(*each.key.columns, encode_failure(each), _timestamp(each)) for each in failures]
+        self._session.write_each(PUT_FAILURE, rows)
+
+    def of_images(self, image_ids: Sequence[str]) -> list[Failure]:
+        """In any state, ordered by key."""
+        wanted = [(image_id,) for image_id in sorted(set(image_ids))]
+        found = self._session.rows_of_each(FAILURES_OF, wanted)
+        return [_failure_of(row) for rows in found for row in rows]
+
+    def of_day(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
+        """In order of last_at_ms then key."""
+        shards = [self._listed(version, day, shard) for shard in range(SHARDS)]
+        return (each for each in self._checked(heapq.merge(*shards), version) if each.state is state)
+
+    def days(self, version: VersionName) -> list[str]:
+        """Days on which a failure is, in any state, newest first."""
+        days = [day for (day,) in self._session.rows(DAYS, (version.model, version.version))]
+        return [day for day in days if self._has_any(version, day)]
+
+    def discard(self, keys: Sequence[OutputKey]) -> None:
+        """A failure that dies again meanwhile is later, and stays."""
+        found = self._read(keys)
+        self.put([replace(failure, state=FailureState.DISCARDED) for failure in found])
+
+    def erase(self, image_ids: Sequence[str], *, now_us: int) -> None:
+        """Everything stored of these images, and everything put later that failed before `now_us`."""
+        failures = self.of_images(image_ids)
+        until_us = dict.fromkeys(image_ids, now_us)
+        for failure in failures:
+            image_id = failure.key.image_id
+            until_us[image_id] = max(until_us[image_id], _timestamp(failure))
+        listed = [(until_us[each.key.image_id], *_entry(each)) for each in failures]
+        self._session.write_each(ERASE_LISTED, listed)
+        self._session.write_each(ERASE_FAILURES, [(at, image_id) for image_id, at in until_us.items()])
+
+    def _has_any(self, version: VersionName, day: str) -> bool:
+        shards = (self._listed(version, day, shard) for shard in range(SHARDS))
+        return next(self._checked(chain.from_iterable(shards), version), None) is not None
+
+    def _listed(self, version: VersionName, day: str, shard: int) -> Iterator[Row]:
+        """Entries of one partition, read page by page: last_at_ms, image_id, revision."""
+        after: Row = _BEFORE_ALL
+        while page := self._session.rows(
+            LISTED_FAILURES, (version.model, version.version, day, shard, *after, PAGE_ROWS)
+        ):
+            yield from page
+            if len(page) < PAGE_ROWS:
+                return
+            after = page[-1]
+
+    def _checked(self, entries: Iterable[Row], version: VersionName) -> Iterator[Failure]:
+        """The failures that are still where the list says, in its order."""
+        remaining = iter(entries)
+        while page := list(islice(remaining, PAGE_ROWS)):
+            found = {
+                failure.key: failure for failure in self._read([_key_of(each, version) for each in page])
+            }
+            for entry in page:
+                failure = found.get(_key_of(entry, version))
+                if failure is not None and failure.last_at_ms == entry[0]:
+                    yield failure
+
+    def _read(self, keys: Sequence[OutputKey]) -> list[Failure]:
+        """Those that are there, each once."""
+        wanted = [key.columns for key in dict.fromkeys(keys)]
+        return [_failure_of(row) for rows in self._session.rows_of_each(GET_FAILURE, wanted) for row in rows]
+
+
+def _day_rows(failures: Sequence[Failure]) -> list[Row]:
+    days = {(each.key.model, each.key.version, day_of(each.last_at_ms)): each for each in failures}
+    return [(*day, _timestamp(each)) for day, each in days.items()]
+
+
+def _entry(failure: Failure) -> Row:
+    """In the order of the primary key of failures_by_day."""
+    key, day = failure.key, day_of(failure.last_at_ms)
+    shard = _shard_of(key.image_id)
+    return key.model, key.version, day, shard, failure.last_at_ms, key.image_id, key.revision
+
+
+def _shard_of(image_id: str) -> int:
+    return zlib.crc32(image_id.encode()) % SHARDS
+
+
+def _timestamp(failure: Failure) -> int:
+    """Microseconds: the later death stays, and of one death the further state."""
+    return failure.last_at_ms * 1000 + failure.state.rank
+
+
+def _key_of(entry: Row, version: VersionName) -> OutputKey:
+    _, image_id, revision = entry
+    return OutputKey(image_id=image_id, model=version.model, version=version.version, revision=revision)
+
+
+def _failure_of(row: Row) -> Failure:
+    image_id, model, version, revision, payload = row
+    key = OutputKey(image_id=image_id, model=model, version=version, revision=revision)
+    return decode_failure(key, payload)

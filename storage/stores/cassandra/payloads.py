@@ -1,0 +1,56 @@
+"""Rows as one value each, so that two writes of one row can never blend."""
+
+from __future__ import annotations
+
+import struct
+
+import msgpack
+
+from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey
+from storage.stores.failures import storable
+
+_EVENTS = ("uploaded", "deleted")
+_HEAD = struct.Struct(">QBQ")
+_SHIFT = 2**63
+
+
+def encode_failure(failure: Failure) -> bytes:
+    """Everything but the key."""
+    packed: bytes = msgpack.packb(
+        {
+            "state": failure.state.value,
+            "reason": failure.reason,
+            "detail": storable(failure.detail),
+            "attempts": failure.attempts,
+            "last_at_ms": failure.last_at_ms,
+            "message": failure.message,
+        }
+    )
+    return packed
+
+
+def decode_failure(key: OutputKey, payload: bytes) -> Failure:
+    """The inverse of `encode_failure`."""
+    fields = msgpack.unpackb(payload)
+    return Failure(key=key, state=FailureState(fields.pop("state")), **fields)
+
+
+def encode_image(image: CatalogueImage) -> bytes:
+    """Everything but the ID, in bytes whose order is that of `supersedes`.
+
+    Of two values with one timestamp Cassandra keeps the greater one.
+    """
+    head = _HEAD.pack(image.revision, _EVENTS.index(image.event), image.occurred_at_ms + _SHIFT)
+    return head + image.image_uri.encode()
+
+
+def decode_image(image_id: str, payload: bytes) -> CatalogueImage:
+    """The inverse of `encode_image`."""
+    revision, event, shifted_ms = _HEAD.unpack_from(payload)
+    return CatalogueImage(
+        image_id=image_id,
+        revision=revision,
+        image_uri=payload[_HEAD.size :].decode(),
+        event=_EVENTS[event],
+        occurred_at_ms=shifted_ms - _SHIFT,
+    )

@@ -1,0 +1,57 @@
+"""The rooms of one Cassandra keyspace, behind one session."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from panopticon.interfaces import Finding
+from storage.stores.cassandra.archive import CassandraArchive
+from storage.stores.cassandra.catalogue import CassandraCatalogue
+from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.diagnosis import diagnose_keyspace
+from storage.stores.cassandra.outputs import CassandraOutputStore
+from storage.stores.cassandra.records import CassandraRecords
+from storage.stores.cassandra.session import CassandraSession
+from storage.stores.cassandra.url import address_of
+from storage.stores.records import RecordedBackfills, RecordedRegistry
+
+
+class CassandraStore:
+    """A `Store`. Connects at first use, and brings the keyspace's schema up to date then."""
+
+    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
+        """Raises: UsageError for a URL that says no keyspace of no cluster."""
+        self._address = address_of(url)
+        self._timeouts = timeouts or Timeouts()
+        self._session = CassandraSession(self._address, timeouts=self._timeouts)
+
+    @cached_property
+    def outputs(self) -> CassandraOutputStore:
+        return CassandraOutputStore(self._session)
+
+    @cached_property
+    def catalogue(self) -> CassandraCatalogue:
+        return CassandraCatalogue(self._session)
+
+    @cached_property
+    def registry(self) -> RecordedRegistry:
+        return RecordedRegistry(CassandraRecords(self._session, scope="models"))
+
+    @cached_property
+    def backfills(self) -> RecordedBackfills:
+        return RecordedBackfills(CassandraRecords(self._session, scope="backfills"))
+
+    @cached_property
+    def archive(self) -> CassandraArchive:
+        return CassandraArchive(self._session)
+
+    @property
+    def counts(self) -> None:
+        """Counting would scan."""
+        return None
+
+    def diagnose(self) -> list[Finding]:
+        return diagnose_keyspace(self._address, self._timeouts)
+
+    def close(self) -> None:
+        self._session.close()

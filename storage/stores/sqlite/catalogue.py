@@ -1,0 +1,51 @@
+"""The newest revision known of every image, in SQLite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple
+
+from panopticon.outputs import CatalogueImage
+from storage.sqlite.database import SqliteDatabase
+
+_PUT = """
+INSERT INTO catalogue (image_id, revision, image_uri, event, occurred_at_ms) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET revision = excluded.revision, image_uri = excluded.image_uri,
+event = excluded.event, occurred_at_ms = excluded.occurred_at_ms
+WHERE (excluded.revision, excluded.event = 'deleted', excluded.occurred_at_ms, excluded.image_uri)
+> (catalogue.revision, catalogue.event = 'deleted', catalogue.occurred_at_ms, catalogue.image_uri)
+"""
+
+_GET = """
+SELECT image_id, revision, image_uri, event, occurred_at_ms
+FROM json_each(?) AS wanted CROSS JOIN catalogue ON image_id = wanted.value
+"""
+
+
+class SqliteCatalogue:
+    """A `Catalogue`."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def put(self, images: Sequence[CatalogueImage]) -> None:
+        with self._database.writing() as connection:
+            connection.executemany(_PUT, [astuple(image) for image in images])
+
+    def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
+        with self._database.reading() as connection:
+            rows = connection.execute(_GET, (json.dumps(sorted(set(image_ids))),)).fetchall()
+        return {row[0]: _image_of(*row) for row in rows}
+
+
+def _image_of(
+    image_id: str, revision: int, image_uri: str, event: str, occurred_at_ms: int
+) -> CatalogueImage:
+    return CatalogueImage(
+        image_id=image_id,
+        revision=revision,
+        image_uri=image_uri,
+        event=event,
+        occurred_at_ms=occurred_at_ms,
+    )

@@ -1,0 +1,53 @@
+"""The ledger of one model version, counted in SQLite as `panopticon.ledger.state_of` says."""
+
+from __future__ import annotations
+
+from panopticon.ledger import Ledger, State
+from panopticon.outputs import VersionName
+from storage.sqlite.database import SqliteDatabase
+
+# An image of which only a failure is known has no row: its newest failure speaks for it.
+_COUNT = """
+WITH known (image_id, revision, open) AS (
+    SELECT image_id, revision, event <> 'deleted' AND NOT :retired FROM catalogue
+    UNION ALL
+    SELECT image_id, max(revision), 0 FROM failures
+    WHERE model = :model AND version = :version AND image_id NOT IN (SELECT image_id FROM catalogue)
+    GROUP BY image_id
+)
+SELECT count(*), state FROM (
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT 1 FROM outputs
+            WHERE outputs.image_id = known.image_id AND model = :model AND version = :version
+            AND outputs.revision = known.revision
+        ) THEN 'stored'
+        WHEN EXISTS (
+            SELECT 1 FROM failures
+            WHERE failures.image_id = known.image_id AND model = :model AND version = :version
+            AND failures.revision = known.revision AND state = 'dead'
+        ) THEN 'dead'
+        WHEN open AND NOT EXISTS (
+            SELECT 1 FROM failures
+            WHERE failures.image_id = known.image_id AND model = :model AND version = :version
+            AND failures.revision = known.revision AND state = 'discarded'
+        ) THEN 'pending'
+        ELSE 'skipped'
+    END AS state
+    FROM known
+)
+GROUP BY state
+"""
+
+
+class SqliteLedgerCounts:
+    """`LedgerCounts`: one walk over the catalogue, with one index look-up an image."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def count(self, version: VersionName, *, retired: bool) -> Ledger:
+        where = {"model": version.model, "version": version.version, "retired": retired}
+        with self._database.reading() as connection:
+            rows = connection.execute(_COUNT, where).fetchall()
+        return Ledger(**{State(state).value: count for count, state in rows})

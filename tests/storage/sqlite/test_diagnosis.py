@@ -1,0 +1,121 @@
+"""What is said of an SQLite file, and that saying it changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from panopticon.interfaces import Diagnosable, Finding, Health
+from storage.search import open_search
+from storage.stores import open_store
+from workers.queues import open_broker
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that has been used and closed."""
+    path = tmp_path / "house.db"
+    store = open_store(f"sqlite:///{path}")
+    store.registry.models()
+    store.close()
+    return path
+
+
+def diagnose(path: Path) -> list[Finding]:
+    store = open_store(f"sqlite:///{path}")
+    assert isinstance(store, Diagnosable)
+    return store.diagnose()
+
+
+def not_ok(path: Path) -> list[tuple[str, Health, bool]]:
+    return [
+        (finding.check, finding.health, finding.last)
+        for finding in diagnose(path)
+        if finding.health is not Health.OK
+    ]
+
+
+def test_a_sound_file_is_sound(path: Path) -> None:
+    assert not_ok(path) == []
+    assert [finding.check for finding in diagnose(path)] == [
+        "database: file system",
+        "database: disk",
+        "database: file",
+        "database: schema",
+        "database: integrity",
+    ]
+
+
+def test_every_part_that_may_lie_in_one_can_be_asked(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    assert all(isinstance(part, Diagnosable) for part in (open_broker(url), open_search(url)))
+
+
+def test_a_file_that_is_not_there_is_a_warning_and_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "house.db"
+    assert not_ok(path) == [("database: file", Health.WARN, True)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_schema_is_told_and_not_migrated(path: Path) -> None:
+    change(path, "PRAGMA user_version = 1")
+    (schema,) = [finding for finding in diagnose(path) if finding.check == "database: schema"]
+    assert schema.seen.startswith("version 1; the next use makes it ")
+    assert schema.last, "to ask more of it would migrate it"
+    assert asked(path, "PRAGMA user_version") == 1
+
+
+def test_a_newer_schema_fails(path: Path) -> None:
+    change(path, "PRAGMA user_version = 999")
+    assert not_ok(path) == [("database: schema", Health.FAIL, True)]
+
+
+def test_a_file_of_another_program_fails(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    change(path, "CREATE TABLE theirs (x)")
+    assert not_ok(path) == [("database: schema", Health.FAIL, True)]
+
+
+def test_no_database_at_all_fails(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"no database" * 1000)
+    assert not_ok(tmp_path / "x.db") == [("database: schema", Health.FAIL, True)]
+
+
+def test_damage_in_the_middle_fails(path: Path) -> None:
+    change(
+        path,
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+        " INSERT INTO catalogue SELECT 'photo' || i, 0, 'file:///photos/' || i, 'uploaded', 0 FROM n",
+    )
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    assert not_ok(path) == [("database: integrity", Health.FAIL, True)]
+
+
+def test_a_folder_in_the_place_of_the_file_fails(tmp_path: Path) -> None:
+    assert not_ok(tmp_path) == [("database: file", Health.FAIL, True)]
+
+
+def test_every_failure_but_the_schema_s_says_what_to_do(tmp_path: Path) -> None:
+    """The line about the schema holds its own way out."""
+    (finding,) = [finding for finding in diagnose(tmp_path) if finding.health is Health.FAIL]
+    assert finding.advice
+
+
+def change(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def asked(path: Path, question: str) -> int:
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute(question).fetchone()[0])
+    finally:
+        connection.close()

@@ -1,0 +1,50 @@
+"""Keyspaces of the tests, and a way into them beside the store."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from cassandra.cluster import Session
+
+from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.url import address_of
+
+TABLES = ("outputs", "failures", "failures_by_day", "failure_days", "catalogue", "registry", "archive")
+
+
+def at_keyspace(server_url: str, keyspace: str, *, options: str = "create=1&replication=1") -> str:
+    """The URL of a keyspace of that server; options of the server's own URL stay."""
+    server, _, kept = server_url.partition("?")
+    return f"{server}/{keyspace}?{'&'.join(part for part in (kept, options) if part)}"
+
+
+class BackDoor:
+    """Statements of a test's own, in one keyspace."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.address = address_of(url)
+        self._cluster = new_cluster(self.address, Timeouts())
+        self._session: Session = self._cluster.connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def run(self, cql: str, *values: object) -> list[tuple[Any, ...]]:
+        """`{}` stands for the keyspace, and `%s` for a value."""
+        return list(self._session.execute(cql.replace("{}", self.address.keyspace), values, timeout=30))
+
+    def empty(self) -> None:
+        """Every table; all at once, since each takes its time."""
+        cleared = [
+            self._session.execute_async(f"TRUNCATE {self.address.keyspace}.{table}", timeout=30)
+            for table in TABLES
+        ]
+        for each in cleared:
+            each.result()
+
+    def close(self) -> None:
+        self._cluster.shutdown()
