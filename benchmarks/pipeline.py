@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.bare_loop import BareLoop
 from benchmarks.photos import make_photos
 from benchmarks.running_worker import RunningWorker
-from panopticon.cards import read_card
+from panopticon.cards.cards import read_card
 from panopticon.models import find_card, parse_version
 from panopticon.settings import Settings
 from workers.worker.run import prepare_model

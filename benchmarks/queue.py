@@ -33,9 +33,9 @@ from benchmarks.photos import make_photos
 from benchmarks.pipeline import MODELS
 from benchmarks.running_worker import RunningWorker
 from benchmarks.servers import cassandra, rabbitmq
-from panopticon.cards import read_card
+from panopticon.cards.cards import read_card
 from panopticon.messages import Lane
-from panopticon.outputs import Output, OutputKey, VersionName, encode_payload
+from panopticon.results.outputs import Output, OutputKey, VersionName, encode_payload
 from storage.stores import open_store
 from storage.stores.cassandra.connection import Timeouts, new_cluster
 from storage.stores.cassandra.statements import PUT_OUTPUT

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from panopticon.interfaces import Broker
 from panopticon.messages import ImageMessage, Lane, encode
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from storage.originals.files import uri_of
 from workers.queues import open_broker
 

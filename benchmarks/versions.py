@@ -29,15 +29,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.servers import cassandra, opensearch, rabbitmq
-from panopticon import transitions
-from panopticon.documents import Change, change_of
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.models import find_card
-from panopticon.outputs import Output, OutputKey, VersionName
-from panopticon.registry import VersionState
-from panopticon.search import Query
+from panopticon.registry import transitions
+from panopticon.registry.records import VersionState
+from panopticon.registry.transitions import Author
+from panopticon.results.documents import Change, change_of
+from panopticon.results.outputs import Output, OutputKey, VersionName
+from panopticon.results.search import Query
 from panopticon.settings import Settings
-from panopticon.transitions import Author
 from storage.search import open_search
 from storage.stores import open_store
 from workers.maintenance.republish import Republisher

@@ -13,13 +13,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.backfills import Backfill
-from panopticon.documents import Change, SearchDocument
-from panopticon.ledger import Ledger
 from panopticon.messages import Lane
-from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
-from panopticon.registry import ModelEntry
-from panopticon.search import Query, SearchPage
+from panopticon.registry.records import ModelEntry
+from panopticon.results.backfills import Backfill
+from panopticon.results.documents import Change, SearchDocument
+from panopticon.results.ledger import Ledger
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.results.search import Query, SearchPage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

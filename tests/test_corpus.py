@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.cards import Input, Preprocessing
+from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images import decode
 from tests.corpus import Expected, Fate, make_hostile_folder

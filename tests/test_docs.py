@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 import pytest
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
-from panopticon.policy_check import read_checked
+from panopticon.policy.policy_check import read_checked
+from panopticon.results.outputs import VersionName
 from panopticon.settings import read_settings
 from workers.cli.main import cli
 

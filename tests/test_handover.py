@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
-from panopticon import cards
-from panopticon.cards import Golden, ModelCard
-from panopticon.cards_check import check_card
+from panopticon.cards import cards
+from panopticon.cards.cards import Golden, ModelCard
 from panopticon.engines.null import NullEngine
+from panopticon.handover.check_card import check_card
 from tests.panopticon.altered import altered
 from tests.panopticon.null_card import write_null_card
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import UsageError
 from panopticon.interfaces import Engine
 from panopticon.plugins import load_plugin

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.cards import ModelCard
-from panopticon.golden import golden_images
+from panopticon.cards.cards import ModelCard
 from panopticon.interfaces import Engine
+from panopticon.models.golden import golden_images
 
 NOISY_IMAGES = 4
 

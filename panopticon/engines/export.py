@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines.agreement import greatest_difference, probes
 from panopticon.engines.cache import add_file
 from panopticon.engines.keras import KerasEngine

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.models.building import build_model
 
 

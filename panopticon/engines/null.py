@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 
 ELEMENTS = 3
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from panopticon.cards import Input, Preprocessing
-from panopticon.images import directory
+from panopticon.cards.cards import Input, Preprocessing
+from panopticon.images import tiff_ifd
 from panopticon.images.colour import to_rgb
-from panopticon.images.custom import apply_plugin
 from panopticon.images.formats import Format, format_of
-from panopticon.images.opening import load_pixels, open_header
+from panopticon.images.pillow_loader import load_pixels, open_header
+from panopticon.images.plugin import apply_plugin
 from panopticon.images.reasons import Reason, rejected
 from panopticon.images.scaling import central_square, coarse_factor, draft_size, reduced, resized
 
@@ -80,8 +80,8 @@ def decode(
     target_px = max(input.width_px, input.height_px)
     _load_scaled(image, crop=preprocessing.crop, target_px=target_px)
     tags = encoded if format_ is Format.TIFF else image.info.get("exif", b"")
-    orientation = directory.orientation_of(tags)
-    bits = directory.bits_of(encoded) if format_ is Format.TIFF else 16
+    orientation = tiff_ifd.orientation_of(tags)
+    bits = tiff_ifd.bits_of(encoded) if format_ is Format.TIFF else 16
     size_px = (input.width_px, input.height_px)
     plugin = preprocessing.custom
     small = (

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from panopticon.cards import Input, Preprocessing
+from panopticon.cards.cards import Input, Preprocessing
 from panopticon.images.decoding import DecodeLimits, decode
 
 _JPEG_QUALITY = 80

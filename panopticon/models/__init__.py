@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from panopticon.cards import SHIPPED, CardError, ModelCard, read_card
+from panopticon.cards.cards import SHIPPED, CardError, ModelCard, read_card
 from panopticon.errors import UsageError
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 
 _VERSION = re.compile(r"([a-z][a-z0-9]{0,31})@([1-9][0-9]{0,8})")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.errors import UsageError
 from panopticon.models.saved import saved_model
 from panopticon.plugins import load_plugin

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from panopticon.cards import CardError, Input, ModelCard, Scaling
+from panopticon.cards.cards import CardError, Input, ModelCard, Scaling
 from panopticon.models.weights import verified_weights
 
 _UNKNOWN = re.compile(r"Could not locate (?:class|function) '([^']+)'")

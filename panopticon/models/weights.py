@@ -6,7 +6,7 @@ import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from panopticon.cards import CardError, ModelCard, Weights
+from panopticon.cards.cards import CardError, ModelCard, Weights
 
 
 def verified_weights(card: ModelCard) -> Path:

@@ -8,12 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 
-from panopticon.cursors import PageEnd, encode_cursor, resume
-from panopticon.documents import Change, SearchDocument, decode_document, encode_document, fold_label, merge
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied, Finding
 from panopticon.messages import MAX_COUNT
-from panopticon.search import Order, Query, SearchPage
+from panopticon.results.cursors import PageEnd, encode_cursor, resume
+from panopticon.results.documents import (
+    Change,
+    SearchDocument,
+    decode_document,
+    encode_document,
+    fold_label,
+    merge,
+)
+from panopticon.results.search import Order, Query, SearchPage
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 

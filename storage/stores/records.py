@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from panopticon.backfills import Backfill, decode_backfill, encode_backfill
-from panopticon.registry import ModelEntry, decode_entry, encode_entry
+from panopticon.registry.records import ModelEntry, decode_entry, encode_entry
+from panopticon.results.backfills import Backfill, decode_backfill, encode_backfill
 
 
 class Records(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from panopticon.backfills import Backfill, BackfillState
 from panopticon.interfaces import Store
+from panopticon.results.backfills import Backfill, BackfillState
 from tests.contracts.examples import NOON_MS
 from tests.contracts.store import StoreAccess
 

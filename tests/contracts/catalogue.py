@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 
 from panopticon.interfaces import Store
-from panopticon.outputs import CatalogueImage
+from panopticon.results.outputs import CatalogueImage
 from tests.contracts.examples import image
 from tests.contracts.store import StoreAccess
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from panopticon.documents import Change, ChangeKind, Part
 from panopticon.messages import Tag
-from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.results.documents import Change, ChangeKind, Part
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 
 TAGGER = VersionName(model="tagger", version=1)
 TAGGER_2 = VersionName(model="tagger", version=2)

@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 
 from panopticon.interfaces import Store
-from panopticon.outputs import FailureState
+from panopticon.results.outputs import FailureState
 from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, TAGGER_2, failure, key
 from tests.contracts.store import StoreAccess
 

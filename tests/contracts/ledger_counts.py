@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panopticon.interfaces import Store
-from panopticon.ledger import Ledger, state_of
-from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
+from panopticon.results.ledger import Ledger, state_of
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
 from tests.contracts.examples import QUALITY, TAGGER, TAGGER_2, failure, image, key, output
 
 IMAGES = st.builds(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from panopticon.documents import SearchDocument, fold_label
 from panopticon.messages import Tag
-from panopticon.search import Order, Query, ScoreRange
+from panopticon.results.documents import SearchDocument, fold_label
+from panopticon.results.search import Order, Query, ScoreRange
 
 
 def answer(documents: dict[str, SearchDocument], query: Query) -> list[SearchDocument]:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from panopticon.interfaces import Store
-from panopticon.registry import ModelEntry, RegistryEvent, VersionEntry, VersionState
+from panopticon.registry.records import ModelEntry, RegistryEvent, VersionEntry, VersionState
 from tests.contracts.store import StoreAccess
 
 VERSION = VersionEntry(

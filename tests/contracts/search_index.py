@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panopticon.documents import Change, ChangeKind, Part, SearchDocument, merge
 from panopticon.interfaces import Applied, SearchIndex
 from panopticon.messages import Tag
-from panopticon.search import Query, SearchPage
+from panopticon.results.documents import Change, ChangeKind, Part, SearchDocument, merge
+from panopticon.results.search import Query, SearchPage
 from tests.contracts.examples import NOON_MS, deletion, part, result, tag
 
 

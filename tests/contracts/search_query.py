@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panopticon.documents import Change, SearchDocument
 from panopticon.errors import UsageError
 from panopticon.interfaces import SearchIndex
-from panopticon.search import Order, Query, ScoreRange
+from panopticon.results.documents import Change, SearchDocument
+from panopticon.results.search import Order, Query, ScoreRange
 from tests.contracts.examples import NOON_MS, part, result, tag
 from tests.contracts.reference_index import answer
 from tests.contracts.search_index import SearchAccess, changes, fold

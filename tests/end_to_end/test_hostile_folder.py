@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from panopticon.models import parse_version
-from panopticon.outputs import FailureState
+from panopticon.results.outputs import FailureState
 from tests.corpus import Expected, Fate, make_hostile_folder
 from tests.end_to_end.command import Done, Installation
 from workers.submission.folders import FoundFile

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.cards_check import PLACEHOLDER
+from panopticon.handover.check_card import PLACEHOLDER
 from panopticon.settings import PREFIX
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "own-model.md"

@@ -13,7 +13,7 @@ import pytest
 from panopticon.engines import open_engine
 from panopticon.images import decode
 from panopticon.models import find_card, parse_version
-from panopticon.outputs import OutputKey
+from panopticon.results.outputs import OutputKey
 from tests.end_to_end.command import Done, Installation
 from workers.submission.folders import FoundFile
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
-from panopticon.search import Query, SearchPage
+from panopticon.results.search import Query, SearchPage
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.stores import open_store
 from workers.queues import broker_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from panopticon.documents import SearchDocument
 from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.results.documents import SearchDocument
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search

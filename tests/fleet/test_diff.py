@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from panopticon.activation import limits_of, passed_limits, report_of
 from panopticon.messages import Lane
+from panopticon.registry.activation import limits_of, passed_limits, report_of
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store

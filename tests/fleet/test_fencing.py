@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.documents import Change, ChangeKind, SearchDocument, change_of, merge
 from panopticon.interfaces import Broker
 from panopticon.messages import (
     DeletedPublished,
@@ -24,6 +23,7 @@ from panopticon.messages import (
     encode,
     to_ms,
 )
+from panopticon.results.documents import Change, ChangeKind, SearchDocument, change_of, merge
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from panopticon.cards import ModelCard
-from panopticon.dispatch import Item
+from panopticon.cards.cards import ModelCard
 from panopticon.messages import ImageMessage, Lane, ResultPublished, encode
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
+from panopticon.scheduling.dispatch import Item
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.documents import SearchDocument
 from panopticon.interfaces import Broker
+from panopticon.results.documents import SearchDocument
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search

@@ -16,10 +16,10 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from panopticon.documents import change_of
 from panopticon.messages import Lane, encode
 from panopticon.models import find_card
-from panopticon.outputs import Output, OutputKey, VersionName
+from panopticon.results.documents import change_of
+from panopticon.results.outputs import Output, OutputKey, VersionName
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store

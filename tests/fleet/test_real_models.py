@@ -10,7 +10,7 @@ import pytest
 
 from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.models import find_card, parse_version
-from panopticon.search import Order, Query
+from panopticon.results.search import Order, Query
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search

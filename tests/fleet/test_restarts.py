@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from tests.fleet.trial import Colour, Trial, trial, wait_for
 from tests.models.engines import notes_in

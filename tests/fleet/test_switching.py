@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.cards import ModelCard, read_card
-from panopticon.documents import Change, ChangeKind, Part
+from panopticon.cards.cards import ModelCard, read_card
 from panopticon.errors import Unavailable, UsageError
-from panopticon.registry import ModelEntry
-from panopticon.search import SearchPage
+from panopticon.registry.records import ModelEntry
+from panopticon.results.documents import Change, ChangeKind, Part
+from panopticon.results.search import SearchPage
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store

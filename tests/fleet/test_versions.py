@@ -13,7 +13,7 @@ import pytest
 
 from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search

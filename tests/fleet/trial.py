@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from panopticon.messages import ImageMessage, Lane, encode
-from panopticon.outputs import OutputKey, VersionName
+from panopticon.results.outputs import OutputKey, VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from panopticon.cards_check import check_card
+from panopticon.handover.check_card import check_card
 from panopticon.models import find_card, parse_version
 
 MODELS = Path(__file__).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 
 
 def altered(card: ModelCard, **fields: Any) -> ModelCard:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.engines import open_engine
 from panopticon.interfaces import Engine
 from panopticon.models import find_card, parse_version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from panopticon.cards import ModelCard, read_card
+from panopticon.cards.cards import ModelCard, read_card
 
 NULL_CARD = """
 name = "colour"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from panopticon.documents import Change, SearchDocument
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied, Catalogue, Delivery, Depth, OutputStore, Queue, SearchIndex
 from panopticon.messages import Lane
-from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
-from panopticon.search import Query, SearchPage
+from panopticon.results.documents import Change, SearchDocument
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.results.search import Query, SearchPage
 
 
 @dataclass(kw_only=True)

@@ -8,15 +8,15 @@ from typing import cast
 
 import numpy as np
 
-from panopticon import transitions
-from panopticon.documents import Part, change_of
 from panopticon.interfaces import Broker, Queue, SearchIndex, Store
 from panopticon.messages import Lane, encode
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
-from panopticon.outputs import Output
+from panopticon.registry import transitions
+from panopticon.registry.transitions import Author
+from panopticon.results.documents import Part, change_of
+from panopticon.results.outputs import Output
 from panopticon.settings import Settings
-from panopticon.transitions import Author
 from tests.contracts.examples import TAGGER, image, key, output
 from tests.workers.fakes import Journal, QueueFake
 from tests.workers.queues.fake_clock import FakeClock

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from panopticon import transitions
-from panopticon.cards import ModelCard, read_card
+from panopticon.cards.cards import ModelCard, read_card
 from panopticon.interfaces import Broker, SearchIndex, Store
-from panopticon.outputs import VersionName
-from panopticon.transitions import Author
+from panopticon.registry import transitions
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from storage.originals.files import uri_of
 from tests.contracts.examples import image, key, output, part, result
 from workers.registry.register import ensure_registered

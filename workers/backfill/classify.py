@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panopticon.interfaces import Store
-from panopticon.ledger import State, state_of
-from panopticon.outputs import CatalogueImage, OutputKey, VersionName
+from panopticon.results.ledger import State, state_of
+from panopticon.results.outputs import CatalogueImage, OutputKey, VersionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

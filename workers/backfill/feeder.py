@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from panopticon.backfills import Backfill, BackfillState
-from panopticon.backoff import Backoff
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane
+from panopticon.results.backfills import Backfill, BackfillState
+from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import Settings
 from workers.backfill.classify import Sorted, sort_out
 from workers.backfill.records import known_backfill

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from panopticon.backfills import Backfill, BackfillState
+from panopticon.results.backfills import Backfill, BackfillState
 
 WINDOW_MS = 30_000
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from panopticon.backfills import Backfill, BackfillState
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Backfills
-from panopticon.outputs import VersionName
+from panopticon.results.backfills import Backfill, BackfillState
+from panopticon.results.outputs import VersionName
 
 SWAP_TRIES = 20
 SHA256_CHARS = 8

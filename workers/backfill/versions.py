@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Store
-from panopticon.outputs import VersionName
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.outputs import VersionName
 from workers.registry.records import read_version
 
 

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from panopticon.errors import UsageError
 from panopticon.models import parse_version
-from panopticon.outputs import VersionName
-from panopticon.registry import VersionEntry
+from panopticon.registry.records import VersionEntry
+from panopticon.results.outputs import VersionName
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import MENDABLE, WRONG, Audit, Mark, Verdict

@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from panopticon.backfills import Backfill, BackfillState
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.records import is_fed, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
 from workers.cli.formatting import counted, lasting, rfc_3339, table

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from panopticon.interfaces import OutputStore
-from panopticon.outputs import Output, VersionName
-from panopticon.policy import Judge, Verdict
+from panopticon.policy.policy import Judge, Verdict
+from panopticon.results.outputs import Output, VersionName
 from workers.submission.submit import CHUNK, chunks
 
 

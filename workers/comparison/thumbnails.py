@@ -11,8 +11,8 @@ from panopticon.images import DecodeLimits
 from panopticon.images.thumbnails import thumbnail
 from panopticon.interfaces import Catalogue, FetchLimits, ImageSource
 from panopticon.messages import ImageMessage
-from panopticon.originals import original_uri
-from panopticon.outputs import CatalogueImage
+from panopticon.results.originals import original_uri
+from panopticon.results.outputs import CatalogueImage
 from panopticon.settings import Settings
 
 SIDE_PX = 240

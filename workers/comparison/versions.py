@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from panopticon import compare, transitions
-from panopticon.activation import Limits, limits_of
-from panopticon.cards import canonical_json, task_kept_in
+from panopticon.cards.cards import canonical_json, task_kept_in
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
-from panopticon.outputs import CatalogueImage, Output, OutputKey, VersionName
-from panopticon.policy import Judge
-from panopticon.registry import ModelEntry, ReportRecord, VersionEntry
+from panopticon.policy.policy import Judge
+from panopticon.registry import comparison, transitions
+from panopticon.registry.activation import Limits, limits_of
+from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import CatalogueImage, Output, OutputKey, VersionName
 from panopticon.settings import Settings
-from panopticon.transitions import Author
 from workers.inspection.status import Depths, total
 from workers.registry.policy_cache import ruling_of
 from workers.registry.records import read_model, read_version
@@ -69,7 +69,7 @@ class Asked:
 class Pairs:
     """What could be compared, and why the rest could not."""
 
-    pairs: Sequence[compare.Pair]
+    pairs: Sequence[comparison.Pair]
     left_out: Mapping[str, int]
 
 
@@ -119,11 +119,11 @@ def read_pairs(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Pairs:
     """Outputs of both versions at the catalogue's revision. Raises: Unavailable."""
-    pairs: list[compare.Pair] = []
+    pairs: list[comparison.Pair] = []
     left_out: Counter[str] = Counter()
     for chunk in chunks(image_ids, CHUNK):
         for found in _compared(store, sides, chunk):
-            if isinstance(found, compare.Pair):
+            if isinstance(found, comparison.Pair):
                 pairs.append(found)
             else:
                 left_out[found] += 1
@@ -181,7 +181,7 @@ def _side(store: Store, known: _Known) -> Side:
     return Side(name=known.name, entry=known.entry, judge=ruling.judge)
 
 
-def _compared(store: Store, sides: Sides, chunk: Sequence[str]) -> Iterator[compare.Pair | str]:
+def _compared(store: Store, sides: Sides, chunk: Sequence[str]) -> Iterator[comparison.Pair | str]:
     """For each ID a pair, or why there is none."""
     rows = store.catalogue.get(chunk)
     before = store.outputs.get(chunk, sides.former.name)
@@ -196,7 +196,7 @@ def _pair(
     sides: Sides,
     before: Mapping[OutputKey, Output],
     after: Mapping[OutputKey, Output],
-) -> compare.Pair | str:
+) -> comparison.Pair | str:
     if row.deleted:
         return DELETED
     said: list[Mapping[str, float]] = []
@@ -204,8 +204,8 @@ def _pair(
         output = outputs.get(_key(row, side.name))
         if output is None:
             return f"no output of {side.name}"
-        said.append(compare.said(side.judge.verdict(output.vector)))
-    return compare.Pair(image_id=row.image_id, before=said[0], after=said[1])
+        said.append(comparison.said(side.judge.verdict(output.vector)))
+    return comparison.Pair(image_id=row.image_id, before=said[0], after=said[1])
 
 
 def _key(row: CatalogueImage, name: VersionName) -> OutputKey:
@@ -228,7 +228,7 @@ def _coverage(searchable: Mapping[str, int]) -> dict[str, float]:
     return {"coverage": searchable["both"] / former if former else 1.0}
 
 
-def _shape(task: str, pairs: Sequence[compare.Pair]) -> dict[str, Any]:
+def _shape(task: str, pairs: Sequence[comparison.Pair]) -> dict[str, Any]:
     """The figures of the task, and what they are made of; without images there are none."""
     nothing: dict[str, Any] = {"figures": {}, "tags": None, "scores": None, "worst": []}
     if not pairs:
@@ -236,20 +236,20 @@ def _shape(task: str, pairs: Sequence[compare.Pair]) -> dict[str, Any]:
     return {**nothing, **(_shape_of_scores(pairs) if task == "scoring" else _shape_of_tags(pairs))}
 
 
-def _shape_of_tags(pairs: Sequence[compare.Pair]) -> dict[str, Any]:
-    found = compare.tag_figures(pairs)
+def _shape_of_tags(pairs: Sequence[comparison.Pair]) -> dict[str, Any]:
+    found = comparison.tag_figures(pairs)
     return {
         "figures": {"agreement": found.agreement, "jaccard": found.jaccard},
         "tags": {
             "gained": [asdict(one) for one in found.gained],
             "lost": [asdict(one) for one in found.lost],
         },
-        "worst": [asdict(one) for one in compare.most_different_tags(pairs)],
+        "worst": [asdict(one) for one in comparison.most_different_tags(pairs)],
     }
 
 
-def _shape_of_scores(pairs: Sequence[compare.Pair]) -> dict[str, Any]:
-    found = compare.score_figures(pairs)
+def _shape_of_scores(pairs: Sequence[comparison.Pair]) -> dict[str, Any]:
+    found = comparison.score_figures(pairs)
     return {
         "figures": {"ks": found.ks},
         "scores": {
@@ -257,7 +257,7 @@ def _shape_of_scores(pairs: Sequence[compare.Pair]) -> dict[str, Any]:
             "gained": list(found.gained),
             "lost": list(found.lost),
         },
-        "worst": [asdict(one) for one in compare.most_different_scores(pairs)],
+        "worst": [asdict(one) for one in comparison.most_different_scores(pairs)],
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.engines import engine_name
 from panopticon.engines.litert import prepared
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
@@ -16,9 +16,9 @@ from panopticon.interfaces import Broker, Diagnosable, FetchLimits, Finding, Hea
 from panopticon.messages import ImageMessage
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import has_weights, verified_weights
-from panopticon.originals import original_uri
-from panopticon.outputs import VersionName
-from panopticon.registry import VersionEntry
+from panopticon.registry.records import VersionEntry
+from panopticon.results.originals import original_uri
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.health.disks import existing, free_room
 from storage.originals.files import path_of

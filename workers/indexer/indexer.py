@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from panopticon.documents import Change, ChangeKind, change_of
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied, Broker, Delivery, Queue, SearchIndex, Store
 from panopticon.messages import (
@@ -26,10 +25,11 @@ from panopticon.messages import (
     to_ms,
 )
 from panopticon.metrics import Metrics
-from panopticon.originals import original_uri
-from panopticon.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.results.documents import Change, ChangeKind, change_of
+from panopticon.results.originals import original_uri
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
+from panopticon.results.undeliverable import NO_VERSION, failure_of, set_aside
 from panopticon.settings import Settings
-from panopticon.undeliverable import NO_VERSION, failure_of, set_aside
 from workers.registry.policy_cache import Rulings, ruled
 from workers.runtime.parking import Parking
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from panopticon.documents import SearchDocument
 from panopticon.interfaces import Broker, SearchIndex, Store
-from panopticon.ledger import State, state_of
 from panopticon.messages import Lane
-from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
-from panopticon.registry import VersionEntry, VersionState
+from panopticon.registry.records import VersionEntry, VersionState
+from panopticon.results.documents import SearchDocument
+from panopticon.results.ledger import State, state_of
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
 from workers.inspection.status import total
 from workers.submission.submit import CHUNK, body_of, chunks, entry_of_row
 

@@ -8,13 +8,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from panopticon.cards import elements_kept_in
+from panopticon.cards.cards import elements_kept_in
 from panopticon.errors import UsageError
 from panopticon.interfaces import Archive, Registry
-from panopticon.outputs import Output, VersionName
-from panopticon.policy import Reason
-from panopticon.registry import ModelEntry, VersionEntry
-from panopticon.transitions import name_of
+from panopticon.policy.policy import Reason
+from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.registry.transitions import name_of
+from panopticon.results.outputs import Output, VersionName
 from workers.registry.policy_cache import ruling_of
 
 TOP = 5

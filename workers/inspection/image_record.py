@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from panopticon.documents import SearchDocument
 from panopticon.interfaces import SearchIndex, Store
-from panopticon.outputs import CatalogueImage, Failure, Output
+from panopticon.results.documents import SearchDocument
+from panopticon.results.outputs import CatalogueImage, Failure, Output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

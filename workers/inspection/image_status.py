@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from panopticon.documents import Part
-from panopticon.ledger import state_of
-from panopticon.outputs import Failure, FailureState, OutputKey, VersionName
-from panopticon.registry import VersionEntry, VersionState
-from panopticon.undeliverable import NO_VERSION
+from panopticon.registry.records import VersionEntry, VersionState
+from panopticon.results.documents import Part
+from panopticon.results.ledger import state_of
+from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from workers.indexer.indexer import REFUSED
 from workers.inspection.audit import Mark, Verdict, verdict_of
 from workers.inspection.explain import Registered

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from panopticon.backfills import Backfill
 from panopticon.interfaces import Broker, Depth, Store
-from panopticon.ledger import Ledger
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
-from panopticon.registry import VersionEntry, VersionState
+from panopticon.registry.records import VersionEntry, VersionState
+from panopticon.results.backfills import Backfill
+from panopticon.results.ledger import Ledger
+from panopticon.results.outputs import VersionName
 from workers.backfill.records import all_backfills
 
 Depths = Mapping[Lane, Depth]

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from panopticon.interfaces import Broker, OutputStore, Store
 from panopticon.messages import Lane, MessageInvalid, decode_image_message
-from panopticon.outputs import Failure, FailureState, VersionName
-from panopticon.registry import VersionState
-from panopticon.undeliverable import NO_VERSION
+from panopticon.registry.records import VersionState
+from panopticon.results.outputs import Failure, FailureState, VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from workers.inspection.status import registered
 from workers.submission.submit import CHUNK, chunks
 

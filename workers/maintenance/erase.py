@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from panopticon.documents import SearchDocument
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import MAX_REVISION, ImageMessage, Lane
-from panopticon.originals import original_uri
-from panopticon.outputs import CatalogueImage, Failure, Output, OutputKey
+from panopticon.results.documents import SearchDocument
+from panopticon.results.originals import original_uri
+from panopticon.results.outputs import CatalogueImage, Failure, Output, OutputKey
 from workers.inspection.status import HOPS, registered, total
 from workers.submission.submit import CHUNK, Entry, chunks, publish
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from panopticon.documents import Change, ChangeKind, change_of
 from panopticon.interfaces import Applied, SearchRebuild, Store
 from panopticon.messages import from_ms
-from panopticon.outputs import CatalogueImage, Output, VersionName
-from panopticon.registry import VersionState
-from panopticon.transitions import name_of
+from panopticon.registry.records import VersionState
+from panopticon.registry.transitions import name_of
+from panopticon.results.documents import Change, ChangeKind, change_of
+from panopticon.results.outputs import CatalogueImage, Output, VersionName
 from workers.registry.policy_cache import Ruling, ruled, ruling_of
 from workers.submission.submit import CHUNK, chunks
 

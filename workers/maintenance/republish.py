@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from panopticon.documents import SearchDocument
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane, encode, from_ms
-from panopticon.outputs import FailureState, Output, OutputKey, VersionName
+from panopticon.results.documents import SearchDocument
+from panopticon.results.outputs import FailureState, Output, OutputKey, VersionName
 from panopticon.settings import Settings
 from workers.indexer.indexer import REFUSED
 from workers.registry.policies import changeable_version

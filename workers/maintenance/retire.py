@@ -9,10 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from panopticon.interfaces import Backfills, Broker, Queue
-from panopticon.outputs import VersionName
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.registry.transitions import known_version, retired_at_ms
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
-from panopticon.transitions import known_version, retired_at_ms
 from workers.backfill.records import cancel_all
 from workers.registry.change_state import Versions
 

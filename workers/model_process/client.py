@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.backoff import Backoff
-from panopticon.cards import ModelCard
-from panopticon.dispatch import Charge, Dispatcher, Item, Phase
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
+from panopticon.scheduling.backoff import Backoff
+from panopticon.scheduling.dispatch import Charge, Dispatcher, Item, Phase
 from panopticon.settings import PREFIX, Settings
 from workers.model_process.frames import PROTOCOL, Frame, FrameError, FrameStream, PeerGone
 

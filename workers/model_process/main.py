@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.batching import LaneBuffer
-from panopticon.cards import ModelCard, read_card
-from panopticon.dispatch import Phase
+from panopticon.cards.cards import ModelCard, read_card
 from panopticon.engines import open_engine
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
-from panopticon.golden import self_test
 from panopticon.images import DecodeLimits, decode
 from panopticon.interfaces import Engine, FetchLimits, ImageSource
 from panopticon.messages import Lane
+from panopticon.models.golden import self_test
+from panopticon.scheduling.batching import LaneBuffer
+from panopticon.scheduling.dispatch import Phase
 from panopticon.settings import read_settings
 from storage.originals import open_originals
 from workers.model_process.frames import PROTOCOL, Frame, FrameStream, PeerGone

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from panopticon.interfaces import Delivery, Depth, Finding
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 from workers.queues.uploads import is_delete

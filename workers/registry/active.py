@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Registry
-from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry, VersionEntry
+from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.results.outputs import VersionName
 
 Active = dict[VersionName, tuple[ModelEntry, VersionEntry]]
 

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from panopticon import transitions
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import ModelActivated, encode, from_ms
 from panopticon.models.weights import refuse_altered_weights
-from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry, VersionState
-from panopticon.transitions import Author
+from panopticon.registry import transitions
+from panopticon.registry.records import ModelEntry, VersionState
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from workers.registry.records import read_model, swap_once
 from workers.registry.register import new_entry, refuse_other_digest
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from panopticon.cards import CardError, ModelCard, card_kept_in, labels_kept_in
+from panopticon.cards.cards import CardError, ModelCard, card_kept_in, labels_kept_in
 from panopticon.interfaces import Store
 from panopticon.models import all_cards, find_card
-from panopticon.outputs import VersionName
-from panopticon.registry import ReportRecord, VersionEntry
+from panopticon.registry.records import ReportRecord, VersionEntry
+from panopticon.results.outputs import VersionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from panopticon import transitions
 from panopticon.errors import UsageError
 from panopticon.interfaces import Store
-from panopticon.outputs import VersionName
-from panopticon.policy import Policy, PolicyError, read_policy
-from panopticon.policy_check import read_checked
-from panopticon.registry import ModelEntry, VersionEntry, VersionState
-from panopticon.transitions import Author
+from panopticon.policy.policy import Policy, PolicyError, read_policy
+from panopticon.policy.policy_check import read_checked
+from panopticon.registry import transitions
+from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from workers.registry.policy_cache import label_rows
 from workers.registry.records import read_version, swap_once
 

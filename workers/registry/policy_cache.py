@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from panopticon.cards import CardError, LabelRow, labels_kept_in
+from panopticon.cards.cards import CardError, LabelRow, labels_kept_in
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Archive, Store
 from panopticon.messages import ResultPublished
-from panopticon.outputs import Output, VersionName
-from panopticon.policy import Judge, PolicyError, read_policy
-from panopticon.registry import ModelEntry, VersionEntry
+from panopticon.policy.policy import Judge, PolicyError, read_policy
+from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.results.outputs import Output, VersionName
 from panopticon.settings import Settings
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Registry
-from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry, VersionEntry
-from panopticon.transitions import known_version
+from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.registry.transitions import known_version
+from panopticon.results.outputs import VersionName
 
 
 def read_model(model: str, registry: Registry) -> ModelEntry:

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import tomli_w
 
-from panopticon import transitions
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Archive, Registry, Topology
-from panopticon.policy import PolicyError, policy_of
-from panopticon.policy_check import check_policy
-from panopticon.registry import ModelEntry, VersionEntry, VersionState
-from panopticon.transitions import Author
+from panopticon.policy.policy import PolicyError, policy_of
+from panopticon.policy.policy_check import check_policy
+from panopticon.registry import transitions
+from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
+from panopticon.registry.transitions import Author
 
 SWAP_TRIES = 20
 

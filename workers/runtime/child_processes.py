@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from panopticon.errors import PanopticonError
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from panopticon.settings import PREFIX, Settings
 
 

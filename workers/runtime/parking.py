@@ -6,9 +6,9 @@ import logging
 import random
 from collections.abc import Callable
 
-from panopticon.backoff import Backoff
 from panopticon.errors import Unavailable
 from panopticon.metrics import Metrics
+from panopticon.scheduling.backoff import Backoff
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.interfaces import Broker, Store
-from panopticon.ledger import Ledger
 from panopticon.messages import Lane
-from panopticon.outputs import FailureState, OutputKey, VersionName
+from panopticon.results.ledger import Ledger
+from panopticon.results.outputs import FailureState, OutputKey, VersionName
 from workers.inspection.status import HOPS, total
 from workers.registry.register import ensure_registered
 from workers.submission.submit import CHUNK, Entry, Submission, body_of, chunks, publish

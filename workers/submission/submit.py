@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeVar
 from panopticon.errors import UsageError
 from panopticon.interfaces import Catalogue, Uploads
 from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
-from panopticon.outputs import CatalogueImage
+from panopticon.results.outputs import CatalogueImage
 from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
 from workers.submission.folders import FoundFile, Scan, Scanner, shown
 

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from panopticon.breaker import Breaker
-from panopticon.cards import ModelCard
-from panopticon.dispatch import MAX_KILLERS_IN_A_ROW
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
-from panopticon.guard import WINDOW, DeadGuard
 from panopticon.interfaces import Delivery, OutputStore, Queue
 from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image_message
 from panopticon.metrics import Metrics
-from panopticon.originals import host_of, original_uri
-from panopticon.outputs import Failure, FailureState, Output, OutputKey, quantise
+from panopticon.results.originals import host_of, original_uri
+from panopticon.results.outputs import Failure, FailureState, Output, OutputKey, quantise
+from panopticon.scheduling.breaker import Breaker
+from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
+from panopticon.scheduling.guard import WINDOW, DeadGuard
 from panopticon.settings import Settings
 from workers.model_process.client import Answer, ModelClient, Ran
 from workers.runtime.parking import Parking

@@ -7,8 +7,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from panopticon.breaker import Breaker
 from panopticon.errors import Transient
+from panopticon.scheduling.breaker import Breaker
 
 log = logging.getLogger(__name__)
 

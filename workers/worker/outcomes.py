@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from panopticon.interfaces import Delivery, OutputStore, Queue
 from panopticon.messages import FailedPublished, ImageMessage, Lane, encode
-from panopticon.outputs import Failure, Output, VersionName
-from panopticon.undeliverable import set_aside
+from panopticon.results.outputs import Failure, Output, VersionName
+from panopticon.results.undeliverable import set_aside
 from workers.registry.policy_cache import Ruling, ruled
 
 

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.engines import engine_name
 from panopticon.engines.litert import prepared
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Store
 from panopticon.metrics import Metrics
 from panopticon.models.weights import refuse_altered_weights
-from panopticon.outputs import VersionName
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.stores import open_store
 from workers.model_process.client import ModelClient

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.models.quality import measures
 
 OF_LUMA = {

@@ -9,9 +9,9 @@ from typing import Any
 
 from opensearchpy.exceptions import TransportError
 
-from panopticon.documents import Change
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
+from panopticon.results.documents import Change
 from storage.search.opensearch.connection import Connection
 from storage.search.opensearch.errors import Gone, is_down, is_gone, said, unavailable
 from storage.search.opensearch.indexes import Indexes

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from panopticon.cursors import PageEnd, encode_cursor, resume
-from panopticon.documents import Change, SearchDocument
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied, Finding
-from panopticon.search import Query, SearchPage
+from panopticon.results.cursors import PageEnd, encode_cursor, resume
+from panopticon.results.documents import Change, SearchDocument
+from panopticon.results.search import Query, SearchPage
 from storage.search.opensearch.bulk import Bulk
 from storage.search.opensearch.connection import Connection, Timeouts
 from storage.search.opensearch.diagnosis import diagnose

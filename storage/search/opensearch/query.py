@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from panopticon.cursors import PageEnd
-from panopticon.documents import fold_label
-from panopticon.search import Order, Query, ScoreRange
+from panopticon.results.cursors import PageEnd
+from panopticon.results.documents import fold_label
+from panopticon.results.search import Order, Query, ScoreRange
 
 Clause = dict[str, Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from panopticon.documents import Change
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
+from panopticon.results.documents import Change
 from storage.search.opensearch.bulk import Bulk
 from storage.search.opensearch.indexes import Indexes
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from panopticon.documents import Change, Part, SearchDocument, fold_label
 from panopticon.messages import Tag
+from panopticon.results.documents import Change, Part, SearchDocument, fold_label
 
 MAX_ID_BYTES = 512
 

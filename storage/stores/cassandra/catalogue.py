@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from panopticon.outputs import CatalogueImage
+from panopticon.results.outputs import CatalogueImage
 from storage.stores.cassandra.payloads import decode_image, encode_image
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import GET_IMAGE, PUT_IMAGE

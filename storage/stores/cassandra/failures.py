@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
-from panopticon.outputs import Failure, FailureState, OutputKey, VersionName
+from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
 from storage.stores.cassandra.payloads import decode_failure, encode_failure
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import (

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
-from panopticon.outputs import (
+from panopticon.results.outputs import (
     Failure,
     FailureState,
     Output,

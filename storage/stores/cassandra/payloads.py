@@ -6,7 +6,7 @@ import struct
 
 import msgpack
 
-from panopticon.outputs import CatalogueImage, Failure, FailureState, OutputKey
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey
 from storage.stores.failures import storable
 
 _EVENTS = ("uploaded", "deleted")

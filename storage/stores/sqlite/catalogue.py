@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from panopticon.outputs import CatalogueImage
+from panopticon.results.outputs import CatalogueImage
 from storage.sqlite.database import SqliteDatabase
 
 _PUT = """

@@ -1,9 +1,9 @@
-"""The ledger of one model version, counted in SQLite as `panopticon.ledger.state_of` says."""
+"""The ledger of one model version, counted in SQLite as `panopticon.results.ledger.state_of` says."""
 
 from __future__ import annotations
 
-from panopticon.ledger import Ledger, State
-from panopticon.outputs import VersionName
+from panopticon.results.ledger import Ledger, State
+from panopticon.results.outputs import VersionName
 from storage.sqlite.database import SqliteDatabase
 
 # An image of which only a failure is known has no row: its newest failure speaks for it.

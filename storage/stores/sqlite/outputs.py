@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from panopticon.outputs import (
+from panopticon.results.outputs import (
     Failure,
     FailureState,
     Output,

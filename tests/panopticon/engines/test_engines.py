@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines import open_engine
 from panopticon.engines.keras import KerasEngine
 from panopticon.engines.litert import LiteRTEngine

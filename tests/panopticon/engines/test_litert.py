@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines.agreement import greatest_difference, probes
 from panopticon.engines.litert import SUFFIX, LiteRTEngine, export_key, prepare, prepared
 from panopticon.errors import UsageError

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from panopticon.cards import Input, Preprocessing
+from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images import Decoded, DecodeLimits, decode, scaling
 from tests import pictures

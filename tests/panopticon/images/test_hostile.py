@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from panopticon.cards import Input, Preprocessing
+from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import Decoded, DecodeLimits, Reason, decode, opening
+from panopticon.images import Decoded, DecodeLimits, Reason, decode, pillow_loader
 from panopticon.images.formats import Format
 from tests import corpus, pictures
 
@@ -157,7 +157,7 @@ def test_a_bomb_is_told_by_its_header(name: str, reason: str, monkeypatch: pytes
 
 _PEAK_OF_BOMBS = """
 import resource
-from panopticon.cards import Input, Preprocessing
+from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images import decode
 from tests import corpus, pictures
@@ -235,7 +235,7 @@ def test_a_mistake_of_ours_is_not_taken_for_a_bad_image(step: str, monkeypatch: 
 
 
 def test_an_opened_header_holds_no_pixels() -> None:
-    image = opening.open_header(pictures.one_of_each()["PNG"], Format.PNG, max_pixels=10_000)
+    image = pillow_loader.open_header(pictures.one_of_each()["PNG"], Format.PNG, max_pixels=10_000)
     assert image.tile
 
 

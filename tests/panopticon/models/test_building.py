@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.models.building import build_model
 from tests.panopticon.altered import altered
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.cards import CardError
+from panopticon.cards.cards import CardError
 from panopticon.errors import UsageError
 from panopticon.models import all_cards, find_card, parse_version
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from tests.panopticon.null_card import write_null_card
 
 COLOUR = VersionName(model="colour", version=1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy.ndimage import convolve
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines.keras import KerasEngine
 from panopticon.images import decode
 from panopticon.interfaces import Engine

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from panopticon.cards import CardError, ModelCard, read_card
+from panopticon.cards.cards import CardError, ModelCard, read_card
 from panopticon.engines import open_engine
 from panopticon.models.building import build_model
 from tests.panopticon.altered import altered

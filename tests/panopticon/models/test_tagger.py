@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panopticon.cards import CardError, ModelCard
-from panopticon.documents import fold_label
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.images import decode
 from panopticon.models.building import build_model
 from panopticon.models.checkpoint import read_checkpoint
 from panopticon.models.tagger.efficientnet_lite0 import architecture, load_weights
 from panopticon.models.weights import verified_weights
+from panopticon.results.documents import fold_label
 from tests.panopticon.altered import altered
 from tests.panopticon.conftest import OpenEngine
 

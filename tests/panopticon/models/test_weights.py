@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.cards import CardError, ModelCard, Weights
+from panopticon.cards.cards import CardError, ModelCard, Weights
 from panopticon.models.weights import has_weights, refuse_altered_weights, verified_weights
 from tests.panopticon.altered import altered
 from tests.panopticon.null_card import write_null_card

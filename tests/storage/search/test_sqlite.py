@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import storage
-from panopticon.documents import SearchDocument, encode_document
+from panopticon.results.documents import SearchDocument, encode_document
 from storage.search.sqlite import SqliteSearchIndex
 from tests.contracts.examples import part
 from tests.contracts.search_index import SearchAccess, SearchIndexContract

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from panopticon.interfaces import Store
-from panopticon.outputs import CatalogueImage, VersionName
+from panopticon.results.outputs import CatalogueImage, VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.backfills import Backfill, BackfillState
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import Lane, decode_image_message
 from panopticon.models import find_card
-from panopticon.outputs import FailureState
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.backfills import Backfill, BackfillState
+from panopticon.results.outputs import FailureState
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from panopticon.backfills import Backfill, BackfillState
+from panopticon.results.backfills import Backfill, BackfillState
 from tests.contracts.backfills import backfill
 from tests.contracts.examples import NOON_MS
 from workers.backfill.progress import Recent, eta_s, ids_per_s

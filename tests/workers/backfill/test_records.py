@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.backfills import BackfillState
 from panopticon.errors import UsageError
 from panopticon.interfaces import Backfills
+from panopticon.results.backfills import BackfillState
 from storage.stores import open_store
 from tests.contracts.backfills import backfill
 from tests.contracts.examples import NOON_MS, TAGGER

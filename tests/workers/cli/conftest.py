@@ -14,7 +14,7 @@ import pytest
 
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from storage.search import open_search
 from storage.stores import open_store
 from tests.contracts.examples import QUALITY, TAGGER

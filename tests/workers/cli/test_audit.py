@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from panopticon.messages import decode_image_message
-from panopticon.outputs import VersionName
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
 from tests.workers.policy_bench import ANN
@@ -126,7 +126,7 @@ def test_retired_versions_are_audited_only_by_name(panopticon: Panopticon, house
 def retire(house: House) -> None:
     from dataclasses import replace
 
-    from panopticon.registry import RegistryEvent, VersionState
+    from panopticon.registry.records import RegistryEvent, VersionState
 
     entry = house.store.registry.read("tagger")
     assert entry is not None

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.backfills import Backfill, BackfillState
 from panopticon.messages import Lane, decode_image_message
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.backfills import Backfill, BackfillState
 from tests.contracts.backfills import backfill
 from tests.contracts.examples import TAGGER, deletion, failure, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from panopticon.messages import Lane
-from panopticon.outputs import Failure, FailureState, VersionName
-from panopticon.undeliverable import NO_VERSION
+from panopticon.results.outputs import Failure, FailureState, VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, failure, key
 from tests.workers.cli.conftest import House, Panopticon, Ran
 

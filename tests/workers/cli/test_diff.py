@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from panopticon.activation import report_of
-from panopticon.registry import ModelEntry
+from panopticon.registry.activation import report_of
+from panopticon.registry.records import ModelEntry
 from tests.contracts.examples import image
 from tests.workers.cli.conftest import House, Panopticon
 from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted

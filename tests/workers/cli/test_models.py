@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from panopticon import transitions
-from panopticon.cards_check import CheckLine
+from panopticon.handover.check_card import CheckLine
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
-from panopticon.registry import ReportRecord
-from panopticon.transitions import Author
+from panopticon.registry import transitions
+from panopticon.registry.records import ReportRecord
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from tests.contracts.examples import NOON_MS, QUALITY, TAGGER
 from tests.workers.cli.conftest import House, Panopticon
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from panopticon.cards import read_card
-from panopticon.cards_check import PLACEHOLDER
+from panopticon.cards.cards import read_card
+from panopticon.handover.check_card import PLACEHOLDER
 from tests.workers.cli.conftest import Panopticon
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from panopticon import transitions
 from panopticon.metrics import Metrics
+from panopticon.registry import transitions
 from panopticon.settings import Settings
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore

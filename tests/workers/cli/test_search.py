@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from panopticon.documents import Part
+from panopticon.results.documents import Part
 from tests.contracts.examples import image, part, result, tag
 from tests.workers.cli.conftest import House, Panopticon, Ran
 

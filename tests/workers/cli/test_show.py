@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from panopticon import transitions
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
-from panopticon.transitions import Author
+from panopticon.registry import transitions
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
 from workers.submission.folders import image_id_of

@@ -9,8 +9,8 @@ import pytest
 
 from panopticon.interfaces import Broker
 from panopticon.messages import Lane
-from panopticon.outputs import FailureState
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.outputs import FailureState
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output
 from tests.workers.cli.conftest import House, Panopticon, Ran
 from tests.workers.policy_bench import ANN

@@ -12,15 +12,15 @@ from typing import Any, cast
 
 import pytest
 
-from panopticon.activation import report_of
-from panopticon.cards import CardError
+from panopticon.cards.cards import CardError
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Store
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry
+from panopticon.registry.activation import report_of
+from panopticon.registry.records import ModelEntry
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
-from panopticon.transitions import Author
 from storage.search import open_search
 from storage.stores import open_store
 from tests.contracts.examples import deletion, image, part, result

@@ -18,8 +18,8 @@ from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, Finding, Health
 from panopticon.messages import Lane
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
-from panopticon.registry import RegistryEvent, VersionState
+from panopticon.registry.records import RegistryEvent, VersionState
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals import open_originals
 from storage.stores.sqlite import SqliteStore

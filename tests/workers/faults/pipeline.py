@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from panopticon.cards import ModelCard, read_card
+from panopticon.cards.cards import ModelCard, read_card
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.metrics import Metrics
-from panopticon.outputs import Failure, FailureState, Output
+from panopticon.results.outputs import Failure, FailureState, Output
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from panopticon.documents import Change
 from panopticon.interfaces import (
     Applied,
     Archive,
@@ -35,9 +34,10 @@ from panopticon.messages import (
     encode,
 )
 from panopticon.metrics import Metrics
-from panopticon.outputs import FailureState, VersionName
+from panopticon.results.documents import Change
+from panopticon.results.outputs import FailureState, VersionName
+from panopticon.results.undeliverable import NO_VERSION, set_aside
 from panopticon.settings import Settings
-from panopticon.undeliverable import NO_VERSION, set_aside
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore
 from tests.workers.fakes import CatalogueFake, Journal, OutputStoreFake, QueueFake, SearchIndexFake

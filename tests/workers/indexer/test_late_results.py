@@ -11,15 +11,15 @@ from typing import cast
 import numpy as np
 import pytest
 
-from panopticon import transitions
-from panopticon.cards import ModelCard
-from panopticon.documents import Change, Part
+from panopticon.cards.cards import ModelCard
 from panopticon.interfaces import Applied, SearchIndex
 from panopticon.messages import Lane, ResultPublished, encode
 from panopticon.metrics import Metrics
-from panopticon.outputs import Output, OutputKey
+from panopticon.registry import transitions
+from panopticon.registry.transitions import Author
+from panopticon.results.documents import Change, Part
+from panopticon.results.outputs import Output, OutputKey
 from panopticon.settings import Settings
-from panopticon.transitions import Author
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card

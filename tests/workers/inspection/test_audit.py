@@ -10,8 +10,8 @@ import pytest
 
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane, decode_image_message
-from panopticon.outputs import FailureState
-from panopticon.registry import VersionEntry, VersionState
+from panopticon.registry.records import VersionEntry, VersionState
+from panopticon.results.outputs import FailureState
 from storage.search import open_search
 from storage.stores import open_store
 from tests.contracts.examples import (

@@ -12,7 +12,7 @@ import pytest
 
 from panopticon.interfaces import Broker, Depth
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore
 from workers.maintenance.erase import Eraser

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.cards import canonical_json
-from panopticon.outputs import Output, VersionName
-from panopticon.registry import ModelEntry, VersionEntry
+from panopticon.cards.cards import canonical_json
+from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.results.outputs import Output, VersionName
 from storage.search import open_search
 from storage.stores import open_store
 from tests.contracts.examples import key, output

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from panopticon.documents import SearchDocument
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
-from panopticon.outputs import Failure, FailureState, VersionName
-from panopticon.registry import ModelEntry, VersionEntry, VersionState
-from panopticon.undeliverable import NO_VERSION
+from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
+from panopticon.results.documents import SearchDocument
+from panopticon.results.outputs import Failure, FailureState, VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
 from workers.indexer.indexer import REFUSED
 from workers.inspection.audit import Mark

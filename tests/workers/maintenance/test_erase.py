@@ -12,7 +12,7 @@ import pytest
 from panopticon.errors import Unavailable
 from panopticon.messages import MAX_REVISION, ImageMessage, Lane, decode_image_message, encode
 from panopticon.metrics import Metrics
-from panopticon.outputs import CatalogueImage
+from panopticon.results.outputs import CatalogueImage
 from panopticon.settings import Settings
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore

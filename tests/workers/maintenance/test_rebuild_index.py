@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.documents import SearchDocument
 from panopticon.errors import UsageError
 from panopticon.models import find_card
-from panopticon.outputs import VersionName
-from panopticon.registry import RegistryEvent, VersionState
-from panopticon.search import Query
+from panopticon.registry.records import RegistryEvent, VersionState
+from panopticon.results.documents import SearchDocument
+from panopticon.results.outputs import VersionName
+from panopticon.results.search import Query
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import (

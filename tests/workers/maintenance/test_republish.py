@@ -9,10 +9,10 @@ from typing import cast
 
 import pytest
 
-from panopticon import transitions
-from panopticon.documents import Change
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Applied, SearchIndex
+from panopticon.registry import transitions
+from panopticon.results.documents import Change
 from panopticon.settings import Settings
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.backfills import BackfillState
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import UsageError
-from panopticon.ledger import Ledger
 from panopticon.messages import Lane
-from panopticon.outputs import CatalogueImage, VersionName
-from panopticon.registry import VersionState
+from panopticon.registry.records import VersionState
+from panopticon.results.backfills import BackfillState
+from panopticon.results.ledger import Ledger
+from panopticon.results.outputs import CatalogueImage, VersionName
 from panopticon.settings import Settings
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.settings import Settings

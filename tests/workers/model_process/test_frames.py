@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import workers.model_process.frames
 from workers.model_process.frames import Frame, FrameDecoder, FrameError, FrameStream, PeerGone, pack
 
 values: st.SearchStrategy[Any] = st.recursive(
@@ -96,14 +95,14 @@ def test_what_is_no_map_with_a_type_is_a_frame_error(body: bytes) -> None:
 def test_a_length_past_the_bound_is_refused_before_anything_of_it_has_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(workers.frames, "MAX_FRAME_BYTES", 100)
+    monkeypatch.setattr("workers.model_process.frames.MAX_FRAME_BYTES", 100)
     FrameDecoder().feed(struct.pack(">I", 100))
     with pytest.raises(FrameError, match="101 bytes is larger than 100"):
         FrameDecoder().feed(struct.pack(">I", 101))
 
 
 def test_a_frame_past_the_bound_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers.frames, "MAX_FRAME_BYTES", 100)
+    monkeypatch.setattr("workers.model_process.frames.MAX_FRAME_BYTES", 100)
     with pytest.raises(FrameError, match="larger than 100"):
         pack({"type": "output", "vector": bytes(100)})
 

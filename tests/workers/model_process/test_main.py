@@ -15,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from panopticon.cards import ModelCard
-from panopticon.dispatch import Phase
+from panopticon.cards.cards import ModelCard
 from panopticon.engines import open_engine
 from panopticon.images import DecodeLimits
 from panopticon.interfaces import FetchLimits
 from panopticon.messages import Lane
+from panopticon.scheduling.dispatch import Phase
 from storage.originals import Originals
 from storage.originals.files import FileSource, uri_of
 from tests.panopticon.null_card import write_null_card

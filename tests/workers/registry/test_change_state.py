@@ -10,12 +10,12 @@ from typing import cast
 
 import pytest
 
-from panopticon.cards import CardError, ModelCard, read_card
+from panopticon.cards.cards import CardError, ModelCard, read_card
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Topology
 from panopticon.messages import ModelActivated, decode_result_message
-from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry, VersionState
+from panopticon.registry.records import ModelEntry, VersionState
+from panopticon.results.outputs import VersionName
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import NULL_CARD
 from workers.queues.sqlite import SqliteBroker

@@ -10,12 +10,12 @@ from typing import cast
 
 import pytest
 
-from panopticon import transitions
 from panopticon.errors import UsageError
 from panopticon.interfaces import Archive, Registry, Store
-from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry
-from panopticon.transitions import Author
+from panopticon.registry import transitions
+from panopticon.registry.records import ModelEntry
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker

@@ -12,13 +12,13 @@ from typing import cast
 import numpy as np
 import pytest
 
-from panopticon import transitions
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Store
-from panopticon.outputs import VersionName
+from panopticon.registry import transitions
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
-from panopticon.transitions import Author
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.cards import CardError, ModelCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.errors import Unavailable, UsageError
-from panopticon.outputs import VersionName
-from panopticon.registry import ModelEntry, RegistryEvent, VersionState
+from panopticon.registry.records import ModelEntry, RegistryEvent, VersionState
+from panopticon.results.outputs import VersionName
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from panopticon.errors import UsageError
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import Lane, decode_image_message
-from panopticon.outputs import CatalogueImage, VersionName
+from panopticon.results.outputs import CatalogueImage, VersionName
 from storage.originals.files import path_of
 from storage.stores import open_store
 from workers.queues import open_broker

@@ -12,14 +12,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from panopticon.cards import ModelCard
-from panopticon.dispatch import Item
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.interfaces import Depth
 from panopticon.messages import ImageMessage, Lane, decode_result_message, encode
 from panopticon.metrics import Metrics
-from panopticon.outputs import Failure, Output
-from panopticon.policy import Judge, Policy
+from panopticon.policy.policy import Judge, Policy
+from panopticon.results.outputs import Failure, Output
+from panopticon.scheduling.dispatch import Item
 from panopticon.settings import Settings
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.dispatch import MAX_KILLERS_IN_A_ROW, Item
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
-from panopticon.undeliverable import failure_of
+from panopticon.results.undeliverable import failure_of
+from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW, Item
 from tests.workers.worker.consumer_bench import (
     BEST_BATCH,
     CREDIT,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.dispatch import Item
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.scheduling.dispatch import Item
 from tests.workers.worker.consumer_bench import ConsumerBench, consumer_bench, not_run, ran
 from workers.model_process.client import Answer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Delivery
 from panopticon.messages import (
@@ -21,9 +21,9 @@ from panopticon.messages import (
     decode_result_message,
     encode,
 )
-from panopticon.outputs import Failure, FailureState, Output, OutputKey, quantise
-from panopticon.policy import Judge, Policy
-from panopticon.undeliverable import failure_of
+from panopticon.policy.policy import Judge, Policy
+from panopticon.results.outputs import Failure, FailureState, Output, OutputKey, quantise
+from panopticon.results.undeliverable import failure_of
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.fakes import Journal, OutputStoreFake, QueueFake

@@ -7,7 +7,7 @@ import time
 import click
 from rich.text import Text
 
-from panopticon.backfills import Backfill, BackfillState
+from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.records import all_backfills, change_state, is_fed, known_backfill
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of, counts
 from workers.cli.formatting import block, utc

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from panopticon.backfills import Backfill, BackfillState
+from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.progress import eta_s, ids_per_s
 from workers.backfill.records import is_fed
 from workers.cli.formatting import lasting, rfc_3339, table

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from panopticon.backfills import Backfill, BackfillState
 from panopticon.errors import UsageError
 from panopticon.models import parse_version
-from panopticon.outputs import VersionName
+from panopticon.results.backfills import Backfill, BackfillState
+from panopticon.results.outputs import VersionName
 from workers.backfill.feeder import LANE_IS_FULL, Feeder, FromSearch, Ids, Listed, Surroundings
 from workers.backfill.progress import Recent
 from workers.backfill.records import Wanted, take_up

@@ -15,8 +15,8 @@ from rich.text import Text
 from panopticon.errors import UsageError
 from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image_message
 from panopticon.models import parse_version
-from panopticon.outputs import Failure, FailureState, VersionName
-from panopticon.undeliverable import NO_VERSION
+from panopticon.results.outputs import Failure, FailureState, VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from workers.cli.dead.failure_view import failure_json, print_failure
 from workers.cli.formatting import counted, place, table, utc
 from workers.cli.session import Session, json_option, pass_session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from panopticon.outputs import Failure, FailureState
+from panopticon.results.outputs import Failure, FailureState
 from workers.cli.formatting import counted, headed, rfc_3339, utc, without_queries
 from workers.cli.session import Session
 from workers.submission.folders import printable

@@ -16,10 +16,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from panopticon.cards import ModelCard
+from panopticon.cards.cards import ModelCard
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.session import Session, json_option, pass_session
 from workers.runtime.child_processes import EmbeddedProcesses

@@ -13,12 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from panopticon.cards import ModelCard
-from panopticon.documents import SearchDocument
+from panopticon.cards.cards import ModelCard
 from panopticon.interfaces import SearchIndex, Store
-from panopticon.ledger import Ledger
 from panopticon.messages import Tag
-from panopticon.outputs import Failure, FailureState, VersionName
+from panopticon.results.documents import SearchDocument
+from panopticon.results.ledger import Ledger
+from panopticon.results.outputs import Failure, FailureState, VersionName
 from workers.cli.formatting import counted, place, table
 from workers.submission.index_plan import Plan, ledgers
 from workers.submission.submit import CHUNK, Entry, Submission, chunks

@@ -14,12 +14,12 @@ from typing import Literal
 import click
 from rich.text import Text
 
-from panopticon.cards_check import PLACEHOLDER
 from panopticon.errors import UsageError
+from panopticon.handover.check_card import PLACEHOLDER
+from panopticon.handover.new_card import File, NewCard, SavedModel, card_text, labels_text
 from panopticon.models import all_cards
 from panopticon.models.weights import sha256_of
-from panopticon.new_card import File, NewCard, SavedModel, card_text, labels_text
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.cli.session import Session, pass_session
 from workers.submission.folders import printable
 

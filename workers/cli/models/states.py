@@ -10,11 +10,11 @@ from typing import Any
 import click
 from rich.text import Text
 
-from panopticon.activation import limits_of, refuse_unfit
 from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
-from panopticon.registry import ModelEntry, RegistryEvent
-from panopticon.transitions import known_version
+from panopticon.registry.activation import limits_of, refuse_unfit
+from panopticon.registry.records import ModelEntry, RegistryEvent
+from panopticon.registry.transitions import known_version
 from workers.cli.formatting import rfc_3339, table, utc
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.change_state import Versions

@@ -8,11 +8,11 @@ from typing import Any
 import click
 from rich.text import Text
 
-from panopticon.cards import ModelCard
-from panopticon.cards_check import CheckLine, check_card
+from panopticon.cards.cards import ModelCard
+from panopticon.handover.check_card import CheckLine, check_card
 from panopticon.models import all_cards, find_card, parse_version
-from panopticon.outputs import VersionName
-from panopticon.registry import ReportRecord, VersionEntry
+from panopticon.registry.records import ReportRecord, VersionEntry
+from panopticon.results.outputs import VersionName
 from workers.cli.formatting import block, counted, rfc_3339, table, utc
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session

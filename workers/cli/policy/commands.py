@@ -13,10 +13,10 @@ from rich.text import Text
 
 from panopticon.errors import UsageError
 from panopticon.models import parse_version
-from panopticon.outputs import VersionName
-from panopticon.policy import Judge, Verdict
-from panopticon.registry import PolicyRecord, VersionEntry
-from panopticon.transitions import Author
+from panopticon.policy.policy import Judge, Verdict
+from panopticon.registry.records import PolicyRecord, VersionEntry
+from panopticon.registry.transitions import Author
+from panopticon.results.outputs import VersionName
 from workers.cli.formatting import counted, rfc_3339, table, utc
 from workers.cli.models.states import reason_option
 from workers.cli.session import Session, json_option, pass_session, read_ids, read_text

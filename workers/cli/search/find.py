@@ -11,14 +11,14 @@ import click
 from rich.padding import Padding
 from rich.text import Text
 
-from panopticon.cards import CardError
-from panopticon.documents import SearchDocument, fold_label
+from panopticon.cards.cards import CardError
 from panopticon.errors import UsageError
 from panopticon.messages import Tag
 from panopticon.models import find_card
-from panopticon.outputs import CatalogueImage, VersionName
-from panopticon.policy import read_policy
-from panopticon.search import Order, Query, ScoreRange, SearchPage
+from panopticon.policy.policy import read_policy
+from panopticon.results.documents import SearchDocument, fold_label
+from panopticon.results.outputs import CatalogueImage, VersionName
+from panopticon.results.search import Order, Query, ScoreRange, SearchPage
 from workers.cli.formatting import place, rfc_3339
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.active import Active, active_versions, parts_of

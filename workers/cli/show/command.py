@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import click
 
 from panopticon.errors import Unavailable, UsageError
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.cli.session import Session, json_option, pass_session
 from workers.cli.show.json_output import Shown, shown_json
 from workers.cli.show.text import print_shown

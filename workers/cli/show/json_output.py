@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from panopticon.documents import Part, SearchDocument
-from panopticon.outputs import CatalogueImage, Failure
-from panopticon.policy import Reason
+from panopticon.policy.policy import Reason
+from panopticon.results.documents import Part, SearchDocument
+from panopticon.results.outputs import CatalogueImage, Failure
 from workers.cli.dead.failure_view import failure_json
 from workers.cli.formatting import rfc_3339
 from workers.inspection.explain import TOP, Explanation, Registered

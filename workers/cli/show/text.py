@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 
-from panopticon.documents import Part
 from panopticon.messages import Tag
-from panopticon.outputs import CatalogueImage
-from panopticon.policy import Reason
-from panopticon.registry import VersionState
+from panopticon.policy.policy import Reason
+from panopticon.registry.records import VersionState
+from panopticon.results.documents import Part
+from panopticon.results.outputs import CatalogueImage
 from workers.cli.dead.failure_view import print_failure
 from workers.cli.formatting import block, headed, place, utc
 from workers.cli.session import Session

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from panopticon.interfaces import Finding
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.admin.diagnosis import diagnose_broker
 from workers.queues.rabbitmq.dead_letters import letter_of
 from workers.queues.rabbitmq.queue import RabbitQueue

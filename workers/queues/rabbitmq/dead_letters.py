@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from panopticon.undeliverable import NO_VERSION, set_aside
+from panopticon.results.undeliverable import NO_VERSION, set_aside
 from workers.queues.rabbitmq.topology import names
 
 _ENDS_OF_A_WAIT = ("expired",)

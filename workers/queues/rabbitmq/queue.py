@@ -10,7 +10,7 @@ from typing import Any
 
 from panopticon.interfaces import Delivery, Depth
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.admin.depths import Survey
 from workers.queues.rabbitmq.errors import is_missing
 from workers.queues.rabbitmq.topology import names

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panopticon.documents import Change, SearchDocument
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied
-from panopticon.search import Query
+from panopticon.results.documents import Change, SearchDocument
+from panopticon.results.search import Query
 from storage.search.opensearch import OpenSearchIndex
 from storage.search.opensearch.bulk import CONFLICTS
 from storage.search.opensearch.connection import Timeouts

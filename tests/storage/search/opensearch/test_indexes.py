@@ -12,7 +12,7 @@ import pytest
 
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Applied
-from panopticon.search import Query
+from panopticon.results.search import Query
 from storage.search.opensearch import OpenSearchIndex
 from tests.contracts.examples import part, result
 from tests.end_to_end.command import every_program_of_search, is_refused_at_the_start

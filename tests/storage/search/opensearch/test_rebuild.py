@@ -10,7 +10,7 @@ import pytest
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
-from panopticon.search import Query
+from panopticon.results.search import Query
 from storage.search.opensearch import OpenSearchIndex
 from tests.contracts.examples import deletion, part, result
 from tests.storage.search.opensearch.places import Place

@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 from panopticon.messages import Lane, ResultPublished, Tag, encode
 from panopticon.metrics import Metrics
-from panopticon.outputs import Failure, OutputKey, VersionName
+from panopticon.results.outputs import Failure, OutputKey, VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from panopticon.settings import Settings
-from panopticon.undeliverable import NO_VERSION
 from storage.search.opensearch import OpenSearchIndex
 from storage.stores.sqlite import SqliteStore
 from tests.storage.search.opensearch.places import Place

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from panopticon.errors import Unavailable, UsageError
-from panopticon.outputs import Output, encode_payload
+from panopticon.results.outputs import Output, encode_payload
 from storage.stores import open_store
 from storage.stores.cassandra import CassandraStore
 from storage.stores.cassandra.connection import Timeouts

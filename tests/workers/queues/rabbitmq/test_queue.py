@@ -13,7 +13,7 @@ import pytest
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Delivery, Queue
 from panopticon.messages import Lane
-from panopticon.undeliverable import NO_VERSION, failure_of, set_aside
+from panopticon.results.undeliverable import NO_VERSION, failure_of, set_aside
 from tests.contracts.broker import bodies
 from tests.contracts.examples import TAGGER
 from tests.servers.rabbitmq import RabbitSite

@@ -13,7 +13,7 @@ import click
 from panopticon.errors import UsageError
 from panopticon.interfaces import ImageSource
 from panopticon.models import parse_version
-from panopticon.transitions import Author
+from panopticon.registry.transitions import Author
 from storage.originals import open_originals
 from workers.cli.formatting import rfc_3339
 from workers.cli.models.diff.html import write_page

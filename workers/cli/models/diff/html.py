@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from panopticon.activation import Limits, passed_by
 from panopticon.errors import UsageError
+from panopticon.registry.activation import Limits, passed_by
 from workers.cli.formatting import utc
 from workers.cli.models.diff.text import figure_rows, headline, number, remarks
 from workers.comparison.thumbnails import SIDE_PX, Photo

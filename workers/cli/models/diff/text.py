@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from panopticon.activation import Limits, passed_by
+from panopticon.registry.activation import Limits, passed_by
 from workers.cli.formatting import counted, table
 from workers.comparison.versions import Report
 from workers.submission.folders import printable

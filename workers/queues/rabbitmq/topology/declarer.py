@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pika import exceptions as pika_errors
 
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.errors import is_missing
 from workers.queues.rabbitmq.topology import declarations
 from workers.queues.rabbitmq.topology.declarations import Binding, Plan

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 
 UPLOADS = "panopticon.uploads"
 RESULTS = "panopticon.results"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panopticon.messages import Lane
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.topology import names
 from workers.queues.rabbitmq.transport.client import Client
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from panopticon.outputs import VersionName
+from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.admin.management import Management
 from workers.queues.rabbitmq.admin.permissions import missing_permissions
 from workers.queues.rabbitmq.errors import translated

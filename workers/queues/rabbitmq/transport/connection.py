@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 
-from panopticon.backoff import Backoff
 from panopticon.errors import UsageError
+from panopticon.scheduling.backoff import Backoff
 from workers.queues.rabbitmq.errors import down, translated
 from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
 from workers.queues.rabbitmq.transport.channels import open_connection

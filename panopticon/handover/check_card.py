@@ -1,0 +1,216 @@
+"""Does a model card hold, line by line, on this machine?
+
+The lines are those of `docs/model-handover.md`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.cards.cards import CardError, ModelCard
+from panopticon.engines import open_engine
+from panopticon.engines.agreement import greatest_difference, probes
+from panopticon.errors import UsageError
+from panopticon.images.plugin import try_plugin
+from panopticon.interfaces import Engine
+from panopticon.models.golden import check_golden
+from panopticon.models.weights import verified_weights
+from panopticon.policy.policy import policy_of
+from panopticon.policy.policy_check import check_policy
+
+_TIMED_RUNS = 8
+PLACEHOLDER = "FILL IN"
+"""Stands on every line of a new card that somebody has to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckLine:
+    """One thing that a card says, and whether it holds."""
+
+    what: str
+    ok: bool
+    """Also true where it was skipped."""
+    detail: str
+    skipped: bool = False
+
+
+def check_card(
+    card: ModelCard, *, cache_dir: Path, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[CheckLine]:
+    """What is written, the files; then each engine: it loads, agrees with Keras, passes the golden examples.
+
+    Lines come as they are known; the engines take seconds each, and LiteRT exports if its cache is cold.
+    clock: seconds, for the rate that is told.
+    """
+    for what, check in _WRITTEN:
+        yield _line(what, partial(check, card))
+    reference: Engine | None = None
+    for name in sorted(card.engines.allowed, key=lambda name: name != "keras"):
+        try:
+            engine = open_engine(card, engine=name, cache_dir=cache_dir)
+            yield CheckLine(what=f"{name}: loads and runs", ok=True, detail=_runs(card, engine, clock))
+        except UsageError as error:
+            yield CheckLine(what=f"{name}: loads and runs", ok=False, detail=str(error))
+            continue
+        if reference is not None:
+            yield _line(f"{name}: agrees with {reference.name}", partial(_agreement, card, reference, engine))
+        reference = reference or engine
+        yield from _golden_lines(card, engine)
+
+
+def _line(what: str, check: Callable[[], str]) -> CheckLine:
+    try:
+        return CheckLine(what=what, ok=True, detail=check())
+    except UsageError as error:
+        return CheckLine(what=what, ok=False, detail=str(error))
+
+
+def _filled_in(card: ModelCard) -> str:
+    files = [card.folder / "card.toml"]
+    if card.output.labels:
+        files.append(card.folder / card.output.labels)
+    left = [
+        f"{file}, line {number}: {line.strip()}"
+        for file in files
+        for number, line in enumerate(_lines_of(file), start=1)
+        if PLACEHOLDER in line
+    ]
+    if left:
+        more = f" (and {len(left) - 1} more)" if left[1:] else ""
+        raise CardError(left[0] + more)
+    return f"nothing is left to fill in in {' and '.join(file.name for file in files)}"
+
+
+def _lines_of(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(f"{file}: {error}") from None
+
+
+def _changes(card: ModelCard) -> str:
+    return _told("changes", card.changes, "what changed since the version before")
+
+
+def _unsuitable(card: ModelCard) -> str:
+    return _told("unsuitable", card.unsuitable, "which images it is not for, and what it cannot see")
+
+
+def _told(key: str, text: str, what: str) -> str:
+    if not text.strip() or PLACEHOLDER in text:
+        raise CardError(f"{key}: say {what}")
+    return " ".join(text.split())
+
+
+def _needs(card: ModelCard) -> str:
+    needs = card.needs
+    if not (needs.memory_mb and needs.images_per_s) or needs.hardware.strip() in ("", PLACEHOLDER):
+        raise CardError("needs: give memory_mb, hardware, and images_per_s as measured on that hardware")
+    return f"{needs.memory_mb:,} MB; {needs.images_per_s:g} images/s on {needs.hardware}"
+
+
+def _licence(card: ModelCard) -> str:
+    if card.weights is None:
+        return "no weights"
+    return _told("weights.licence", card.weights.licence, "under which licence the weights may be used")
+
+
+def _preprocessing(card: ModelCard) -> str:
+    preprocessing = card.preprocessing
+    if plugin := preprocessing.custom:
+        try_plugin(plugin, input=card.input, preprocessing=preprocessing)
+    return preprocessing.way
+
+
+def _golden_examples(card: ModelCard) -> str:
+    if all(":" in golden.image for golden in card.golden):
+        raise CardError("golden: give an image beside the card, with the answer that is expected of it")
+    for golden in card.golden:
+        if not golden.expected:
+            raise CardError(f"golden: {golden.image}: say what is expected of it")
+    return f"{len(card.golden)} with an expected answer"
+
+
+def _labels(card: ModelCard) -> str:
+    return f"{len(card.labels)} elements"
+
+
+def _weights(card: ModelCard) -> str:
+    return str(verified_weights(card)) if card.weights else "none needed"
+
+
+def _limits(card: ModelCard) -> str:
+    """What they say is checked where the card is read."""
+    own = [f"{name} {limit:g}" for name, limit in card.limits if limit is not None]
+    return ", ".join(own) or "those of the settings"
+
+
+def _policy(card: ModelCard) -> str:
+    policy = policy_of(card.policy)
+    check_policy(policy, task=card.task, labels=card.labels)
+    return f"threshold {policy.threshold:g}, top {policy.top_k}"
+
+
+_WRITTEN: tuple[tuple[str, Callable[[ModelCard], str]], ...] = (
+    ("filled in", _filled_in),
+    ("changes", _changes),
+    ("unsuitable", _unsuitable),
+    ("needs", _needs),
+    ("labels", _labels),
+    ("limits", _limits),
+    ("policy", _policy),
+    ("weights", _weights),
+    ("licence", _licence),
+    ("preprocessing", _preprocessing),
+    ("golden examples", _golden_examples),
+)
+
+
+def _runs(card: ModelCard, engine: Engine, clock: Callable[[], float]) -> str:
+    engine.load()
+    images = probes(card)
+    outputs = engine.run(images)
+    expected = (len(images), len(card.labels))
+    if outputs.shape != expected:
+        raise CardError(f"{len(images)} images give {outputs.shape}, the card says {expected}")
+    if not np.isfinite(outputs).all():
+        raise CardError("an output is not finite")
+    rate_per_s = _rate_per_s(engine, images, clock)
+    return (
+        f"{engine.libraries}: {len(images)} images to {expected[1]} elements, {rate_per_s:.3g} images/s here"
+    )
+
+
+def _rate_per_s(engine: Engine, images: NDArray[np.uint8], clock: Callable[[], float]) -> float:
+    """Of the engine alone, warm, in batches of its best size."""
+    batch = np.resize(images, (engine.best_batch, *images.shape[1:]))
+    engine.run(batch)
+    begun_s = clock()
+    for _ in range(_TIMED_RUNS):
+        engine.run(batch)
+    return _TIMED_RUNS * len(batch) / max(clock() - begun_s, 1e-9)
+
+
+def _agreement(card: ModelCard, one: Engine, other: Engine) -> str:
+    apart = greatest_difference(one, other, probes(card))
+    if not apart <= card.engines.tolerance:
+        raise CardError(f"they differ by {apart:.3g}, the card allows {card.engines.tolerance:g}")
+    return f"within {apart:.1e}, the card allows {card.engines.tolerance:g}"
+
+
+def _golden_lines(card: ModelCard, engine: Engine) -> Iterator[CheckLine]:
+    try:
+        results = check_golden(card, engine)
+    except CardError as error:
+        yield CheckLine(what=f"{engine.name}: golden", ok=False, detail=str(error))
+        return
+    for result in results:
+        what = f"{engine.name}: {result.image}"
+        yield CheckLine(what=what, ok=result.ok, detail=result.detail, skipped=result.skipped)

@@ -1,0 +1,133 @@
+"""Golden examples: images for which a card says what its model must answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.cards.cards import CardError, Golden, ModelCard
+from panopticon.errors import Rejected, Unavailable
+from panopticon.images import decode
+from panopticon.images.plugin import try_plugin
+from panopticon.interfaces import Engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenResult:
+    """What one engine made of one golden example."""
+
+    image: str
+    ok: bool
+    """Also true where the example was skipped."""
+    detail: str
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GoldenImage:
+    """One golden example, with its image ready for the model."""
+
+    golden: Golden
+    pixels: NDArray[np.uint8] | None
+    """(H, W, 3) at the card's input size; None where the image is not on this machine."""
+    missing: str = ""
+    """Why it is not."""
+
+
+def check_golden(card: ModelCard, engine: Engine) -> list[GoldenResult]:
+    """Every golden example of the card, through the decoder and the loaded engine, in the card's order.
+
+    Raises: CardError as `golden_images` does, or if the model has no element of an expected name.
+    """
+    return [_check(card, engine, image) for image in golden_images(card)]
+
+
+def self_test(card: ModelCard, engine: Engine) -> None:
+    """Raises: Unavailable if the engine fails a golden example that is here; CardError as `check_golden`.
+
+    A plug-in that does not do its work is found here, before an image could be blamed for it.
+    """
+    if plugin := card.preprocessing.custom:
+        try_plugin(plugin, input=card.input, preprocessing=card.preprocessing)
+    wrong = [f"{result.image}: {result.detail}" for result in check_golden(card, engine) if not result.ok]
+    if wrong:
+        raise Unavailable("model", f"{card.version_name} fails its self-test: {wrong[0]}")
+
+
+def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
+    """The card's golden examples, in its order.
+
+    An image of a package is missing if the package, the file or just that content of it is not there.
+    Raises: CardError if an image beside the card is missing or altered, or any cannot be decoded.
+    """
+    for golden in card.golden:
+        package, separator, inside = golden.image.partition(":")
+        try:
+            encoded = _read(
+                _inside(package, inside) if separator else card.folder / golden.image, golden.sha256
+            )
+        except _Missing as missing:
+            if not separator:
+                raise CardError(f"{card.version_name}: golden image {missing}") from None
+            yield GoldenImage(golden=golden, pixels=None, missing=str(missing))
+        else:
+            yield GoldenImage(golden=golden, pixels=_decoded(card, golden, encoded))
+
+
+class _Missing(Exception):  # noqa: N818
+    """The image a card names is not here."""
+
+
+def _inside(package: str, path: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise _Missing(f"{package} is not installed")
+    return Path(spec.origin).parent / path
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        raise _Missing(f"{path}: {error.strerror}") from None
+    actual = hashlib.sha256(encoded).hexdigest()
+    if actual != sha256:
+        raise _Missing(f"{path} has sha256 {actual}, the card says {sha256}")
+    return encoded
+
+
+def _decoded(card: ModelCard, golden: Golden, encoded: bytes) -> NDArray[np.uint8]:
+    try:
+        return decode(encoded, input=card.input, preprocessing=card.preprocessing).pixels
+    except Rejected as error:
+        raise CardError(f"{card.version_name}: golden image {golden.image}: {error}") from None
+
+
+def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:
+    golden = image.golden
+    if image.pixels is None:
+        return GoldenResult(image=golden.image, ok=True, skipped=True, detail=image.missing)
+    values = _expected_elements(card, golden, engine.run(image.pixels[np.newaxis])[0])
+    wrong = [
+        f"{name} is {values[name]:.4g}, not {expected:.4g} ± {golden.tolerance:g}"
+        for name, expected in golden.expected.items()
+        if not abs(values[name] - expected) <= golden.tolerance
+    ]
+    said = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    return GoldenResult(image=golden.image, ok=not wrong, detail="; ".join(wrong) or said)
+
+
+def _expected_elements(card: ModelCard, golden: Golden, vector: NDArray[np.float32]) -> dict[str, float]:
+    places = {row.label: place for place, row in enumerate(card.labels)}
+    unknown = golden.expected.keys() - places.keys()
+    if unknown:
+        raise CardError(
+            f"{card.version_name}: golden image {golden.image} expects {min(unknown)!r}, no such element"
+        )
+    return {name: float(vector[places[name]]) for name in golden.expected}

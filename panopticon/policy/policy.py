@@ -1,0 +1,196 @@
+"""Policy: from a stored vector to the tags and scores of a document, without inference."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from panopticon.cards.cards import LabelRow
+from panopticon.errors import UsageError
+from panopticon.messages import Tag
+from panopticon.policy.rollup import RolledTerm, RollUp, rolled_terms
+
+_TOML_WORDS = {"tuple_type": "it must be a list", "dict_type": "it must be a table"}
+"""Kind of fault → what is said of it, where pydantic would speak of Python."""
+
+Threshold = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+_NAME = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f]{1,255}")
+
+
+def _check_name(value: str) -> str:
+    """What search would refuse, or a person could not read, is no name."""
+    if not _NAME.fullmatch(value):
+        raise ValueError("it must be 1 to 255 characters, not all blank and none a control character")
+    return value
+
+
+ShownName = Annotated[str, AfterValidator(_check_name)]
+
+
+class PolicyError(UsageError):
+    """A policy is not one, or names what its version does not know."""
+
+    def __init__(self, what: str, *, path: tuple[str, ...] = ()) -> None:
+        """`path`: the keys that lead to the fault, last perhaps an item of a list; empty if it is nowhere."""
+        super().__init__(f"policy: {what}")
+        self.what = what
+        self.path = path
+
+
+class Policy(BaseModel):
+    """Which elements of a vector are shown, and under which names. Every score of a scoring model is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Threshold = 0.1
+    """Tags with a lower probability are dropped."""
+    thresholds: dict[str, Threshold] = Field(default_factory=dict)
+    """By label or rolled-up term, instead of `threshold`."""
+    top_k: Annotated[int, Field(ge=1, le=1000, strict=True)] = 5
+    """At most so many tags, rolled-up terms among them."""
+    hidden: tuple[str, ...] = ()
+    """Tags never shown; they may still be broader terms of others."""
+    renamed: dict[str, ShownName] = Field(default_factory=dict)
+    """Label, rolled-up term or score → what it is called instead."""
+    rollup: dict[str, RollUp] = Field(default_factory=dict)
+    """Broader term → how it becomes a tag of its own, from the labels under it."""
+
+
+def read_policy(text: str) -> Policy:
+    """Parse a policy's TOML. Raises: PolicyError naming the key."""
+    try:
+        return policy_of(tomllib.loads(text))
+    except PolicyError:
+        raise
+    except ValueError as error:
+        raise PolicyError(str(error)) from None
+    except RecursionError:
+        raise PolicyError("nested too deeply") from None
+
+
+def policy_of(fields: Mapping[str, Any]) -> Policy:
+    """Raises: PolicyError naming the key."""
+    try:
+        return Policy(**fields)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+    path = tuple(step for step in fault["loc"] if isinstance(step, str))
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        raise PolicyError(f"unknown key {key!r}; known: {', '.join(Policy.model_fields)}", path=path)
+    what = _TOML_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    raise PolicyError(f"{key}: {what}", path=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a document says by one policy."""
+
+    tags: tuple[Tag, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """What became of one element of a vector, or of one rolled-up term, and why."""
+
+    name: str
+    """As the card calls it."""
+    shown_as: str
+    """As the policy calls it."""
+    value: float
+    kept: bool
+    why: str
+    """Such as `below its threshold 0.5`; empty for what is kept under its own name."""
+
+
+class Judge:
+    """One policy made ready for one model version's vectors."""
+
+    def __init__(self, policy: Policy, *, task: str, labels: Sequence[LabelRow]) -> None:
+        """Raises: PolicyError if two scores would have one name, or a rolled-up term is unknown."""
+        self._task = task
+        self._policy = policy
+        self._terms = rolled_terms(policy.rollup, labels)
+        _check_known(policy.rollup, self._terms)
+        self._elements = (*(row.label for row in labels), *(term.name for term in self._terms))
+        self._names = tuple(policy.renamed.get(name, name) for name in self._elements)
+        self._ancestors = (*(row.ancestors for row in labels), *(term.ancestors for term in self._terms))
+        if task == "scoring":
+            _check_distinct(self._names)
+        self._thresholds = np.array([_threshold(policy, name) for name in self._elements], dtype=np.float64)
+
+    def verdict(self, vector: NDArray[Any]) -> Verdict:
+        """`vector`: (D,), as stored. Tags come most probable first, equals in the order of the labels."""
+        values = self._values(vector)
+        if self._task == "scoring":
+            return Verdict(scores=dict(zip(self._names, values.tolist(), strict=True)))
+        best = self._passing(values)[: self._policy.top_k]
+        return Verdict(tags=tuple(self._tag(int(index), float(values[index])) for index in best))
+
+    def explain(self, vector: NDArray[Any]) -> list[Reason]:
+        """Of every element and rolled-up term, the greatest value first; `verdict` says what is kept."""
+        values = self._values(vector)
+        kept = frozenset(range(len(values)))
+        if self._task != "scoring":
+            kept = frozenset(self._passing(values)[: self._policy.top_k].tolist())
+        order = np.argsort(-values, kind="stable").tolist()
+        return [self._reason(index, float(values[index]), kept=index in kept) for index in order]
+
+    def _values(self, vector: NDArray[Any]) -> NDArray[np.float64]:
+        """Elements, then rolled-up terms."""
+        values = np.asarray(vector, dtype=np.float64)
+        if not self._terms:
+            return values
+        return np.concatenate([values, [term.probability(values) for term in self._terms]])
+
+    def _passing(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The indexes of what is not below its threshold, most probable first."""
+        kept = np.flatnonzero(values >= self._thresholds)
+        return kept[np.argsort(-values[kept], kind="stable")]
+
+    def _tag(self, index: int, probability: float) -> Tag:
+        return Tag(
+            label=self._names[index], probability=min(probability, 1.0), ancestors=self._ancestors[index]
+        )
+
+    def _reason(self, index: int, value: float, *, kept: bool) -> Reason:
+        name, shown_as = self._elements[index], self._names[index]
+        renamed = f"renamed to {shown_as!r}" if shown_as != name else ""
+        why = renamed if kept else self._why_dropped(name, value)
+        return Reason(name=name, shown_as=shown_as, value=value, kept=kept, why=why)
+
+    def _why_dropped(self, name: str, value: float) -> str:
+        policy = self._policy
+        if name in policy.hidden:
+            return "hidden"
+        if name in policy.thresholds and value < policy.thresholds[name]:
+            return f"below its threshold {policy.thresholds[name]:g}"
+        if name not in policy.thresholds and value < policy.threshold:
+            return f"below the threshold {policy.threshold:g}"
+        return f"not among the {policy.top_k} most probable"
+
+
+def _check_known(rollup: Mapping[str, RollUp], terms: Sequence[RolledTerm]) -> None:
+    known = {term.name for term in terms}
+    unknown = next((name for name in rollup if name not in known), None)
+    if unknown is not None:
+        raise PolicyError(f"rollup: no label has the broader term {unknown!r}", path=("rollup", unknown))
+
+
+def _check_distinct(names: Sequence[str]) -> None:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise PolicyError(f"renamed: two scores would both be called {twice!r}")
+
+
+def _threshold(policy: Policy, name: str) -> float:
+    return np.inf if name in policy.hidden else policy.thresholds.get(name, policy.threshold)

@@ -1,0 +1,59 @@
+"""Roll-up: a broader term becomes a tag of its own, by the probabilities of the labels under it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.cards.cards import LabelRow
+
+
+class RollUp(StrEnum):
+    """How the probabilities of the labels under a term become its own."""
+
+    SUM = "sum"
+    """For labels of which an image has one only, such as those of a softmax; capped at 1."""
+    MAX = "max"
+    """For labels that an image may have side by side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RolledTerm:
+    """One term, and which elements of a vector count for it."""
+
+    name: str
+    how: RollUp
+    indexes: NDArray[np.intp]
+    ancestors: tuple[str, ...]
+    """The other terms that all of its labels share, in the order of the first label."""
+
+    def probability(self, values: NDArray[Any]) -> float:
+        """`values`: (D,). Sums are exactly rounded, so that every machine gives the same."""
+        under = values[self.indexes].tolist()
+        return max(under) if self.how is RollUp.MAX else min(math.fsum(under), 1.0)
+
+
+def rolled_terms(rollup: Mapping[str, RollUp], labels: Sequence[LabelRow]) -> tuple[RolledTerm, ...]:
+    """In the order of `rollup`; a term that no label has is left out."""
+    under = {name: [i for i, row in enumerate(labels) if name in row.ancestors] for name in rollup}
+    return tuple(
+        RolledTerm(
+            name=name,
+            how=how,
+            indexes=np.array(under[name], dtype=np.intp),
+            ancestors=_shared(name, [labels[index].ancestors for index in under[name]]),
+        )
+        for name, how in rollup.items()
+        if under[name]
+    )
+
+
+def _shared(name: str, ancestors: Sequence[Iterable[str]]) -> tuple[str, ...]:
+    shared = set(ancestors[0]).intersection(*ancestors[1:]) - {name}
+    return tuple(term for term in ancestors[0] if term in shared)

@@ -1,0 +1,58 @@
+"""Where a page of search results ended, as an opaque text that only the same query accepts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from panopticon.errors import UsageError
+from panopticon.results.search import Query
+
+_PAGE_FIELDS = ("cursor", "limit", "parts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageEnd:
+    """The last document of a page, as it was ordered."""
+
+    rank: float
+    """Its probability, score or time; -inf where it has none."""
+    image_id: str
+
+
+def encode_cursor(query: Query, end: PageEnd) -> str:
+    """URL-safe; holds the query's parts, so that every page is answered from the same versions."""
+    fields = {"of": _digest(query), "parts": query.parts, "rank": end.rank, "image_id": end.image_id}
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+
+
+def resume(query: Query) -> tuple[Query, PageEnd | None]:
+    """The query with the parts it began with, and where its page before ended; None at its beginning.
+
+    Raises: UsageError unless the cursor is empty or was made for this query. Its limit may change.
+    """
+    if not query.cursor:
+        return query, None
+    try:
+        fields = json.loads(base64.b64decode(query.cursor.encode("ascii"), altchars=b"-_", validate=True))
+        of, parts, end = _read(fields)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise UsageError(f"cursor {query.cursor!r} is none of ours: begin again without it") from None
+    if of != _digest(query):
+        raise UsageError(f"cursor {query.cursor!r} belongs to another query: begin again without it")
+    return replace(query, parts=parts), end
+
+
+def _read(fields: Any) -> tuple[str, tuple[str, ...], PageEnd]:
+    parts, image_id = tuple(fields["parts"]), fields["image_id"]
+    for text in (image_id, *parts):
+        str.encode(text)
+    return fields["of"], parts, PageEnd(rank=float(fields["rank"]), image_id=image_id)
+
+
+def _digest(query: Query) -> str:
+    asked = {name: value for name, value in asdict(query).items() if name not in _PAGE_FIELDS}
+    return hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,171 @@
+"""Which report lets a version take over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from panopticon.errors import UsageError
+from panopticon.registry import transitions
+from panopticon.registry.activation import Limits, limits_of, passed_limits, refuse_unfit
+from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
+from panopticon.registry.transitions import Author
+from panopticon.settings import Settings
+from tests.panopticon.null_card import write_null_card
+
+NOW_MS = 1_000_000_000
+ANN = Author(by="ann", at_ms=NOW_MS)
+DEFAULTS = limits_of(Settings(), None)
+WELL = {"coverage": 1.0, "agreement": 0.9, "jaccard": 0.8, "waiting": 0}
+
+
+def version(number: int, *, digest: str = "", policy_number: int = 1) -> VersionEntry:
+    made = transitions.new_version(
+        number, digest=digest or f"digest-{number}", labels=(), policy_toml="", card_sha256="", author=ANN
+    )
+    return replace(made, policy_number=policy_number)
+
+
+def report(figures: Mapping[str, float] = WELL, *, images: int = 10, at_ms: int = NOW_MS) -> ReportRecord:
+    return ReportRecord(
+        at_ms=at_ms,
+        by="ann",
+        former=1,
+        former_digest="digest-1",
+        former_policy_number=1,
+        version=2,
+        digest="digest-2",
+        policy_number=1,
+        ids_sha256="",
+        images=images,
+        figures=figures,
+        report_sha256="",
+    )
+
+
+def passed(
+    of: ReportRecord | None,
+    limits: Limits = DEFAULTS,
+    *,
+    former: VersionEntry | None = None,
+    latter: VersionEntry | None = None,
+) -> list[str]:
+    return passed_limits(of, limits, former=former or version(1), version=latter or version(2), now_ms=NOW_MS)
+
+
+def test_a_fresh_report_within_the_limits_passes_none() -> None:
+    assert passed(report()) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "value", "line"),
+    [
+        ({"min_coverage": 0.99}, "coverage", 0.42, "coverage is 0.42, at least 0.99 is asked for"),
+        ({"min_agreement": 0.95}, "agreement", 0.9, "agreement is 0.9, at least 0.95 is asked for"),
+        ({"min_jaccard": 0.9}, "jaccard", 0.75, "jaccard is 0.75, at least 0.9 is asked for"),
+        ({"max_ks": 0.1}, "ks", 0.5, "ks is 0.5, at most 0.1 is allowed"),
+        ({"max_waiting": 1000}, "waiting", 1200, "waiting is 1,200, at most 1,000 is allowed"),
+    ],
+)
+def test_a_limit_that_is_passed_is_named_with_value_and_limit(
+    limit: dict[str, float], name: str, value: float, line: str
+) -> None:
+    limits = replace(DEFAULTS, **cast(Any, limit))
+    assert passed(report({**WELL, name: value}), limits) == [line]
+    on_the_limit = next(iter(limit.values()))
+    assert passed(report({**WELL, name: on_the_limit}), limits) == []
+
+
+def test_a_value_just_below_its_limit_is_told_from_it() -> None:
+    assert passed(report({"coverage": 0.98999999})) == ["coverage is 0.98999999, at least 0.99 is asked for"]
+
+
+def test_a_figure_that_the_task_does_not_have_is_not_asked_for() -> None:
+    strict = replace(DEFAULTS, min_agreement=1.0, min_jaccard=1.0, max_ks=0.0)
+    assert passed(report({"coverage": 1.0, "waiting": 0}), strict) == []
+
+
+def test_every_limit_that_is_passed_is_named() -> None:
+    assert len(passed(report({"coverage": 0.1, "waiting": 5000}))) == 2
+
+
+def test_without_a_report_there_is_one_line() -> None:
+    assert passed(None) == ["version 2 was never compared with version 1"]
+
+
+def test_a_report_of_no_image_says_nothing() -> None:
+    assert passed(report({"coverage": 1.0, "waiting": 0}, images=0)) == ["no image could be compared"]
+
+
+def test_a_report_holds_for_a_day_by_default() -> None:
+    day_ms = 86_400_000
+    assert passed(report(at_ms=NOW_MS - day_ms)) == []
+    assert passed(report(at_ms=NOW_MS - day_ms - 1000)) == [
+        "the report is 86,401 s old, at most 86,400 s is allowed"
+    ]
+
+
+def test_a_report_of_other_digests_holds_no_more() -> None:
+    assert passed(report(), former=version(1, digest="new")) == [
+        "the report is of another version 1, of digest digest-1"
+    ]
+    assert passed(report(), latter=version(2, digest="new")) == [
+        "the report is of another version 2, of digest digest-2"
+    ]
+
+
+def test_a_report_by_another_policy_holds_no_more() -> None:
+    assert passed(report(), former=version(1, policy_number=2)) == [
+        "the report is by policy 1 of version 1, which has policy 2 now"
+    ]
+    assert passed(report(), latter=version(2, policy_number=3)) == [
+        "the report is by policy 1 of version 2, which has policy 3 now"
+    ]
+
+
+def model(*reports: ReportRecord) -> ModelEntry:
+    entry = transitions.new_model("tagger", "tagging")
+    for number in (1, 2):
+        entry = transitions.add(entry, version(number), ANN)
+    return replace(entry, reports=reports)
+
+
+def test_a_version_that_was_never_compared_is_refused_in_one_line() -> None:
+    with pytest.raises(UsageError) as refused:
+        refuse_unfit(model(), 1, 2, DEFAULTS, now_ms=NOW_MS)
+    assert str(refused.value) == (
+        "tagger@2 is not activated: version 2 was never compared with version 1. Compare them with "
+        "panopticon models diff tagger@1 tagger@2, or say --force --reason TEXT"
+    )
+
+
+def test_a_version_within_the_limits_is_not_refused() -> None:
+    refuse_unfit(model(report()), 1, 2, DEFAULTS, now_ms=NOW_MS)
+
+
+def test_the_report_of_another_pair_does_not_count() -> None:
+    with pytest.raises(UsageError, match="never compared"):
+        refuse_unfit(model(replace(report(), former=2, version=1)), 1, 2, DEFAULTS, now_ms=NOW_MS)
+
+
+def test_where_no_version_answers_there_is_nothing_to_compare_with() -> None:
+    refuse_unfit(model(), None, 2, DEFAULTS, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("name", ["min_coverage", "min_agreement", "min_jaccard", "max_ks", "max_waiting"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_the_card_goes_before_the_settings_and_leaves_the_rest_to_them(
+    tmp_path: Path, name: str, value: int
+) -> None:
+    card = write_null_card(tmp_path, f"limits = {{ {name} = {value} }}\n")
+    settings = Settings(min_agreement=0.5, min_jaccard=0.5, max_ks=0.5)
+    expected = replace(limits_of(settings, None), **cast(Any, {name: value}))
+    assert limits_of(settings, card.whole) == expected != limits_of(settings, None)
+
+
+def test_a_card_that_was_kept_before_there_were_limits_sets_none() -> None:
+    assert limits_of(Settings(), b'{"card": {"name": "tagger"}, "labels": []}') == DEFAULTS

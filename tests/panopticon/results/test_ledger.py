@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panopticon.results.ledger import Ledger, State, state_of
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey
+
+KEY = OutputKey(image_id="a", model="tagger", version=1, revision=0)
+
+images = st.none() | st.sampled_from(["uploaded", "deleted"]).map(lambda event: image(event))
+failures = st.none() | st.sampled_from(FailureState).map(lambda state: failure(state))
+
+
+def image(event: str = "uploaded") -> CatalogueImage:
+    return CatalogueImage(image_id="a", revision=0, image_uri="file:///a.jpg", event=event, occurred_at_ms=0)
+
+
+def failure(state: FailureState) -> Failure:
+    return Failure(
+        key=KEY, state=state, reason="truncated", detail="", attempts=0, last_at_ms=0, message=b"{}"
+    )
+
+
+def test_an_uploaded_image_without_anything_is_pending() -> None:
+    assert state_of(image(), has_output=False, failure=None, retired=False) is State.PENDING
+
+
+@given(image=images, failure=failures, retired=st.booleans())
+def test_an_output_makes_an_image_stored_whatever_else_is_known(
+    image: CatalogueImage | None, failure: Failure | None, retired: bool
+) -> None:
+    assert state_of(image, has_output=True, failure=failure, retired=retired) is State.STORED
+
+
+@given(image=images, retired=st.booleans())
+def test_a_dead_failure_without_an_output_makes_an_image_dead(
+    image: CatalogueImage | None, retired: bool
+) -> None:
+    dead = failure(FailureState.DEAD)
+    assert state_of(image, has_output=False, failure=dead, retired=retired) is State.DEAD
+
+
+def test_a_replayed_failure_leaves_an_image_pending() -> None:
+    replayed = failure(FailureState.REPLAYED)
+    assert state_of(image(), has_output=False, failure=replayed, retired=False) is State.PENDING
+
+
+def test_a_discarded_failure_leaves_an_image_skipped() -> None:
+    discarded = failure(FailureState.DISCARDED)
+    assert state_of(image(), has_output=False, failure=discarded, retired=False) is State.SKIPPED
+
+
+def test_a_deleted_image_is_skipped() -> None:
+    assert state_of(image("deleted"), has_output=False, failure=None, retired=False) is State.SKIPPED
+
+
+def test_an_image_of_a_retired_version_is_skipped() -> None:
+    assert state_of(image(), has_output=False, failure=None, retired=True) is State.SKIPPED
+
+
+def test_what_was_no_message_and_was_discarded_is_skipped() -> None:
+    discarded = failure(FailureState.DISCARDED)
+    assert state_of(None, has_output=False, failure=discarded, retired=False) is State.SKIPPED
+
+
+@given(image=images, failure=failures, has_output=st.booleans(), retired=st.booleans())
+def test_only_an_uploaded_image_of_a_version_in_use_can_be_pending(
+    image: CatalogueImage | None, failure: Failure | None, has_output: bool, retired: bool
+) -> None:
+    state = state_of(image, has_output=has_output, failure=failure, retired=retired)
+    wanted = image is not None and not image.deleted and not retired
+    assert wanted or state is not State.PENDING
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=4, max_size=4))
+def test_the_ledger_closes(counts: list[int]) -> None:
+    stored, dead, skipped, pending = counts
+    ledger = Ledger(stored=stored, dead=dead, skipped=skipped, pending=pending)
+    assert ledger.accepted == sum(counts)

@@ -1,0 +1,71 @@
+"""What nobody could take is kept with its body, whatever that is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panopticon.results.outputs import FailureState, VersionName
+from panopticon.results.undeliverable import NO_VERSION, failure_of, set_aside
+from tests.panopticon.strategies import counts, model_names, texts
+
+AT_MS = 1_795_262_400_000
+TAGGER = VersionName(model="tagger", version=1)
+
+
+@given(st.binary(), st.builds(VersionName, model=model_names, version=counts), texts, texts)
+def test_the_failure_holds_what_was_set_aside(
+    body: bytes, version: VersionName, reason: str, detail: str
+) -> None:
+    failure = failure_of(set_aside(body, version=version, reason=reason, detail=detail), at_ms=AT_MS)
+    assert (failure.message, failure.reason, failure.detail) == (body, reason, detail)
+    assert (failure.key.model, failure.key.version) == (version.model, version.version)
+    assert (failure.state, failure.attempts, failure.last_at_ms) == (FailureState.DEAD, 0, AT_MS)
+
+
+def test_the_letter_is_json() -> None:
+    letter = json.loads(set_aside(b"\xff", version=TAGGER, reason="bad_message", detail="no"))
+    assert letter == {
+        "schema": 1,
+        "model": "tagger",
+        "version": 1,
+        "reason": "bad_message",
+        "detail": "no",
+        "body": "/w==",
+    }
+
+
+def test_one_body_is_one_failure_however_often_it_comes() -> None:
+    letters = [set_aside(b"x", version=TAGGER, reason="bad_message", detail=detail) for detail in "ab"]
+    assert failure_of(letters[0], at_ms=1).key == failure_of(letters[1], at_ms=2).key
+
+
+def test_two_bodies_are_two_failures() -> None:
+    letters = [set_aside(body, version=TAGGER, reason="bad_message", detail="") for body in (b"a", b"b")]
+    assert failure_of(letters[0], at_ms=1).key != failure_of(letters[1], at_ms=1).key
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\x00",
+        b'{"image_id": "1"}',
+        b"[]",
+        b'{"schema":1,"model":"tagger","version":1,"reason":"r","detail":"d","body":"not base64!"}',
+        b'{"schema":1,"model":"no such name","version":1,"reason":"r","detail":"d","body":"eA=="}',
+        b'{"schema":1,"model":"tagger","version":99999999999999999999,"reason":"","detail":"","body":""}',
+    ],
+)
+def test_what_is_no_letter_of_ours_is_kept_as_it_came(body: bytes) -> None:
+    failure = failure_of(body, at_ms=AT_MS)
+    assert (failure.message, failure.reason) == (body, "undeliverable")
+    assert (failure.key.model, failure.key.version) == (NO_VERSION.model, NO_VERSION.version)
+
+
+@given(st.binary(max_size=200))
+def test_no_body_at_all_is_too_strange_to_be_kept(body: bytes) -> None:
+    assert failure_of(body, at_ms=AT_MS).message == body

@@ -1,0 +1,183 @@
+"""A model process made of a list of images, driven through a Dispatcher as its client drives it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from random import Random
+
+from panopticon.scheduling.dispatch import Charge, Dispatcher, Item, Phase
+
+ITEM_TIMEOUT_S = 60.0
+PREPARE_THREADS = 2
+MAX_STEPS = 20_000
+
+
+class Fate(Enum):
+    """What an image does to whoever works on it."""
+
+    FINE = "fine"
+    REFUSED = "refused"
+    DIES_AT_FETCH = "dies at fetch"
+    DIES_AT_DECODE = "dies at decode"
+    DIES_AT_RUN = "dies at run"
+    HANGS_AT_FETCH = "hangs at fetch"
+    HANGS_AT_DECODE = "hangs at decode"
+    HANGS_AT_RUN = "hangs at run"
+
+
+KILLERS = {
+    Fate.DIES_AT_FETCH: Phase.FETCH,
+    Fate.DIES_AT_DECODE: Phase.DECODE,
+    Fate.DIES_AT_RUN: Phase.RUN,
+}
+HANGERS = {
+    Fate.HANGS_AT_FETCH: Phase.FETCH,
+    Fate.HANGS_AT_DECODE: Phase.DECODE,
+    Fate.HANGS_AT_RUN: Phase.RUN,
+}
+
+
+class Died(Exception):  # noqa: N818
+    """The simulated process is gone."""
+
+    def __init__(self, *, killed: bool = False) -> None:
+        super().__init__()
+        self.killed = killed
+
+
+@dataclass(kw_only=True)
+class Simulation:
+    """Images of given fates, a credit, and so many kills from outside."""
+
+    fates: dict[int, Fate]
+    random: Random
+    credit: int
+    best_batch: int
+    outside_kills: int = 0
+    now_s: float = 0.0
+    answered: Counter[int] = field(default_factory=Counter)
+    charged: list[Charge] = field(default_factory=list)
+    hit_alone: Counter[int] = field(default_factory=Counter)
+    """Deaths of the process while it held this image and no other."""
+    times_down: int = 0
+    """How often three images in a row spoke against the model."""
+    phases: dict[int, Phase] = field(default_factory=dict)
+    """What the process holds."""
+    under_suspicion: set[int] = field(default_factory=set)
+    dispatcher: Dispatcher = field(default_factory=lambda: Dispatcher(item_timeout_s=ITEM_TIMEOUT_S))
+
+    def run(self, items: Sequence[Item]) -> None:
+        """Until every image has its answer, or the model has been down three times without any."""
+        for item in items:
+            self.dispatcher.add(item)
+        down_without_answer = 0
+        for _ in range(MAX_STEPS):
+            if not len(self.dispatcher) or down_without_answer == 3:
+                return
+            done, times_down = len(self.charged) + self.answered.total(), self.times_down
+            self._turn()
+            if len(self.charged) + self.answered.total() > done:
+                down_without_answer = 0
+            down_without_answer += self.times_down - times_down
+        raise AssertionError("it never ends")
+
+    def _turn(self) -> None:
+        self._feed()
+        try:
+            self._step()
+        except Died as death:
+            self._died(killed=death.killed)
+
+    def _feed(self) -> None:
+        ids = [item.id for item in self.dispatcher.next_items(self.credit)]
+        if self.under_suspicion.intersection(ids):
+            assert len(ids) == 1
+            assert not self.phases
+        self.phases.update(dict.fromkeys(ids, Phase.SENT))
+        assert len(self.phases) <= self.credit
+
+    def _step(self) -> None:
+        if self.outside_kills and self.phases and self.random.random() < 0.1:
+            self.outside_kills -= 1
+            raise Died(killed=True)
+        moves = [id_ for id_, phase in self.phases.items() if self._can_move(id_, phase)]
+        if moves:
+            self._move(self.random.choice(moves))
+        else:
+            self._overdue()
+
+    def _in(self, *phases: Phase) -> list[int]:
+        return [id_ for id_, phase in self.phases.items() if phase in phases]
+
+    def _can_move(self, id_: int, phase: Phase) -> bool:
+        if phase is Phase.SENT:
+            return len(self._in(Phase.FETCH, Phase.DECODE)) < PREPARE_THREADS
+        if phase is Phase.READY:
+            return not self._in(Phase.RUN)
+        if phase is Phase.RUN:
+            return not any(HANGERS.get(self.fates[each]) is Phase.RUN for each in self._in(Phase.RUN))
+        return HANGERS.get(self.fates[id_]) is not phase
+
+    def _move(self, id_: int) -> None:
+        phase = self.phases[id_]
+        if phase is Phase.SENT:
+            self._enter([id_], Phase.FETCH)
+        elif phase is Phase.FETCH:
+            self._enter([id_], Phase.DECODE)
+        elif phase is Phase.DECODE and self.fates[id_] is Fate.REFUSED:
+            self._answer([id_], ran=False)
+        elif phase is Phase.DECODE:
+            self._enter([id_], Phase.READY)
+        elif phase is Phase.READY:
+            self._enter(self._in(Phase.READY)[: self.best_batch], Phase.RUN)
+        else:
+            self._answer(self._in(Phase.RUN), ran=True)
+
+    def _enter(self, ids: list[int], phase: Phase) -> None:
+        """The parent hears of a fetch late, and not at all if the process dies in it."""
+        self.phases.update(dict.fromkeys(ids, phase))
+        dies = any(KILLERS.get(self.fates[id_]) is phase for id_ in ids)
+        if not (phase is Phase.FETCH and dies):
+            self.dispatcher.started(ids, phase, now_s=self.now_s)
+        if dies:
+            raise Died
+
+    def _answer(self, ids: list[int], *, ran: bool) -> None:
+        for id_ in ids:
+            del self.phases[id_]
+            item = self.dispatcher.answered(id_, ran=ran)
+            assert item is not None
+            assert item.id == id_
+            self._settle(id_)
+            self.answered[id_] += 1
+
+    def _died(self, *, killed: bool) -> None:
+        if len(self.phases) == 1:
+            self.hit_alone.update(list(self.phases))
+        self.under_suspicion.update(id_ for id_, phase in self.phases.items() if phase.suspect)
+        self.phases.clear()
+        self._charge(self.dispatcher.died(killed=killed))
+        if self.dispatcher.model_is_suspect:
+            self.dispatcher.acquit_images()
+            self.times_down += 1
+
+    def _overdue(self) -> None:
+        self.now_s += ITEM_TIMEOUT_S + 1
+        assert self.dispatcher.overdue(now_s=self.now_s)
+        running = self._in(Phase.RUN)
+        self.phases.clear()
+        self._charge(self.dispatcher.killed_overdue(now_s=self.now_s))
+        assert len(running) < 2 or not {charge.item.id for charge in self.charged}.intersection(running)
+
+    def _charge(self, charges: list[Charge]) -> None:
+        self.charged += charges
+        for charge in charges:
+            self._settle(charge.item.id)
+
+    def _settle(self, id_: int) -> None:
+        assert id_ not in self.answered
+        assert [charge.item.id for charge in self.charged].count(id_) <= 1
+        self.under_suspicion.discard(id_)

@@ -1,0 +1,338 @@
+"""Who goes to the model process, and who answers for its death."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panopticon.errors import Rejected, Transient
+from panopticon.messages import Lane
+from panopticon.scheduling.dispatch import Charge, Dispatcher, Item, Phase
+from tests.panopticon.scheduling.model_process_simulation import HANGERS, KILLERS, Fate, Simulation
+
+lanes = st.sampled_from(Lane)
+harmless = st.sampled_from([Fate.FINE, Fate.FINE, Fate.FINE, Fate.REFUSED, *HANGERS])
+any_fate = st.sampled_from([Fate.FINE, *Fate])
+
+
+def item(id_: int, lane: Lane = Lane.LIVE) -> Item:
+    return Item(id=id_, lane=lane, uri=f"file:///{id_}.jpg")
+
+
+def ids(items: list[Item]) -> list[int]:
+    return [each.id for each in items]
+
+
+def verdicts(charges: list[Charge]) -> list[tuple[int, str]]:
+    return [(charge.item.id, charge.error.reason) for charge in charges]
+
+
+@pytest.fixture
+def dispatcher() -> Dispatcher:
+    return Dispatcher(item_timeout_s=60)
+
+
+def add(dispatcher: Dispatcher, *id_list: int, lane: Lane = Lane.LIVE) -> None:
+    for id_ in id_list:
+        dispatcher.add(item(id_, lane))
+
+
+def die_running(dispatcher: Dispatcher, expected: int) -> list[Charge]:
+    """The next image goes alone, and the model dies on it."""
+    assert ids(dispatcher.next_items(8)) == [expected]
+    dispatcher.started([expected], Phase.RUN, now_s=0)
+    return dispatcher.died()
+
+
+def under_suspicion(dispatcher: Dispatcher, *id_list: int) -> None:
+    """They were a batch on which the process died."""
+    add(dispatcher, *id_list)
+    dispatcher.next_items(len(id_list))
+    dispatcher.started(list(id_list), Phase.RUN, now_s=0)
+    assert dispatcher.died() == []
+
+
+def simulate(fates: list[Fate], lanes: list[Lane], seed: int, *, credit: int, kills: int = 0) -> Simulation:
+    random = Random(seed)
+    numbered = dict(enumerate(fates, start=1))
+    simulation = Simulation(
+        fates=numbered,
+        random=random,
+        credit=credit,
+        best_batch=max(credit // 3, 1),
+        outside_kills=kills,
+    )
+    simulation.run([item(id_, lane) for id_, lane in zip(numbered, lanes, strict=False)])
+    return simulation
+
+
+catalogues = st.integers(1, 14).flatmap(
+    lambda n: st.tuples(
+        st.lists(harmless, min_size=n, max_size=n), st.lists(lanes, min_size=n + 2, max_size=n + 2)
+    )
+)
+killers = st.lists(st.sampled_from(list(KILLERS)), max_size=2)
+seeds = st.integers(0, 2**32)
+credit_sizes = st.integers(1, 12)
+
+
+@given(catalogues, killers, seeds, credit_sizes)
+def test_every_image_is_answered_or_charged_exactly_once(
+    catalogue: tuple[list[Fate], list[Lane]], killing: list[Fate], seed: int, credit: int
+) -> None:
+    harmless_fates, lanes = catalogue
+    fates = [*killing, *harmless_fates]
+    Random(seed).shuffle(fates)
+    done = simulate(fates, lanes, seed, credit=credit)
+    charged = {charge.item.id for charge in done.charged}
+    assert charged == {id_ for id_, fate in done.fates.items() if fate in KILLERS or fate in HANGERS}
+    assert set(done.answered) == set(done.fates) - charged
+
+
+@given(catalogues, killers, seeds, credit_sizes)
+def test_the_reason_of_a_charge_is_what_the_image_did(
+    catalogue: tuple[list[Fate], list[Lane]], killing: list[Fate], seed: int, credit: int
+) -> None:
+    harmless_fates, lanes = catalogue
+    done = simulate([*harmless_fates, *killing], lanes, seed, credit=credit)
+    for charge in done.charged:
+        fate = done.fates[charge.item.id]
+        if fate is Fate.HANGS_AT_FETCH:
+            assert isinstance(charge.error, Transient)
+            assert charge.error.reason == "fetch_timed_out"
+        else:
+            assert isinstance(charge.error, Rejected)
+            assert charge.error.reason == ("killed_process" if fate in KILLERS else "timed_out")
+
+
+@given(catalogues, killers, seeds, credit_sizes)
+def test_a_killer_is_set_aside_after_two_deaths_alone(
+    catalogue: tuple[list[Fate], list[Lane]], killing: list[Fate], seed: int, credit: int
+) -> None:
+    harmless_fates, lanes = catalogue
+    done = simulate([*harmless_fates, *killing], lanes, seed, credit=credit)
+    # The death that made it a suspect counts where nothing else was in hand.
+    assert all(done.hit_alone[id_] in (2, 3) for id_, fate in done.fates.items() if fate in KILLERS)
+
+
+@given(catalogues, seeds, credit_sizes, st.integers(1, 12))
+def test_kills_from_outside_charge_nobody_whom_they_did_not_hit_four_times_alone(
+    catalogue: tuple[list[Fate], list[Lane]], seed: int, credit: int, kills: int
+) -> None:
+    fates, lanes = catalogue
+    done = simulate(fates, lanes, seed, credit=credit, kills=kills)
+    innocent = {charge.item.id for charge in done.charged if done.fates[charge.item.id] not in HANGERS}
+    assert innocent <= {id_ for id_, hits in done.hit_alone.items() if hits >= 4}
+    assert len(done.charged) + len(done.answered) == len(done.fates)
+
+
+@given(st.lists(any_fate, min_size=1, max_size=14), seeds, credit_sizes)
+def test_however_many_kill_it_no_innocent_is_charged_and_only_killers_may_be_left(
+    fates: list[Fate], seed: int, credit: int
+) -> None:
+    done = simulate(fates, [Lane.LIVE] * len(fates), seed, credit=credit)
+    charged = {charge.item.id for charge in done.charged}
+    assert all(done.fates[id_] in KILLERS or done.fates[id_] in HANGERS for id_ in charged)
+    left = set(done.fates) - charged - set(done.answered)
+    assert all(done.fates[id_] in KILLERS for id_ in left)
+    assert len(left) != 1
+    assert done.times_down or not left
+
+
+@given(st.integers(3, 12), seeds, credit_sizes)
+def test_a_model_on_which_every_run_dies_condemns_nobody(images: int, seed: int, credit: int) -> None:
+    done = simulate([Fate.DIES_AT_RUN] * images, [Lane.LIVE] * images, seed, credit=max(credit, 3))
+    assert done.charged == []
+    assert done.times_down == 3
+
+
+def test_no_more_than_the_credit_is_unanswered(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2, 3, 4, 5)
+    assert ids(dispatcher.next_items(3)) == [1, 2, 3]
+    assert dispatcher.next_items(3) == []
+    dispatcher.answered(2, ran=True)
+    assert ids(dispatcher.next_items(3)) == [4]
+
+
+def test_a_credit_that_shrank_sends_nothing(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2, 3, 4)
+    dispatcher.next_items(3)
+    assert dispatcher.next_items(1) == []
+
+
+def test_live_goes_before_an_older_backfill(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2, lane=Lane.BACKFILL)
+    add(dispatcher, 3)
+    assert ids(dispatcher.next_items(2)) == [3, 1]
+
+
+def test_an_answer_takes_the_image_out_of_hand(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1)
+    dispatcher.next_items(8)
+    assert dispatcher.answered(1, ran=True) == item(1)
+    assert len(dispatcher) == 0
+
+
+def test_an_answer_about_no_image_of_ours_is_no_answer(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1)
+    assert dispatcher.answered(1, ran=True) is None
+    assert len(dispatcher) == 1
+
+
+def test_a_death_sends_what_was_only_waiting_again_together(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2, 3)
+    dispatcher.next_items(8)
+    dispatcher.started([1], Phase.DECODE, now_s=0)
+    assert dispatcher.died() == []
+    assert ids(dispatcher.next_items(8)) == [1]
+    dispatcher.answered(1, ran=True)
+    assert ids(dispatcher.next_items(8)) == [2, 3]
+
+
+def test_a_suspect_runs_alone(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2)
+    assert ids(dispatcher.next_items(8)) == [1]
+    assert dispatcher.next_items(8) == []
+    dispatcher.answered(1, ran=True)
+    assert ids(dispatcher.next_items(8)) == [2]
+
+
+def test_a_death_with_nothing_begun_makes_everything_sent_suspect(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2)
+    dispatcher.next_items(8)
+    dispatcher.died()
+    assert ids(dispatcher.next_items(8)) == [1]
+
+
+def test_the_second_death_alone_sets_the_image_aside(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1)
+    assert die_running(dispatcher, 1) == []
+    assert verdicts(die_running(dispatcher, 1)) == [(1, "killed_process")]
+    assert len(dispatcher) == 0
+
+
+def test_after_a_death_alone_an_image_under_no_suspicion_goes_first(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2)
+    add(dispatcher, 3, 4)
+    die_running(dispatcher, 1)
+    assert ids(dispatcher.next_items(8)) == [3]
+    assert dispatcher.next_items(8) == []
+    dispatcher.answered(3, ran=True)
+    assert ids(dispatcher.next_items(8)) == [2]
+
+
+def test_an_image_on_which_the_model_did_not_run_says_nothing_for_the_model(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2, 3)
+    die_running(dispatcher, 1)
+    add(dispatcher, 4)
+    dispatcher.next_items(8)
+    dispatcher.answered(4, ran=False)
+    die_running(dispatcher, 2)
+    die_running(dispatcher, 3)
+    assert dispatcher.model_is_suspect
+
+
+def test_three_different_killers_in_a_row_speak_against_the_model(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2, 3)
+    for id_ in (1, 2):
+        assert die_running(dispatcher, id_) == []
+        assert not dispatcher.model_is_suspect
+    assert die_running(dispatcher, 3) == []
+    assert dispatcher.model_is_suspect
+    assert len(dispatcher) == 3
+
+
+def test_a_second_death_that_makes_three_in_a_row_charges_nobody(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2, 3)
+    die_running(dispatcher, 1)
+    add(dispatcher, 4)
+    dispatcher.next_items(8)
+    dispatcher.answered(4, ran=True)
+    for id_ in (2, 3, 1):
+        assert die_running(dispatcher, id_) == []
+    assert dispatcher.model_is_suspect
+
+
+def test_acquitted_images_begin_anew(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2, 3)
+    for id_ in (1, 2, 3):
+        die_running(dispatcher, id_)
+    dispatcher.acquit_images()
+    assert not dispatcher.model_is_suspect
+    assert die_running(dispatcher, 1) == []
+
+
+def test_three_killers_are_told_from_a_bad_model_by_images_that_run(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2, 3)
+    add(dispatcher, *range(10, 20))
+    charges: list[Charge] = []
+    while len(dispatcher):
+        sent = ids(dispatcher.next_items(1))
+        dispatcher.started(sent, Phase.RUN, now_s=0)
+        if sent[0] in (1, 2, 3):
+            charges += dispatcher.died()
+        else:
+            dispatcher.answered(sent[0], ran=True)
+        assert not dispatcher.model_is_suspect
+    assert sorted(verdicts(charges)) == [(id_, "killed_process") for id_ in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("phase", [Phase.FETCH, Phase.DECODE, Phase.RUN])
+def test_an_image_worked_on_for_too_long_is_overdue(dispatcher: Dispatcher, phase: Phase) -> None:
+    add(dispatcher, 1)
+    dispatcher.next_items(8)
+    dispatcher.started([1], phase, now_s=100)
+    assert not dispatcher.overdue(now_s=160)
+    assert dispatcher.overdue(now_s=160.1)
+
+
+@pytest.mark.parametrize("phase", [Phase.SENT, Phase.READY])
+def test_an_image_that_waits_is_never_overdue(dispatcher: Dispatcher, phase: Phase) -> None:
+    add(dispatcher, 1)
+    dispatcher.next_items(8)
+    dispatcher.started([1], phase, now_s=0)
+    assert not dispatcher.overdue(now_s=1e9)
+
+
+def test_a_batch_that_hangs_runs_again_one_by_one_before_anyone_is_charged(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2)
+    dispatcher.next_items(8)
+    dispatcher.started([1, 2], Phase.RUN, now_s=0)
+    assert dispatcher.killed_overdue(now_s=61) == []
+    assert ids(dispatcher.next_items(8)) == [1]
+    dispatcher.started([1], Phase.RUN, now_s=100)
+    assert verdicts(dispatcher.killed_overdue(now_s=161)) == [(1, "timed_out")]
+    assert ids(dispatcher.next_items(8)) == [2]
+
+
+def test_an_overdue_decode_charges_no_other_image(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2, 3)
+    dispatcher.next_items(8)
+    dispatcher.started([1], Phase.DECODE, now_s=0)
+    dispatcher.started([2], Phase.DECODE, now_s=50)
+    assert verdicts(dispatcher.killed_overdue(now_s=61)) == [(1, "timed_out")]
+    assert ids(dispatcher.next_items(8)) == [2, 3]
+
+
+def test_giving_up_hands_everything_back_once(dispatcher: Dispatcher) -> None:
+    under_suspicion(dispatcher, 1, 2)
+    add(dispatcher, 3, 4)
+    dispatcher.next_items(8)
+    assert sorted(ids(dispatcher.give_up())) == [1, 2, 3, 4]
+    assert (len(dispatcher), dispatcher.give_up(), dispatcher.next_items(8)) == (0, [], [])
+
+
+def test_kills_from_outside_need_twice_the_evidence_of_crashes() -> None:
+    dispatcher = Dispatcher(item_timeout_s=1.0)
+    dispatcher.add(Item(id=1, lane=Lane.LIVE, uri="file:///1.jpg"))
+    charges: list[Charge] = []
+    deaths = 0
+    while not charges:
+        (item,) = dispatcher.next_items(8)
+        dispatcher.started([item.id], Phase.RUN, now_s=0.0)
+        charges = dispatcher.died(killed=True)
+        deaths += 1
+    assert deaths == 5, "one in a batch of one, then four alone"
