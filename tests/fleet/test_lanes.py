@@ -28,8 +28,8 @@ from workers.queues import broker_of
 from workers.registry.policy_cache import Rulings
 from workers.registry.register import ensure_registered
 from workers.worker.consumer import Consumer
-from workers.worker.outcomes import Settlement
 from workers.worker.run import present_ruling
+from workers.worker.settlement import Settlement
 
 Submit = Callable[[Sequence[bytes], Lane], None]
 

@@ -16,6 +16,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
+from panopticon.chunks import chunks
+from panopticon.depths import total
 from panopticon.messages import Lane, encode
 from panopticon.models import find_card
 from panopticon.results.documents import change_of
@@ -26,11 +28,9 @@ from storage.stores import open_store
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
 from tests.servers.cassandra import free_ports
-from workers.inspection.status import total
 from workers.queues import broker_of
 from workers.registry.policy_cache import Ruling, ruled, ruling_of
 from workers.registry.register import ensure_registered
-from workers.submission.submit import chunks
 
 NULL = VersionName(model="null", version=1)
 WHOLE, SHORT = 10_000, 1_500

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from panopticon.chunks import chunks
 from panopticon.interfaces import Broker, Queue, SearchIndex, Store
 from panopticon.messages import Lane, encode
 from panopticon.metrics import Metrics
@@ -24,7 +25,6 @@ from workers.indexer.indexer import Indexer
 from workers.maintenance.republish import Republisher
 from workers.registry.policy_cache import Ruling, ruled, ruling_of
 from workers.registry.register import ensure_registered
-from workers.submission.submit import chunks
 
 ANN = Author(by="ann", at_ms=1)
 ELEMENTS, TABBY, TIGER = 1000, 281, 282

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+from panopticon.chunks import CHUNK
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane
@@ -15,10 +16,9 @@ from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import Settings
 from workers.backfill.classify import Sorted, sort_out
-from workers.backfill.records import known_backfill
-from workers.backfill.versions import refuse_unfed
+from workers.backfill.records import known_backfill, refuse_unfed
 from workers.runtime.parking import FIRST_PAUSE_S
-from workers.submission.submit import CHUNK, body_of, entry_of_row
+from workers.submission.submit import body_of, entry_of_row
 
 PAUSED_POLL_S = 1.0
 """Between two looks at the record while it says that nothing is to be sent."""

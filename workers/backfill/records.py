@@ -7,9 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Backfills
+from panopticon.interfaces import Backfills, Store
+from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.outputs import VersionName
+from workers.registry.records import read_version
 
 SWAP_TRIES = 20
 SHA256_CHARS = 8
@@ -140,3 +142,12 @@ def _swapped(name: str, backfills: Backfills, changed: Callable[[Backfill | None
 
 def _restless(name: str) -> Unavailable:
     return Unavailable("store", f"the record of {name} kept changing under us")
+
+
+def refuse_unfed(version: VersionName, store: Store) -> None:
+    """Raises: UsageError unless the version takes images; Unavailable."""
+    _, entry = read_version(version, store.registry)
+    if entry.state is VersionState.RETIRED:
+        raise UsageError(f"{version} is retired and takes no images any more")
+    if not entry.state.fed:
+        raise UsageError(f"{version} is not fed yet; first: panopticon models shadow {version}")

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from panopticon.chunks import chunks
 from panopticon.messages import MAX_IMAGE_ID_BYTES
 from workers.submission.id_list import no_ids, numbered_ids, there_twice
-from workers.submission.submit import chunks
 
 IDS_IN_MEMORY = 200_000
 """Sorted at once; longer lists are merged from sorted pieces."""

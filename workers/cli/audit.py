@@ -18,8 +18,9 @@ from panopticon.results.outputs import VersionName
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import MENDABLE, WRONG, Audit, Mark, Verdict
-from workers.inspection.status import registered
-from workers.submission.folders import Scanner, printable
+from workers.registry.records import registered
+from workers.runtime.terminal_text import printable
+from workers.submission.folders import Scanner
 
 EXIT_WRONG = 1
 

@@ -13,11 +13,10 @@ from rich.text import Text
 
 from panopticon.interfaces import Finding, Health
 from storage.originals import open_originals
-from workers.cli.formatting import counted, table
+from workers.cli.formatting import counted, masked, table
 from workers.cli.session import Session, json_option
-from workers.cli.settings import masked
 from workers.doctor.checks import examine
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 EXIT_UNWELL = 1
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}

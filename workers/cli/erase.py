@@ -14,7 +14,7 @@ from panopticon.errors import UsageError
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, read_ids
 from workers.maintenance.erase import Erased, Eraser, Remains
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 EXIT_KEPT = 1
 

@@ -14,7 +14,10 @@ from rich.text import Text
 from panopticon.errors import Rejected
 from panopticon.messages import from_ms
 from storage.originals.files import path_of
-from workers.submission.folders import printable, shown
+from workers.runtime.terminal_text import printable, shown
+
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
+_SECRET = re.compile(r"(?i)((?:pass|secret|token|key)[^=&?]*=)[^&\s]+")
 
 _QUERY = re.compile(r"""(https?:\\?/\\?/[^\s"?#]*?)(?:\?|\\u003f)[^\s"#]*""", re.IGNORECASE)
 
@@ -89,3 +92,8 @@ def block(lines: Iterable[tuple[str, str | Text]]) -> Table:
 def headed(heading: str, lines: Iterable[tuple[str, str | Text]], *, style: str = "bold") -> Group:
     """A block under its heading, an empty line before it."""
     return Group("", Text(heading, style=style), block(lines))
+
+
+def masked(text: str) -> str:
+    """The text without the credentials that a URL in it may hold."""
+    return _SECRET.sub(r"\1***", _USER_INFO.sub("***", text))

@@ -12,7 +12,7 @@ COMMANDS: Mapping[str, str] = {
     "index": "workers.cli.index.command",
     "submit": "workers.cli.submit",
     "worker": "workers.cli.worker",
-    "indexer": "workers.cli.worker",
+    "indexer": "workers.cli.indexer",
     "search": "workers.cli.search.find",
     "search rebuild": "workers.cli.search.rebuild",
     "show": "workers.cli.show.command",

@@ -12,7 +12,7 @@ import click
 from panopticon.errors import Unavailable, UsageError
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69

@@ -19,7 +19,7 @@ from panopticon.settings import Settings, read_settings
 from storage.search import open_search
 from storage.stores import open_store
 from workers.queues import broker_of
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 from workers.submission.id_list import read_image_ids
 
 SETTINGS_FILE = Path("panopticon.toml")
@@ -93,3 +93,8 @@ def read_ids(source: str) -> list[str]:
             return read_image_ids(lines, printable(source))
     except OSError as error:
         raise UsageError(f"cannot read {printable(source)}: {error.strerror}") from None
+
+
+metrics_option = click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), help="Answer Prometheus on this port."
+)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
 from rich.text import Text
 
 from panopticon.settings import PREFIX, describe
-from workers.cli.formatting import table
+from workers.cli.formatting import masked, table
 from workers.cli.session import Session, json_option, pass_session
-
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
-_SECRET = re.compile(r"(?i)((?:pass|secret|token|key)[^=&?]*=)[^&\s]+")
 
 
 @click.command("settings")
@@ -56,8 +52,3 @@ def _written(value: object) -> str:
     if value is None:
         return ""
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def masked(text: str) -> str:
-    """The text without the credentials that a URL in it may hold."""
-    return _SECRET.sub(r"\1***", _USER_INFO.sub("***", text))

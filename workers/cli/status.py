@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from panopticon.depths import Depths, total
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry.records import VersionState
@@ -22,14 +23,12 @@ from workers.cli.backfill.report import backfill_json, backfill_table, command_o
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, pass_session
 from workers.inspection.status import (
-    Depths,
     Reading,
     VersionStanding,
     images_per_s,
     lost,
     settle,
     take_reading,
-    total,
     worth_settling,
 )
 

@@ -11,14 +11,10 @@ import click
 from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
-from workers.cli.session import Session, pass_session
-from workers.indexer.indexer import Indexer
-from workers.runtime.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
+from workers.cli.session import Session, metrics_option, pass_session
+from workers.runtime.lifecycle import Stopping, log_to_stderr, serve_metrics
 from workers.worker.run import prepare_model, run_worker
 
-metrics_option = click.option(
-    "--metrics-port", type=click.IntRange(0, 65535), help="Answer Prometheus on this port."
-)
 REPLICA_POLL_S = 0.2
 
 
@@ -41,34 +37,6 @@ def worker_command(session: Session, model: str, replicas: int, metrics_port: in
     metrics = Metrics()
     serve_metrics(metrics, metrics_port)
     run_worker(card, session.settings, metrics=metrics, stopping=stopping)
-
-
-@click.command("indexer")
-@metrics_option
-@pass_session
-def indexer_command(session: Session, metrics_port: int | None) -> None:
-    """Bring results and uploads into the catalogue and the search index, until SIGTERM."""
-    stopping = Stopping()
-    stopping.listen()
-    log_to_stderr(name="indexer")
-    metrics = Metrics()
-    serve_metrics(metrics, metrics_port)
-    indexer = Indexer(
-        settings=session.settings,
-        broker=session.broker,
-        store=session.store,
-        search=session.search,
-        metrics=metrics,
-    )
-    indexer.refuse_mistakes()
-    ready = ReadyFile(session.settings.ready_file)
-
-    def turn() -> None:
-        indexer.turn()
-        ready.show(ready=indexer.parked is None)
-
-    run_turns(turn, stopping=stopping)
-    ready.show(ready=False)
 
 
 def _run_replicas(replicas: int) -> int:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from panopticon.chunks import CHUNK, chunks
 from panopticon.interfaces import OutputStore
 from panopticon.policy.policy import Judge, Verdict
 from panopticon.results.outputs import Output, VersionName
-from workers.submission.submit import CHUNK, chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

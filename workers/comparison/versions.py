@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from panopticon.cards.cards import canonical_json, task_kept_in
+from panopticon.chunks import CHUNK, chunks
+from panopticon.depths import Depths, total
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.policy.policy import Judge
@@ -21,11 +23,9 @@ from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import CatalogueImage, Output, OutputKey, VersionName
 from panopticon.settings import Settings
-from workers.inspection.status import Depths, total
 from workers.registry.policy_cache import ruling_of
 from workers.registry.records import read_model, read_version
 from workers.registry.register import SWAP_TRIES
-from workers.submission.submit import CHUNK, chunks
 
 UNKNOWN, DELETED = "not in the catalogue", "deleted"
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from panopticon.cards.cards import ModelCard
+from panopticon.depths import total
 from panopticon.engines import engine_name
 from panopticon.engines.litert import prepared
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
@@ -25,8 +26,8 @@ from storage.originals.files import path_of
 from storage.search import open_search
 from storage.stores import open_store
 from workers.doctor.clock import clock_findings
-from workers.inspection.status import registered, total
 from workers.queues import broker_of
+from workers.registry.records import registered
 
 PROBE_ID = "panopticon-doctor"
 PROBE_TIMEOUT_S = 5.0

@@ -6,14 +6,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from panopticon.chunks import CHUNK, chunks
+from panopticon.depths import total
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane
 from panopticon.registry.records import VersionEntry, VersionState
 from panopticon.results.documents import SearchDocument
 from panopticon.results.ledger import State, state_of
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
-from workers.inspection.status import total
-from workers.submission.submit import CHUNK, body_of, chunks, entry_of_row
+from workers.submission.submit import body_of, entry_of_row
 
 
 class Mark(StrEnum):

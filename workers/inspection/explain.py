@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,17 +9,15 @@ import numpy as np
 
 from panopticon.cards.cards import elements_kept_in
 from panopticon.errors import UsageError
-from panopticon.interfaces import Archive, Registry
+from panopticon.interfaces import Archive
 from panopticon.policy.policy import Reason
 from panopticon.registry.records import ModelEntry, VersionEntry
-from panopticon.registry.transitions import name_of
-from panopticon.results.outputs import Output, VersionName
+from panopticon.results.outputs import Output
 from workers.registry.policy_cache import ruling_of
+from workers.registry.records import Registered
 
 TOP = 5
 """Elements named of a vector, and of what was dropped."""
-
-Registered = Mapping[VersionName, tuple[ModelEntry, VersionEntry]]
 
 
 class LabelsFrom(StrEnum):
@@ -67,12 +64,6 @@ class Explanation:
     def current(self) -> bool:
         """Whether it is of the catalogue's revision."""
         return self.output.key.revision == self.revision
-
-
-def registered_models(registry: Registry) -> Registered:
-    """Every version with its model's whole record, retired ones too. Raises: Unavailable."""
-    models = [entry for model in registry.models() if (entry := registry.read(model))]
-    return {name_of(model, entry): (model, entry) for model in models for entry in model.versions}
 
 
 def explain(output: Output, registered: Registered, archive: Archive, *, revision: int | None) -> Explanation:

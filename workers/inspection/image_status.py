@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from panopticon.depths import Depths, total
 from panopticon.registry.records import VersionEntry, VersionState
 from panopticon.results.documents import Part
 from panopticon.results.ledger import state_of
@@ -13,9 +14,8 @@ from panopticon.results.outputs import Failure, FailureState, OutputKey, Version
 from panopticon.results.undeliverable import NO_VERSION
 from workers.indexer.indexer import REFUSED
 from workers.inspection.audit import Mark, Verdict, verdict_of
-from workers.inspection.explain import Registered
 from workers.inspection.image_record import Dossier
-from workers.inspection.status import Depths, total
+from workers.registry.records import Registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from panopticon.interfaces import Broker, Depth, Store
-from panopticon.messages import Lane
-from panopticon.registry.records import VersionEntry, VersionState
+from panopticon.depths import Depths, total
+from panopticon.interfaces import Broker, Store
+from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import VersionName
 from workers.backfill.records import all_backfills
-
-Depths = Mapping[Lane, Depth]
-
-HOPS = 2
-"""Queues that an image goes through: its model's, then that of the results. So where all were empty so many
-times and once more, each a broker's `depth_lag_s` apart, nothing of what was there before is under way."""
+from workers.registry.records import registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +55,6 @@ class Reading:
 
     def backfill(self, name: str) -> Backfill | None:
         return next((record for record in self.backfills if record.name == name), None)
-
-
-def total(depths: Depths) -> int:
-    """Messages of both lanes in any state."""
-    return sum(depth.total for depth in depths.values())
-
-
-def registered(store: Store) -> list[tuple[VersionName, VersionEntry]]:
-    """Every version in the registry, retired ones too, ordered by name and version."""
-    entries = [entry for model in store.registry.models() if (entry := store.registry.read(model))]
-    return [
-        (VersionName(model=entry.model, version=version.version), version)
-        for entry in entries
-        for version in entry.versions
-    ]
 
 
 def take_reading(store: Store, broker: Broker, *, clock: Callable[[], float]) -> Reading:

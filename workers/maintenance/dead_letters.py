@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from panopticon.chunks import CHUNK, chunks
 from panopticon.interfaces import Broker, OutputStore, Store
 from panopticon.messages import Lane, MessageInvalid, decode_image_message
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
-from workers.inspection.status import registered
-from workers.submission.submit import CHUNK, chunks
+from workers.registry.records import registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from panopticon.chunks import CHUNK, chunks
+from panopticon.depths import HOPS, total
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import MAX_REVISION, ImageMessage, Lane
 from panopticon.results.documents import SearchDocument
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage, Failure, Output, OutputKey
-from workers.inspection.status import HOPS, registered, total
-from workers.submission.submit import CHUNK, Entry, chunks, publish
+from workers.registry.records import registered
+from workers.submission.submit import Entry, publish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from panopticon.chunks import CHUNK, chunks
 from panopticon.interfaces import Applied, SearchRebuild, Store
 from panopticon.messages import from_ms
 from panopticon.registry.records import VersionState
@@ -12,7 +13,6 @@ from panopticon.registry.transitions import name_of
 from panopticon.results.documents import Change, ChangeKind, change_of
 from panopticon.results.outputs import CatalogueImage, Output, VersionName
 from workers.registry.policy_cache import Ruling, ruled, ruling_of
-from workers.submission.submit import CHUNK, chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from panopticon.chunks import chunks
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane, encode, from_ms
 from panopticon.results.documents import SearchDocument
@@ -17,7 +18,6 @@ from panopticon.settings import Settings
 from workers.indexer.indexer import REFUSED
 from workers.registry.policies import changeable_version
 from workers.registry.policy_cache import Ruling, ruled, ruling_of
-from workers.submission.submit import chunks
 
 PAGE = 1_000
 """Results that wait in the queue at once, at most."""

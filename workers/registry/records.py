@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from panopticon.errors import UsageError
-from panopticon.interfaces import Registry
+from panopticon.interfaces import Registry, Store
 from panopticon.registry.records import ModelEntry, VersionEntry
-from panopticon.registry.transitions import known_version
+from panopticon.registry.transitions import known_version, name_of
 from panopticon.results.outputs import VersionName
 
 
@@ -38,3 +40,22 @@ def _overtaken(model: str, now: ModelEntry | None) -> str:
         f"{model} was changed meanwhile: {now.history[-1].told}; nothing was done, look at it and decide "
         f"again: panopticon models history {model}"
     )
+
+
+def registered(store: Store) -> list[tuple[VersionName, VersionEntry]]:
+    """Every version in the registry, retired ones too, ordered by name and version."""
+    entries = [entry for model in store.registry.models() if (entry := store.registry.read(model))]
+    return [
+        (VersionName(model=entry.model, version=version.version), version)
+        for entry in entries
+        for version in entry.versions
+    ]
+
+
+Registered = Mapping[VersionName, tuple[ModelEntry, VersionEntry]]
+
+
+def registered_models(registry: Registry) -> Registered:
+    """Every version with its model's whole record, retired ones too. Raises: Unavailable."""
+    models = [entry for model in registry.models() if (entry := registry.read(model))]
+    return {name_of(model, entry): (model, entry) for model in models for entry in model.versions}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from panopticon.errors import UsageError
 from panopticon.images.formats import HEAD_BYTES, begins_like_a_picture
 from storage.originals.files import uri_of
+from workers.runtime.terminal_text import shown
 
 PICTURE_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .dib .avif".split(),
@@ -131,18 +132,6 @@ class Scanner:
 def image_id_of(path: bytes) -> str:
     """The ID under which the file at `path`, there or not, is indexed."""
     return FoundFile(path=os.path.realpath(path), size_bytes=0, mtime_ns=0).image_id
-
-
-def shown(path: bytes) -> str:
-    """For people: what is no UTF-8, and what would move their cursor, is escaped."""
-    return printable(path.decode("utf-8", "backslashreplace"))
-
-
-def printable(text: str) -> str:
-    """The text with every character escaped that a terminal would not show."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
 
 
 def _found(real: bytes) -> FoundFile:

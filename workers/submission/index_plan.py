@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from panopticon.cards.cards import ModelCard
+from panopticon.chunks import CHUNK, chunks
+from panopticon.depths import HOPS, total
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import Lane
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import FailureState, OutputKey, VersionName
-from workers.inspection.status import HOPS, total
 from workers.registry.register import ensure_registered
-from workers.submission.submit import CHUNK, Entry, Submission, body_of, chunks, publish
+from workers.submission.submit import Entry, Submission, body_of, publish
 
 
 @dataclass(slots=True, kw_only=True)

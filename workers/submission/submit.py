@@ -7,25 +7,21 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
+from panopticon.chunks import CHUNK, chunks
 from panopticon.errors import UsageError
 from panopticon.interfaces import Catalogue, Uploads
 from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
 from panopticon.results.outputs import CatalogueImage
+from workers.runtime.terminal_text import shown
 from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
-from workers.submission.folders import FoundFile, Scan, Scanner, shown
-
-CHUNK = 500
-"""Messages in one publish, and IDs in one look-up."""
+from workers.submission.folders import FoundFile, Scan, Scanner
 
 STDIN = "-"
 MAX_URI_CHARS = 4096
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999, where timestamps end."""
-
-T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -112,13 +108,6 @@ def entry_of_row(row: CatalogueImage) -> Entry:
         revision=row.revision,
         occurred_at_ms=row.occurred_at_ms,
     )
-
-
-def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
 
 
 class Listing:

@@ -23,7 +23,8 @@ from panopticon.settings import Settings
 from workers.model_process.client import Answer, ModelClient, Ran
 from workers.runtime.parking import Parking
 from workers.worker.host_failures import Hosts
-from workers.worker.outcomes import Dead, GivenBack, Outcome, Retried, Settlement, Skipped, Stored, Unreadable
+from workers.worker.outcomes import Dead, GivenBack, Outcome, Retried, Skipped, Stored, Unreadable
+from workers.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
 

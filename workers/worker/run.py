@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import subprocess
 import sys
 import time
@@ -27,10 +25,11 @@ from workers.model_process.client import ModelClient
 from workers.queues import broker_of
 from workers.registry.policy_cache import Ruling, Rulings
 from workers.registry.register import ensure_registered
+from workers.runtime.identity import who
 from workers.runtime.lifecycle import ReadyFile, run_turns
 from workers.runtime.parking import Parking
 from workers.worker.consumer import PARKED_WAIT_S, Consumer
-from workers.worker.outcomes import Settlement
+from workers.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +147,3 @@ def is_retired(rulings: Rulings, version: VersionName) -> bool:
     except Unavailable:
         return False
     return entry is not None and entry.state is VersionState.RETIRED
-
-
-def who() -> str:
-    """Who is named in the registry's history."""
-    return f"{os.environ.get('USER', os.getuid())}@{socket.gethostname()}"

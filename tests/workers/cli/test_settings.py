@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.cli.conftest import Panopticon
-from workers.cli.settings import masked
+from workers.cli.formatting import masked
 
 
 def test_every_setting_is_told_with_its_value_and_default(panopticon: Panopticon) -> None:

@@ -17,8 +17,9 @@ from storage.search import open_search
 from storage.stores import open_store
 from tests.contracts.examples import key, output
 from tests.workers.two_versions import LIGHT_1, PETS_1, Planted
-from workers.inspection.explain import Explanation, LabelsFrom, explain, registered_models
+from workers.inspection.explain import Explanation, LabelsFrom, explain
 from workers.queues import open_broker
+from workers.registry.records import registered_models
 
 VECTOR = (0.75, 0.25, 0.0625)
 

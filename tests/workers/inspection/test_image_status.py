@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from panopticon.depths import Depths
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
@@ -17,10 +18,9 @@ from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
 from workers.indexer.indexer import REFUSED
 from workers.inspection.audit import Mark
-from workers.inspection.explain import Registered
 from workers.inspection.image_record import Dossier
 from workers.inspection.image_status import ImageStanding, next_step, pending_versions, standings
-from workers.inspection.status import Depths
+from workers.registry.records import Registered
 
 AUDIT = "echo photo | panopticon audit --ids -"
 REPLAY = "panopticon dead replay photo"

@@ -19,7 +19,8 @@ from panopticon.results.outputs import CatalogueImage, VersionName
 from storage.originals.files import path_of
 from storage.stores import open_store
 from workers.queues import open_broker
-from workers.submission.folders import image_id_of, printable, shown
+from workers.runtime.terminal_text import printable, shown
+from workers.submission.folders import image_id_of
 from workers.submission.submit import Entry, Submission, body_of, publish, read_sources, scan_paths
 
 

@@ -29,7 +29,7 @@ from workers.model_process.client import Answer, Hello, ModelClient, NotRun, Ran
 from workers.queues.sqlite import SqliteBroker, SqliteQueue
 from workers.registry.policy_cache import Ruling
 from workers.worker.consumer import Consumer
-from workers.worker.outcomes import Settlement
+from workers.worker.settlement import Settlement
 
 BEST_BATCH = 4
 CREDIT = 3 * BEST_BATCH

@@ -30,16 +30,8 @@ from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.queues.sqlite import SqliteBroker
 from workers.registry.policy_cache import Ruling
-from workers.worker.outcomes import (
-    Dead,
-    GivenBack,
-    Outcome,
-    Retried,
-    Settlement,
-    Skipped,
-    Stored,
-    Unreadable,
-)
+from workers.worker.outcomes import Dead, GivenBack, Outcome, Retried, Skipped, Stored, Unreadable
+from workers.worker.settlement import Settlement
 
 STEPS = [
     "outputs.put",

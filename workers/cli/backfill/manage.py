@@ -12,7 +12,7 @@ from workers.backfill.records import all_backfills, change_state, is_fed, known_
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of, counts
 from workers.cli.formatting import block, utc
 from workers.cli.session import Session, json_option, pass_session
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 
 @click.command("backfill list")

@@ -13,7 +13,7 @@ from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.progress import eta_s, ids_per_s
 from workers.backfill.records import is_fed
 from workers.cli.formatting import lasting, rfc_3339, table
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 
 def backfill_json(record: Backfill, before: Backfill | None, *, now_ms: int) -> dict[str, Any]:

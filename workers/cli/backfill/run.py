@@ -22,14 +22,13 @@ from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.outputs import VersionName
 from workers.backfill.feeder import LANE_IS_FULL, Feeder, FromSearch, Ids, Listed, Surroundings
 from workers.backfill.progress import Recent
-from workers.backfill.records import Wanted, take_up
+from workers.backfill.records import Wanted, refuse_unfed, take_up
 from workers.backfill.sorted_ids import IdList, sorted_ids
-from workers.backfill.versions import refuse_unfed
 from workers.cli.backfill.report import backfill_json, counts, speed
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option
-from workers.submission.folders import printable
-from workers.worker.run import who
+from workers.runtime.identity import who
+from workers.runtime.terminal_text import printable
 
 EXIT_NOT_DONE = 1
 STDIN = "-"

@@ -28,7 +28,7 @@ from workers.maintenance.dead_letters import (
     replay,
     versions_with_failures,
 )
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 Command = Callable[..., Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 from panopticon.results.outputs import Failure, FailureState
 from workers.cli.formatting import counted, headed, rfc_3339, utc, without_queries
 from workers.cli.session import Session
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 
 def failure_json(failure: Failure) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from panopticon.results.outputs import VersionName
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.session import Session, json_option, pass_session
 from workers.runtime.child_processes import EmbeddedProcesses
+from workers.runtime.identity import who
 from workers.submission.index_plan import (
     Remaining,
     make_plan,
@@ -33,7 +34,7 @@ from workers.submission.index_plan import (
     wait_until_done,
 )
 from workers.submission.submit import Submission, scan_paths
-from workers.worker.run import prepare_model, who
+from workers.worker.run import prepare_model
 
 POLL_S = 0.2
 

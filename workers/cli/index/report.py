@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from panopticon.cards.cards import ModelCard
+from panopticon.chunks import CHUNK, chunks
 from panopticon.interfaces import SearchIndex, Store
 from panopticon.messages import Tag
 from panopticon.results.documents import SearchDocument
@@ -21,7 +22,7 @@ from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from workers.cli.formatting import counted, place, table
 from workers.submission.index_plan import Plan, ledgers
-from workers.submission.submit import CHUNK, Entry, Submission, chunks
+from workers.submission.submit import Entry, Submission
 
 MAX_FAILURES_SHOWN = 20
 

@@ -21,7 +21,7 @@ from panopticon.models import all_cards
 from panopticon.models.weights import sha256_of
 from panopticon.results.outputs import VersionName
 from workers.cli.session import Session, pass_session
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 DEFAULT_FOLDER = Path("models")
 _NAME = re.compile("[a-z][a-z0-9]{0,31}")

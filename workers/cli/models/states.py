@@ -18,8 +18,8 @@ from panopticon.registry.transitions import known_version
 from workers.cli.formatting import rfc_3339, table, utc
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.change_state import Versions
-from workers.submission.folders import printable
-from workers.worker.run import who
+from workers.runtime.identity import who
+from workers.runtime.terminal_text import printable
 
 MAX_REASON_CHARS = 500
 """The history is read with the whole record, every few seconds by every worker."""

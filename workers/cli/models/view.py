@@ -16,9 +16,9 @@ from panopticon.results.outputs import VersionName
 from workers.cli.formatting import block, counted, rfc_3339, table, utc
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session
-from workers.inspection.status import registered
 from workers.registry.find_card import KnownVersion, find_known
-from workers.submission.folders import printable
+from workers.registry.records import registered
+from workers.runtime.terminal_text import printable
 
 EXIT_BROKEN = 1
 NOT_REGISTERED = "not registered"

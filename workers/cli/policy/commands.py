@@ -32,8 +32,8 @@ from workers.registry.policies import (
 )
 from workers.registry.policy_cache import label_rows, ruling_of
 from workers.registry.records import read_version
-from workers.submission.folders import printable
-from workers.worker.run import who
+from workers.runtime.identity import who
+from workers.runtime.terminal_text import printable
 
 EXIT_LEFT = 1
 STDIN_NAME = "standard input"

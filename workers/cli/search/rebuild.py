@@ -14,7 +14,7 @@ from panopticon.interfaces import Rebuildable
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, read_ids
 from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, rulings
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 EXIT_REFUSED = 1
 

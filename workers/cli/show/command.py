@@ -7,15 +7,17 @@ from collections.abc import Mapping
 
 import click
 
+from panopticon.depths import Depths
 from panopticon.errors import Unavailable, UsageError
 from panopticon.results.outputs import VersionName
 from workers.cli.session import Session, json_option, pass_session
-from workers.cli.show.json_output import Shown, shown_json
+from workers.cli.show.facts import Shown
+from workers.cli.show.json_output import shown_json
 from workers.cli.show.text import print_shown
-from workers.inspection.explain import Registered, explain, registered_models
+from workers.inspection.explain import explain
 from workers.inspection.image_record import Dossier, read_dossier
 from workers.inspection.image_status import pending_versions, standings
-from workers.inspection.status import Depths
+from workers.registry.records import Registered, registered_models
 from workers.submission.folders import image_id_of
 
 

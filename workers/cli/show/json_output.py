@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from panopticon.policy.policy import Reason
@@ -11,22 +9,9 @@ from panopticon.results.documents import Part, SearchDocument
 from panopticon.results.outputs import CatalogueImage, Failure
 from workers.cli.dead.failure_view import failure_json
 from workers.cli.formatting import rfc_3339
-from workers.inspection.explain import TOP, Explanation, Registered
-from workers.inspection.image_record import Dossier
+from workers.cli.show.facts import Shown
+from workers.inspection.explain import TOP, Explanation
 from workers.inspection.image_status import ImageStanding, next_step, part_owner
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """All that is told of one image."""
-
-    dossier: Dossier
-    registered: Registered
-    explanations: Sequence[Explanation]
-    """One of each output."""
-    standings: Sequence[ImageStanding]
-    rungs: int
-    """Retries that an image gets, by the settings here."""
 
 
 def shown_json(shown: Shown) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from panopticon.results.outputs import CatalogueImage
 from workers.cli.dead.failure_view import print_failure
 from workers.cli.formatting import block, headed, place, utc
 from workers.cli.session import Session
-from workers.cli.show.json_output import Shown
+from workers.cli.show.facts import Shown
 from workers.inspection.audit import Mark
 from workers.inspection.explain import TOP, Explanation, LabelsFrom
 from workers.inspection.image_status import ImageStanding, next_step, part_owner
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 Lines = list[tuple[str, str | Text]]
 

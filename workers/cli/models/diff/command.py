@@ -22,7 +22,7 @@ from workers.cli.session import Session, json_option, pass_session, read_ids
 from workers.comparison.sample import draw_sample
 from workers.comparison.thumbnails import fetch_photos
 from workers.comparison.versions import Asked, Report, Sides, find_sides, keep_report, make_report, read_pairs
-from workers.worker.run import who
+from workers.runtime.identity import who
 
 SAMPLE = 1000
 

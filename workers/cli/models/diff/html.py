@@ -15,7 +15,7 @@ from workers.cli.formatting import utc
 from workers.cli.models.diff.text import figure_rows, headline, number, remarks
 from workers.comparison.thumbnails import SIDE_PX, Photo
 from workers.comparison.versions import Report
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 TEMPLATE = "page.html"
 

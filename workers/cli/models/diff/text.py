@@ -12,7 +12,7 @@ from rich.text import Text
 from panopticon.registry.activation import Limits, passed_by
 from workers.cli.formatting import counted, table
 from workers.comparison.versions import Report
-from workers.submission.folders import printable
+from workers.runtime.terminal_text import printable
 
 WORST_SHOWN = 5
 

@@ -1,0 +1,38 @@
+"""`panopticon indexer`: results and uploads into catalogue and search."""
+
+from __future__ import annotations
+
+import click
+
+from panopticon.metrics import Metrics
+from workers.cli.session import Session, metrics_option, pass_session
+from workers.indexer.indexer import Indexer
+from workers.runtime.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
+
+
+@click.command("indexer")
+@metrics_option
+@pass_session
+def indexer_command(session: Session, metrics_port: int | None) -> None:
+    """Bring results and uploads into the catalogue and the search index, until SIGTERM."""
+    stopping = Stopping()
+    stopping.listen()
+    log_to_stderr(name="indexer")
+    metrics = Metrics()
+    serve_metrics(metrics, metrics_port)
+    indexer = Indexer(
+        settings=session.settings,
+        broker=session.broker,
+        store=session.store,
+        search=session.search,
+        metrics=metrics,
+    )
+    indexer.refuse_mistakes()
+    ready = ReadyFile(session.settings.ready_file)
+
+    def turn() -> None:
+        indexer.turn()
+        ready.show(ready=indexer.parked is None)
+
+    run_turns(turn, stopping=stopping)
+    ready.show(ready=False)

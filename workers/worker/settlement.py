@@ -1,0 +1,93 @@
+"""Store, publish, then ack: what is done about each outcome of a delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from panopticon.interfaces import OutputStore, Queue
+from panopticon.messages import FailedPublished, Lane, encode
+from panopticon.results.outputs import VersionName
+from panopticon.results.undeliverable import set_aside
+from workers.registry.policy_cache import Ruling, ruled
+from workers.worker.outcomes import Dead, GivenBack, Outcome, Retried, Stored, Unreadable
+
+
+class Settlement:
+    """Store, then a confirmed publish, then ack. Any step may fail; the whole may be repeated."""
+
+    def __init__(
+        self,
+        *,
+        version: VersionName,
+        ruling: Callable[[], Ruling],
+        queue: Queue,
+        outputs: OutputStore,
+        results: Queue,
+        undeliverable: Queue,
+    ) -> None:
+        """`ruling`: the present one, at each call. Raises: Unavailable."""
+        self._version = version
+        self._ruling = ruling
+        self._queue = queue
+        self._outputs = outputs
+        self._results = results
+        self._undeliverable = undeliverable
+
+    def check_ruling(self) -> None:
+        """Raises: Unavailable while it is not known by which policy to publish."""
+        self._ruling()
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Raises: Unavailable; nothing is lost then, and the same outcomes may be settled again."""
+        self._store(outcomes)
+        for lane in Lane:
+            self._publish(outcomes, lane)
+        self._set_aside([outcome for outcome in outcomes if isinstance(outcome, Unreadable)])
+        self._queue.give_back([o.delivery for o in outcomes if isinstance(o, GivenBack)])
+        for outcome in outcomes:
+            if isinstance(outcome, Retried):
+                self._queue.retry(
+                    outcome.delivery, delay_s=outcome.delay_s, spend_attempt=outcome.spend_attempt
+                )
+        self._queue.ack([o.delivery for o in outcomes if not isinstance(o, Retried | GivenBack)])
+
+    def _store(self, outcomes: Sequence[Outcome]) -> None:
+        outputs = [o.output for o in outcomes if isinstance(o, Stored) and not o.already]
+        failures = [o.failure for o in outcomes if isinstance(o, Dead)]
+        if outputs:
+            self._outputs.put(outputs)
+        if failures:
+            self._outputs.put_failures(failures)
+
+    def _publish(self, outcomes: Sequence[Outcome], lane: Lane) -> None:
+        ruling = self._ruling()
+        bodies = [
+            self._body(outcome, ruling)
+            for outcome in outcomes
+            if isinstance(outcome, Stored | Dead) and outcome.delivery.lane is lane
+        ]
+        if bodies:
+            self._results.submit(bodies, lane)
+
+    def _body(self, outcome: Stored | Dead, ruling: Ruling) -> bytes:
+        if isinstance(outcome, Stored):
+            return encode(ruled(outcome.output, ruling, occurred_at=outcome.message.occurred_at))
+        return encode(self._failed(outcome))
+
+    def _failed(self, outcome: Dead) -> FailedPublished:
+        return FailedPublished(
+            image_id=outcome.failure.key.image_id,
+            revision=outcome.failure.key.revision,
+            occurred_at=outcome.message.occurred_at,
+            model=self._version.model,
+            version=self._version.version,
+            reason=outcome.failure.reason,
+        )
+
+    def _set_aside(self, unreadable: Sequence[Unreadable]) -> None:
+        letters = [
+            set_aside(o.delivery.body, version=self._version, reason="bad_message", detail=o.detail)
+            for o in unreadable
+        ]
+        if letters:
+            self._undeliverable.submit(letters, Lane.LIVE)
