@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from panopticon.metrics import COUNTERS, GAUGES, HISTOGRAMS
-from tests.chef.compose import ROOT
+from tests.deploy.compose import ROOT
 from tests.servers.requirements import require
 
-FOLDER = ROOT / "chef" / "prometheus"
+FOLDER = ROOT / "deploy" / "compose" / "prometheus"
 RULES = (FOLDER / "rules.yml").read_text("utf-8")
 
 

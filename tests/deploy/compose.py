@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-EXAMPLE = ROOT / "chef" / "example.env"
+EXAMPLE = ROOT / "deploy" / "compose" / "example.env"
 
 PASSWORDS = ("RABBITMQ_PASSWORD", "CASSANDRA_PASSWORD", "CASSANDRA_ADMIN_PASSWORD")
 ENVIRON = {name: f"{name.lower()}x" for name in PASSWORDS}
@@ -88,7 +88,7 @@ def services() -> list[Service]:
 
 
 def example() -> dict[str, str]:
-    """The variables of chef/example.env."""
+    """The variables of deploy/compose/example.env."""
     lines = [line for line in EXAMPLE.read_text("utf-8").splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from panopticon.settings import PREFIX, Settings, read_settings
-from tests.chef.compose import (
+from tests.deploy.compose import (
     COMPOSE,
     ENVIRON,
     EXAMPLE,
@@ -45,7 +45,7 @@ each_worker = each(WORKERS)
 
 
 def settings_of(service: Service) -> Settings:
-    return read_settings(flags={}, environ=service.environment, file=ROOT / "chef" / "panopticon.toml")
+    return read_settings(flags={}, environ=service.environment, file=ROOT / "deploy" / "compose" / "panopticon.toml")
 
 
 class TestTheFile:
@@ -95,7 +95,7 @@ class TestTheFile:
 class TestSecrets:
     @pytest.mark.parametrize("name", PASSWORDS)
     def test_a_password_that_is_not_set_stops_everything_and_says_where_to_set_it(self, name: str) -> None:
-        with pytest.raises(UnsetError, match=f"{name}: set it in .env, see chef/example.env"):
+        with pytest.raises(UnsetError, match=f"{name}: set it in .env, see deploy/compose/example.env"):
             project({**ENVIRON, name: ""})
 
     def test_there_is_no_password_in_the_file(self) -> None:
@@ -195,14 +195,14 @@ class TestData:
         assert [other.name for other in services() if name in dict(other.mounts)] == [name]
 
     def test_cassandra_keeps_everything_there(self) -> None:
-        settings = yaml.safe_load((ROOT / "chef" / "cassandra" / "cassandra.yaml").read_text("utf-8"))
+        settings = yaml.safe_load((ROOT / "deploy" / "compose" / "cassandra" / "cassandra.yaml").read_text("utf-8"))
         folders = [value for key, value in settings.items() if "director" in key]
         assert len(folders) == 4
         assert all(str(folder).strip("[']").startswith("/var/lib/cassandra/") for folder in folders)
 
     @each_of_ours
     def test_none_of_ours_keeps_anything(self, service: Service) -> None:
-        assert set(dict(service.mounts)) == {"./chef/panopticon.toml", "./photos"}
+        assert set(dict(service.mounts)) == {"./deploy/compose/panopticon.toml", "./photos"}
 
 
 class TestOurs:
@@ -212,7 +212,7 @@ class TestOurs:
 
     @each_of_ours
     def test_it_reads_the_settings_that_are_mounted(self, service: Service) -> None:
-        where = dict(service.mounts)["./chef/panopticon.toml"]
+        where = dict(service.mounts)["./deploy/compose/panopticon.toml"]
         assert service.arguments[:2] == ["--config", where]
 
     @each_of_ours
@@ -261,7 +261,7 @@ class TestOurs:
 
     @each_worker
     def test_prometheus_scrapes_it(self, service: Service) -> None:
-        config = yaml.safe_load((ROOT / "chef" / "prometheus" / "prometheus.yml").read_text("utf-8"))
+        config = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus" / "prometheus.yml").read_text("utf-8"))
         (jobs,) = [job for job in config["scrape_configs"] if job["job_name"] == "panopticon"]
         (found,) = jobs["dns_sd_configs"]
         port = service.arguments[service.arguments.index("--metrics-port") + 1]

@@ -1,4 +1,4 @@
-"""As much of `cqlsh` as chef/cassandra/setup.sh asks for: log in, and run what stands on standard input."""
+"""As much of `cqlsh` as deploy/compose/cassandra/setup.sh asks for: log in, and run what stands on standard input."""
 
 from __future__ import annotations
 
