@@ -1,15 +1,25 @@
-"""Do two engines say the same of one model version?"""
+"""The greatest difference between the outputs of two engines of one model version."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard
-from panopticon.interfaces import Engine
 from panopticon.models.golden import golden_images
 
 NOISY_IMAGES = 4
+
+
+class BatchRunner(Protocol):
+    """A loaded model: as much of `interfaces.Engine` as a comparison needs."""
+
+    best_batch: int
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W, 3) RGB, 0 to 255 → (N, D)."""
 
 
 def probes(card: ModelCard) -> NDArray[np.uint8]:
@@ -21,7 +31,7 @@ def probes(card: ModelCard) -> NDArray[np.uint8]:
     return np.stack([np.zeros_like(ramp), np.full_like(ramp, 255), ramp, *noise, *golden])
 
 
-def greatest_difference(one: Engine, other: Engine, images: NDArray[np.uint8]) -> float:
+def greatest_difference(one: BatchRunner, other: BatchRunner, images: NDArray[np.uint8]) -> float:
     """The greatest absolute difference in any element; infinite if only one of two elements is finite.
 
     Both engines are loaded. Each runs the images in batches of its own best size.
@@ -30,6 +40,6 @@ def greatest_difference(one: Engine, other: Engine, images: NDArray[np.uint8]) -
     return float(np.nan_to_num(apart, nan=np.inf).max())
 
 
-def _outputs(engine: Engine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    size = engine.best_batch
-    return np.concatenate([engine.run(images[start : start + size]) for start in range(0, len(images), size)])
+def _outputs(runner: BatchRunner, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    size = runner.best_batch
+    return np.concatenate([runner.run(images[start : start + size]) for start in range(0, len(images), size)])

@@ -11,7 +11,7 @@ from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines.agreement import greatest_difference, probes
 from panopticon.engines.cache import add_file
 from panopticon.engines.keras import KerasEngine
-from panopticon.engines.litert import SUFFIX, LiteRTEngine, export_key
+from panopticon.engines.litert_file import SUFFIX, LiteRTFile, export_key
 from panopticon.errors import UsageError
 
 
@@ -44,7 +44,7 @@ def _convert(model: Any, path: Path) -> None:
 
 
 def _refuse_disagreement(card: ModelCard, reference: KerasEngine, path: Path) -> None:
-    exported = LiteRTEngine(card, cache_dir=path.parent)
+    exported = LiteRTFile(dim=len(card.labels))
     exported.open(path)
     apart = greatest_difference(reference, exported, probes(card))
     if not apart <= card.engines.tolerance:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard
-from panopticon.engines.cache import find_file
+from panopticon.engines.litert_file import LiteRTFile, find_export
+from panopticon.engines.prepare import prepare
 from panopticon.models.weights import refuse_altered_weights
-
-SUFFIX = ".tflite"
 
 
 class LiteRTEngine:
@@ -26,14 +24,13 @@ class LiteRTEngine:
     """
 
     name = "litert"
-    best_batch = 4
+    best_batch = LiteRTFile.best_batch
     one_a_thread = True
 
     def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:
         self._card = card
         self._cache_dir = cache_dir
-        self._interpreter: Any = None
-        self._input = self._output = -1
+        self._file = LiteRTFile(dim=len(card.labels))
         self.libraries = f"ai-edge-litert {version('ai-edge-litert')}"
 
     def load(self) -> None:
@@ -43,44 +40,8 @@ class LiteRTEngine:
         UsageError if it has to be exported and what that needs is not installed.
         """
         refuse_altered_weights(self._card)
-        self.open(_find_export(self._card, self._cache_dir) or prepare(self._card, self._cache_dir))
-
-    def open(self, path: Path) -> None:
-        """Read one exported file."""
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._file.open(find_export(self._card, self._cache_dir) or prepare(self._card, self._cache_dir))
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W, 3) RGB, 0 to 255 → (N, D)."""
-        outputs = np.empty((len(batch), len(self._card.labels)), dtype=np.float32)
-        for row, image in zip(outputs, batch, strict=True):
-            self._interpreter.set_tensor(self._input, image[np.newaxis])
-            self._interpreter.invoke()
-            row[:] = self._interpreter.get_tensor(self._output)[0]
-        return outputs
-
-
-def prepared(card: ModelCard, cache_dir: Path) -> bool:
-    """Whether an export of this version lies in the cache, whole."""
-    return _find_export(card, cache_dir) is not None
-
-
-def prepare(card: ModelCard, cache_dir: Path) -> Path:
-    """Export now. Imports TensorFlow, so a long-lived process had better run `panopticon.engines.prepare`."""
-    from panopticon.engines.export import export
-
-    return export(card, cache_dir)
-
-
-def export_key(card: ModelCard) -> str:
-    """What decides an export: the version's digest, and the libraries that make and run it."""
-    libraries = f"keras{version('keras')}-litert{version('ai-edge-litert')}"
-    return f"{card.name}-{card.version}-{card.digest[:16]}-{libraries}"
-
-
-def _find_export(card: ModelCard, cache_dir: Path) -> Path | None:
-    return find_file(cache_dir, export_key(card), SUFFIX)
+        return self._file.run(batch)

@@ -11,10 +11,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from panopticon.engines.litert import prepare, prepared
+from panopticon.cards.cards import ModelCard
+from panopticon.engines.litert_file import find_export
 from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
+
+
+def prepared(card: ModelCard, cache_dir: Path) -> bool:
+    """Return whether an undamaged export of this version lies in the cache."""
+    return find_export(card, cache_dir) is not None
+
+
+def prepare(card: ModelCard, cache_dir: Path) -> Path:
+    """Export now. Imports TensorFlow, so a long-lived process should run this module as a program instead."""
+    from panopticon.engines.export import export
+
+    return export(card, cache_dir)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

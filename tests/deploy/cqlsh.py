@@ -1,4 +1,4 @@
-"""As much of `cqlsh` as deploy/compose/cassandra/setup.sh asks for: log in, and run what stands on standard input."""
+"""A stand-in for `cqlsh`, for setup.sh of docker-compose: logs in and runs the statements on standard input."""
 
 from __future__ import annotations
 

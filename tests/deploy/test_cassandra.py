@@ -16,10 +16,10 @@ from cassandra import Unauthorized
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, NoHostAvailable, Session
 
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import COMPOSE
 from tests.servers.cassandra import CassandraNode
 
-FOLDER = ROOT / "deploy" / "compose" / "cassandra"
+FOLDER = COMPOSE / "cassandra"
 ADMIN, WORKER = "it's the admin's", "it's the worker's"
 CREATE = "CREATE TABLE panopticon.proof (id int PRIMARY KEY)"
 CREATE_ELSEWHERE = (

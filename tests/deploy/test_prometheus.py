@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from panopticon.metrics import COUNTERS, GAUGES, HISTOGRAMS
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import COMPOSE
 from tests.servers.requirements import require
 
-FOLDER = ROOT / "deploy" / "compose" / "prometheus"
+FOLDER = COMPOSE / "prometheus"
 RULES = (FOLDER / "rules.yml").read_text("utf-8")
 
 

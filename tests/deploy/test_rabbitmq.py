@@ -12,14 +12,14 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from tests.deploy.compose import ROOT, project
 from tests.contracts.examples import TAGGER
+from tests.deploy.compose import COMPOSE, project
 from tests.servers.rabbitmq import RabbitNode, free_ports
 from tests.workers.queues.rabbitmq.access import wait_until
 from workers.queues import open_broker
 
-SETTINGS = (ROOT / "deploy" / "compose" / "rabbitmq" / "rabbitmq.conf").read_text("utf-8")
-PROMETHEUS = ROOT / "deploy" / "compose" / "prometheus"
+SETTINGS = (COMPOSE / "rabbitmq" / "rabbitmq.conf").read_text("utf-8")
+PROMETHEUS = COMPOSE / "prometheus"
 PLUGINS = "[rabbitmq_management, rabbitmq_prometheus].\n"
 """Those that the image enables."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from panopticon.cards.cards import ModelCard
 from panopticon.depths import total
 from panopticon.engines import engine_name
-from panopticon.engines.litert import prepared
+from panopticon.engines.prepare import prepared
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import Broker, Diagnosable, FetchLimits, Finding, Health, ImageSource
 from panopticon.messages import ImageMessage

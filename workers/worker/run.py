@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from panopticon.cards.cards import ModelCard
 from panopticon.engines import engine_name
-from panopticon.engines.litert import prepared
+from panopticon.engines.prepare import prepared
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Store
 from panopticon.metrics import Metrics

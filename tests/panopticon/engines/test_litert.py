@@ -10,7 +10,9 @@ import pytest
 
 from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines.agreement import greatest_difference, probes
-from panopticon.engines.litert import SUFFIX, LiteRTEngine, export_key, prepare, prepared
+from panopticon.engines.litert import LiteRTEngine
+from panopticon.engines.litert_file import SUFFIX, export_key
+from panopticon.engines.prepare import prepare, prepared
 from panopticon.errors import UsageError
 from tests.panopticon.altered import altered
 from tests.panopticon.conftest import OpenEngine

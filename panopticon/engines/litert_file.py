@@ -1,0 +1,55 @@
+"""A LiteRT file exported from a Keras model: its name in the cache, and running it without TensorFlow."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panopticon.cards.cards import ModelCard
+from panopticon.engines.cache import find_file
+
+SUFFIX = ".tflite"
+
+
+class LiteRTFile:
+    """One interpreter of one thread, fixed at one image a run."""
+
+    best_batch = 4
+
+    def __init__(self, *, dim: int) -> None:
+        self._dim = dim
+        self._interpreter: Any = None
+        self._input = self._output = -1
+
+    def open(self, path: Path) -> None:
+        """Read one exported file."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W, 3) RGB, 0 to 255 → (N, D)."""
+        outputs = np.empty((len(batch), self._dim), dtype=np.float32)
+        for row, image in zip(outputs, batch, strict=True):
+            self._interpreter.set_tensor(self._input, image[np.newaxis])
+            self._interpreter.invoke()
+            row[:] = self._interpreter.get_tensor(self._output)[0]
+        return outputs
+
+
+def export_key(card: ModelCard) -> str:
+    """Name an export by the version's digest and the libraries that make and run it."""
+    libraries = f"keras{version('keras')}-litert{version('ai-edge-litert')}"
+    return f"{card.name}-{card.version}-{card.digest[:16]}-{libraries}"
+
+
+def find_export(card: ModelCard, cache_dir: Path) -> Path | None:
+    """Return the cached export of this version, if there is an undamaged one."""
+    return find_file(cache_dir, export_key(card), SUFFIX)
