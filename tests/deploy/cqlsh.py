@@ -1,4 +1,4 @@
-"""A stand-in for `cqlsh`, for setup.sh of docker-compose: logs in and runs the statements on standard input."""
+"""A stand-in for `cqlsh` in setup.sh of docker-compose: logs in, and runs statements of standard input."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from panopticon.messages import (
 )
 from panopticon.metrics import Metrics
 from panopticon.results.documents import Change, ChangeKind, change_of
+from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 from panopticon.results.undeliverable import NO_VERSION, failure_of, set_aside
@@ -43,9 +44,6 @@ MAX_BACKFILL_BESIDE_LIVE = 16
 IDLE_WAIT_S = 0.25
 PROBE_ID = "probe"
 """Looked up to see whether a part is there; whether anything is kept of it is the same."""
-
-REFUSED = "index_refused"
-"""The reason of a failure whose change the search index did not take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +265,7 @@ class Indexer:
             self._metrics.count("panopticon_results_applied_total", outcome=outcome.value)
         refused = [step for step, outcome in zip(steps, outcomes, strict=True) if outcome is Applied.REFUSED]
         if refused:
-            log.error("the search index refused changes: panopticon dead list --reason %s", REFUSED)
+            log.error("the search index refused changes: panopticon dead list --reason %s", INDEX_REFUSED)
             at_ms = int(time.time() * 1000)
             self._store.outputs.put_failures([_refusal(step, at_ms=at_ms) for step in refused])
 
@@ -296,7 +294,7 @@ def _refusal(step: _Step, *, at_ms: int) -> Failure:
     return Failure(
         key=step.key,
         state=FailureState.DEAD,
-        reason=REFUSED,
+        reason=INDEX_REFUSED,
         detail="the search index refused this change; the store has what it was made from",
         attempts=0,
         last_at_ms=at_ms,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from panopticon.depths import Depths, total
 from panopticon.registry.records import VersionEntry, VersionState
 from panopticon.results.documents import Part
+from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.ledger import state_of
 from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
 from panopticon.results.undeliverable import NO_VERSION
-from workers.indexer.indexer import REFUSED
 from workers.inspection.audit import Mark, Verdict, verdict_of
 from workers.inspection.image_record import Dossier
 from workers.registry.records import Registered
@@ -63,7 +63,7 @@ def next_step(failure: Failure) -> str:
     image_id = shlex.quote(failure.key.image_id)
     if failure.state is not FailureState.DEAD:
         return ""
-    if failure.reason == REFUSED:
+    if failure.reason == INDEX_REFUSED:
         return f"{_audit(failure.key.image_id)} --fix"
     if failure.key.version_name == NO_VERSION:
         return f"panopticon dead purge {image_id}"
@@ -177,7 +177,7 @@ def _told_of_stored(
         return f"not asked for in search: {_why_skipped(dossier, verdict.version, entry)}", ""
     if verdict.in_search:
         return ("in search" if part else "search has a newer revision than the catalogue"), ""
-    if failure and failure.reason == REFUSED and failure.state is FailureState.DEAD:
+    if failure and failure.reason == INDEX_REFUSED and failure.state is FailureState.DEAD:
         return "refused by search", next_step(failure)
     missing = "search has an older state of it" if part else "not in search"
     return f"{missing}: the result is on its way, or lost", _audit(verdict.image_id)

@@ -13,9 +13,9 @@ from panopticon.chunks import chunks
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane, encode, from_ms
 from panopticon.results.documents import SearchDocument
+from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.outputs import FailureState, Output, OutputKey, VersionName
 from panopticon.settings import Settings
-from workers.indexer.indexer import REFUSED
 from workers.registry.policies import changeable_version
 from workers.registry.policy_cache import Ruling, ruled, ruling_of
 
@@ -169,7 +169,7 @@ class Republisher:
         return {
             failure.key.image_id
             for failure in failures
-            if failure.key in keys and failure.reason == REFUSED and failure.state is FailureState.DEAD
+            if failure.key in keys and failure.reason == INDEX_REFUSED and failure.state is FailureState.DEAD
         }
 
     def _still_left(self, image_ids: Sequence[str], ruling: Ruling) -> tuple[str, ...]:

@@ -8,12 +8,12 @@ from functools import cached_property
 from panopticon.interfaces import Finding
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
-from workers.queues.rabbitmq.admin.diagnosis import diagnose_broker
+from workers.queues.rabbitmq.bindings import RabbitTopology
+from workers.queues.rabbitmq.client import Client
 from workers.queues.rabbitmq.dead_letters import letter_of
+from workers.queues.rabbitmq.diagnosis import diagnose_broker
 from workers.queues.rabbitmq.queue import RabbitQueue
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.topology.topology import RabbitTopology
-from workers.queues.rabbitmq.transport.client import Client
 from workers.queues.rabbitmq.transport.publisher import Message, Route
 from workers.queues.rabbitmq.uploads import RabbitUploads
 from workers.queues.rabbitmq.url import address_of

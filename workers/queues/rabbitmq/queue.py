@@ -12,9 +12,9 @@ from panopticon.interfaces import Delivery, Depth
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.admin.depths import Survey
+from workers.queues.rabbitmq.client import Client
 from workers.queues.rabbitmq.errors import is_missing
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.transport.client import Client
 from workers.queues.rabbitmq.transport.prefetch import Holding
 from workers.queues.rabbitmq.transport.publisher import Message, Route
 from workers.queues.rabbitmq.transport.subscription import Arrival, Subscription, Tag

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from panopticon.messages import Lane
+from workers.queues.rabbitmq.client import Client
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.transport.client import Client
 from workers.queues.rabbitmq.transport.publisher import Message, Route
 from workers.queues.uploads import is_delete
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
+from workers.queues.rabbitmq.client import Client
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.transport.client import Client
 
 
 class RabbitTopology:

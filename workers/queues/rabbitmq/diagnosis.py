@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding, Health
 from workers.queues.rabbitmq.admin.management import Alarm, Management
+from workers.queues.rabbitmq.client import Client
 from workers.queues.rabbitmq.errors import GIVE_PERMISSIONS
 from workers.queues.rabbitmq.topology import names
 from workers.queues.rabbitmq.topology.declarations import Plan
 from workers.queues.rabbitmq.topology.inventory import Inventory
-from workers.queues.rabbitmq.transport.client import Client
 
 OLDEST = (3, 10)
 """The first that dead-letters quorum queues without loss."""
