@@ -13,10 +13,10 @@ from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
 from panopticon.results.documents import SearchDocument
+from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
-from workers.indexer.indexer import REFUSED
 from workers.inspection.audit import Mark
 from workers.inspection.image_record import Dossier
 from workers.inspection.image_status import ImageStanding, next_step, pending_versions, standings
@@ -105,7 +105,7 @@ def test_search_may_be_ahead_of_the_catalogue() -> None:
 
 
 def test_what_search_refused_is_said_to_be_refused() -> None:
-    refused = dossier(outputs=[output(key())], failures=[failure(key(), reason=REFUSED)])
+    refused = dossier(outputs=[output(key())], failures=[failure(key(), reason=INDEX_REFUSED)])
     assert told(refused) == (Mark.STORED, "refused by search", f"{AUDIT} --fix")
 
 
