@@ -12,8 +12,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-COMPOSE = ROOT / "deploy" / "compose"
-EXAMPLE = COMPOSE / "example.env"
+FOLDER = ROOT / "deploy" / "compose"
+EXAMPLE = FOLDER / "example.env"
 
 PASSWORDS = ("RABBITMQ_PASSWORD", "CASSANDRA_PASSWORD", "CASSANDRA_ADMIN_PASSWORD")
 ENVIRON = {name: f"{name.lower()}x" for name in PASSWORDS}

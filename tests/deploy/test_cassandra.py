@@ -16,10 +16,10 @@ from cassandra import Unauthorized
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, NoHostAvailable, Session
 
-from tests.deploy.compose import COMPOSE
+from tests.deploy.compose import FOLDER
 from tests.servers.cassandra import CassandraNode
 
-FOLDER = COMPOSE / "cassandra"
+CASSANDRA = FOLDER / "cassandra"
 ADMIN, WORKER = "it's the admin's", "it's the worker's"
 CREATE = "CREATE TABLE panopticon.proof (id int PRIMARY KEY)"
 CREATE_ELSEWHERE = (
@@ -31,7 +31,7 @@ class ComposeNode(CassandraNode):
     """Settled as in compose, but for its addresses, its folders and its share of this machine's memory."""
 
     def _settings(self) -> dict[str, object]:
-        mounted: dict[str, Any] = yaml.safe_load((FOLDER / "cassandra.yaml").read_text("utf-8"))
+        mounted: dict[str, Any] = yaml.safe_load((CASSANDRA / "cassandra.yaml").read_text("utf-8"))
         for key in [key for key in mounted if "director" in key]:
             del mounted[key]
         small = {
@@ -71,7 +71,12 @@ def set_up(node: ComposeNode, programs: Path, *, worker: str = WORKER) -> None:
         "CASSANDRA_PASSWORD": worker,
     }
     ran = subprocess.run(
-        ["bash", FOLDER / "setup.sh"], env=environ, capture_output=True, text=True, timeout=120, check=False
+        ["bash", CASSANDRA / "setup.sh"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
 

@@ -16,6 +16,7 @@ from tests.deploy.compose import (
     COMPOSE,
     ENVIRON,
     EXAMPLE,
+    FOLDER,
     PASSWORDS,
     ROOT,
     Service,
@@ -45,7 +46,7 @@ each_worker = each(WORKERS)
 
 
 def settings_of(service: Service) -> Settings:
-    return read_settings(flags={}, environ=service.environment, file=COMPOSE / "panopticon.toml")
+    return read_settings(flags={}, environ=service.environment, file=FOLDER / "panopticon.toml")
 
 
 class TestTheFile:
@@ -195,7 +196,7 @@ class TestData:
         assert [other.name for other in services() if name in dict(other.mounts)] == [name]
 
     def test_cassandra_keeps_everything_there(self) -> None:
-        settings = yaml.safe_load((COMPOSE / "cassandra" / "cassandra.yaml").read_text("utf-8"))
+        settings = yaml.safe_load((FOLDER / "cassandra" / "cassandra.yaml").read_text("utf-8"))
         folders = [value for key, value in settings.items() if "director" in key]
         assert len(folders) == 4
         assert all(str(folder).strip("[']").startswith("/var/lib/cassandra/") for folder in folders)
@@ -261,7 +262,7 @@ class TestOurs:
 
     @each_worker
     def test_prometheus_scrapes_it(self, service: Service) -> None:
-        config = yaml.safe_load((COMPOSE / "prometheus" / "prometheus.yml").read_text("utf-8"))
+        config = yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text("utf-8"))
         (jobs,) = [job for job in config["scrape_configs"] if job["job_name"] == "panopticon"]
         (found,) = jobs["dns_sd_configs"]
         port = service.arguments[service.arguments.index("--metrics-port") + 1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from panopticon.settings import read_settings
-from tests.deploy.compose import COMPOSE, ROOT
+from tests.deploy.compose import FOLDER, ROOT
 from tests.test_house import PACKAGES, setup_cfg
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
@@ -76,7 +76,7 @@ def test_its_settings_are_settings() -> None:
 
 
 def test_every_model_of_the_fleet_is_converted_when_it_is_built_into_the_cache_that_is_read() -> None:
-    fleet = read_settings(flags={}, environ={}, file=COMPOSE / "panopticon.toml")
+    fleet = read_settings(flags={}, environ={}, file=FOLDER / "panopticon.toml")
     (converted,) = re.findall(r"for model in (.*?);", DOCKERFILE)
     assert tuple(converted.split()) == fleet.models
     assert f"--cache-dir={variables()['PANOPTICON_CACHE_DIR']}" in DOCKERFILE

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from panopticon.metrics import COUNTERS, GAUGES, HISTOGRAMS
-from tests.deploy.compose import COMPOSE
+from tests.deploy.compose import FOLDER
 from tests.servers.requirements import require
 
-FOLDER = COMPOSE / "prometheus"
-RULES = (FOLDER / "rules.yml").read_text("utf-8")
+PROMETHEUS = FOLDER / "prometheus"
+RULES = (PROMETHEUS / "rules.yml").read_text("utf-8")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def promtool() -> str:
 
 
 def run(*command: str | Path) -> None:
-    ran = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=PROMETHEUS, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from tests.contracts.examples import TAGGER
-from tests.deploy.compose import COMPOSE, project
+from tests.deploy.compose import FOLDER, project
 from tests.servers.rabbitmq import RabbitNode, free_ports
 from tests.workers.queues.rabbitmq.access import wait_until
 from workers.queues import open_broker
 
-SETTINGS = (COMPOSE / "rabbitmq" / "rabbitmq.conf").read_text("utf-8")
-PROMETHEUS = COMPOSE / "prometheus"
+SETTINGS = (FOLDER / "rabbitmq" / "rabbitmq.conf").read_text("utf-8")
+PROMETHEUS = FOLDER / "prometheus"
 PLUGINS = "[rabbitmq_management, rabbitmq_prometheus].\n"
 """Those that the image enables."""
 

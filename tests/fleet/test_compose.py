@@ -16,7 +16,7 @@ import pytest
 
 from panopticon.models import find_card, parse_version
 from panopticon.settings import Settings
-from tests.deploy.compose import COMPOSE, Service, services
+from tests.deploy.compose import FOLDER, Service, services
 from tests.fleet.photos import cropped_photos
 from tests.fleet.trial import wait_for
 from tests.servers.rabbitmq import free_ports
@@ -60,7 +60,7 @@ class Host:
         given = service.arguments
         if words:
             given = [*given[: -len(service.spec["command"])], *words]
-        there = {dict(service.mounts)["./deploy/compose/panopticon.toml"]: str(COMPOSE / "panopticon.toml")}
+        there = {dict(service.mounts)["./deploy/compose/panopticon.toml"]: str(FOLDER / "panopticon.toml")}
         if service.name in self.ports:
             there[METRICS_PORT] = str(self.ports[service.name])
         return [sys.executable, "-m", "workers.cli.main", *(there.get(word, word) for word in given)]
