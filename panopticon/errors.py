@@ -3,7 +3,7 @@
 PanopticonError
 ├── UsageError      a person's mistake: one line, exit code 2
 ├── Rejected        this image will never pass: keep a Failure, do not retry
-├── Transient       this image may pass later: one attempt is spent on a retry rung
+├── Transient       this image may pass later: one attempt is spent on a retry delay
 └── Unavailable     a part the system needs is down: park, spend no attempt
 """
 
@@ -28,7 +28,7 @@ class Rejected(PanopticonError):  # noqa: N818
 
 
 class Transient(PanopticonError):  # noqa: N818
-    """This image may pass later: spend one attempt and retry it from a rung."""
+    """This image may pass later: spend one attempt and retry it after a delay."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)

@@ -31,14 +31,14 @@ class Delivery:
     body: bytes
     lane: Lane
     attempt: int
-    """Attempts spent so far, on rungs; never the broker's own count."""
+    """Attempts spent so far, on retries; never the broker's own count."""
     redelivered: bool
     """Handed over before: its output may be stored already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """Messages of one lane: waiting, leased, and waiting on a retry rung."""
+    """Messages of one lane: waiting, leased, and waiting out a retry delay."""
 
     ready: int
     held: int
@@ -89,7 +89,7 @@ class Topology(Protocol):
     def drop_if_empty(self, version: VersionName, *, idle_s: float = 0.0) -> bool:
         """Delete the version's queue unless a message is in it; says whether it is gone.
 
-        `idle_s`: for so long nobody has put a message of it on a rung, if the caller knows.
+        `idle_s`: for so long nobody has put a message of it on a retry delay, if the caller knows.
         """
 
     def bound(self) -> tuple[VersionName, ...]:

@@ -53,7 +53,7 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         labels=("model", "reason"),
     ),
     "panopticon_images_retried_total": MetricSpec(
-        help="Attempts spent: images put on a retry rung.",
+        help="Attempts spent: images put on a retry delay.",
         labels=("model", "reason"),
     ),
     "panopticon_images_republished_total": MetricSpec(

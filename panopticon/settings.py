@@ -110,7 +110,7 @@ class Settings(BaseModel):
     )
     lease_s: Seconds = Field(default=60.0, description="a delivery not renewed for so long comes again")
     retry_delays_s: Delays = Field(
-        default=(10.0, 60.0, 600.0, 3600.0), description="the rungs; after the last: dead"
+        default=(10.0, 60.0, 600.0, 3600.0), description="the retry delays; after the last: dead"
     )
     registry_every_s: Seconds = Field(
         default=5.0, description="between two readings of the registry; parked after three in vain"

@@ -15,7 +15,7 @@ class BrokerAccess:
     """Back doors of one broker, empty at the beginning of each test."""
 
     lease_s: float = 60.0
-    rung_s: float = 10.0
+    retry_delay_s: float = 10.0
     """A delay after which this broker can hand a message over again."""
     wait_s: float = 0.0
     """How long a message may be on its way."""

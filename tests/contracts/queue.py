@@ -111,11 +111,11 @@ class QueueContract(BrokerAccess):
         queue.submit([b"5"], lane)
         assert bodies(self.take(queue)) == [b"5"]
 
-    def test_a_retried_message_waits_for_its_rung(self, queue: Queue) -> None:
+    def test_a_retried_message_waits_for_its_retry_delay(self, queue: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)
-        queue.retry(delivery, delay_s=self.rung_s)
-        self.let_time_pass(self.rung_s / 2)
+        queue.retry(delivery, delay_s=self.retry_delay_s)
+        self.let_time_pass(self.retry_delay_s / 2)
         assert self.take(queue) == []
 
     def test_a_retried_message_comes_again_with_one_attempt_more(self, queue: Queue) -> None:
@@ -123,29 +123,29 @@ class QueueContract(BrokerAccess):
         for attempt in range(3):
             (delivery,) = self.take(queue)
             assert delivery.attempt == attempt
-            queue.retry(delivery, delay_s=self.rung_s)
-            self.let_time_pass(self.rung_s)
+            queue.retry(delivery, delay_s=self.retry_delay_s)
+            self.let_time_pass(self.retry_delay_s)
         (delivery,) = self.take(queue)
         assert (delivery.body, delivery.lane, delivery.attempt) == (b"1", Lane.BACKFILL, 3)
         assert delivery.redelivered
 
-    def test_a_message_may_wait_on_a_rung_without_spending_an_attempt(self, queue: Queue) -> None:
+    def test_a_message_may_wait_on_a_retry_delay_without_spending_an_attempt(self, queue: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)
-        queue.retry(delivery, delay_s=self.rung_s)
-        self.let_time_pass(self.rung_s)
+        queue.retry(delivery, delay_s=self.retry_delay_s)
+        self.let_time_pass(self.retry_delay_s)
         (delivery,) = self.take(queue)
-        queue.retry(delivery, delay_s=self.rung_s, spend_attempt=False)
+        queue.retry(delivery, delay_s=self.retry_delay_s, spend_attempt=False)
         assert self.take(queue) == []
-        self.let_time_pass(self.rung_s)
+        self.let_time_pass(self.retry_delay_s)
         (delivery,) = self.take(queue)
         assert (delivery.body, delivery.attempt, delivery.redelivered) == (b"1", 1, True)
 
     def test_attempts_outlive_a_lapsed_lease(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)
-        queue.retry(delivery, delay_s=self.rung_s)
-        self.let_time_pass(self.rung_s)
+        queue.retry(delivery, delay_s=self.retry_delay_s)
+        self.let_time_pass(self.retry_delay_s)
         self.take(queue)
         self.lapse()
         (delivery,) = self.take(other)
@@ -173,9 +173,9 @@ class QueueContract(BrokerAccess):
         (stale,) = self.take(queue)
         self.lapse()
         taken = self.take(other)
-        queue.retry(stale, delay_s=self.rung_s)
+        queue.retry(stale, delay_s=self.retry_delay_s)
         other.ack(taken)
-        self.let_time_pass(self.rung_s)
+        self.let_time_pass(self.retry_delay_s)
         assert self.take(queue) == []
 
     def test_renewing_a_lease_that_another_took_does_not_make_it_longer(
@@ -201,7 +201,7 @@ class QueueContract(BrokerAccess):
         queue.submit([b"1", b"2", b"3"], Lane.LIVE)
         queue.submit([b"4", b"5"], Lane.BACKFILL)
         retried = queue.receive(max_live=1, max_backfill=0, wait_s=self.wait_s)
-        queue.retry(retried[0], delay_s=self.rung_s)
+        queue.retry(retried[0], delay_s=self.retry_delay_s)
         queue.receive(max_live=1, max_backfill=0, wait_s=self.wait_s)
         self.settle()
         assert depths(queue, Lane.LIVE) == (1, 1, 1)
@@ -214,11 +214,11 @@ class QueueContract(BrokerAccess):
         self.settle()
         assert depths(other) == (1, 0, 0)
 
-    def test_depth_counts_a_message_whose_rung_is_over_as_ready(self, queue: Queue) -> None:
+    def test_depth_counts_a_message_whose_retry_delay_is_over_as_ready(self, queue: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)
-        queue.retry(delivery, delay_s=self.rung_s)
-        self.let_time_pass(self.rung_s)
+        queue.retry(delivery, delay_s=self.retry_delay_s)
+        self.let_time_pass(self.retry_delay_s)
         self.settle()
         assert depths(queue) == (1, 0, 0)
 

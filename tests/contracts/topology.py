@@ -74,7 +74,7 @@ class TopologyContract(BrokerAccess):
         queue = broker.model_queue(TAGGER)
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)
-        queue.retry(delivery, delay_s=self.rung_s)
+        queue.retry(delivery, delay_s=self.retry_delay_s)
         self.settle()
         assert not broker.topology.drop_if_empty(TAGGER)
 

@@ -106,7 +106,7 @@ def trial(
     """The fleet runs, and five hundred images are submitted; it is drained at the end. `keep`: where
     pictures go, if not into `folder`.
 
-    There are no rungs, so that the first attempt that anyone pays leaves a dead image.
+    There are no retry delays, so that the first attempt that anyone pays leaves a dead image.
     """
     settings = settings.model_copy(update={"retry_delays_s": ()})
     with fleet(settings, folder, versions, replicas=replicas) as running:

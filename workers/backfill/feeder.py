@@ -152,7 +152,7 @@ class Feeder:
         return self._drawn
 
     def _waiting(self) -> int:
-        """What nobody has taken yet: an hour on a rung is no reason to send nothing."""
+        """What nobody has taken yet: an hour on a retry delay is no reason to send nothing."""
         return self._queue.depth()[Lane.BACKFILL].ready
 
     def _send(self, image_ids: Sequence[str]) -> None:

@@ -114,7 +114,7 @@ class Retiring:
         return broker.topology.drop_if_empty(name, idle_s=self._idle_s(name))
 
     def _idle_s(self, name: VersionName) -> float:
-        """For how long no worker of it can have put anything on a rung."""
+        """For how long no worker of it can have put anything on a retry delay."""
         at_ms = retired_at_ms(self._versions.read(name.model), name.version)
         if at_ms is None:
             return 0.0
@@ -127,5 +127,5 @@ def settled_s(settings: Settings) -> float:
 
 
 def _at_hand(queue: Queue) -> int:
-    """Without what is on a retry rung: a broker may not be able to tell whose that is."""
+    """Without what is on a retry delay: a broker may not be able to tell whose that is."""
     return sum(depth.ready + depth.held for depth in queue.depth().values())

@@ -17,8 +17,8 @@ def open_broker(
 ) -> Broker:
     """The broker at `url`, nothing connected yet. Raises: UsageError for an unknown scheme.
 
-    `lease_s`: of brokers that know of a lost holder by time alone. `retry_delays_s`: the rungs of brokers
-    that make a queue for each.
+    `lease_s`: of brokers that know of a lost holder by time alone. `retry_delays_s`: the retry delays of
+    brokers that make a queue for each.
     """
     scheme = urlsplit(url).scheme
     if scheme not in BROKERS:
@@ -27,7 +27,7 @@ def open_broker(
 
 
 def broker_of(settings: Settings) -> Broker:
-    """The broker that the settings name, with their lease and their rungs. Raises: UsageError."""
+    """The broker that the settings name, with their lease and their retry delays. Raises: UsageError."""
     return open_broker(settings.broker_url, lease_s=settings.lease_s, retry_delays_s=settings.retry_delays_s)
 
 

@@ -364,8 +364,8 @@ class Consumer:
             self._park(Unavailable("source", reason))
 
     def _put_back(self, work: Work) -> Outcome:
-        """Not condemned. By way of a rung where there is one: a broker counts what is only given back, and
-        gives up such a message in the end."""
+        """Not condemned. By way of a retry delay where there is one: a broker counts what is only given back,
+        and gives up such a message in the end."""
         delays_s = self._settings.retry_delays_s
         if not delays_s:
             return GivenBack(delivery=work.delivery)
@@ -416,7 +416,7 @@ class Consumer:
 
 
 def _breaker(settings: Settings) -> Breaker:
-    """Without a rung there is nowhere to wait, so that no host is ever down."""
+    """Without a retry delay there is nowhere to wait, so that no host is ever down."""
     failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
     return Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
 

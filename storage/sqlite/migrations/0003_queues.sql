@@ -1,7 +1,7 @@
 CREATE TABLE messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     queue TEXT NOT NULL,
-    -- 0 while ready; else the end of a lease, or of the wait on a rung.
+    -- 0 while ready; else the end of a lease, or of the wait on a retry delay.
     available_at_ms INTEGER NOT NULL DEFAULT 0,
     leased INTEGER NOT NULL DEFAULT 0,
     attempt INTEGER NOT NULL DEFAULT 0,

@@ -170,7 +170,7 @@ def test_the_lane_never_holds_more_than_it_may(bench: Bench) -> None:
     assert [*done, *bench.taken()] == ids
 
 
-def test_what_waits_on_a_rung_stops_nothing(bench: Bench) -> None:
+def test_what_waits_on_a_retry_delay_stops_nothing(bench: Bench) -> None:
     bench.feed(photos(bench, 10), waiting=10)
     queue = bench.broker.model_queue(TAGGER)
     for delivery in queue.receive(max_live=0, max_backfill=10, wait_s=0):

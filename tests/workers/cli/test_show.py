@@ -87,7 +87,7 @@ def test_people_see_blocks(panopticon: Panopticon, house: House) -> None:
         "says colourfulness 0.9 · sharpness 0.5 · contrast 0.2 · brightness 0.1 · noise 0",
         "tagger@1 · dead · revision 1",
         "reason corrupt: the file ends early",
-        "attempts 2 of 4 retry rungs, last 2026-11-21 12:00:00 UTC",
+        "attempts 2 of 4 retry delays, last 2026-11-21 12:00:00 UTC",
         "next panopticon dead replay photo",
         "search · revision 1",
         "tagger@1 answers, revision 1, policy 1: cat 0.90",
@@ -183,7 +183,9 @@ def test_json_has_the_reasons(panopticon: Panopticon, house: House) -> None:
     assert kept["dropped"][0]["why"] == "below the threshold 0.1"
 
 
-def test_json_has_the_rungs_and_the_next_step_of_a_failure(panopticon: Panopticon, house: House) -> None:
+def test_json_has_the_retry_delays_and_the_next_step_of_a_failure(
+    panopticon: Panopticon, house: House
+) -> None:
     fill(house)
     (kept,) = panopticon("show", "photo", "--json").json["failures"]
     assert (kept["attempts"], kept["rungs"], kept["next"]) == (2, 4, "panopticon dead replay photo")

@@ -47,7 +47,7 @@ def test_s3_killed_and_started_again_costs_no_image_and_no_attempt(
     monkeypatch: pytest.MonkeyPatch,
     recovered: Recorder,
 ) -> None:
-    """Without rungs, the first attempt that anyone pays would leave a dead image."""
+    """Without retry delays, the first attempt that anyone pays would leave a dead image."""
     for name, value in s3_server.site.as_environ().items():
         monkeypatch.setenv(name, value)
     bucket = fill(s3_server.site)

@@ -135,7 +135,7 @@ def test_nothing_is_lost_while_a_worker_holds_a_message(bench: Bench) -> None:
     assert bench.mark() is Mark.PENDING
 
 
-def test_nothing_is_lost_while_a_message_waits_on_a_rung(bench: Bench) -> None:
+def test_nothing_is_lost_while_a_message_waits_on_a_retry_delay(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     queue = bench.broker.model_queue(TAGGER)
     queue.submit([b"{}"], Lane.LIVE)

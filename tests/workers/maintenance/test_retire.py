@@ -128,7 +128,7 @@ def test_queues_that_are_held_stay_and_go_with_the_next_call(bench: Bench) -> No
 
 
 @pytest.mark.parametrize(("later_s", "idle_s"), [(0.0, 0.0), (39.0, 0.0), (640.0, 600.0)])
-def test_the_broker_hears_how_long_no_worker_can_have_put_anything_on_a_rung(
+def test_the_broker_hears_how_long_no_worker_can_have_put_anything_on_a_retry_delay(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, later_s: float, idle_s: float
 ) -> None:
     heard: list[float] = []

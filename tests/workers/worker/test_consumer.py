@@ -131,7 +131,7 @@ class TestAnswers:
         assert get("panopticon_images_dead_total", {"model": "colour@1", "reason": "corrupt"}) == 1
 
 
-class TestRungs:
+class TestRetryDelays:
     def test_each_transient_error_spends_one_attempt_and_waits_its_delay(self, bench: ConsumerBench) -> None:
         bench.model.answer = not_run(Transient("io_error", "EIO"))
         bench.submit("1")
@@ -141,7 +141,7 @@ class TestRungs:
             bench.run_until(lambda seen=seen: len(bench.model.seen) > seen)  # type: ignore[misc]
             assert until_s - 1 < bench.clock.now_s < until_s + 1
 
-    def test_after_the_last_rung_it_is_dead(self, bench: ConsumerBench) -> None:
+    def test_after_the_last_retry_delay_it_is_dead(self, bench: ConsumerBench) -> None:
         bench.model.answer = not_run(Transient("io_error", "EIO"))
         bench.submit("1")
         bench.run_until_settled()
@@ -154,7 +154,7 @@ class TestRungs:
         bench.run_until_settled()
         assert (bench.stored(), bench.dead()) == (["1"], {})
 
-    def test_without_rungs_the_first_transient_error_is_the_last(self, tmp_path: Path) -> None:
+    def test_without_retry_delays_the_first_transient_error_is_the_last(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, retry_delays_s=()) as bench:
             bench.model.answer = not_run(Transient("io_error"))
             bench.submit("1")
@@ -549,14 +549,14 @@ class TestGuard:
         bench.clock.now_s += bench.settings.retry_delays_s[0]
         assert bench.attempts() == [0] * 199
 
-    def test_what_it_tries_waits_on_a_rung_where_no_broker_counts_its_deliveries(
+    def test_what_it_tries_waits_on_a_retry_delay_where_no_broker_counts_its_deliveries(
         self, bench: ConsumerBench
     ) -> None:
         self.trip(bench, 300)
         bench.run_until(lambda: bench.depth().retrying > 0)
         assert len(bench.dead()) == 101
 
-    def test_without_a_rung_what_it_tries_is_given_back(self, tmp_path: Path) -> None:
+    def test_without_a_retry_delay_what_it_tries_is_given_back(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, retry_delays_s=()) as bench:
             self.trip(bench, 300)
             bench.turns(500)

@@ -17,12 +17,12 @@ from workers.model_process.client import Answer
 RESET = not_run(Transient("connection_reset"))
 DOWN = not_run(Unavailable("source", "Connection refused"))
 FAILURES = 10
-RUNG_S = 10.0
+RETRY_DELAY_S = 10.0
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[ConsumerBench]:
-    with consumer_bench(tmp_path, retry_delays_s=(RUNG_S, 60.0), breaker_failures=FAILURES) as made:
+    with consumer_bench(tmp_path, retry_delays_s=(RETRY_DELAY_S, 60.0), breaker_failures=FAILURES) as made:
         yield made
 
 
@@ -49,7 +49,7 @@ def test_after_many_failures_in_a_row_its_images_wait_and_none_has_paid(bench: C
     bench.model.answer = failing("a")
     submit(bench, "a", 1, 30)
     bench.run_until(lambda: bench.depth().retrying == 30)
-    bench.clock.now_s += RUNG_S
+    bench.clock.now_s += RETRY_DELAY_S
     assert (bench.attempts(), bench.dead()) == ([0] * 30, {})
 
 
@@ -68,7 +68,7 @@ def test_images_of_other_hosts_go_on(bench: ConsumerBench) -> None:
     submit(bench, "b", 31, 60)
     begun_s = bench.clock.now_s
     bench.run_until(lambda: len(bench.stored()) == 30)
-    assert bench.clock.now_s - begun_s < RUNG_S
+    assert bench.clock.now_s - begun_s < RETRY_DELAY_S
     assert bench.parked_part() is None
 
 
@@ -155,7 +155,7 @@ def test_a_worker_that_meets_only_hosts_that_are_down_does_not_spin(bench: Consu
 def test_images_that_fail_alone_at_their_host_are_dead_once_the_setting_says_that_it_is_up(
     tmp_path: Path,
 ) -> None:
-    with consumer_bench(tmp_path, retry_delays_s=(RUNG_S, 60.0), breaker_failures=1_000_000) as bench:
+    with consumer_bench(tmp_path, retry_delays_s=(RETRY_DELAY_S, 60.0), breaker_failures=1_000_000) as bench:
         bench.model.answer = failing("a", not_run(Transient("http_500")))
         submit(bench, "a", 1, 2 * FAILURES)
         bench.run_until_settled()
@@ -163,7 +163,7 @@ def test_images_that_fail_alone_at_their_host_are_dead_once_the_setting_says_tha
         assert len(bench.dead()) == 2 * FAILURES
 
 
-def test_without_rungs_no_host_is_ever_down(tmp_path: Path) -> None:
+def test_without_retry_delays_no_host_is_ever_down(tmp_path: Path) -> None:
     with consumer_bench(tmp_path, retry_delays_s=(), dead_share=1) as bench:
         bench.model.answer = RESET
         submit(bench, "a", 1, 30)

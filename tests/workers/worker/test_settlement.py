@@ -42,7 +42,7 @@ STEPS = [
     "queue.retry",
     "queue.ack",
 ]
-RUNG_S = 10.0
+RETRY_DELAY_S = 10.0
 
 
 @dataclass(kw_only=True)
@@ -101,7 +101,7 @@ class Bench:
         return [
             self.stored(),
             self.dead(),
-            Retried(delivery=first, delay_s=RUNG_S, reason="io_error"),
+            Retried(delivery=first, delay_s=RETRY_DELAY_S, reason="io_error"),
             Skipped(delivery=second),
             Unreadable(delivery=third, detail="no message"),
             GivenBack(delivery=fourth),
@@ -153,7 +153,7 @@ def test_each_outcome_leaves_what_it_should(bench: Bench) -> None:
 
 def test_what_is_given_back_spends_no_attempt_and_what_is_retried_spends_one(bench: Bench) -> None:
     bench.settlement.settle(bench.one_of_each())
-    bench.clock.now_s += RUNG_S
+    bench.clock.now_s += RETRY_DELAY_S
     queue = bench.broker.model_queue(bench.card.version_name)
     again = queue.receive(max_live=9, max_backfill=9, wait_s=0)
     assert {delivery.body: delivery.attempt for delivery in again} == {b"retried": 1, b"given back": 0}

@@ -29,12 +29,12 @@ def print_failure(
     session: Session, failure: Failure, *, with_message: bool = False, next_step: str = ""
 ) -> None:
     """One failure as a block."""
-    rungs = len(session.settings.retry_delays_s)
+    retries = len(session.settings.retry_delays_s)
     lines = [
         ("reason", printable(": ".join(filter(None, (failure.reason, failure.detail))))),
         (
             "attempts",
-            f"{failure.attempts} of {counted(rungs, 'retry rung')}, last {utc(failure.last_at_ms)} UTC",
+            f"{failure.attempts} of {counted(retries, 'retry delay')}, last {utc(failure.last_at_ms)} UTC",
         ),
     ]
     if with_message:

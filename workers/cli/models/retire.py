@@ -76,13 +76,13 @@ def _print(session: Session, name: str, retired: Retired) -> None:
     if not retired.dropped:
         session.out.print(
             Text(
-                "Its queues are still there: a worker is subscribed, or something is on a retry rung, where "
-                f"nothing of it is left {_left_rungs_s(session.settings):,.0f} s after it was retired. "
+                "Its queues are still there: a worker is subscribed, or a message of it may wait in a retry "
+                f"queue, where none is left {_retry_queues_empty_after_s(session.settings):,.0f} s after retiring. "
                 f"Then at the latest: panopticon models retire {name} --discard --yes",
                 style="yellow",
             )
         )
 
 
-def _left_rungs_s(settings: Settings) -> float:
+def _retry_queues_empty_after_s(settings: Settings) -> float:
     return max(settings.retry_delays_s, default=0.0) + settled_s(settings)

@@ -63,7 +63,7 @@ def _shown(session: Session, dossier: Dossier) -> Shown:
             for output in dossier.outputs
         ],
         standings=standings(dossier, registered, _depths(session, dossier, registered)),
-        rungs=len(session.settings.retry_delays_s),
+        retry_delays=len(session.settings.retry_delays_s),
     )
 
 

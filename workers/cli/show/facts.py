@@ -20,5 +20,5 @@ class Shown:
     explanations: Sequence[Explanation]
     """One of each output."""
     standings: Sequence[ImageStanding]
-    rungs: int
+    retry_delays: int
     """Retries that an image gets, by the settings here."""

@@ -21,7 +21,7 @@ def shown_json(shown: Shown) -> dict[str, Any]:
         "standings": [_standing_json(standing) for standing in shown.standings],
         "catalogue": _row_json(dossier.row) if dossier.row else None,
         "outputs": [_output_json(explanation) for explanation in shown.explanations],
-        "failures": [_failure_json(failure, shown.rungs) for failure in dossier.failures],
+        "failures": [_failure_json(failure, shown.retry_delays) for failure in dossier.failures],
         "search": _document_json(dossier.document, shown) if dossier.document else None,
     }
 
@@ -85,8 +85,8 @@ def _reason_json(reason: Reason) -> dict[str, Any]:
     }
 
 
-def _failure_json(failure: Failure, rungs: int) -> dict[str, Any]:
-    return {**failure_json(failure), "rungs": rungs, "next": next_step(failure) or None}
+def _failure_json(failure: Failure, retry_delays: int) -> dict[str, Any]:
+    return {**failure_json(failure), "rungs": retry_delays, "next": next_step(failure) or None}
 
 
 def _document_json(document: SearchDocument, shown: Shown) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class RabbitTopology:
 
     def drop_if_empty(self, version: VersionName, *, idle_s: float = 0.0) -> bool:
         """It stays while a worker is subscribed, too: what that holds is counted too late to be sure; and
-        while anything is on a rung of `idle_s` or more, since whose that is cannot be told. Raises:
+        while anything is in a retry queue of `idle_s` or more, since whose that is cannot be told. Raises:
         Unavailable without the management plug-in, too."""
         if self._in_use(version, idle_s):
             return False
@@ -38,8 +38,8 @@ class RabbitTopology:
 
     def _in_use(self, version: VersionName, idle_s: float) -> bool:
         counts = self._client.management.counts()
-        rungs = self._client.rungs_among(counts, at_least_s=idle_s)
-        queues = {*names.queues_of(version).values(), *rungs}
+        retry_delays = self._client.retry_queues_among(counts, at_least_s=idle_s)
+        queues = {*names.queues_of(version).values(), *retry_delays}
         standing = self._client.call(self._client.declarer.standing(queues))
         return any(counts[queue].messages for queue in queues & counts.keys()) or any(
             each.ready or each.consumers for each in standing.values()

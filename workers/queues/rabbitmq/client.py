@@ -49,10 +49,10 @@ class Client:
             self._outgoing, window=window, stall_s=call_s, on_missing=self.declarer.forget
         )
 
-    def rungs_among(self, queues: Iterable[str], *, at_least_s: float = 0.0) -> frozenset[str]:
+    def retry_queues_among(self, queues: Iterable[str], *, at_least_s: float = 0.0) -> frozenset[str]:
         """Our own, and those of other settings that are there; of so long a delay."""
-        named = {*queues, *map(names.rung_of, self.retry_delays_s)}
-        delays_s = {name: names.rung_delay_s(name) for name in named}
+        named = {*queues, *map(names.retry_queue_of, self.retry_delays_s)}
+        delays_s = {name: names.retry_queue_delay_s(name) for name in named}
         return frozenset(name for name, delay_s in delays_s.items() if delay_s and delay_s >= at_least_s)
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:

@@ -77,13 +77,13 @@ class RabbitQueue:
             self._client.soon(partial(holding.subscription.ack, tags))
 
     def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
-        """On the shortest rung that is no shorter than `delay_s`, or on the longest."""
+        """in the shortest retry queue that is no shorter than `delay_s`, or on the longest."""
         for holding, tags in self._by_lane([delivery]):
             self._client.call_at_length(
                 self._put_off(
                     holding.subscription,
                     tags,
-                    Message(Route(self._rung(delay_s), self._queues[delivery.lane]), delivery.body),
+                    Message(Route(self._retry_queue(delay_s), self._queues[delivery.lane]), delivery.body),
                     attempt=delivery.attempt + spend_attempt,
                 )
             )
@@ -101,13 +101,13 @@ class RabbitQueue:
         """Nothing to do: the broker takes back what a lost channel held, and only that."""
 
     def depth(self) -> Mapping[Lane, Depth]:
-        """Ready messages are counted now, all others by the broker each 5 s. Every model's rungs are shown
-        with the live lane. Raises: Unavailable without the management plug-in, too."""
+        """Ready messages are counted now, all others by the broker each 5 s. Every model's retry queues are
+        shown with the live lane. Raises: Unavailable without the management plug-in, too."""
         counts = self._client.management.counts()
-        rungs = self._client.rungs_among(counts) if self._version else frozenset()
-        standing = self._client.call(self._client.declarer.standing([*self._queues.values(), *rungs]))
+        retry_delays = self._client.retry_queues_among(counts) if self._version else frozenset()
+        standing = self._client.call(self._client.declarer.standing([*self._queues.values(), *retry_delays]))
         survey = Survey(counts, standing)
-        retrying = sum(survey.waiting(rung) for rung in rungs)
+        retrying = sum(survey.waiting(retry_queue) for retry_queue in retry_delays)
         return {lane: self._depth(survey, lane, retrying) for lane in Lane}
 
     def _depth(self, survey: Survey, lane: Lane, retrying: int) -> Depth:
@@ -154,7 +154,7 @@ class RabbitQueue:
         return (self._delivery(lane, arrival) for arrival in self._lanes[lane].take(most))
 
     def _delivery(self, lane: Lane, arrival: Arrival) -> Delivery:
-        """What has our header was on a rung, and before that in somebody's hands."""
+        """What has our header was in a retry queue, and before that in somebody's hands."""
         headers = arrival.headers
         return Delivery(
             tag=str(arrival.tag),
@@ -175,15 +175,15 @@ class RabbitQueue:
     async def _put_off(
         self, subscription: Subscription, tags: set[Tag], message: Message, *, attempt: int
     ) -> None:
-        """Put on the rung first: a crash in between makes a duplicate, never a loss."""
+        """Put in the retry queue first: a crash in between makes a duplicate, never a loss."""
         if all(subscription.holds(tag) for tag in tags):
             headers = {names.ATTEMPT: attempt}
             await self._client.publish([message], version=self._version, headers=headers)
             subscription.ack(tags)
 
-    def _rung(self, delay_s: float) -> str:
+    def _retry_queue(self, delay_s: float) -> str:
         delays_s = self._client.retry_delays_s
-        return names.rung_of(next((rung_s for rung_s in delays_s if rung_s >= delay_s), delays_s[-1]))
+        return names.retry_queue_of(next((one_s for one_s in delays_s if one_s >= delay_s), delays_s[-1]))
 
     def _subscription(self, queue: str) -> Subscription:
         client = self._client

@@ -32,12 +32,12 @@ class RabbitAccess(BrokerAccess):
     @pytest.fixture(autouse=True)
     def _place(self, rabbit_site: RabbitSite) -> Iterator[None]:
         self.site = rabbit_site
-        self.rung_s = 2 * rabbit_site.counted_s + 0.2
+        self.retry_delay_s = 2 * rabbit_site.counted_s + 0.2
         with rabbit_site.virtual_host() as url, through_blackhole(url) as (self.url, self.between):
             yield
 
     def open_broker(self) -> Broker:
-        return RabbitBroker(self.url, retry_delays_s=(self.rung_s,))
+        return RabbitBroker(self.url, retry_delays_s=(self.retry_delay_s,))
 
     def let_time_pass(self, seconds: float) -> None:
         """The broker has no other clock than ours; a little later it has handed over what was due."""

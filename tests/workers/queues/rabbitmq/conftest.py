@@ -11,7 +11,7 @@ from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.workers.queues.rabbitmq.access import Operator
 from workers.queues.rabbitmq.broker import RabbitBroker
 
-RUNG_S = 0.3
+RETRY_DELAY_S = 0.3
 
 SECRET = "correct horse/battery@staple"
 QUOTED = "correct%20horse%2fbattery%40staple"
@@ -33,11 +33,11 @@ def operator(rabbit_site: RabbitSite, url: str) -> Operator:
 
 @pytest.fixture
 def open_broker() -> Iterator[OpenBroker]:
-    """Called with a URL and settings; the rungs are one of `RUNG_S`."""
+    """Called with a URL and settings; the retry delays are one of `RUNG_S`."""
     with ExitStack() as stack:
 
         def opened(url: str, **settings: object) -> RabbitBroker:
-            chosen = {"retry_delays_s": (RUNG_S,), **settings}
+            chosen = {"retry_delays_s": (RETRY_DELAY_S,), **settings}
             return stack.enter_context(closing(RabbitBroker(url, **chosen)))  # type: ignore[arg-type]
 
         yield opened

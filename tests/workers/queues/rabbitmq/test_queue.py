@@ -125,7 +125,9 @@ def test_a_letter_of_ours_comes_out_as_it_went_in(url: str, open_broker: OpenBro
     assert (delivery.body, delivery.lane) == (letter, Lane.LIVE)
 
 
-def test_a_retry_waits_on_the_shortest_rung_that_is_long_enough(url: str, open_broker: OpenBroker) -> None:
+def test_a_retry_waits_on_the_shortest_retry_delay_that_is_long_enough(
+    url: str, open_broker: OpenBroker
+) -> None:
     broker = open_broker(url, retry_delays_s=(0.2, 3600))
     queue = broker.model_queue(TAGGER)
     queue.submit([b"soon", b"late", b"latest"], Lane.LIVE)

@@ -13,7 +13,7 @@ from panopticon.messages import Lane
 from tests.contracts.broker import bodies
 from tests.contracts.examples import QUALITY, TAGGER
 from tests.workers.queues.rabbitmq.access import Operator, wait_until
-from tests.workers.queues.rabbitmq.conftest import RUNG_S, OpenBroker
+from tests.workers.queues.rabbitmq.conftest import RETRY_DELAY_S, OpenBroker
 
 UPLOADED = b'{"image_id": "1"}'
 SHARED = {
@@ -92,7 +92,9 @@ def test_a_queue_with_another_argument_is_named_with_what_differs(url: str, open
     assert raised.value.__suppress_context__
 
 
-def test_other_rungs_are_no_difference_and_are_counted_as_well(url: str, open_broker: OpenBroker) -> None:
+def test_other_retry_delays_are_no_difference_and_are_counted_as_well(
+    url: str, open_broker: OpenBroker
+) -> None:
     former = open_broker(url, retry_delays_s=(3600,)).model_queue(TAGGER)
     former.submit([b"1"], Lane.LIVE)
     (delivery,) = former.receive(max_live=1, max_backfill=0, wait_s=5)
@@ -136,7 +138,7 @@ def test_a_version_with_a_worker_is_not_dropped(url: str, open_broker: OpenBroke
     assert worker.topology.bound() == (TAGGER,)
 
 
-def test_a_rung_in_use_keeps_no_queue_of_a_version_that_has_long_put_nothing_there(
+def test_a_retry_delay_in_use_keeps_no_queue_of_a_version_that_has_long_put_nothing_there(
     url: str, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url, retry_delays_s=(1800, 3600))
@@ -162,8 +164,8 @@ def test_a_retried_message_waits_for_its_queue_to_be_made_again(
     (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=5)
     queue.retry(delivery, delay_s=0)
     operator.delete("panopticon.tagger.1.live")
-    rung = f"panopticon.retry.{RUNG_S}s"
-    wait_until(lambda: not channel.queue_declare(rung, passive=True).method.message_count)
+    retry_queue = f"panopticon.retry.{RETRY_DELAY_S}s"
+    wait_until(lambda: not channel.queue_declare(retry_queue, passive=True).method.message_count)
     another = open_broker(url).model_queue(QUALITY)
     wait_until(lambda: another.depth()[Lane.LIVE].retrying == 1)
     again = open_broker(url).model_queue(TAGGER).receive(max_live=1, max_backfill=0, wait_s=240)
@@ -182,7 +184,7 @@ def test_a_search_queue_that_was_deleted_is_made_again(
     assert bodies(broker.results().receive(max_live=9, max_backfill=0, wait_s=5)) == [b"2"]
 
 
-@pytest.mark.parametrize("exchange", ["panopticon.results", f"panopticon.retry.{RUNG_S}s"])
+@pytest.mark.parametrize("exchange", ["panopticon.results", f"panopticon.retry.{RETRY_DELAY_S}s"])
 def test_an_exchange_that_was_deleted_is_made_again(
     url: str, operator: Operator, open_broker: OpenBroker, exchange: str
 ) -> None:
@@ -194,7 +196,7 @@ def test_an_exchange_that_was_deleted_is_made_again(
 
     def published() -> bool:
         broker.results().submit([b"result"], Lane.LIVE)
-        queue.retry(delivery, delay_s=RUNG_S)
+        queue.retry(delivery, delay_s=RETRY_DELAY_S)
         return True
 
     wait_until(published, limit_s=5.0)

@@ -28,9 +28,9 @@ class Survey:
         held = max(count.held, count.messages - ready)
         return Depth(ready=ready + untaken, held=max(held - untaken, 0), retrying=retrying)
 
-    def waiting(self, rung: str) -> int:
+    def waiting(self, retry_queue: str) -> int:
         """With what is over, and whose home is not there."""
-        return max(self._counts.get(rung, NONE).messages, self._ready(rung))
+        return max(self._counts.get(retry_queue, NONE).messages, self._ready(retry_queue))
 
     def _ready(self, queue: str) -> int:
         return self._standing.get(queue, EMPTY).ready

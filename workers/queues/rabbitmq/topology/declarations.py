@@ -50,21 +50,21 @@ class Plan:
 
 def plan_of_all(*, retry_delays_s: Sequence[float], max_results: int) -> Plan:
     """What every model shares. `max_results`: what a search queue holds before it refuses more."""
-    rungs = {names.rung_of(delay_s): round(delay_s * 1000) for delay_s in retry_delays_s}
+    retry_delays = {names.retry_queue_of(delay_s): round(delay_s * 1000) for delay_s in retry_delays_s}
     limit = {"x-max-length": max_results}
     return Plan(
         exchanges=[
             _exchange(names.UNROUTED, "fanout"),
             _exchange(names.UPLOADS, "topic", {"alternate-exchange": names.UNROUTED}),
             _exchange(names.RESULTS, "topic"),
-            *(_exchange(name, "fanout") for name in rungs),
+            *(_exchange(name, "fanout") for name in retry_delays),
         ],
         queues=[
             _queue(names.UNDELIVERABLE, {"x-delivery-limit": NO_LIMIT}),
             _queue(names.UNROUTED, {"x-delivery-limit": NO_LIMIT}),
             *(_queue(name, _given_up()) for name in names.CATALOGUE.values()),
             *(_queue(name, {**_given_up(), **limit}) for name in names.SEARCH.values()),
-            *(_queue(name, _comes_home(delay_ms)) for name, delay_ms in rungs.items()),
+            *(_queue(name, _comes_home(delay_ms)) for name, delay_ms in retry_delays.items()),
         ],
         bindings=[
             Binding(source=names.UNROUTED, key="", target=names.UNROUTED),
@@ -72,7 +72,7 @@ def plan_of_all(*, retry_delays_s: Sequence[float], max_results: int) -> Plan:
             *_of_lanes(names.UPLOADS, names.DELETED, names.CATALOGUE),
             *_of_lanes(names.RESULTS, names.RESULT, names.SEARCH),
             Binding(source=names.RESULTS, key=names.MODEL_EVENT, target=names.SEARCH[Lane.LIVE]),
-            *(Binding(source=name, key="", target=name) for name in rungs),
+            *(Binding(source=name, key="", target=name) for name in retry_delays),
         ],
     )
 

@@ -19,14 +19,14 @@ UNROUTED = "panopticon.unrouted"
 UNDELIVERABLE = "panopticon.undeliverable"
 CATALOGUE = {Lane.LIVE: "panopticon.catalogue", Lane.BACKFILL: "panopticon.catalogue.backfill"}
 SEARCH = {lane: f"panopticon.search.{lane}" for lane in Lane}
-RUNGS = "panopticon.retry."
+RETRY_QUEUE_PREFIX = "panopticon.retry."
 
 ATTEMPT = "x-panopticon-attempt"
-"""Attempts spent, in the header of what was on a rung."""
+"""Attempts spent, in the header of what was in a retry queue."""
 
 _MODEL_QUEUE = re.compile(r"panopticon\.([a-z][a-z0-9]{0,31})\.([1-9][0-9]{0,9})(?:\.(?:live|backfill))?")
 
-_RUNG = re.compile(r"panopticon\.retry\.(\d+(?:\.\d+)?(?:e[+-]\d+)?)s")
+_RETRY_QUEUE = re.compile(r"panopticon\.retry\.(\d+(?:\.\d+)?(?:e[+-]\d+)?)s")
 
 
 def exchange_of(version: VersionName) -> str:
@@ -44,12 +44,12 @@ def version_of(name: str) -> VersionName | None:
     return VersionName(model=found[1], version=int(found[2])) if found else None
 
 
-def rung_delay_s(name: str) -> float | None:
-    """How long a message waits there; None if this is no rung."""
-    found = _RUNG.fullmatch(name)
+def retry_queue_delay_s(name: str) -> float | None:
+    """How long a message waits there; None if this is no retry queue."""
+    found = _RETRY_QUEUE.fullmatch(name)
     return float(found[1]) if found else None
 
 
-def rung_of(delay_s: float) -> str:
+def retry_queue_of(delay_s: float) -> str:
     """Exchange and queue alike, such as `panopticon.retry.10s`."""
-    return f"{RUNGS}{delay_s:g}s"
+    return f"{RETRY_QUEUE_PREFIX}{delay_s:g}s"
