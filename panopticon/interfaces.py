@@ -64,7 +64,7 @@ class Queue(Protocol):
     def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
         """The message comes again after `delay_s`, its `attempt` one higher if one is spent."""
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Make them ready for anyone at once. No attempt is spent."""
 
     def pause(self) -> None:

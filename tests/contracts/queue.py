@@ -87,11 +87,9 @@ class QueueContract(BrokerAccess):
         self.let_time_pass(self.lease_s * 0.7)
         assert self.take(other) == []
 
-    def test_a_message_given_back_comes_at_once_and_spends_no_attempt(
-        self, queue: Queue, other: Queue
-    ) -> None:
+    def test_a_message_requeued_comes_at_once_and_spends_no_attempt(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.BACKFILL)
-        queue.give_back(self.take(queue))
+        queue.requeue(self.take(queue))
         (delivery,) = self.take(other)
         assert (delivery.body, delivery.lane, delivery.attempt) == (b"1", Lane.BACKFILL, 0)
         assert delivery.redelivered
@@ -160,12 +158,12 @@ class QueueContract(BrokerAccess):
         self.settle()
         assert depths(other) == (0, 1, 0)
 
-    def test_giving_back_a_lease_that_another_took_changes_nothing(self, queue: Queue, other: Queue) -> None:
+    def test_requeueing_a_lease_that_another_took_changes_nothing(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         stale = self.take(queue)
         self.lapse()
         self.take(other)
-        queue.give_back(stale)
+        queue.requeue(stale)
         assert self.take(queue) == []
 
     def test_retrying_a_lease_that_another_took_changes_nothing(self, queue: Queue, other: Queue) -> None:
@@ -186,7 +184,7 @@ class QueueContract(BrokerAccess):
         self.lapse()
         taken = self.take(other)
         queue.renew(stale)
-        other.give_back(taken)
+        other.requeue(taken)
         assert bodies(self.take(queue)) == [b"1"]
 
     def test_acking_twice_is_harmless(self, queue: Queue) -> None:
@@ -225,7 +223,7 @@ class QueueContract(BrokerAccess):
     def test_empty_batches_are_harmless(self, queue: Queue) -> None:
         queue.submit([], Lane.LIVE)
         queue.ack([])
-        queue.give_back([])
+        queue.requeue([])
         queue.renew([])
         assert depths(queue) == (0, 0, 0)
 

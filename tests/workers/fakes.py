@@ -52,9 +52,9 @@ class QueueFake:
         self._journal.note(f"{self._name}.retry")
         self._inner.retry(delivery, delay_s=delay_s, spend_attempt=spend_attempt)
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    def requeue(self, deliveries: Sequence[Delivery]) -> None:
         self._journal.note(f"{self._name}.give_back")
-        self._inner.give_back(deliveries)
+        self._inner.requeue(deliveries)
 
     def pause(self) -> None:
         self._journal.note(f"{self._name}.pause")

@@ -80,7 +80,7 @@ class _Inlet:
         return kept or self.queue.receive(max_live=1, max_backfill=1, wait_s=0.0)
 
     def keep(self, deliveries: list[Delivery]) -> None:
-        """For the next probe: a broker counts what is given back, and gives up such a message in the end."""
+        """For the next probe: a broker counts what is requeued, and gives up such a message in the end."""
         self._kept = deliveries
 
     def receive(self, *, wait_s: float) -> list[Delivery]:
@@ -216,13 +216,13 @@ class Indexer:
 
     @contextmanager
     def _received(self, inlet: _Inlet, *, wait_s: float) -> Iterator[list[Delivery]]:
-        """What waits there: acked when the block ends, given back at once if a part turns out to be down."""
+        """What waits there: acked when the block ends, requeued at once if a part turns out to be down."""
         probing = self._parking.reason is not None
         deliveries = inlet.probe() if probing else inlet.receive(wait_s=wait_s)
         try:
             yield deliveries
         except Unavailable:
-            (inlet.keep if probing else inlet.queue.give_back)(deliveries)
+            (inlet.keep if probing else inlet.queue.requeue)(deliveries)
             raise
         if deliveries:
             inlet.queue.ack(deliveries)

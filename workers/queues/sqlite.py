@@ -49,7 +49,7 @@ UPDATE messages SET available_at_ms = ?, leased = 0, attempt = attempt + ?
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
 
-_GIVE_BACK = """
+_REQUEUE = """
 UPDATE messages SET available_at_ms = 0, leased = 0
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
@@ -123,12 +123,10 @@ class SqliteQueue:
         with self._database.writing() as connection:
             connection.execute(_RETRY, (due_ms, spend_attempt, *_handing_over(delivery), now_ms))
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    def requeue(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
         with self._database.writing() as connection:
-            connection.executemany(
-                _GIVE_BACK, [(*_handing_over(delivery), now_ms) for delivery in deliveries]
-            )
+            connection.executemany(_REQUEUE, [(*_handing_over(delivery), now_ms) for delivery in deliveries])
 
     def pause(self) -> None:
         """Nothing to do: nothing leaves the file before it is received."""

@@ -23,7 +23,7 @@ from panopticon.settings import Settings
 from workers.model_process.client import Answer, ModelClient, Ran
 from workers.runtime.parking import Parking
 from workers.worker.host_failures import Hosts
-from workers.worker.outcomes import Dead, GivenBack, Outcome, Retried, Skipped, Stored, Unreadable
+from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Skipped, Stored, Unreadable
 from workers.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Consumer:
         self._judge(self._model.poll(wait_s=self._wait_s()))
         try:
             if self._holds_for_too_long():
-                self._give_everything_back()
+                self._requeue_everything()
             self._renew_leases()
             if self._parking.waiting and not self._model_is_back():
                 return
@@ -127,7 +127,7 @@ class Consumer:
         while self.in_hand and self._clock() < deadline_s and self._parking.reason is None:
             self.turn(draining=True)
         try:
-            self._queue.give_back(self._let_go())
+            self._queue.requeue(self._let_go())
             self._settle()
         except Unavailable as error:
             log.warning("%s; what is in hand comes again when its lease has lapsed", error)
@@ -159,13 +159,13 @@ class Consumer:
         at_work = self._at_work and self._model.down is None
         return not at_work and self._parking.turned_long(self._settings.park_hold_s)
 
-    def _give_everything_back(self) -> None:
+    def _requeue_everything(self) -> None:
         """Once, for others to take. What was not settled comes about again."""
         deliveries = [*self._let_go(), *(outcome.delivery for outcome in self._outcomes)]
         self._outcomes.clear()
         self._only_probes, self._probe_images = True, self._first_probes
-        log.warning("parked for %g s: given back what was held", self._settings.park_hold_s)
-        self._queue.give_back(deliveries)
+        log.warning("parked for %g s: requeued what was held", self._settings.park_hold_s)
+        self._queue.requeue(deliveries)
         self._queue.pause()
 
     def _let_go(self) -> list[Delivery]:
@@ -364,11 +364,11 @@ class Consumer:
             self._park(Unavailable("source", reason))
 
     def _put_back(self, work: Work) -> Outcome:
-        """Not condemned. By way of a retry delay where there is one: a broker counts what is only given back,
+        """Not condemned. By way of a retry delay where there is one: a broker counts what is only requeued,
         and gives up such a message in the end."""
         delays_s = self._settings.retry_delays_s
         if not delays_s:
-            return GivenBack(delivery=work.delivery)
+            return Requeued(delivery=work.delivery)
         return Retried(delivery=work.delivery, delay_s=delays_s[0], reason="probe", spend_attempt=False)
 
     def _put_off(self, work: Work, error: Transient) -> None:

@@ -54,10 +54,10 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenBack:
+class Requeued:
     """Not worked on after all; no attempt is spent."""
 
     delivery: Delivery
 
 
-Outcome = Stored | Dead | Retried | Skipped | Unreadable | GivenBack
+Outcome = Stored | Dead | Retried | Skipped | Unreadable | Requeued

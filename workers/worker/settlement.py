@@ -9,7 +9,7 @@ from panopticon.messages import FailedPublished, Lane, encode
 from panopticon.results.outputs import VersionName
 from panopticon.results.undeliverable import set_aside
 from workers.registry.policy_cache import Ruling, ruled
-from workers.worker.outcomes import Dead, GivenBack, Outcome, Retried, Stored, Unreadable
+from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Stored, Unreadable
 
 
 class Settlement:
@@ -43,13 +43,13 @@ class Settlement:
         for lane in Lane:
             self._publish(outcomes, lane)
         self._set_aside([outcome for outcome in outcomes if isinstance(outcome, Unreadable)])
-        self._queue.give_back([o.delivery for o in outcomes if isinstance(o, GivenBack)])
+        self._queue.requeue([o.delivery for o in outcomes if isinstance(o, Requeued)])
         for outcome in outcomes:
             if isinstance(outcome, Retried):
                 self._queue.retry(
                     outcome.delivery, delay_s=outcome.delay_s, spend_attempt=outcome.spend_attempt
                 )
-        self._queue.ack([o.delivery for o in outcomes if not isinstance(o, Retried | GivenBack)])
+        self._queue.ack([o.delivery for o in outcomes if not isinstance(o, Retried | Requeued)])
 
     def _store(self, outcomes: Sequence[Outcome]) -> None:
         outputs = [o.output for o in outcomes if isinstance(o, Stored) and not o.already]

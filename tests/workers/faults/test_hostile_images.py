@@ -44,7 +44,7 @@ def test_a_failure_keeps_the_message_it_came_with(tmp_path: Path) -> None:
         (message,) = run.broker.model_queue(run.card.version_name).receive(
             max_live=1, max_backfill=0, wait_s=0
         )
-        run.broker.model_queue(run.card.version_name).give_back([message])
+        run.broker.model_queue(run.card.version_name).requeue([message])
         run.start_worker()
         run.wait_until_settled()
         assert run.dead(["red"])["red"].message == message.body

@@ -121,7 +121,7 @@ def worker_whose_card_is_gone(tmp_path: Path, broker: str) -> Iterator[Pipeline]
         model = model_process_of(worker)
         assert model is not None
         model.kill()
-        run.wait_until(lambda: "given back what was held" in run.log)
+        run.wait_until(lambda: "requeued what was held" in run.log)
         yield run
 
 
@@ -152,4 +152,4 @@ def test_what_a_worker_gave_back_another_one_does(tmp_path: Path, broker: str) -
         replace(run, settings=run.settings.model_copy(update={"models_dir": MODELS})).start_worker()
         run.wait_until_settled()
         assert (len(run.stored(image_ids())), run.dead(image_ids())) == (IMAGES, {})
-        assert run.log.count("given back what was held") == 1
+        assert run.log.count("requeued what was held") == 1

@@ -402,7 +402,7 @@ class TestUnavailable:
         assert bench.deads() == [("bad_message", b"bad")]
 
     @pytest.mark.parametrize("down", ["catalogue.put", "search.apply", "outputs.put_failures"])
-    def test_what_it_could_not_apply_it_gives_back_at_once(self, bench: Bench, down: str) -> None:
+    def test_what_it_could_not_apply_it_requeues_at_once(self, bench: Bench, down: str) -> None:
         self.fill(bench)
         bench.journal.down = {down}
         bench.run_until(lambda: bench.indexer.parked is not None)
@@ -458,7 +458,7 @@ class TestUnavailable:
     def test_while_nothing_can_be_written_it_keeps_one_message_and_hands_none_back_again_and_again(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, down: str, queue: str
     ) -> None:
-        """A broker counts what is given back, and gives up a message in the end."""
+        """A broker counts what is requeued, and gives up a message in the end."""
         monkeypatch.setattr("workers.indexer.indexer.IDLE_WAIT_S", 0.0)
         bench.publish(upload("1"), upload("2"))
         bench.result(result("3"), result("4"))

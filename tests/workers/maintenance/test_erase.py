@@ -75,7 +75,7 @@ class Bench:
 
     def published(self) -> Sequence[ImageMessage]:
         deliveries = self.broker.catalogue().receive(max_live=99, max_backfill=99, wait_s=0)
-        self.broker.catalogue().give_back(deliveries)
+        self.broker.catalogue().requeue(deliveries)
         return [decode_image_message(delivery.body) for delivery in deliveries]
 
 

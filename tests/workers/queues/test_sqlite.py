@@ -54,10 +54,10 @@ class TestSqliteQueue(SqliteAccess, QueueContract):
         queue.ack(lapsed)
         assert bodies(self.take(queue)) == [b"1"]
 
-    def test_a_message_given_back_comes_before_younger_ones(self, broker: Broker) -> None:
+    def test_a_message_requeued_comes_before_younger_ones(self, broker: Broker) -> None:
         queue = broker.model_queue(TAGGER)
         queue.submit([b"1", b"2"], Lane.LIVE)
-        queue.give_back(queue.receive(max_live=1, max_backfill=0, wait_s=0))
+        queue.requeue(queue.receive(max_live=1, max_backfill=0, wait_s=0))
         assert bodies(self.take(queue)) == [b"1", b"2"]
 
 

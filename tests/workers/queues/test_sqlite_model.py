@@ -83,8 +83,8 @@ class QueueMachine(RuleBasedStateMachine):
             held.free_at_s = self.clock.now_s + delay_s
 
     @rule(delivery=deliveries)
-    def give_back(self, delivery: Delivery) -> None:
-        self.queue.give_back([delivery])
+    def requeue(self, delivery: Delivery) -> None:
+        self.queue.requeue([delivery])
         for held in self._held_by(delivery):
             held.holder = ""
             held.free_at_s = 0.0

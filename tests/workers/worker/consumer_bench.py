@@ -190,9 +190,9 @@ class ConsumerBench:
         return [(message.kind, getattr(message, "image_id", "")) for message in messages]
 
     def attempts(self) -> list[int]:
-        """Of every message that is ready, which are taken for a moment and given back."""
+        """Of every message that is ready, which are taken for a moment and requeued."""
         deliveries = self.queue.receive(max_live=999, max_backfill=999, wait_s=0)
-        self.queue.give_back(deliveries)
+        self.queue.requeue(deliveries)
         return [delivery.attempt for delivery in deliveries]
 
 

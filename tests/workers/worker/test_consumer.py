@@ -392,7 +392,7 @@ class TestParkedForLong:
         bench.run_until(lambda: bench.clock.now_s > began_s + bench.settings.park_hold_s - 1)
         assert bench.depth().held == 6
 
-    def test_what_could_not_be_stored_is_given_back_once_and_another_worker_can_take_it(
+    def test_what_could_not_be_stored_is_requeued_once_and_another_worker_can_take_it(
         self, bench: ConsumerBench
     ) -> None:
         bench.submit(*numbers(1, 6))
@@ -411,7 +411,7 @@ class TestParkedForLong:
         bench.turns(1000)
         assert bench.journal.steps.count("queue.receive") == received
 
-    def test_what_the_model_has_not_run_is_given_back(self, bench: ConsumerBench) -> None:
+    def test_what_the_model_has_not_run_is_requeued(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
         bench.submit(*numbers(1, 6))
         bench.turns(1)
@@ -501,7 +501,7 @@ class TestParkedForLong:
         bench.turns(20)
         assert bench.depth().held == CREDIT
 
-    def test_the_next_time_it_gives_back_again(self, bench: ConsumerBench) -> None:
+    def test_the_next_time_it_requeues_again(self, bench: ConsumerBench) -> None:
         for number in "12":
             bench.submit(number)
             bench.journal.down = {"outputs"}
@@ -511,7 +511,7 @@ class TestParkedForLong:
             bench.turns(5)
         assert self.given_back(bench) == 2
 
-    def test_a_host_whose_probe_was_given_back_is_probed_again(self, tmp_path: Path) -> None:
+    def test_a_host_whose_probe_was_requeued_is_probed_again(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, breaker_failures=2) as bench:
             bench.model.answer = not_run(Transient("connection_reset"))
             bench.submit("1", "2", image_uri="https://a.example/1")
@@ -556,7 +556,7 @@ class TestGuard:
         bench.run_until(lambda: bench.depth().retrying > 0)
         assert len(bench.dead()) == 101
 
-    def test_without_a_retry_delay_what_it_tries_is_given_back(self, tmp_path: Path) -> None:
+    def test_without_a_retry_delay_what_it_tries_is_requeued(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, retry_delays_s=()) as bench:
             self.trip(bench, 300)
             bench.turns(500)
@@ -635,7 +635,7 @@ class TestDraining:
         assert (len(bench.stored()), bench.waiting(), bench.depth().held) == (held, 50 - held, 0)
         assert len(bench.published()) == held
 
-    def test_what_is_not_finished_in_time_is_given_back(self, bench: ConsumerBench) -> None:
+    def test_what_is_not_finished_in_time_is_requeued(self, bench: ConsumerBench) -> None:
         bench.submit(*numbers(1, 6))
         slow = {"file:///3", "file:///5"}
         bench.model.answer = lambda item: None if item.uri in slow else ran(item)
@@ -647,7 +647,7 @@ class TestDraining:
         assert bench.consumer.in_hand == 0
 
     @pytest.mark.parametrize("reason", [DOWN, MODEL_DOWN])
-    def test_a_parked_worker_gives_back_at_once(self, bench: ConsumerBench, reason: Unavailable) -> None:
+    def test_a_parked_worker_requeues_at_once(self, bench: ConsumerBench, reason: Unavailable) -> None:
         bench.submit(*numbers(1, 6))
         bench.model.answer = not_run(DOWN) if reason is DOWN else silent
         bench.turns(1)

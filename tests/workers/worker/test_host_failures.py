@@ -131,7 +131,7 @@ def test_what_broke_off_as_the_source_went_down_pays_nothing(bench: ConsumerBenc
     assert get("panopticon_images_retried_total", retried) is None
 
 
-def test_leases_of_what_is_in_doubt_are_renewed_and_it_is_given_back_at_the_end(bench: ConsumerBench) -> None:
+def test_leases_of_what_is_in_doubt_are_renewed_and_it_is_requeued_at_the_end(bench: ConsumerBench) -> None:
     bench.model.answer = lambda item: RESET(item) if item.uri.endswith("/1") else None
     submit(bench, "a", 1, 3)
     for _ in range(4):

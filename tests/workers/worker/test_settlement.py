@@ -30,7 +30,7 @@ from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.queues.sqlite import SqliteBroker
 from workers.registry.policy_cache import Ruling
-from workers.worker.outcomes import Dead, GivenBack, Outcome, Retried, Skipped, Stored, Unreadable
+from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Skipped, Stored, Unreadable
 from workers.worker.settlement import Settlement
 
 STEPS = [
@@ -97,14 +97,14 @@ class Bench:
         return Dead(delivery=delivery, message=message, failure=failure)
 
     def one_of_each(self) -> list[Outcome]:
-        first, second, third, fourth = self.deliver(b"retried", b"skipped", b"unreadable", b"given back")
+        first, second, third, fourth = self.deliver(b"retried", b"skipped", b"unreadable", b"requeued")
         return [
             self.stored(),
             self.dead(),
             Retried(delivery=first, delay_s=RETRY_DELAY_S, reason="io_error"),
             Skipped(delivery=second),
             Unreadable(delivery=third, detail="no message"),
-            GivenBack(delivery=fourth),
+            Requeued(delivery=fourth),
         ]
 
     def published(self) -> list[tuple[Lane, ResultPublished | FailedPublished]]:
@@ -151,12 +151,12 @@ def test_each_outcome_leaves_what_it_should(bench: Bench) -> None:
     assert bench.in_queue() == (1, 0, 1)
 
 
-def test_what_is_given_back_spends_no_attempt_and_what_is_retried_spends_one(bench: Bench) -> None:
+def test_what_is_requeued_spends_no_attempt_and_what_is_retried_spends_one(bench: Bench) -> None:
     bench.settlement.settle(bench.one_of_each())
     bench.clock.now_s += RETRY_DELAY_S
     queue = bench.broker.model_queue(bench.card.version_name)
     again = queue.receive(max_live=9, max_backfill=9, wait_s=0)
-    assert {delivery.body: delivery.attempt for delivery in again} == {b"retried": 1, b"given back": 0}
+    assert {delivery.body: delivery.attempt for delivery in again} == {b"retried": 1, b"requeued": 0}
 
 
 @pytest.mark.parametrize("failing", STEPS)

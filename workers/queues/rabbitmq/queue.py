@@ -88,14 +88,14 @@ class RabbitQueue:
                 )
             )
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """With what came and nobody received; the next `receive` subscribes anew."""
         for holding, tags in self._by_lane(deliveries):
-            self._client.call(holding.subscription.give_back(tags))
+            self._client.call(holding.subscription.requeue(tags))
 
     def pause(self) -> None:
         for holding in self._lanes.values():
-            self._client.call(holding.subscription.give_back(set()))
+            self._client.call(holding.subscription.requeue(set()))
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         """Nothing to do: the broker takes back what a lost channel held, and only that."""

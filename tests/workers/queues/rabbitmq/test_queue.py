@@ -69,7 +69,7 @@ def test_several_consumers_share_a_shuffled_queue_without_loss_or_repetition(
         for delivery in deliveries:
             match chance.randrange(10):
                 case 0:
-                    queue.give_back([delivery])
+                    queue.requeue([delivery])
                 case 1:
                     queue.retry(delivery, delay_s=0)
                 case _:
@@ -178,7 +178,7 @@ def given_up(queue: Queue, undeliverable: Queue) -> bytes:
     letters: list[Delivery] = []
 
     def step() -> list[Delivery]:
-        queue.give_back(queue.receive(max_live=1, max_backfill=1, wait_s=0.1))
+        queue.requeue(queue.receive(max_live=1, max_backfill=1, wait_s=0.1))
         letters.extend(undeliverable.receive(max_live=1, max_backfill=0, wait_s=0))
         return letters
 

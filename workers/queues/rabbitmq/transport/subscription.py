@@ -100,7 +100,7 @@ class Subscription:
         """Only what is held: the broker closes a channel for a tag that it does not know."""
         self._settle(tags, "basic_ack")
 
-    async def give_back(self, tags: Set[Tag]) -> None:
+    async def requeue(self, tags: Set[Tag]) -> None:
         """These, and what nobody took, ready for anyone; nothing more is pushed until the next `open`."""
         async with self._changed():
             await self._cancel()
