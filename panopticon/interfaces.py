@@ -67,7 +67,7 @@ class Queue(Protocol):
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Make them ready for anyone at once. No attempt is spent."""
 
-    def pause(self) -> None:
+    def release_prefetched(self) -> None:
         """Make ready for anyone what was sent ahead and nobody has received; the next `receive` asks anew."""
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:

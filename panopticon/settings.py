@@ -121,7 +121,7 @@ class Settings(BaseModel):
     grace_s: Seconds = Field(default=25.0, description="time to finish what is held after SIGTERM")
     park_max_s: Seconds = Field(default=30.0, description="longest pause between two tries while parked")
     park_hold_s: Seconds = Field(
-        default=60.0, description="parked for longer, a worker gives back what it holds, for others to take"
+        default=60.0, description="parked for longer, a worker requeues what it has leased"
     )
     breaker_failures: Number = Field(
         default=10, gt=0, description="images in a row that fail before a host of originals is down"

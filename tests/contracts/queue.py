@@ -102,9 +102,9 @@ class QueueContract(BrokerAccess):
         done, held = queue.receive(max_live=2, max_backfill=2, wait_s=self.wait_s)
         queue.ack([done])
         self.settle()
-        queue.pause()
+        queue.release_prefetched()
         assert bodies(self.take(other)) == [b"3", b"4"]
-        other.pause()
+        other.release_prefetched()
         queue.ack([held])
         queue.submit([b"5"], lane)
         assert bodies(self.take(queue)) == [b"5"]

@@ -56,9 +56,9 @@ class QueueFake:
         self._journal.note(f"{self._name}.give_back")
         self._inner.requeue(deliveries)
 
-    def pause(self) -> None:
+    def release_prefetched(self) -> None:
         self._journal.note(f"{self._name}.pause")
-        self._inner.pause()
+        self._inner.release_prefetched()
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         self._journal.note(f"{self._name}.renew")

@@ -146,7 +146,7 @@ class Indexer:
 
     def _pause_queues(self) -> None:
         for inlet in (self._uploads, self._results, self._undeliverable):
-            inlet.queue.pause()
+            inlet.queue.release_prefetched()
 
     def _probe(self) -> None:
         """Whether store and search are there, before anything is taken. Raises: Unavailable."""

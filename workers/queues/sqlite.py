@@ -128,7 +128,7 @@ class SqliteQueue:
         with self._database.writing() as connection:
             connection.executemany(_REQUEUE, [(*_handing_over(delivery), now_ms) for delivery in deliveries])
 
-    def pause(self) -> None:
+    def release_prefetched(self) -> None:
         """Nothing to do: nothing leaves the file before it is received."""
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:

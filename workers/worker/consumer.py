@@ -166,7 +166,7 @@ class Consumer:
         self._only_probes, self._probe_images = True, self._first_probes
         log.warning("parked for %g s: requeued what was held", self._settings.park_hold_s)
         self._queue.requeue(deliveries)
-        self._queue.pause()
+        self._queue.release_prefetched()
 
     def _let_go(self) -> list[Delivery]:
         """What has no outcome yet, out of hand from now on."""

@@ -93,7 +93,7 @@ class RabbitQueue:
         for holding, tags in self._by_lane(deliveries):
             self._client.call(holding.subscription.requeue(tags))
 
-    def pause(self) -> None:
+    def release_prefetched(self) -> None:
         for holding in self._lanes.values():
             self._client.call(holding.subscription.requeue(set()))
 
