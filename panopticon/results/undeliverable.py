@@ -1,4 +1,4 @@
-"""What no consumer could take: a body that is no message, or one the broker gave up on."""
+"""Dead letters without a message: a malformed body, or one that the broker gave up delivering."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from panopticon.messages import Count, ModelName
 from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
 
 NO_VERSION = VersionName(model="catalogue", version=1)
-"""Under this name `dead list` shows what no model's queue was to blame for."""
+"""The version that `dead list` names for a body that came from no model's queue."""
 
 
 class Undeliverable(BaseModel):
-    """A body as it came, with the queue that held it and why it was set aside."""
+    """A body kept verbatim, with the queue that it came from and the reason."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, cache_strings="keys")
 
@@ -27,20 +27,20 @@ class Undeliverable(BaseModel):
     body: Base64Bytes
 
 
-def set_aside(body: bytes, *, version: VersionName, reason: str, detail: str) -> bytes:
-    """The message that goes to the queue `panopticon.undeliverable`."""
-    return _letter(body, version, reason, detail).model_dump_json(by_alias=True).encode()
+def encode_envelope(body: bytes, *, version: VersionName, reason: str, detail: str) -> bytes:
+    """Encode the message that goes to the queue `panopticon.undeliverable`."""
+    return _envelope(body, version, reason, detail).model_dump_json(by_alias=True).encode()
 
 
-def failure_of(letter: bytes, *, at_ms: int) -> Failure:
-    """The Failure under which it is kept: its ID is made from the body, so repeats are one.
+def failure_of(envelope: bytes, *, at_ms: int) -> Failure:
+    """Make the Failure under which a dead letter is kept; its ID is a hash of the body, so repeats are one.
 
-    What is no letter of ours was put there by the broker, and is kept as it came.
+    A body that is no envelope was put there by the broker, and is kept verbatim.
     """
     try:
-        parsed = Undeliverable.model_validate_json(letter)
+        parsed = Undeliverable.model_validate_json(envelope)
     except ValidationError:
-        parsed = _letter(letter, NO_VERSION, "undeliverable", "the broker gave it up")
+        parsed = _envelope(envelope, NO_VERSION, "undeliverable", "the broker gave it up")
     image_id = f"message-{hashlib.sha256(parsed.body).hexdigest()[:32]}"
     return Failure(
         key=OutputKey(image_id=image_id, model=parsed.model, version=parsed.version, revision=0),
@@ -53,7 +53,7 @@ def failure_of(letter: bytes, *, at_ms: int) -> Failure:
     )
 
 
-def _letter(body: bytes, version: VersionName, reason: str, detail: str) -> Undeliverable:
+def _envelope(body: bytes, version: VersionName, reason: str, detail: str) -> Undeliverable:
     """Unvalidated, since validation would take `body` for its base64."""
     return Undeliverable.model_construct(
         schema_=1, model=version.model, version=version.version, reason=reason, detail=detail, body=body

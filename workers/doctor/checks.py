@@ -131,12 +131,12 @@ def _queues(broker: Broker, known: Registered | None) -> Iterator[Finding]:
     if known is not None:
         yield _bindings(bound, known)
     yield _waiting(broker, bound)
-    letters = total(broker.undeliverable().depth())
-    if letters:
+    undeliverable = total(broker.undeliverable().depth())
+    if undeliverable:
         yield Finding(
             check="broker: undeliverable",
             health=Health.WARN,
-            seen=f"{letters:,} messages that nobody could take",
+            seen=f"{undeliverable:,} messages that nobody could take",
             advice="run panopticon indexer, which keeps them as failures; then panopticon dead list",
         )
 

@@ -29,7 +29,7 @@ from panopticon.results.documents import Change, ChangeKind, change_of
 from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
-from panopticon.results.undeliverable import NO_VERSION, failure_of, set_aside
+from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
 from panopticon.settings import Settings
 from workers.registry.policy_cache import Rulings, ruled
 from workers.runtime.parking import Parking
@@ -210,8 +210,8 @@ class Indexer:
         with self._received(self._undeliverable, wait_s=0.0) as deliveries:
             if deliveries:
                 at_ms = int(time.time() * 1000)
-                letters = [failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries]
-                self._store.outputs.put_failures(letters)
+                envelopes = [failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries]
+                self._store.outputs.put_failures(envelopes)
             return len(deliveries)
 
     @contextmanager
@@ -231,22 +231,22 @@ class Indexer:
         try:
             return decode_image_message(delivery.body)
         except MessageInvalid as error:
-            self._set_aside(error)
+            self._dead_letter(error)
             return None
 
     def _step(self, delivery: Delivery) -> _Step | None:
         try:
             message = decode_result_message(delivery.body)
         except MessageInvalid as error:
-            self._set_aside(error)
+            self._dead_letter(error)
             return None
         if isinstance(message, ModelActivated):
             return None
         return _step_of(message, body=delivery.body)
 
-    def _set_aside(self, error: MessageInvalid) -> None:
-        letter = set_aside(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
-        self._undeliverable.queue.submit([letter], Lane.LIVE)
+    def _dead_letter(self, error: MessageInvalid) -> None:
+        envelope = encode_envelope(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
+        self._undeliverable.queue.submit([envelope], Lane.LIVE)
 
     def _catalogue_image(self, message: ImageMessage) -> CatalogueImage:
         uri = original_uri(message, self._settings.originals)

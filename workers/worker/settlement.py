@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from panopticon.interfaces import OutputStore, Queue
 from panopticon.messages import FailedPublished, Lane, encode
 from panopticon.results.outputs import VersionName
-from panopticon.results.undeliverable import set_aside
+from panopticon.results.undeliverable import encode_envelope
 from workers.registry.policy_cache import Ruling, ruled
 from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Stored, Unreadable
 
@@ -42,7 +42,7 @@ class Settlement:
         self._store(outcomes)
         for lane in Lane:
             self._publish(outcomes, lane)
-        self._set_aside([outcome for outcome in outcomes if isinstance(outcome, Unreadable)])
+        self._dead_letter([outcome for outcome in outcomes if isinstance(outcome, Unreadable)])
         self._queue.requeue([o.delivery for o in outcomes if isinstance(o, Requeued)])
         for outcome in outcomes:
             if isinstance(outcome, Retried):
@@ -84,10 +84,10 @@ class Settlement:
             reason=outcome.failure.reason,
         )
 
-    def _set_aside(self, unreadable: Sequence[Unreadable]) -> None:
-        letters = [
-            set_aside(o.delivery.body, version=self._version, reason="bad_message", detail=o.detail)
+    def _dead_letter(self, unreadable: Sequence[Unreadable]) -> None:
+        envelopes = [
+            encode_envelope(o.delivery.body, version=self._version, reason="bad_message", detail=o.detail)
             for o in unreadable
         ]
-        if letters:
-            self._undeliverable.submit(letters, Lane.LIVE)
+        if envelopes:
+            self._undeliverable.submit(envelopes, Lane.LIVE)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panopticon.results.outputs import FailureState, VersionName
-from panopticon.results.undeliverable import NO_VERSION, failure_of, set_aside
+from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
 from tests.panopticon.strategies import counts, model_names, texts
 
 AT_MS = 1_795_262_400_000
@@ -20,15 +20,15 @@ TAGGER = VersionName(model="tagger", version=1)
 def test_the_failure_holds_what_was_set_aside(
     body: bytes, version: VersionName, reason: str, detail: str
 ) -> None:
-    failure = failure_of(set_aside(body, version=version, reason=reason, detail=detail), at_ms=AT_MS)
+    failure = failure_of(encode_envelope(body, version=version, reason=reason, detail=detail), at_ms=AT_MS)
     assert (failure.message, failure.reason, failure.detail) == (body, reason, detail)
     assert (failure.key.model, failure.key.version) == (version.model, version.version)
     assert (failure.state, failure.attempts, failure.last_at_ms) == (FailureState.DEAD, 0, AT_MS)
 
 
 def test_the_letter_is_json() -> None:
-    letter = json.loads(set_aside(b"\xff", version=TAGGER, reason="bad_message", detail="no"))
-    assert letter == {
+    envelope = json.loads(encode_envelope(b"\xff", version=TAGGER, reason="bad_message", detail="no"))
+    assert envelope == {
         "schema": 1,
         "model": "tagger",
         "version": 1,
@@ -39,13 +39,17 @@ def test_the_letter_is_json() -> None:
 
 
 def test_one_body_is_one_failure_however_often_it_comes() -> None:
-    letters = [set_aside(b"x", version=TAGGER, reason="bad_message", detail=detail) for detail in "ab"]
-    assert failure_of(letters[0], at_ms=1).key == failure_of(letters[1], at_ms=2).key
+    envelopes = [
+        encode_envelope(b"x", version=TAGGER, reason="bad_message", detail=detail) for detail in "ab"
+    ]
+    assert failure_of(envelopes[0], at_ms=1).key == failure_of(envelopes[1], at_ms=2).key
 
 
 def test_two_bodies_are_two_failures() -> None:
-    letters = [set_aside(body, version=TAGGER, reason="bad_message", detail="") for body in (b"a", b"b")]
-    assert failure_of(letters[0], at_ms=1).key != failure_of(letters[1], at_ms=1).key
+    envelopes = [
+        encode_envelope(body, version=TAGGER, reason="bad_message", detail="") for body in (b"a", b"b")
+    ]
+    assert failure_of(envelopes[0], at_ms=1).key != failure_of(envelopes[1], at_ms=1).key
 
 
 @pytest.mark.parametrize(

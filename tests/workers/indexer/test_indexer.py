@@ -36,7 +36,7 @@ from panopticon.messages import (
 from panopticon.metrics import Metrics
 from panopticon.results.documents import Change
 from panopticon.results.outputs import FailureState, VersionName
-from panopticon.results.undeliverable import NO_VERSION, set_aside
+from panopticon.results.undeliverable import NO_VERSION, encode_envelope
 from panopticon.settings import Settings
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore
@@ -347,16 +347,16 @@ class TestBadBodies:
         assert bench.deads() == sorted(("bad_message", body) for body in self.BODIES)
 
     def test_what_a_consumer_set_aside_becomes_a_failure_of_its_version(self, bench: Bench) -> None:
-        letter = set_aside(b"body", version=TAGGER, reason="bad_message", detail="no JSON")
-        bench.broker.undeliverable().submit([letter], Lane.LIVE)
+        envelope = encode_envelope(b"body", version=TAGGER, reason="bad_message", detail="no JSON")
+        bench.broker.undeliverable().submit([envelope], Lane.LIVE)
         bench.run_until_empty()
         (day,) = bench.store.outputs.failure_days(TAGGER)
         (failure,) = bench.store.outputs.failures(TAGGER, day=day, state=DEAD)
         assert (failure.reason, failure.detail, failure.message) == ("bad_message", "no JSON", b"body")
 
     def test_what_the_broker_itself_left_is_kept_and_harms_no_other(self, bench: Bench) -> None:
-        letter = set_aside(b"body", version=NO_VERSION, reason="bad_message", detail="")
-        bench.broker.undeliverable().submit([b'{"image_id": "1"}', letter], Lane.LIVE)
+        envelope = encode_envelope(b"body", version=NO_VERSION, reason="bad_message", detail="")
+        bench.broker.undeliverable().submit([b'{"image_id": "1"}', envelope], Lane.LIVE)
         bench.run_until_empty()
         assert bench.deads() == [("bad_message", b"body"), ("undeliverable", b'{"image_id": "1"}')]
 

@@ -105,8 +105,8 @@ class TestAnswers:
         bench.queue.submit([body], Lane.LIVE)
         bench.submit("2")
         bench.run_until_settled()
-        (letter,) = bench.broker.undeliverable().receive(max_live=9, max_backfill=9, wait_s=0)
-        failure = failure_of(letter.body, at_ms=0)
+        (envelope,) = bench.broker.undeliverable().receive(max_live=9, max_backfill=9, wait_s=0)
+        failure = failure_of(envelope.body, at_ms=0)
         assert (failure.message, failure.reason) == (body, "bad_message")
         assert (failure.key.model, failure.key.version) == ("colour", 1)
         assert bench.stored() == ["1", "2"]

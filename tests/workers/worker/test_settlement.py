@@ -146,8 +146,8 @@ def test_each_outcome_leaves_what_it_should(bench: Bench) -> None:
     assert list(bench.store.outputs.get(["1"], bench.card.version_name)) == [bench.key("1")]
     assert [failure.key for failure in bench.store.outputs.failures_of(["2"])] == [bench.key("2")]
     assert [message.kind for _, message in bench.published()] == ["result", "failed"]
-    (letter,) = bench.broker.undeliverable().receive(max_live=9, max_backfill=9, wait_s=0)
-    assert failure_of(letter.body, at_ms=0).message == b"unreadable"
+    (envelope,) = bench.broker.undeliverable().receive(max_live=9, max_backfill=9, wait_s=0)
+    assert failure_of(envelope.body, at_ms=0).message == b"unreadable"
     assert bench.in_queue() == (1, 0, 1)
 
 

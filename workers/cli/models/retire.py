@@ -77,12 +77,12 @@ def _print(session: Session, name: str, retired: Retired) -> None:
         session.out.print(
             Text(
                 "Its queues are still there: a worker is subscribed, or a message of it may wait in a retry "
-                f"queue, where none is left {_retry_queues_empty_after_s(session.settings):,.0f} s after retiring. "
+                f"queue, where none is left {_retries_end_after_s(session.settings):,.0f} s after retiring. "
                 f"Then at the latest: panopticon models retire {name} --discard --yes",
                 style="yellow",
             )
         )
 
 
-def _retry_queues_empty_after_s(settings: Settings) -> float:
+def _retries_end_after_s(settings: Settings) -> float:
     return max(settings.retry_delays_s, default=0.0) + settled_s(settings)

@@ -10,7 +10,7 @@ from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.bindings import RabbitTopology
 from workers.queues.rabbitmq.client import Client
-from workers.queues.rabbitmq.dead_letters import letter_of
+from workers.queues.rabbitmq.dead_letters import envelope_of
 from workers.queues.rabbitmq.diagnosis import diagnose_broker
 from workers.queues.rabbitmq.queue import RabbitQueue
 from workers.queues.rabbitmq.topology import names
@@ -97,4 +97,4 @@ class RabbitBroker:
 
     @cached_property
     def _undeliverable(self) -> RabbitQueue:
-        return RabbitQueue(self._client, {Lane.LIVE: names.UNDELIVERABLE}, opener=letter_of)
+        return RabbitQueue(self._client, {Lane.LIVE: names.UNDELIVERABLE}, opener=envelope_of)

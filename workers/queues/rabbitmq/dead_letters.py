@@ -1,23 +1,24 @@
-"""What the broker gave up on, as the letter that says where it came from and why."""
+"""Messages that the broker dead-lettered, in an envelope that names their queue and the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from panopticon.results.undeliverable import NO_VERSION, set_aside
+from panopticon.results.undeliverable import NO_VERSION, encode_envelope
 from workers.queues.rabbitmq.topology import names
 
 _ENDS_OF_A_WAIT = ("expired",)
 
 
-def letter_of(body: bytes, headers: Mapping[str, Any]) -> bytes:
-    """A letter as `set_aside` makes it. What the broker did not give up on is a letter already."""
+def envelope_of(body: bytes, headers: Mapping[str, Any]) -> bytes:
+    """Wrap a body as `encode_envelope` does; one that a program of ours dead-lettered is an envelope
+    already."""
     deaths = [death for death in headers.get("x-death", []) if death.get("reason") not in _ENDS_OF_A_WAIT]
     if not deaths:
         return body
     queue, reason = str(deaths[0].get("queue", "")), str(deaths[0].get("reason", "undeliverable"))
-    return set_aside(
+    return encode_envelope(
         body,
         version=names.version_of(queue) or NO_VERSION,
         reason=reason,

@@ -13,7 +13,7 @@ import pytest
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Delivery, Queue
 from panopticon.messages import Lane
-from panopticon.results.undeliverable import NO_VERSION, failure_of, set_aside
+from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
 from tests.contracts.broker import bodies
 from tests.contracts.examples import TAGGER
 from tests.servers.rabbitmq import RabbitSite
@@ -119,10 +119,10 @@ def test_what_is_delivered_too_often_from_no_models_queue_is_kept_under_no_versi
 
 def test_a_letter_of_ours_comes_out_as_it_went_in(url: str, open_broker: OpenBroker) -> None:
     queue = open_broker(url).undeliverable()
-    letter = set_aside(b"{", version=TAGGER, reason="bad_message", detail="no JSON")
-    queue.submit([letter], Lane.BACKFILL)
+    envelope = encode_envelope(b"{", version=TAGGER, reason="bad_message", detail="no JSON")
+    queue.submit([envelope], Lane.BACKFILL)
     (delivery,) = queue.receive(max_live=1, max_backfill=1, wait_s=5)
-    assert (delivery.body, delivery.lane) == (letter, Lane.LIVE)
+    assert (delivery.body, delivery.lane) == (envelope, Lane.LIVE)
 
 
 def test_a_retry_waits_on_the_shortest_retry_delay_that_is_long_enough(
@@ -175,12 +175,12 @@ def limit_deliveries(site: RabbitSite, url: str) -> None:
 
 def given_up(queue: Queue, undeliverable: Queue) -> bytes:
     """Give back what comes until the broker has enough of it; what it says then."""
-    letters: list[Delivery] = []
+    envelopes: list[Delivery] = []
 
     def step() -> list[Delivery]:
         queue.requeue(queue.receive(max_live=1, max_backfill=1, wait_s=0.1))
-        letters.extend(undeliverable.receive(max_live=1, max_backfill=0, wait_s=0))
-        return letters
+        envelopes.extend(undeliverable.receive(max_live=1, max_backfill=0, wait_s=0))
+        return envelopes
 
     wait_until(step)
-    return letters[0].body
+    return envelopes[0].body
