@@ -155,7 +155,7 @@ class OutputStore(Protocol):
     def failure_days(self, version: VersionName) -> list[str]:
         """The UTC days on which this version has failures in any state, newest first."""
 
-    def purge_failures(self, keys: Sequence[OutputKey]) -> None:
+    def discard_failures(self, keys: Sequence[OutputKey]) -> None:
         """Set these failures to `discarded`; unknown keys change nothing."""
 
     def erase(self, image_ids: Sequence[str]) -> None:

@@ -115,9 +115,9 @@ class FailuresContract(StoreAccess):
     def test_a_version_without_failures_has_no_days(self, store: Store) -> None:
         assert store.outputs.failure_days(TAGGER) == []
 
-    def test_purged_failures_are_kept_as_discarded(self, store: Store) -> None:
+    def test_discarded_failures_are_kept_as_discarded(self, store: Store) -> None:
         store.outputs.put_failures([failure(key("a")), failure(key("b"))])
-        store.outputs.purge_failures([key("a"), key("nobody")])
+        store.outputs.discard_failures([key("a"), key("nobody")])
         states = {each.key.image_id: each.state for each in store.outputs.failures_of(["a", "b", "nobody"])}
         assert states == {"a": FailureState.DISCARDED, "b": FailureState.DEAD}
 
@@ -139,7 +139,7 @@ class FailuresContract(StoreAccess):
 
     def test_a_discarded_failure_is_listed_as_such_only(self, store: Store) -> None:
         store.outputs.put_failures([failure(key())])
-        store.outputs.purge_failures([key()])
+        store.outputs.discard_failures([key()])
         listed = {
             state: len(list(store.outputs.failures(TAGGER, day=TODAY, state=state))) for state in FailureState
         }

@@ -99,8 +99,8 @@ class OutputStoreFake:
     def failure_days(self, version: VersionName) -> list[str]:
         return self._inner.failure_days(version)
 
-    def purge_failures(self, keys: Sequence[OutputKey]) -> None:
-        self._inner.purge_failures(keys)
+    def discard_failures(self, keys: Sequence[OutputKey]) -> None:
+        self._inner.discard_failures(keys)
 
     def erase(self, image_ids: Sequence[str]) -> None:
         self._inner.erase(image_ids)

@@ -66,7 +66,7 @@ def next_step(failure: Failure) -> str:
     if failure.reason == INDEX_REFUSED:
         return f"{_audit(failure.key.image_id)} --fix"
     if failure.key.version_name == NO_VERSION:
-        return f"panopticon dead purge {image_id}"
+        return f"panopticon dead discard {image_id}"
     return f"panopticon dead replay {image_id}"
 
 

@@ -77,7 +77,7 @@ def replay(failures: Sequence[Failure], *, store: Store, broker: Broker, lane: L
 def discard(failures: Sequence[Failure], outputs: OutputStore) -> None:
     """Mark them, so that they count as dead no more. Raises: Unavailable."""
     for chunk in chunks(failures, CHUNK):
-        outputs.purge_failures([failure.key for failure in chunk])
+        outputs.discard_failures([failure.key for failure in chunk])
 
 
 def _by_id(outputs: OutputStore, choice: Choice) -> Iterator[Failure]:

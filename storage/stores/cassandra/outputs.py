@@ -66,7 +66,7 @@ class CassandraOutputStore:
     def failure_days(self, version: VersionName) -> list[str]:
         return self._failures.days(version)
 
-    def purge_failures(self, keys: Sequence[OutputKey]) -> None:
+    def discard_failures(self, keys: Sequence[OutputKey]) -> None:
         self._failures.discard(keys)
 
     def erase(self, image_ids: Sequence[str]) -> None:

@@ -128,7 +128,7 @@ class SqliteOutputStore:
             rows = connection.execute(_FAILURE_DAYS, {"model": version.model, "version": version.version})
             return [day for (day,) in rows]
 
-    def purge_failures(self, keys: Sequence[OutputKey]) -> None:
+    def discard_failures(self, keys: Sequence[OutputKey]) -> None:
         with self._database.writing() as connection:
             connection.executemany(_DISCARD, [key.columns for key in keys])
 

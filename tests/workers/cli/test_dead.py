@@ -131,7 +131,7 @@ class TestReplay:
     def test_all_sends_back_all_but_what_was_no_message(self, panopticon: Panopticon, house: House) -> None:
         ran = panopticon("dead", "replay", "--all")
         assert ran.out.startswith("3 failures sent back")
-        assert ran.err.startswith("1 left: what came was no message")
+        assert ran.err.startswith("1 left: what came was malformed")
         assert states(house)["message-1"] == "dead"
 
     def test_a_failure_is_not_replayed_twice(self, panopticon: Panopticon, house: House) -> None:
@@ -160,9 +160,9 @@ class TestReplay:
         assert (len(house.waiting(TAGGER)), states(house)["a"]) == (1, "dead")
 
 
-class TestPurge:
+class TestDiscard:
     def test_failures_are_discarded_and_kept(self, panopticon: Panopticon, house: House) -> None:
-        ran = panopticon("dead", "purge", "--reason", "corrupt", "--yes")
+        ran = panopticon("dead", "discard", "--reason", "corrupt", "--yes")
         assert (ran.code, ran.out) == (0, "3 failures discarded.\n")
         assert states(house) == {
             "a": "discarded",
@@ -173,12 +173,17 @@ class TestPurge:
         }
 
     def test_without_a_yes_nothing_is_discarded(self, panopticon: Panopticon, house: House) -> None:
-        ran = panopticon("dead", "purge", "a", stdin=b"n\n")
+        ran = panopticon("dead", "discard", "a", stdin=b"n\n")
         assert (ran.code, "Discard 1 failure (1 corrupt)?" in ran.err) == (130, True)
         assert states(house)["a"] == "dead"
 
+    def test_its_former_name_works_and_is_not_listed(self, panopticon: Panopticon, house: House) -> None:
+        assert panopticon("dead", "purge", "a", "--yes").out == "1 failure discarded.\n"
+        assert states(house)["a"] == "discarded"
+        assert "purge" not in panopticon("dead", "--help").out
+
     def test_a_yes_is_asked_for(self, panopticon: Panopticon, house: House) -> None:
-        assert panopticon("dead", "purge", "a", stdin=b"y\n").code == 0
+        assert panopticon("dead", "discard", "a", stdin=b"y\n").code == 0
         assert states(house)["a"] == "discarded"
 
 
@@ -196,7 +201,7 @@ class TestPurge:
         (("list", "--day", "yesterday"), "--day is 'yesterday'; write a day of UTC as 2026-11-21"),
         (("list", "--day", "2026-02-30"), "--day is '2026-02-30'; write a day of UTC as 2026-11-21"),
         (("replay",), "which failures? name image IDs, --model, --reason or --day, or say --all"),
-        (("purge", "--yes"), "which failures? name image IDs, --model, --reason or --day, or say --all"),
+        (("discard", "--yes"), "which failures? name image IDs, --model, --reason or --day, or say --all"),
         (
             ("replay", "a", "--all"),
             "--all means every failure; leave out the image IDs, --model, --reason and --day",

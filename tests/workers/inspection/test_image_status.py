@@ -192,7 +192,7 @@ def test_only_queues_of_fed_versions_are_worth_a_look() -> None:
     [
         (failure(key()), REPLAY),
         (failure(key(), state=FailureState.REPLAYED), ""),
-        (failure(key(version=NO_VERSION)), "panopticon dead purge photo"),
+        (failure(key(version=NO_VERSION)), "panopticon dead discard photo"),
         (replace(failure(key("a b")), reason="not_found"), "panopticon dead replay 'a b'"),
     ],
 )

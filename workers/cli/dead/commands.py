@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import date
 from itertools import islice
 from typing import Any
@@ -38,7 +39,7 @@ ROOMY_COLUMNS = 120
 
 @click.group("dead")
 def dead_command() -> None:
-    """Failures: list them, look at one, send them back, or set them aside."""
+    """Failures: list them, look at one, replay them, or discard them."""
 
 
 def _filters(command: Command) -> Command:
@@ -123,13 +124,13 @@ def replay_command(
     _print_replayed(session, outcome, lane)
 
 
-@dead_command.command("purge")
+@dead_command.command("discard")
 @click.argument("image_ids", nargs=-1, metavar="[IMAGE_ID]...")
 @_filters
 @click.option("--all", "everything", is_flag=True, help="Every failure of every version.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
-def purge_command(
+def discard_command(
     session: Session,
     *,
     image_ids: tuple[str, ...],
@@ -152,6 +153,12 @@ def purge_command(
         )
     discard(failures, session.store.outputs)
     session.out.print(f"{counted(len(failures), 'failure')} discarded.")
+
+
+# The name of this command up to 0.1: scripts that use it go on working.
+purge_command = copy(discard_command)
+purge_command.hidden = True
+dead_command.add_command(purge_command, "purge")
 
 
 def _choice(
@@ -240,8 +247,8 @@ def _print_replayed(session: Session, outcome: Replayed, lane: str) -> None:
     session.out.print(f"{counted(outcome.replayed, 'failure')} sent back, lane {lane}.")
     if outcome.no_messages:
         session.err.print(
-            f"{outcome.no_messages:,} left: what came was no message, so no worker can take it "
-            f"(those of {NO_VERSION} never can); panopticon dead purge sets them aside",
+            f"{outcome.no_messages:,} left: what came was malformed, so no worker can take it "
+            f"(those of {NO_VERSION} never can); panopticon dead discard removes them from the dead",
             style="yellow",
         )
     if outcome.no_queue:
