@@ -21,7 +21,7 @@ class VersionState(StrEnum):
     RETIRED = "retired"
 
     @property
-    def fed(self) -> bool:
+    def routed(self) -> bool:
         """Whether uploads reach a version in this state."""
         return self in (VersionState.SHADOW, VersionState.ACTIVE)
 

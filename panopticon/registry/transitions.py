@@ -115,7 +115,7 @@ def deactivate(entry: ModelEntry, author: Author) -> ModelEntry:
     return replace(_without_active(entry, event), active_version=None, former_version=entry.active_version)
 
 
-def stop_feeding(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
+def stop_routing(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
     """A shadow is only registered again. Raises: UsageError unless it is a shadow."""
     known = known_version(entry, number)
     if known.state is not VersionState.SHADOW:

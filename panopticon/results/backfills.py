@@ -8,6 +8,10 @@ from enum import StrEnum
 
 from panopticon.results.outputs import VersionName
 
+_KEYS = {"owner": "runner", "heartbeat_at_ms": "fed_at_ms"}
+"""Field → its key in the database, where that is the name of an earlier release."""
+_FIELDS = {key: field for field, key in _KEYS.items()}
+
 
 class BackfillState(StrEnum):
     RUNNING = "running"
@@ -40,10 +44,10 @@ class Backfill:
     begun_at_ms: int
     changed_at_ms: int
     by: str
-    runner: str = ""
-    """Names the process that feeds it; another one takes over by putting its own name here."""
-    fed_at_ms: int = 0
-    """When that process last wrote, by its own clock; it does so every few seconds, whatever it waits for."""
+    owner: str = ""
+    """Names the process that runs it; another process takes over by putting its own name here."""
+    heartbeat_at_ms: int = 0
+    """When the owner last wrote, by its own clock; it does so every few seconds, whatever it waits for."""
     cursor: int = 0
     """IDs that have been looked at, in the order of their UTF-8 bytes."""
     after: str = ""
@@ -72,11 +76,12 @@ class Backfill:
 
 
 def encode_backfill(backfill: Backfill) -> bytes:
-    """The whole record as one UTF-8 JSON value."""
-    return json.dumps(asdict(backfill), ensure_ascii=False, separators=(",", ":")).encode()
+    """Encode the whole record as one UTF-8 JSON value."""
+    fields = {_KEYS.get(name, name): value for name, value in asdict(backfill).items()}
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decode_backfill(body: bytes) -> Backfill:
-    """The inverse of `encode_backfill`."""
-    fields = json.loads(body)
+    """Decode what `encode_backfill` made."""
+    fields = {_FIELDS.get(key, key): value for key, value in json.loads(body).items()}
     return Backfill(**{**fields, "state": BackfillState(fields["state"])})

@@ -16,7 +16,7 @@ from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import Settings
 from workers.backfill.classify import Sorted, sort_out
-from workers.backfill.records import known_backfill, refuse_unfed
+from workers.backfill.records import known_backfill, refuse_unrouted
 from workers.runtime.parking import FIRST_PAUSE_S
 from workers.submission.submit import body_of, entry_of_row
 
@@ -94,7 +94,7 @@ class Feeder:
         around: Surroundings,
     ) -> None:
         self._record = record
-        self._runner = record.runner
+        self._owner = record.owner
         self._ids = ids
         self._store = store
         self._queue = broker.model_queue(record.version_name)
@@ -127,7 +127,7 @@ class Feeder:
 
     @property
     def _taken_over(self) -> bool:
-        return self._record.runner != self._runner
+        return self._record.owner != self._owner
 
     def _turn(self) -> None:
         self._read_again()
@@ -140,7 +140,7 @@ class Feeder:
         elif self._waiting() + len(image_ids) > self._max_waiting:
             self._wait(LANE_IS_FULL, FULL_POLL_S)
         else:
-            refuse_unfed(self._record.version_name, self._store)
+            refuse_unrouted(self._record.version_name, self._store)
             self._send(image_ids)
             self._around.told(self._record, "")
 
@@ -178,18 +178,18 @@ class Feeder:
     def _write(self, **fields: object) -> None:
         """Whatever somebody wrote meanwhile stays: only this process moves the cursor."""
         now_ms = self._around.now_ms()
-        new = self._record.changed(at_ms=now_ms, fed_at_ms=now_ms, **fields)
+        new = self._record.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, **fields)
         while not self._store.backfills.swap(self._record, new):
             self._read_again()
             if self._taken_over:
                 return
             if self._record.state.ended:
                 fields.pop("state", None)
-            new = self._record.changed(at_ms=now_ms, fed_at_ms=now_ms, **fields)
+            new = self._record.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, **fields)
         self._record = new
 
     def _wait(self, reason: str, seconds: float) -> None:
-        if self._around.now_ms() - self._record.fed_at_ms >= SHOW_EVERY_MS:
+        if self._around.now_ms() - self._record.heartbeat_at_ms >= SHOW_EVERY_MS:
             self._write()
         self._pause(reason, seconds)
 

@@ -16,7 +16,7 @@ def ids_per_s(before: Backfill | None, now: Backfill) -> float | None:
     """
     if before is None or before.begun_at_ms != now.begun_at_ms or now.state is not BackfillState.RUNNING:
         return None
-    elapsed_ms = now.fed_at_ms - before.fed_at_ms
+    elapsed_ms = now.heartbeat_at_ms - before.heartbeat_at_ms
     if elapsed_ms <= 0:
         return None
     return max(now.cursor - before.cursor, 0) * 1000 / elapsed_ms
@@ -39,6 +39,9 @@ class Recent:
     def add(self, now: Backfill) -> Backfill:
         """The reading to compare this one with: the latest that is a window old, else the first."""
         self._readings.append(now)
-        while len(self._readings) > 2 and now.fed_at_ms - self._readings[1].fed_at_ms >= self._window_ms:
+        while (
+            len(self._readings) > 2
+            and now.heartbeat_at_ms - self._readings[1].heartbeat_at_ms >= self._window_ms
+        ):
             self._readings.popleft()
         return self._readings[0]

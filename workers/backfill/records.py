@@ -34,7 +34,7 @@ class Wanted:
     """Empty for the IDs that search holds."""
     total: int
     by: str
-    runner: str
+    owner: str
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ def take_up(wanted: Wanted, backfills: Backfills, *, now_ms: int) -> Backfill:
                 f"{known.name} is a backfill of another list, {known.source}, and has not ended; "
                 f"wait for it, or: panopticon backfill cancel {known.name}"
             )
-        return known.changed(at_ms=now_ms, fed_at_ms=now_ms, runner=wanted.runner, source=wanted.source)
+        return known.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, owner=wanted.owner, source=wanted.source)
 
     return _swapped(wanted.name, backfills, taken)
 
@@ -108,9 +108,9 @@ def of_interest(records: Sequence[Backfill], *, now_ms: int) -> list[Backfill]:
     ]
 
 
-def is_fed(record: Backfill, *, now_ms: int) -> bool:
+def has_owner(record: Backfill, *, now_ms: int) -> bool:
     """Whether some process has shown itself lately."""
-    return not record.state.ended and now_ms - record.fed_at_ms <= SILENCE_MS
+    return not record.state.ended and now_ms - record.heartbeat_at_ms <= SILENCE_MS
 
 
 def _begun(wanted: Wanted, *, serial: int, now_ms: int) -> Backfill:
@@ -125,9 +125,9 @@ def _begun(wanted: Wanted, *, serial: int, now_ms: int) -> Backfill:
         state=BackfillState.RUNNING,
         begun_at_ms=now_ms,
         changed_at_ms=now_ms,
-        fed_at_ms=now_ms,
+        heartbeat_at_ms=now_ms,
         by=wanted.by,
-        runner=wanted.runner,
+        owner=wanted.owner,
     )
 
 
@@ -144,10 +144,10 @@ def _restless(name: str) -> Unavailable:
     return Unavailable("store", f"the record of {name} kept changing under us")
 
 
-def refuse_unfed(version: VersionName, store: Store) -> None:
+def refuse_unrouted(version: VersionName, store: Store) -> None:
     """Raises: UsageError unless the version takes images; Unavailable."""
     _, entry = read_version(version, store.registry)
     if entry.state is VersionState.RETIRED:
         raise UsageError(f"{version} is retired and takes no images any more")
-    if not entry.state.fed:
+    if not entry.state.routed:
         raise UsageError(f"{version} is not fed yet; first: panopticon models shadow {version}")

@@ -93,10 +93,10 @@ def _versions(session: Session, models: Sequence[str]) -> dict[VersionName, Vers
 
 def _fed(known: Mapping[VersionName, VersionEntry]) -> dict[VersionName, VersionEntry]:
     """Raises: UsageError if none is."""
-    fed = {name: entry for name, entry in known.items() if entry.state.fed}
-    if not fed:
+    routed = {name: entry for name, entry in known.items() if entry.state.routed}
+    if not routed:
         raise UsageError(f"no version is fed; name one with --model: {', '.join(map(str, known))}")
-    return fed
+    return routed
 
 
 def _settle(session: Session) -> None:

@@ -18,7 +18,7 @@ from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
-from workers.backfill.records import is_fed, of_interest
+from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, pass_session
@@ -218,7 +218,7 @@ def _backfills(before: Reading | None, now: Reading) -> list[tuple[Backfill, Bac
 
 
 def _fed(reading: Reading) -> bool:
-    return any(is_fed(record, now_ms=_now_ms()) for record in reading.backfills)
+    return any(has_owner(record, now_ms=_now_ms()) for record in reading.backfills)
 
 
 def _now_ms() -> int:
@@ -233,7 +233,7 @@ def _advice(before: Reading | None, now: Reading, settle_s: float) -> list[str]:
     return lines + [
         f"Nobody feeds {record.name}: {command_of(record)}"
         for record in now.backfills
-        if record.state is BackfillState.RUNNING and not is_fed(record, now_ms=_now_ms())
+        if record.state is BackfillState.RUNNING and not has_owner(record, now_ms=_now_ms())
     ]
 
 

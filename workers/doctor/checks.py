@@ -142,14 +142,14 @@ def _queues(broker: Broker, known: Registered | None) -> Iterator[Finding]:
 
 
 def _bindings(bound: set[VersionName], known: Registered) -> Finding:
-    fed = {name for name, entry in known.items() if entry.state.fed}
-    if starved := sorted(fed - bound):
+    routed = {name for name, entry in known.items() if entry.state.routed}
+    if starved := sorted(routed - bound):
         return _fail(
             "broker: bindings",
             f"uploads do not reach {_listed(starved)}",
             "start a worker of each with these settings; then panopticon audit --ids FILE --fix",
         )
-    if stray := sorted(bound - fed):
+    if stray := sorted(bound - routed):
         return Finding(
             check="broker: bindings",
             health=Health.WARN,

@@ -122,8 +122,8 @@ class Audit:
         return len(ids)
 
     def _quiet(self) -> Quiet:
-        fed = (version for version, entry in self._versions.items() if entry.state.fed)
-        queues = {version: self._broker.model_queue(version) for version in fed}
+        routed = (version for version, entry in self._versions.items() if entry.state.routed)
+        queues = {version: self._broker.model_queue(version) for version in routed}
         return Quiet(
             versions=frozenset(version for version, queue in queues.items() if not total(queue.depth())),
             catalogue=not total(self._broker.catalogue().depth()),

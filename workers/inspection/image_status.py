@@ -54,7 +54,7 @@ def pending_versions(dossier: Dossier, registered: Registered) -> list[VersionNa
     return [
         standing.version
         for standing in standings(dossier, registered, {})
-        if standing.verdict.mark is Mark.PENDING and standing.entry and standing.entry.state.fed
+        if standing.verdict.mark is Mark.PENDING and standing.entry and standing.entry.state.routed
     ]
 
 
@@ -80,8 +80,8 @@ def _versions(dossier: Dossier, registered: Registered) -> list[VersionName]:
     kept |= {failure.key.version_name for failure in dossier.failures}
     parts = dossier.document.parts if dossier.document else {}
     kept |= {owner for part in parts if (owner := part_owner(part, registered))}
-    fed = {name for name, (_, entry) in registered.items() if entry.state.fed and dossier.row}
-    return sorted((kept | fed) - {NO_VERSION})
+    routed = {name for name, (_, entry) in registered.items() if entry.state.routed and dossier.row}
+    return sorted((kept | routed) - {NO_VERSION})
 
 
 def _standing(

@@ -136,4 +136,4 @@ def _quiet(reading: Reading, standing: VersionStanding) -> bool:
 
 def _pending(standing: VersionStanding) -> int:
     """What ought to be on a queue."""
-    return standing.ledger.pending if standing.ledger and standing.state.fed else 0
+    return standing.ledger.pending if standing.ledger and standing.state.routed else 0

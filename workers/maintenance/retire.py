@@ -64,7 +64,7 @@ class Retiring:
         """
         discarded = 0
         cancel_all(name, self._backfills, now_ms=int(self._now_s() * 1000))
-        self._versions.stop_feeding(name)
+        self._versions.stop_routing(name)
         if not self._is_retired(name):
             discarded = self._emptied(name, discard=discard, waiting=waiting)
             self._versions.retire(name)

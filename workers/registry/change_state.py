@@ -104,11 +104,11 @@ class Versions:
         if transitions.known_version(entry, name.version).state is not VersionState.RETIRED:
             transitions.retire(entry, name.version, self._author)
 
-    def stop_feeding(self, name: VersionName) -> ModelEntry:
+    def stop_routing(self, name: VersionName) -> ModelEntry:
         """It gets no uploads any more; what waits for it stays. Repeating is harmless, be it retired too."""
         entry = self.read(name.model)
-        if transitions.known_version(entry, name.version).state.fed:
-            entry = self._swap(entry, transitions.stop_feeding(entry, name.version, self._author))
+        if transitions.known_version(entry, name.version).state.routed:
+            entry = self._swap(entry, transitions.stop_routing(entry, name.version, self._author))
         # A worker that starts meanwhile binds only what is fed.
         self._broker.topology.unbind(name)
         return entry
@@ -122,7 +122,7 @@ class Versions:
         return retired
 
     def _unbind_unless_fed(self, name: VersionName) -> None:
-        if not transitions.known_version(self.read(name.model), name.version).state.fed:
+        if not transitions.known_version(self.read(name.model), name.version).state.routed:
             self._broker.topology.unbind(name)
 
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:

@@ -34,7 +34,7 @@ def ensure_registered(
         model = registry.read(card.name)
         known = model.version(card.version) if model else None
         entry = _known(card, known, archive) if known else _begun(card, model, archive, author)
-        if entry.state.fed:
+        if entry.state.routed:
             topology.bind(card.version_name)
         if entry == known or registry.swap(model, _with_entry(model, card, entry, author)):
             return entry

@@ -72,7 +72,7 @@ def run_worker(
     if entry is None:
         return
     version = card.version_name
-    if not entry.state.fed:
+    if not entry.state.routed:
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
     rulings = Rulings(store, settings)
     model = ModelClient(card, settings, metrics=metrics)

@@ -98,7 +98,7 @@ def test_a_version_that_answers_again_after_a_deactivation_is_not_its_own_former
 
 
 def test_a_shadow_that_is_fed_no_more_may_be_fed_again() -> None:
-    entry = transitions.stop_feeding(ACTIVE_AND_SHADOW, 2, ANN)
+    entry = transitions.stop_routing(ACTIVE_AND_SHADOW, 2, ANN)
     assert states(entry)[2] is VersionState.REGISTERED
     assert states(transitions.shadow(entry, 2, ANN)) == states(ACTIVE_AND_SHADOW)
 
@@ -123,7 +123,7 @@ REFUSALS: list[tuple[Callable[[], ModelEntry], str]] = [
         "tagger@1 is retired; give it a new version number",
     ),
     (lambda: transitions.shadow(ACTIVE_AND_SHADOW, 2, ANN), "tagger@2 is shadow; only a registered version"),
-    (lambda: transitions.stop_feeding(ACTIVE_AND_SHADOW, 1, ANN), "tagger@1 is active, and not a shadow"),
+    (lambda: transitions.stop_routing(ACTIVE_AND_SHADOW, 1, ANN), "tagger@1 is active, and not a shadow"),
     (lambda: transitions.roll_back(ACTIVE_AND_SHADOW, ANN), "tagger: no version was active before"),
     (
         lambda: transitions.roll_back(
@@ -210,7 +210,7 @@ STEPS = st.sampled_from(
         lambda entry: transitions.activate(entry, 2, ANN),
         lambda entry: transitions.roll_back(entry, ANN),
         lambda entry: transitions.deactivate(entry, ANN),
-        lambda entry: transitions.stop_feeding(entry, 1, ANN),
+        lambda entry: transitions.stop_routing(entry, 1, ANN),
         lambda entry: transitions.retire(entry, 1, ANN),
         lambda entry: transitions.retire(entry, 2, ANN),
         lambda entry: transitions.put_policy(entry, 2, "", ANN),

@@ -51,14 +51,12 @@ class Bench:
     meanwhile: Callable[[], object] = lambda: None
     """What happens while it sleeps."""
 
-    def take_up(self, ids: Sequence[str], *, runner: str = "process 1", sha256: str = "5f" * 32) -> Backfill:
-        wanted = Wanted(
-            version=TAGGER, source="ids", ids_sha256=sha256, total=len(ids), by="me", runner=runner
-        )
+    def take_up(self, ids: Sequence[str], *, owner: str = "process 1", sha256: str = "5f" * 32) -> Backfill:
+        wanted = Wanted(version=TAGGER, source="ids", ids_sha256=sha256, total=len(ids), by="me", owner=owner)
         return take_up(wanted, self.store.backfills, now_ms=self.now_ms)
 
-    def feeder(self, ids: Sequence[str], *, waiting: int = 1000, runner: str = "process 1") -> Feeder:
-        record = self.take_up(ids, runner=runner)
+    def feeder(self, ids: Sequence[str], *, waiting: int = 1000, owner: str = "process 1") -> Feeder:
+        record = self.take_up(ids, owner=owner)
         return self.feeder_of(record, Listed(lambda cursor: iter(ids[cursor:])), waiting=waiting)
 
     def feeder_of(self, record: Backfill, ids: Ids, *, waiting: int = 1000) -> Feeder:
@@ -197,7 +195,7 @@ def test_killed_between_sending_and_writing_it_repeats_one_chunk_and_misses_none
     monkeypatch.undo()
     sent: list[str] = []
     bench.meanwhile = lambda: sent.extend(bench.taken(10))
-    assert bench.feeder(ids, waiting=20, runner="process 2").feed().state is BackfillState.DONE
+    assert bench.feeder(ids, waiting=20, owner="process 2").feed().state is BackfillState.DONE
     assert [*sent, *bench.taken()] == [*ids[:10], *ids]
 
 
@@ -205,7 +203,7 @@ def test_another_process_goes_on_after_the_cursor(bench: Bench) -> None:
     ids = photos(bench, 6)
     record = bench.take_up(ids)
     bench.store.backfills.swap(record, record.changed(at_ms=NOON_MS, cursor=4, after=ids[3], submitted=4))
-    ended = bench.feeder(ids, runner="process 2").feed()
+    ended = bench.feeder(ids, owner="process 2").feed()
     assert (bench.taken(), ended.cursor, ended.submitted) == (ids[4:], 6, 6)
 
 
@@ -238,9 +236,9 @@ def test_a_cancelled_one_ends_at_once(bench: Bench) -> None:
 def test_one_that_is_taken_over_stops_and_leaves_the_record_alone(bench: Bench) -> None:
     ids = photos(bench, 40)
     feeder = bench.feeder(ids, waiting=10)
-    bench.meanwhile = lambda: bench.take_up(ids, runner="process 2")
+    bench.meanwhile = lambda: bench.take_up(ids, owner="process 2")
     ended = feeder.feed()
-    assert (ended.runner, ended.state, bench.lane) == ("process 2", BackfillState.RUNNING, 10)
+    assert (ended.owner, ended.state, bench.lane) == ("process 2", BackfillState.RUNNING, 10)
     assert bench.store.backfills.read(ended.name) == ended
 
 
@@ -287,9 +285,9 @@ def test_a_cancellation_while_the_end_is_written_is_kept(bench: Bench, between: 
 def test_one_that_is_taken_over_while_a_chunk_is_sent_counts_nothing(bench: Bench, between: Between) -> None:
     ids = photos(bench, 10)
     feeder = bench.feeder(ids, waiting=4)
-    between(lambda: bench.take_up(ids, runner="process 2"), BackfillState.RUNNING)
+    between(lambda: bench.take_up(ids, owner="process 2"), BackfillState.RUNNING)
     ended = feeder.feed()
-    assert (ended.runner, ended.cursor) == ("process 2", 0)
+    assert (ended.owner, ended.cursor) == ("process 2", 0)
     assert bench.store.backfills.read(ended.name) == ended
 
 
@@ -298,7 +296,7 @@ def test_the_record_shows_every_few_seconds_that_somebody_feeds_it(bench: Bench)
     ages: list[int] = []
 
     def look() -> None:
-        ages.append(bench.now_ms - known_backfill("tagger@1-5f5f5f5f", bench.store.backfills).fed_at_ms)
+        ages.append(bench.now_ms - known_backfill("tagger@1-5f5f5f5f", bench.store.backfills).heartbeat_at_ms)
         if bench.now_ms > NOON_MS + 60_000:
             bench.taken()
 

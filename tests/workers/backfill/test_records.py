@@ -19,7 +19,7 @@ from workers.backfill.records import (
     Wanted,
     all_backfills,
     change_state,
-    is_fed,
+    has_owner,
     known_backfill,
     of_interest,
     take_up,
@@ -36,7 +36,7 @@ def backfills(tmp_path: Path) -> Iterator[Backfills]:
 
 def wanted(**fields: object) -> Wanted:
     usual = Wanted(
-        version=TAGGER, source="ids.txt", ids_sha256="5f" * 32, total=3, by="me", runner="process 1"
+        version=TAGGER, source="ids.txt", ids_sha256="5f" * 32, total=3, by="me", owner="process 1"
     )
     return replace(usual, **fields)  # type: ignore[arg-type]
 
@@ -51,8 +51,8 @@ def test_a_new_one_begins_under_a_name_made_of_version_and_list(backfills: Backf
 def test_one_that_has_not_ended_goes_on_under_another_process(backfills: Backfills) -> None:
     begun = take_up(wanted(), backfills, now_ms=NOON_MS)
     backfills.swap(begun, begun.changed(at_ms=NOON_MS, cursor=2, after="b"))
-    taken = take_up(wanted(runner="process 2"), backfills, now_ms=LATER_MS)
-    assert (taken.cursor, taken.runner, taken.fed_at_ms) == (2, "process 2", LATER_MS)
+    taken = take_up(wanted(owner="process 2"), backfills, now_ms=LATER_MS)
+    assert (taken.cursor, taken.owner, taken.heartbeat_at_ms) == (2, "process 2", LATER_MS)
     assert taken.begun_at_ms == NOON_MS
 
 
@@ -113,7 +113,7 @@ def test_the_latest_comes_first_and_what_ended_long_ago_is_of_no_interest(backfi
 
 
 def test_silence_tells_that_nobody_feeds_it() -> None:
-    record = replace(backfill(), fed_at_ms=NOON_MS)
-    assert is_fed(record, now_ms=NOON_MS + 30_000)
-    assert not is_fed(record, now_ms=NOON_MS + 30_001)
-    assert not is_fed(replace(record, state=BackfillState.DONE), now_ms=NOON_MS)
+    record = replace(backfill(), heartbeat_at_ms=NOON_MS)
+    assert has_owner(record, now_ms=NOON_MS + 30_000)
+    assert not has_owner(record, now_ms=NOON_MS + 30_001)
+    assert not has_owner(replace(record, state=BackfillState.DONE), now_ms=NOON_MS)

@@ -26,7 +26,7 @@ def album(house: House, pauses: list[float]) -> None:
         house.search.apply([result(image_id, part(), name=version.part)])
 
 
-def unfed(house: House, version: VersionName) -> None:
+def unrouted(house: House, version: VersionName) -> None:
     """As after `models add`."""
     entry = house.store.registry.read(version.model)
     assert entry is not None
@@ -76,11 +76,11 @@ def test_one_version_may_be_audited_alone(panopticon: Panopticon) -> None:
 def test_a_version_that_is_not_fed_is_left_out_unless_it_is_named(
     panopticon: Panopticon, house: House
 ) -> None:
-    unfed(house, TAGGER)
+    unrouted(house, TAGGER)
     assert panopticon("audit", "--ids", "-", stdin=b"gone\n").code == 0
     ran = panopticon("audit", "--ids", "-", "--model", "tagger@1", stdin=b"gone\n")
     assert (ran.code, "1 pending or lost, not decidable yet" in ran.out) == (0, True)
-    unfed(house, QUALITY)
+    unrouted(house, QUALITY)
     complaint = panopticon("audit", "--ids", "-", stdin=b"gone\n").complaint
     assert complaint == "no version is fed; name one with --model: quality@1, tagger@1"
 

@@ -220,10 +220,14 @@ def test_status_tells_rate_and_time_left_of_what_is_fed(
 ) -> None:
     now_ms = 1_795_262_400_000
     monkeypatch.setattr("time.time", lambda: now_ms / 1000)
-    record = keep(house, total=1000, cursor=100, fed_at_ms=now_ms, begun_at_ms=now_ms, changed_at_ms=now_ms)
+    record = keep(
+        house, total=1000, cursor=100, heartbeat_at_ms=now_ms, begun_at_ms=now_ms, changed_at_ms=now_ms
+    )
 
     def sleep(_: float) -> None:
-        house.store.backfills.swap(record, record.changed(at_ms=now_ms, cursor=300, fed_at_ms=now_ms + 4000))
+        house.store.backfills.swap(
+            record, record.changed(at_ms=now_ms, cursor=300, heartbeat_at_ms=now_ms + 4000)
+        )
 
     monkeypatch.setattr("time.sleep", sleep)
     (told,) = panopticon("--set", "settle_s=1", "status", "--json").json["backfills"]

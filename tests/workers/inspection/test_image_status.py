@@ -163,9 +163,9 @@ def test_what_is_pending_is_told_by_its_queue(
 
 
 def test_a_version_that_is_not_fed_is_told_only_where_something_is_kept_of_it() -> None:
-    unfed = registered(VersionState.REGISTERED)
-    assert standings(dossier(), unfed, {}) == []
-    assert told(dossier(document=document()), unfed) == (
+    unrouted = registered(VersionState.REGISTERED)
+    assert standings(dossier(), unrouted, {}) == []
+    assert told(dossier(document=document()), unrouted) == (
         Mark.PENDING,
         "no upload reaches this version",
         "panopticon models shadow tagger@1",

@@ -221,7 +221,7 @@ def test_an_unknown_model_is_named_beside_those_that_are_known(bench: Bench) -> 
 def test_a_version_that_is_fed_no_more_may_be_asked_for_twice(bench: Bench) -> None:
     bench.side_by_side()
     for _ in range(2):
-        bench.versions().stop_feeding(TWO)
+        bench.versions().stop_routing(TWO)
     assert (bench.states()[2], bench.broker.topology.bound()) == (VersionState.REGISTERED, (ONE,))
 
 
@@ -229,7 +229,7 @@ def test_what_a_worker_bound_that_started_while_a_version_was_fed_is_unbound_onc
     bench: Bench,
 ) -> None:
     bench.side_by_side()
-    bench.versions().stop_feeding(TWO)
+    bench.versions().stop_routing(TWO)
     bench.broker.topology.bind(TWO)
     bench.versions().retire(TWO)
     assert bench.broker.topology.bound() == (ONE,)

@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from panopticon.results.backfills import Backfill, BackfillState
-from workers.backfill.records import all_backfills, change_state, is_fed, known_backfill
+from workers.backfill.records import all_backfills, change_state, has_owner, known_backfill
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of, counts
 from workers.cli.formatting import block, utc
 from workers.cli.session import Session, json_option, pass_session
@@ -45,12 +45,12 @@ def show_command(session: Session, *, name: str, as_json: bool) -> None:
         ("begun (UTC)", f"{utc(record.begun_at_ms)}, by {printable(record.by)}"),
         ("changed (UTC)", utc(record.changed_at_ms)),
         ("found", counts(record)),
-        ("fed by", printable(record.runner) if is_fed(record, now_ms=_now_ms()) else "nobody"),
+        ("fed by", printable(record.owner) if has_owner(record, now_ms=_now_ms()) else "nobody"),
         ("IDs", f"SHA-256 {record.ids_sha256}" if record.ids_sha256 else "as search holds them"),
         ("last ID looked at", printable(record.after) or "–"),
     ]
     session.out.print(block(lines))
-    _tell_if_unfed(session, record)
+    _tell_if_unowned(session, record)
 
 
 @click.command("backfill pause")
@@ -69,7 +69,7 @@ def resume_command(session: Session, *, name: str) -> None:
     """Go on with one that is paused."""
     record = change_state(name, BackfillState.RUNNING, session.store.backfills, now_ms=_now_ms())
     session.out.print(Text(f"{name} goes on after {record.cursor:,} of {record.total:,} IDs."))
-    _tell_if_unfed(session, record)
+    _tell_if_unowned(session, record)
 
 
 @click.command("backfill cancel")
@@ -81,8 +81,8 @@ def cancel_command(session: Session, *, name: str) -> None:
     session.out.print(Text(f"{name} is cancelled: {record.cursor:,} of {record.total:,} IDs were looked at."))
 
 
-def _tell_if_unfed(session: Session, record: Backfill) -> None:
-    if not record.state.ended and not is_fed(record, now_ms=_now_ms()):
+def _tell_if_unowned(session: Session, record: Backfill) -> None:
+    if not record.state.ended and not has_owner(record, now_ms=_now_ms()):
         session.out.print(Text(f"No process feeds it: {command_of(record)}", style="yellow"))
 
 

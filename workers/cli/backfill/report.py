@@ -11,7 +11,7 @@ from rich.text import Text
 
 from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.progress import eta_s, ids_per_s
-from workers.backfill.records import is_fed
+from workers.backfill.records import has_owner
 from workers.cli.formatting import lasting, rfc_3339, table
 from workers.runtime.terminal_text import printable
 
@@ -32,8 +32,8 @@ def backfill_json(record: Backfill, before: Backfill | None, *, now_ms: int) -> 
         "unknown": record.unknown,
         "ids_per_s": rate,
         "eta_s": eta_s(record, rate),
-        "fed": is_fed(record, now_ms=now_ms),
-        "runner": record.runner,
+        "fed": has_owner(record, now_ms=now_ms),
+        "runner": record.owner,
         "by": record.by,
         "begun_at": rfc_3339(record.begun_at_ms),
         "changed_at": rfc_3339(record.changed_at_ms),
@@ -80,6 +80,6 @@ def command_of(record: Backfill) -> str:
 
 
 def _state(record: Backfill, now_ms: int) -> Text:
-    if record.state is BackfillState.RUNNING and not is_fed(record, now_ms=now_ms):
+    if record.state is BackfillState.RUNNING and not has_owner(record, now_ms=now_ms):
         return Text("running, not fed", style="yellow")
     return Text(record.state.value)

@@ -22,7 +22,7 @@ from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.outputs import VersionName
 from workers.backfill.feeder import LANE_IS_FULL, Feeder, FromSearch, Ids, Listed, Surroundings
 from workers.backfill.progress import Recent
-from workers.backfill.records import Wanted, refuse_unfed, take_up
+from workers.backfill.records import Wanted, refuse_unrouted, take_up
 from workers.backfill.sorted_ids import IdList, sorted_ids
 from workers.cli.backfill.report import backfill_json, counts, speed
 from workers.cli.formatting import counted
@@ -55,7 +55,7 @@ def backfill_command(
     version = parse_version(model)
     if (ids_file is None) is not from_search:
         raise UsageError("which images? --ids FILE with one image ID a line, or --from-search")
-    refuse_unfed(version, session.store)
+    refuse_unrouted(version, session.store)
     # Bound first, so that what is uploaded after the list was drawn reaches the version by itself.
     session.broker.topology.bind(version)
     with _listed(ids_file) as listed:
@@ -95,7 +95,7 @@ def _run(
         ids_sha256=listed.sha256 if listed else "",
         total=listed.total if listed else session.search.count(),
         by=who(),
-        runner=f"process {os.getpid()} of {who()}",
+        owner=f"process {os.getpid()} of {who()}",
     )
     record = take_up(wanted, session.store.backfills, now_ms=_now_ms())
     if record.cursor or record.state is BackfillState.PAUSED:
@@ -140,7 +140,7 @@ class Telling:
     def tell(self, record: Backfill, waits: str) -> None:
         """What `Surroundings.told` hears."""
         # As of now, though it was written a while ago: while it waits it makes no headway.
-        now = replace(record, fed_at_ms=_now_ms())
+        now = replace(record, heartbeat_at_ms=_now_ms())
         line = _progress(now, self._recent.add(now), waits)
         if self._live:
             self._live.update(Text(line, style="dim"), refresh=True)
@@ -187,7 +187,7 @@ def _outcome(ended: Backfill) -> tuple[str, str]:
     far = f"after {ended.cursor:,} of {counted(ended.total, 'ID')}: {counts(ended)}"
     if ended.state is BackfillState.CANCELLED:
         return f"{ended.name} was cancelled {far}. What was submitted stays on the queue.", "yellow"
-    return f"{ended.name} was taken over by {ended.runner} {far}.", "yellow"
+    return f"{ended.name} was taken over by {ended.owner} {far}.", "yellow"
 
 
 def _now_ms() -> int:
