@@ -28,12 +28,12 @@ class BareLoop:
         self._card = card
         self._cores = len(os.sched_getaffinity(0))
         self._shared = self._loaded(cache_dir)
-        others = self._cores - 1 if self._shared.one_a_thread else 0
+        others = self._cores - 1 if self._shared.engine_per_thread else 0
         self._own = [self._shared, *(self._loaded(cache_dir) for _ in range(others))]
 
     def ways(self) -> dict[str, Callable[[Sequence[Path]], float]]:
         """Name → a run over photos that returns its seconds: whatever uses every core of this engine."""
-        if self._shared.one_a_thread:
+        if self._shared.engine_per_thread:
             return {"one engine a core": self._side_by_side}
         return {"decoding ahead of one engine": self._ahead}
 

@@ -41,12 +41,12 @@ class Depth:
     """Messages of one lane: waiting, leased, and waiting out a retry delay."""
 
     ready: int
-    held: int
+    leased: int
     retrying: int
 
     @property
     def total(self) -> int:
-        return self.ready + self.held + self.retrying
+        return self.ready + self.leased + self.retrying
 
 
 class Queue(Protocol):
@@ -317,7 +317,7 @@ class Engine(Protocol):
     name: str
     libraries: str
     best_batch: int
-    one_a_thread: bool
+    engine_per_thread: bool
     """Whether one engine for each thread runs more images than one engine with all the threads."""
 
     def load(self) -> None:

@@ -18,7 +18,7 @@ class KerasEngine:
 
     name = "keras"
     best_batch = 8
-    one_a_thread = False
+    engine_per_thread = False
 
     def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:  # noqa: ARG002
         self._card = card

@@ -25,7 +25,7 @@ class LiteRTEngine:
 
     name = "litert"
     best_batch = LiteRTFile.best_batch
-    one_a_thread = True
+    engine_per_thread = True
 
     def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:
         self._card = card

@@ -18,7 +18,7 @@ class NullEngine:
 
     name = "null"
     best_batch = 32
-    one_a_thread = False
+    engine_per_thread = False
 
     def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:  # noqa: ARG002
         self._card = card

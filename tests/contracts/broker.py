@@ -60,4 +60,4 @@ def bodies(deliveries: list[Delivery]) -> list[bytes]:
 def depths(queue: Queue, lane: Lane = Lane.LIVE) -> tuple[int, int, int]:
     """Ready, held, retrying."""
     depth = queue.depth()[lane]
-    return depth.ready, depth.held, depth.retrying
+    return depth.ready, depth.leased, depth.retrying

@@ -206,7 +206,7 @@ def _queue_table(now: Reading) -> Table:
     for name, depths in named:
         for lane, depth in depths.items():
             if depth.total:
-                cells = (depth.ready, depth.held, depth.retrying)
+                cells = (depth.ready, depth.leased, depth.retrying)
                 shown.add_row(name, lane.value, *(f"{count:,}" for count in cells))
     return shown
 
@@ -267,11 +267,11 @@ def _moved(before: Reading | None, now: Reading, standing: VersionStanding) -> b
 
 
 def _held(depths: tuple[Depths, ...]) -> bool:
-    return any(depth.held for lanes in depths for depth in lanes.values())
+    return any(depth.leased for lanes in depths for depth in lanes.values())
 
 
 def _depths_json(depths: Mapping[Lane, Depth]) -> dict[str, dict[str, int]]:
     return {
-        lane.value: {"ready": depth.ready, "held": depth.held, "retrying": depth.retrying}
+        lane.value: {"ready": depth.ready, "held": depth.leased, "retrying": depth.retrying}
         for lane, depth in depths.items()
     }

@@ -195,7 +195,7 @@ def _told_of_pending(
         return "waits in its queue or is at work", ""
     if not total(depths):
         return "its queue is empty: on its way, or lost", _audit(verdict.image_id)
-    if not any(depth.held or depth.retrying for depth in depths.values()):
+    if not any(depth.leased or depth.retrying for depth in depths.values()):
         return "waits in its queue, from which nobody takes", f"panopticon worker --model {version}"
     return "waits in its queue or is at work", ""
 

@@ -128,4 +128,4 @@ def settled_s(settings: Settings) -> float:
 
 def _at_hand(queue: Queue) -> int:
     """Without what is on a retry delay: a broker may not be able to tell whose that is."""
-    return sum(depth.ready + depth.held for depth in queue.depth().values())
+    return sum(depth.ready + depth.leased for depth in queue.depth().values())

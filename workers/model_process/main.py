@@ -316,7 +316,7 @@ def _ready(arguments: argparse.Namespace, outbox: Outbox) -> ModelProcess:
 def _engines(card: ModelCard, arguments: argparse.Namespace) -> list[Engine]:
     """One, or one a thread where that is how the engine runs best."""
     first = _engine(card, arguments)
-    others = _threads(arguments) - 1 if first.one_a_thread else 0
+    others = _threads(arguments) - 1 if first.engine_per_thread else 0
     return [first, *(_engine(card, arguments) for _ in range(others))]
 
 

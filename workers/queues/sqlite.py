@@ -270,7 +270,7 @@ def _insert(connection: Connection, queue: str, bodies: Sequence[bytes]) -> None
 
 def _depth(connection: Connection, queue: str, now_ms: int) -> Depth:
     row = connection.execute(_DEPTH, {"queue": queue, "now_ms": now_ms}).fetchone()
-    return Depth(ready=row[0], held=row[1], retrying=row[2])
+    return Depth(ready=row[0], leased=row[1], retrying=row[2])
 
 
 def _bound(connection: Connection) -> tuple[VersionName, ...]:

@@ -90,7 +90,7 @@ class Consumer:
         return self._parking.reason
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """Deliveries taken and not yet settled."""
         return len(self._works) + len(self._outcomes)
 
@@ -124,7 +124,7 @@ class Consumer:
     def drain(self, *, timeout_s: float) -> None:
         """Finish what is in hand; give back what is not finished in time, or at once while parked."""
         deadline_s = self._clock() + timeout_s
-        while self.in_hand and self._clock() < deadline_s and self._parking.reason is None:
+        while self.in_flight and self._clock() < deadline_s and self._parking.reason is None:
             self.turn(draining=True)
         try:
             self._queue.requeue(self._let_go())
@@ -148,7 +148,7 @@ class Consumer:
     def _is_back(self) -> bool:
         """Nothing is known to be down, and something got through, unless there is nothing to try it with."""
         is_known = self._guard.tripped or self._source_is_down
-        return not is_known and (self._got_through or not self.in_hand)
+        return not is_known and (self._got_through or not self.in_flight)
 
     def _park(self, reason: Unavailable) -> None:
         self._got_through = False
@@ -256,7 +256,7 @@ class Consumer:
 
     def _room_for_probes(self) -> tuple[int, int]:
         """More after each failure: the first in line may be bad itself, and comes first again."""
-        if self.in_hand or not self._model.best_batch:
+        if self.in_flight or not self._model.best_batch:
             return 0, 0
         images, self._probe_images = self._probe_images, min(2 * self._probe_images, self._model.best_batch)
         return images, images

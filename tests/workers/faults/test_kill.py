@@ -114,7 +114,7 @@ def test_sigterm_under_load_exits_0_in_time_and_loses_and_repeats_nothing(tmp_pa
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(10) == 0
         depth = run.broker.model_queue(run.card.version_name).depth()[lane]
-        assert depth.held == 0
+        assert depth.leased == 0
         assert len(run.stored(list(photos))) + depth.ready == IMAGES
         run.start_worker()
         run.wait_until_settled()

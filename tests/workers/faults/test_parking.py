@@ -134,7 +134,7 @@ def test_a_worker_that_is_parked_for_long_holds_nothing_and_no_attempt_was_spent
 ) -> None:
     with worker_whose_card_is_gone(tmp_path, broker) as run:
         queue = run.broker.model_queue(run.card.version_name)
-        run.wait_until(lambda: queue.depth()[Lane.LIVE].held == 0)
+        run.wait_until(lambda: queue.depth()[Lane.LIVE].leased == 0)
         left = queue.depth()[Lane.LIVE].ready
         assert left == IMAGES - len(run.stored(image_ids())) > 0
         taken: list[Delivery] = []

@@ -173,7 +173,7 @@ class Bench:
         return sum(depth.total for queue in self.queues for depth in queue.depth().values())
 
     def held(self) -> int:
-        return sum(depth.held for queue in self.queues for depth in queue.depth().values())
+        return sum(depth.leased for queue in self.queues for depth in queue.depth().values())
 
     def run_until_empty(self) -> None:
         self.run_until(lambda: self.waiting() == 0)

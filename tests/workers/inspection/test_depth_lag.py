@@ -63,8 +63,8 @@ class Late:
     def depth(self) -> Mapping[Lane, Depth]:
         is_counted = self.since_s + self.broker.depth_lag_s <= self.broker.now_s < self.until_s
         return {
-            Lane.LIVE: Depth(ready=0, held=int(is_counted), retrying=0),
-            Lane.BACKFILL: Depth(ready=0, held=0, retrying=0),
+            Lane.LIVE: Depth(ready=0, leased=int(is_counted), retrying=0),
+            Lane.BACKFILL: Depth(ready=0, leased=0, retrying=0),
         }
 
 

@@ -46,8 +46,8 @@ def document(*, revision: int = 0, policy_number: int = 1, name: str = TAGGER.pa
 
 
 def depths(*, ready: int = 0, held: int = 0, retrying: int = 0) -> Mapping[VersionName, Depths]:
-    nothing = Depth(ready=0, held=0, retrying=0)
-    lanes = {Lane.LIVE: Depth(ready=ready, held=held, retrying=retrying), Lane.BACKFILL: nothing}
+    nothing = Depth(ready=0, leased=0, retrying=0)
+    lanes = {Lane.LIVE: Depth(ready=ready, leased=held, retrying=retrying), Lane.BACKFILL: nothing}
     return {TAGGER: lanes}
 
 

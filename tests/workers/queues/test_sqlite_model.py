@@ -104,7 +104,7 @@ class QueueMachine(RuleBasedStateMachine):
         for lane, depth in self.queue.depth().items():
             waiting = [held for held in self.model if held.lane is lane and self._waits(held)]
             assert depth.ready == len([*self._ready(lane)])
-            assert depth.held == len([held for held in waiting if held.holder])
+            assert depth.leased == len([held for held in waiting if held.holder])
             assert depth.retrying == len([held for held in waiting if not held.holder])
 
     def _waits(self, held: Held) -> bool:

@@ -258,7 +258,7 @@ class TestUnavailable:
         bench.submit(*numbers(1, 100), lane=Lane.BACKFILL)
         bench.journal.down = {"outputs.get"}
         bench.turns(3000)
-        assert bench.depth(Lane.BACKFILL).held == bench.consumer.in_hand <= CREDIT
+        assert bench.depth(Lane.BACKFILL).leased == bench.consumer.in_flight <= CREDIT
 
     def test_what_was_taken_before_the_store_went_down_is_not_run_if_it_is_stored(
         self, bench: ConsumerBench
@@ -289,16 +289,16 @@ class TestUnavailable:
             until_s = bench.clock.now_s + 5 * bench.settings.lease_s
             while bench.clock.now_s < until_s:
                 bench.turns(1)
-                assert bench.depth().held == 6
+                assert bench.depth().leased == 6
 
     def test_leases_are_renewed_while_the_model_is_busy(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
         bench.submit(*numbers(1, 6))
-        bench.run_until(lambda: bench.depth().held == 6)
+        bench.run_until(lambda: bench.depth().leased == 6)
         until_s = bench.clock.now_s + 3 * bench.settings.lease_s
         while bench.clock.now_s < until_s:
             bench.turns(1)
-            assert bench.depth().held == 6
+            assert bench.depth().leased == 6
 
     def test_a_model_that_is_down_parks_takes_nothing_and_is_noticed_as_soon_as_it_is_back(
         self, bench: ConsumerBench
@@ -359,7 +359,7 @@ class TestRegistry:
         bench.registry_down = Unavailable("store", "the registry could not be read for too long")
         bench.submit("1")
         bench.turns(50)
-        assert (bench.parked_part(), bench.depth().held, bench.published()) == ("store", 0, [])
+        assert (bench.parked_part(), bench.depth().leased, bench.published()) == ("store", 0, [])
 
     def test_what_it_has_in_hand_is_published_once_the_registry_is_back(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
@@ -390,7 +390,7 @@ class TestParkedForLong:
         bench.run_until(lambda: bench.consumer.parked is not None)
         began_s = bench.clock.now_s
         bench.run_until(lambda: bench.clock.now_s > began_s + bench.settings.park_hold_s - 1)
-        assert bench.depth().held == 6
+        assert bench.depth().leased == 6
 
     def test_what_could_not_be_stored_is_requeued_once_and_another_worker_can_take_it(
         self, bench: ConsumerBench
@@ -398,7 +398,7 @@ class TestParkedForLong:
         bench.submit(*numbers(1, 6))
         bench.journal.down = {"outputs"}
         self.hold_for_long(bench)
-        assert (bench.consumer.in_hand, bench.depth().held, bench.attempts()) == (0, 0, [0] * 6)
+        assert (bench.consumer.in_flight, bench.depth().leased, bench.attempts()) == (0, 0, [0] * 6)
         bench.queue.ack(bench.queue.receive(max_live=6, max_backfill=0, wait_s=0))
         bench.turns(1000)
         assert (bench.waiting(), self.given_back(bench)) == (0, 1)
@@ -417,7 +417,7 @@ class TestParkedForLong:
         bench.turns(1)
         bench.model.down, bench.model.hello = MODEL_DOWN, None
         self.hold_for_long(bench)
-        assert (bench.consumer.in_hand, bench.model.held, bench.attempts()) == (0, [], [0] * 6)
+        assert (bench.consumer.in_flight, bench.model.held, bench.attempts()) == (0, [], [0] * 6)
 
     def test_a_model_that_is_back_is_tried_with_enough_images_to_tell_it_from_a_bad_one(
         self, bench: ConsumerBench
@@ -458,7 +458,7 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         bench.model.seen.clear()
         bench.turns(1000)
-        assert (bench.depth().held, self.given_back(bench)) == (1, 1)
+        assert (bench.depth().leased, self.given_back(bench)) == (1, 1)
         assert {item.uri for item in bench.model.seen} == {"file:///1"}
 
     def test_a_queue_that_is_down_takes_back_by_itself(self, bench: ConsumerBench) -> None:
@@ -467,7 +467,7 @@ class TestParkedForLong:
         bench.journal.down = {"queue"}
         self.hold_for_long(bench)
         bench.clock.now_s += bench.settings.lease_s
-        assert (bench.consumer.in_hand, bench.attempts()) == (0, [0] * 6)
+        assert (bench.consumer.in_flight, bench.attempts()) == (0, [0] * 6)
 
     @pytest.mark.parametrize("step", ["queue", "outputs", "outputs.put", "results.submit", "queue.ack"])
     def test_it_goes_on_by_itself(self, bench: ConsumerBench, step: str) -> None:
@@ -488,7 +488,7 @@ class TestParkedForLong:
         bench.journal.down = {"outputs.put"}
         self.hold_for_long(bench)
         bench.turns(1000)
-        assert (bench.depth().held, bench.depth().ready) == (1, 5)
+        assert (bench.depth().leased, bench.depth().ready) == (1, 5)
 
     def test_once_back_it_takes_as_much_as_ever(self, bench: ConsumerBench) -> None:
         bench.submit("1")
@@ -499,7 +499,7 @@ class TestParkedForLong:
         bench.model.answer = silent
         bench.submit(*numbers(2, 100))
         bench.turns(20)
-        assert bench.depth().held == CREDIT
+        assert bench.depth().leased == CREDIT
 
     def test_the_next_time_it_requeues_again(self, bench: ConsumerBench) -> None:
         for number in "12":
@@ -607,7 +607,7 @@ class TestLanes:
         bench.model.answer = silent
         bench.submit(*numbers(1, 100))
         bench.turns(20)
-        assert (len(bench.model.held), bench.depth().held) == (CREDIT, CREDIT)
+        assert (len(bench.model.held), bench.depth().leased) == (CREDIT, CREDIT)
 
     def test_backfill_leaves_places_for_live_images(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
@@ -630,9 +630,9 @@ class TestDraining:
     def test_what_is_in_hand_is_finished_and_nothing_new_is_taken(self, bench: ConsumerBench) -> None:
         bench.submit(*numbers(1, 50))
         bench.turns(1)
-        held = bench.depth().held
+        held = bench.depth().leased
         bench.consumer.drain(timeout_s=25)
-        assert (len(bench.stored()), bench.waiting(), bench.depth().held) == (held, 50 - held, 0)
+        assert (len(bench.stored()), bench.waiting(), bench.depth().leased) == (held, 50 - held, 0)
         assert len(bench.published()) == held
 
     def test_what_is_not_finished_in_time_is_requeued(self, bench: ConsumerBench) -> None:
@@ -644,7 +644,7 @@ class TestDraining:
         bench.consumer.drain(timeout_s=25)
         assert 25 <= bench.clock.now_s - began_s < 26
         assert (bench.stored(), bench.attempts()) == (["1", "2", "4", "6"], [0, 0])
-        assert bench.consumer.in_hand == 0
+        assert bench.consumer.in_flight == 0
 
     @pytest.mark.parametrize("reason", [DOWN, MODEL_DOWN])
     def test_a_parked_worker_requeues_at_once(self, bench: ConsumerBench, reason: Unavailable) -> None:
@@ -707,7 +707,7 @@ def test_a_parked_worker_does_not_spin(bench: ConsumerBench) -> None:
 def test_nothing_is_held_for_images_long_done(bench: ConsumerBench) -> None:
     bench.submit(*numbers(1, 200))
     bench.run_until_settled()
-    assert (bench.consumer.in_hand, bench.model.held) == (0, [])
+    assert (bench.consumer.in_flight, bench.model.held) == (0, [])
 
 
 def test_two_messages_of_one_image_are_two_deliveries_and_one_row(bench: ConsumerBench) -> None:

@@ -136,9 +136,9 @@ def test_leases_of_what_is_in_doubt_are_renewed_and_it_is_requeued_at_the_end(be
     submit(bench, "a", 1, 3)
     for _ in range(4):
         wait(bench, 50)
-    assert (bench.depth().held, bench.consumer.in_hand) == (3, 3)
+    assert (bench.depth().leased, bench.consumer.in_flight) == (3, 3)
     bench.consumer.drain(timeout_s=0)
-    assert (bench.consumer.in_hand, bench.attempts()) == (0, [0, 0, 0])
+    assert (bench.consumer.in_flight, bench.attempts()) == (0, [0, 0, 0])
 
 
 def test_a_worker_that_meets_only_hosts_that_are_down_does_not_spin(bench: ConsumerBench) -> None:

@@ -115,7 +115,7 @@ class Bench:
     def in_queue(self) -> tuple[int, int, int]:
         """Ready, held and retrying."""
         depth = self.broker.model_queue(self.card.version_name).depth()[Lane.LIVE]
-        return depth.ready, depth.held, depth.retrying
+        return depth.ready, depth.leased, depth.retrying
 
 
 @pytest.fixture

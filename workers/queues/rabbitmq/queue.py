@@ -112,7 +112,7 @@ class RabbitQueue:
 
     def _depth(self, survey: Survey, lane: Lane, retrying: int) -> Depth:
         if lane not in self._lanes:
-            return Depth(ready=0, held=0, retrying=0)
+            return Depth(ready=0, leased=0, retrying=0)
         untaken = self._lanes[lane].subscription.untaken
         of_lane = retrying if lane is Lane.LIVE else 0
         return survey.depth(self._queues[lane], untaken=untaken, retrying=of_lane)

@@ -26,7 +26,7 @@ class Survey:
         """
         count, ready = self._counts.get(queue, NONE), self._ready(queue)
         held = max(count.held, count.messages - ready)
-        return Depth(ready=ready + untaken, held=max(held - untaken, 0), retrying=retrying)
+        return Depth(ready=ready + untaken, leased=max(held - untaken, 0), retrying=retrying)
 
     def waiting(self, retry_queue: str) -> int:
         """With what is over, and whose home is not there."""
