@@ -44,7 +44,7 @@ from workers.maintenance.republish import Republisher
 from workers.queues import broker_of
 from workers.registry.active import active_versions, parts_of
 from workers.registry.change_state import Versions
-from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.register import new_entry
 
 TAGGER = VersionName(model="tagger", version=1)
@@ -67,22 +67,22 @@ class Place:
     search: SearchIndex
     outputs: Sequence[Output]
 
-    def ruling(self) -> Ruling:
+    def policy(self) -> ResolvedPolicy:
         entry = self.store.registry.read(TAGGER.model)
         assert entry is not None
-        return ruling_of(entry, transitions.known_version(entry, TAGGER.version), self.store.archive)
+        return resolve_policy(entry, transitions.known_version(entry, TAGGER.version), self.store.archive)
 
-    def put_policy(self) -> Ruling:
+    def put_policy(self) -> ResolvedPolicy:
         """The same text under the next number: as many documents, as large."""
         entry = self.store.registry.read(TAGGER.model)
         assert entry is not None
         known = transitions.known_version(entry, TAGGER.version)
         changed = transitions.put_policy(entry, TAGGER.version, known.policy_toml, BENCH)
         assert self.store.registry.swap(entry, changed)
-        return self.ruling()
+        return self.policy()
 
-    def changes(self, ruling: Ruling) -> list[Change]:
-        return [change_of(ruled(output, ruling, occurred_at=None)) for output in self.outputs]
+    def changes(self, policy: ResolvedPolicy) -> list[Change]:
+        return [change_of(result_message(output, policy, occurred_at=None)) for output in self.outputs]
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def filled(settings: Settings, *, images: int) -> Iterator[Place]:
         )
         for at in range(0, images, BULK):
             store.outputs.put(place.outputs[at : at + BULK])
-        _index(place, place.ruling())
+        _index(place, place.policy())
         yield place
 
 
@@ -153,7 +153,7 @@ def republishing(place: Place, *, rounds: int) -> dict[str, Any]:
 
 
 def _tags(place: Place) -> int:
-    parts = [change.part for change in place.changes(place.ruling())]
+    parts = [change.part for change in place.changes(place.policy())]
     return sum(len(part.tags) for part in parts if part is not None)
 
 
@@ -181,9 +181,9 @@ def _indexed_s(place: Place) -> float:
     return _index(place, place.put_policy())
 
 
-def _index(place: Place, ruling: Ruling) -> float:
+def _index(place: Place, policy: ResolvedPolicy) -> float:
     """Seconds in which search takes them, made beforehand."""
-    changes = place.changes(ruling)
+    changes = place.changes(policy)
     begun_s = time.perf_counter()
     for at in range(0, len(changes), BULK):
         place.search.apply(changes[at : at + BULK])

@@ -25,10 +25,10 @@ from workers.indexer.indexer import Indexer
 from workers.model_process.client import Answer, ModelClient
 from workers.model_process.frames import Frame
 from workers.queues import broker_of
-from workers.registry.policy_cache import Rulings
+from workers.registry.policy_cache import PolicyCache
 from workers.registry.register import ensure_registered
 from workers.worker.consumer import Consumer
-from workers.worker.run import present_ruling
+from workers.worker.run import present_policy
 from workers.worker.settlement import Settlement
 
 Submit = Callable[[Sequence[bytes], Lane], None]
@@ -110,7 +110,7 @@ def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClien
         queue = broker.model_queue(SLOW)
         settlement = Settlement(
             version=SLOW,
-            ruling=partial(present_ruling, Rulings(store, settings), SLOW),
+            policy=partial(present_policy, PolicyCache(store, settings), SLOW),
             queue=queue,
             outputs=store.outputs,
             results=broker.results(),

@@ -29,7 +29,7 @@ from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
 from tests.servers.cassandra import free_ports
 from workers.queues import broker_of
-from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.register import ensure_registered
 
 NULL = VersionName(model="null", version=1)
@@ -56,7 +56,7 @@ class House:
     settings: Settings
     folder: Path
     ids: list[str]
-    former: Ruling
+    former: ResolvedPolicy
     late: list[str] = field(default_factory=list)
     """Images that were stored while the policy changed, and published by the former one."""
 
@@ -110,7 +110,7 @@ class House:
                 new = f"late-{len(self.late)}"
                 outputs = [output_of(i, n) for n, i in enumerate([new, *self.ids[len(self.late) :: 499]])]
                 store.outputs.put(outputs[:1])
-                bodies = [encode(ruled(output, self.former, occurred_at=None)) for output in outputs]
+                bodies = [encode(result_message(output, self.former, occurred_at=None)) for output in outputs]
                 broker.results().submit(bodies, Lane.LIVE)
                 self.late.append(new)
 
@@ -139,12 +139,12 @@ def planted(settings: Settings, folder: Path, images: int) -> House:
         ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
         model = store.registry.read(NULL.model)
         assert model is not None
-        ruling = ruling_of(model, model.versions[0], store.archive)
+        policy = resolve_policy(model, model.versions[0], store.archive)
         outputs = [output_of(image_id, number) for number, image_id in enumerate(ids)]
         for chunk in chunks(outputs, 500):
             store.outputs.put(chunk)
-            search.apply([change_of(ruled(output, ruling, occurred_at=None)) for output in chunk])
-    return House(settings=settings, folder=folder, ids=ids, former=ruling)
+            search.apply([change_of(result_message(output, policy, occurred_at=None)) for output in chunk])
+    return House(settings=settings, folder=folder, ids=ids, former=policy)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from tests.workers.fakes import Journal, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.indexer.indexer import Indexer
 from workers.maintenance.republish import Republisher
-from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.register import ensure_registered
 
 ANN = Author(by="ann", at_ms=1)
@@ -75,31 +75,31 @@ class PolicyBench:
 
     def plant(self, image_ids: Iterable[str], *, revision: int = 0) -> None:
         """Catalogue, outputs and documents, as the first policy makes them."""
-        ruling = self.ruling()
+        policy = self.policy()
         for chunk in chunks(image_ids, 500):
             outputs = [output_of(image_id, revision=revision) for image_id in chunk]
             self.store.catalogue.put([image(image_id, revision=revision) for image_id in chunk])
             self.store.outputs.put(outputs)
-            self.search.apply([change_of(ruled(one, ruling, occurred_at=None)) for one in outputs])
+            self.search.apply([change_of(result_message(one, policy, occurred_at=None)) for one in outputs])
 
-    def ruling(self) -> Ruling:
+    def policy(self) -> ResolvedPolicy:
         """The present one."""
         model = self.store.registry.read("tagger")
         assert model is not None
-        return ruling_of(model, model.versions[0], self.store.archive)
+        return resolve_policy(model, model.versions[0], self.store.archive)
 
     def number(self) -> int:
         """Of the present policy."""
-        return self.ruling().policy_number
+        return self.policy().policy_number
 
     def put_policy(self, toml: str = QUIETER) -> None:
         entry = self.store.registry.read("tagger")
         assert entry is not None
         assert self.store.registry.swap(entry, transitions.put_policy(entry, 1, toml, ANN))
 
-    def publish(self, image_ids: Sequence[str], ruling: Ruling) -> None:
-        """As a worker with this ruling does."""
-        made = [ruled(output_of(image_id), ruling, occurred_at=None) for image_id in image_ids]
+    def publish(self, image_ids: Sequence[str], policy: ResolvedPolicy) -> None:
+        """As a worker with this policy does."""
+        made = [result_message(output_of(image_id), policy, occurred_at=None) for image_id in image_ids]
         self.broker.results().submit([encode(message) for message in made], Lane.LIVE)
 
     def part(self, image_id: str) -> Part:

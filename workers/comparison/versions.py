@@ -23,7 +23,7 @@ from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import CatalogueImage, Output, OutputKey, VersionName
 from panopticon.settings import Settings
-from workers.registry.policy_cache import ruling_of
+from workers.registry.policy_cache import resolve_policy
 from workers.registry.records import read_model, read_version
 from workers.registry.register import SWAP_TRIES
 
@@ -177,8 +177,8 @@ def _known(store: Store, name: VersionName) -> _Known:
 
 
 def _side(store: Store, known: _Known) -> Side:
-    ruling = ruling_of(known.model, known.entry, store.archive)
-    return Side(name=known.name, entry=known.entry, judge=ruling.judge)
+    policy = resolve_policy(known.model, known.entry, store.archive)
+    return Side(name=known.name, entry=known.entry, judge=policy.judge)
 
 
 def _compared(store: Store, sides: Sides, chunk: Sequence[str]) -> Iterator[comparison.Pair | str]:

@@ -31,7 +31,7 @@ from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
 from panopticon.settings import Settings
-from workers.registry.policy_cache import Rulings, ruled
+from workers.registry.policy_cache import PolicyCache, result_message
 from workers.runtime.parking import Parking
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Indexer:
         self._store = store
         self._search = search
         self._metrics = metrics
-        self._rulings = Rulings(store, settings, clock=clock)
+        self._policies = PolicyCache(store, settings, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
 
     @property
@@ -172,7 +172,7 @@ class Indexer:
     def _apply_results(self, steps: Sequence[_Step]) -> None:
         """By the present policy, also if it came, or this process stood still, while they were applied."""
         applied: Sequence[_Step] = ()
-        while applied != (steps := self._ruled_anew(steps)):
+        while applied != (steps := self._with_present_policy(steps)):
             self._apply(steps)
             applied = steps
 
@@ -183,7 +183,7 @@ class Indexer:
             outputs |= self._store.outputs.get(ids, version)
         return outputs
 
-    def _ruled_anew(self, steps: Sequence[_Step]) -> Sequence[_Step]:
+    def _with_present_policy(self, steps: Sequence[_Step]) -> Sequence[_Step]:
         """A result by an older policy is made again from the store: whoever published it was late.
 
         So once every indexer knows a policy, none of them leaves an older one behind.
@@ -195,15 +195,15 @@ class Indexer:
         return [self._by_present_policy(step, outputs) if self._is_late(step) else step for step in steps]
 
     def _by_present_policy(self, step: _Step, outputs: Mapping[OutputKey, Output]) -> _Step:
-        output, ruling = outputs.get(step.key), self._rulings.of(step.version)
-        if output is None or ruling is None:
+        output, policy = outputs.get(step.key), self._policies.of(step.version)
+        if output is None or policy is None:
             return step
-        message = ruled(output, ruling, occurred_at=from_ms(step.change.occurred_at_ms))
+        message = result_message(output, policy, occurred_at=from_ms(step.change.occurred_at_ms))
         return _step_of(message, body=step.body)
 
     def _is_late(self, step: _Step) -> bool:
         part = step.change.part
-        entry = self._rulings.entry(step.version) if part else None
+        entry = self._policies.entry(step.version) if part else None
         return part is not None and entry is not None and part.policy_number < entry.policy_number
 
     def _undeliverable_turn(self) -> int:

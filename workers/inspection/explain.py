@@ -13,7 +13,7 @@ from panopticon.interfaces import Archive
 from panopticon.policy.policy import Reason
 from panopticon.registry.records import ModelEntry, VersionEntry
 from panopticon.results.outputs import Output
-from workers.registry.policy_cache import ruling_of
+from workers.registry.policy_cache import resolve_policy
 from workers.registry.records import Registered
 
 TOP = 5
@@ -95,9 +95,9 @@ def explain(output: Output, registered: Registered, archive: Archive, *, revisio
 def _reasons(
     output: Output, model: ModelEntry, entry: VersionEntry, archive: Archive
 ) -> tuple[tuple[Reason, ...], str]:
-    """And why there are none: a version from before cards were kept has no ruling yet."""
+    """And why there are none: a version that was registered before cards were kept cannot be resolved."""
     try:
-        return tuple(ruling_of(model, entry, archive).judge.explain(output.vector)), ""
+        return tuple(resolve_policy(model, entry, archive).judge.explain(output.vector)), ""
     except UsageError as error:
         return (), str(error)
 

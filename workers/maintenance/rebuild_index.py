@@ -12,7 +12,7 @@ from panopticon.registry.records import VersionState
 from panopticon.registry.transitions import name_of
 from panopticon.results.documents import Change, ChangeKind, change_of
 from panopticon.results.outputs import CatalogueImage, Output, VersionName
-from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Rebuilt:
     """The index refused something of these images."""
 
 
-def rulings(store: Store) -> dict[VersionName, Ruling | None]:
+def policies(store: Store) -> dict[VersionName, ResolvedPolicy | None]:
     """How each registered version's outputs become parts; None for retired ones, which have none any more.
 
     Raises: CardError where the store has no card of a version.
@@ -37,7 +37,7 @@ def rulings(store: Store) -> dict[VersionName, Ruling | None]:
     return {
         name_of(model, entry): None
         if entry.state is VersionState.RETIRED
-        else ruling_of(model, entry, store.archive)
+        else resolve_policy(model, entry, store.archive)
         for model in models
         for entry in model.versions
     }
@@ -46,9 +46,9 @@ def rulings(store: Store) -> dict[VersionName, Ruling | None]:
 class Rebuilder:
     """Works chunk by chunk; repeating is harmless."""
 
-    def __init__(self, *, store: Store, rulings: Mapping[VersionName, Ruling | None]) -> None:
+    def __init__(self, *, store: Store, policies: Mapping[VersionName, ResolvedPolicy | None]) -> None:
         self._store = store
-        self._rulings = rulings
+        self._policies = policies
 
     def fill(
         self,
@@ -77,9 +77,9 @@ class Rebuilder:
 
     def _changes(self, image_ids: Sequence[str], rows: Mapping[str, CatalogueImage]) -> Iterator[Change]:
         """Every step that these images' documents have taken; the merge rule asks for no order."""
-        for version, ruling in self._rulings.items():
+        for version, policy in self._policies.items():
             for output in self._store.outputs.get(image_ids, version).values():
-                yield _result(output, ruling, rows)
+                yield _result(output, policy, rows)
         for failure in self._store.outputs.failures_of(image_ids):
             yield _step(ChangeKind.FAILED, failure.key.image_id, failure.key.revision, rows)
         for row in rows.values():
@@ -87,13 +87,13 @@ class Rebuilder:
                 yield _step(ChangeKind.DELETED, row.image_id, row.revision, rows)
 
 
-def _result(output: Output, ruling: Ruling | None, rows: Mapping[str, CatalogueImage]) -> Change:
+def _result(output: Output, policy: ResolvedPolicy | None, rows: Mapping[str, CatalogueImage]) -> Change:
     """Of a retired version it only tells that there was this revision."""
     key = output.key
-    if ruling is None:
+    if policy is None:
         return _step(ChangeKind.FAILED, key.image_id, key.revision, rows)
     occurred_at_ms = _occurred_at_ms(key.image_id, key.revision, rows)
-    return change_of(ruled(output, ruling, occurred_at=from_ms(occurred_at_ms)))
+    return change_of(result_message(output, policy, occurred_at=from_ms(occurred_at_ms)))
 
 
 def _step(kind: ChangeKind, image_id: str, revision: int, rows: Mapping[str, CatalogueImage]) -> Change:

@@ -17,7 +17,7 @@ from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.outputs import FailureState, Output, OutputKey, VersionName
 from panopticon.settings import Settings
 from workers.registry.policies import changeable_version
-from workers.registry.policy_cache import Ruling, ruled, ruling_of
+from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 
 PAGE = 1_000
 """Results that wait in the queue at once, at most."""
@@ -81,50 +81,50 @@ class Republisher:
         call may be repeated.
         """
         self._sleep(self.known_after_s)
-        ruling = ruling_of(*changeable_version(self._version, self._store), self._store.archive)
+        policy = resolve_policy(*changeable_version(self._version, self._store), self._store.archive)
         tally = _Tally()
-        while self._sweep(image_ids, ruling, tally):
+        while self._sweep(image_ids, policy, tally):
             pass
         return Republished(
-            policy_number=ruling.policy_number,
+            policy_number=policy.policy_number,
             images=tally.images,
-            left=self._still_left(sorted(tally.left), ruling),
+            left=self._still_left(sorted(tally.left), policy),
             unknown=self._unknown(image_ids or ()),
         )
 
-    def _sweep(self, image_ids: Sequence[str] | None, ruling: Ruling, tally: _Tally) -> bool:
+    def _sweep(self, image_ids: Sequence[str] | None, policy: ResolvedPolicy, tally: _Tally) -> bool:
         """Once over all that is by an older policy; says whether anything of it was published."""
         published = False
-        for page in self._pages(image_ids, ruling):
-            old = self._old([image_id for image_id in page if image_id not in tally.left], ruling)
+        for page in self._pages(image_ids, policy):
+            old = self._old([image_id for image_id in page if image_id not in tally.left], policy)
             outputs = self._outputs_of(old)
             tally.left |= old.keys() - outputs.keys()
             if outputs:
                 published = True
-                self._publish(outputs, old, ruling)
-                waiting = self._wait_until_applied({i: old[i].revision for i in outputs}, ruling)
+                self._publish(outputs, old, policy)
+                waiting = self._wait_until_applied({i: old[i].revision for i in outputs}, policy)
                 tally.images += len(outputs) - len(waiting)
                 tally.left |= waiting
         return published
 
-    def _pages(self, image_ids: Sequence[str] | None, ruling: Ruling) -> Iterator[list[str]]:
+    def _pages(self, image_ids: Sequence[str] | None, policy: ResolvedPolicy) -> Iterator[list[str]]:
         if image_ids is not None:
             yield from chunks(image_ids, PAGE)
             return
         after = ""
         while page := self._search.image_ids(
-            after=after, limit=PAGE, part=self._version.part, policy_below=ruling.policy_number
+            after=after, limit=PAGE, part=self._version.part, policy_below=policy.policy_number
         ):
             yield page
             after = page[-1]
 
-    def _old(self, image_ids: Sequence[str], ruling: Ruling) -> dict[str, SearchDocument]:
+    def _old(self, image_ids: Sequence[str], policy: ResolvedPolicy) -> dict[str, SearchDocument]:
         """Those of them whose document is by an older policy now."""
         documents = self._search.get(image_ids) if image_ids else {}
         return {
             image_id: document
             for image_id, document in documents.items()
-            if (part := document.parts.get(self._version.part)) and part.policy_number < ruling.policy_number
+            if (part := document.parts.get(self._version.part)) and part.policy_number < policy.policy_number
         }
 
     def _outputs_of(self, documents: Mapping[str, SearchDocument]) -> dict[str, Output]:
@@ -134,19 +134,19 @@ class Republisher:
         return {image_id: stored[key] for image_id, key in keys.items() if key in stored}
 
     def _publish(
-        self, outputs: Mapping[str, Output], documents: Mapping[str, SearchDocument], ruling: Ruling
+        self, outputs: Mapping[str, Output], documents: Mapping[str, SearchDocument], policy: ResolvedPolicy
     ) -> None:
         bodies = [
-            encode(ruled(output, ruling, occurred_at=from_ms(documents[image_id].occurred_at_ms)))
+            encode(result_message(output, policy, occurred_at=from_ms(documents[image_id].occurred_at_ms)))
             for image_id, output in outputs.items()
         ]
         self._results.submit(bodies, Lane.BACKFILL)
 
-    def _wait_until_applied(self, revisions: Mapping[str, int], ruling: Ruling) -> set[str]:
+    def _wait_until_applied(self, revisions: Mapping[str, int], policy: ResolvedPolicy) -> set[str]:
         """Says which images' results were taken and changed nothing, if any were."""
         waiting, moved_s = set(revisions), self._clock()
         while waiting:
-            old = self._old(sorted(waiting), ruling)
+            old = self._old(sorted(waiting), policy)
             still = {image_id for image_id in old if old[image_id].revision == revisions[image_id]}
             if len(still) < len(waiting):
                 self._progress(len(waiting) - len(still))
@@ -172,12 +172,12 @@ class Republisher:
             if failure.key in keys and failure.reason == INDEX_REFUSED and failure.state is FailureState.DEAD
         }
 
-    def _still_left(self, image_ids: Sequence[str], ruling: Ruling) -> tuple[str, ...]:
+    def _still_left(self, image_ids: Sequence[str], policy: ResolvedPolicy) -> tuple[str, ...]:
         """But for what was renewed by somebody else, and for deleted images, which leave search anyway."""
         return tuple(
             image_id
             for chunk in chunks(image_ids, PAGE)
-            for image_id in self._not_deleted(list(self._old(chunk, ruling)))
+            for image_id in self._not_deleted(list(self._old(chunk, policy)))
         )
 
     def _not_deleted(self, image_ids: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from panopticon.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class ResolvedPolicy:
     """By which policy results are made."""
 
     judge: Judge
@@ -35,10 +35,10 @@ class _Known:
     tried_s: float = -math.inf
 
 
-class Rulings:
-    """The present ruling of any version. Used by one thread.
+class PolicyCache:
+    """The present policy of any version. Used by one thread.
 
-    Whoever holds an old policy does so for less than `registry_max_age_s`: after that there is no ruling at
+    Whoever holds an old policy does so for less than `registry_max_age_s`: after that there is no policy at
     all, and whoever publishes parks. So a new policy is known everywhere once that time is over.
     """
 
@@ -50,22 +50,22 @@ class Rulings:
         self._max_age_s = settings.registry_max_age_s
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._rulings: dict[VersionName, Ruling] = {}
+        self._policies: dict[VersionName, ResolvedPolicy] = {}
 
     def entry(self, version: VersionName) -> VersionEntry | None:
         """None if the registry does not know it. Raises: Unavailable if it cannot be asked for too long."""
         model = self._fresh(version.model)
         return model.version(version.version) if model else None
 
-    def of(self, version: VersionName) -> Ruling | None:
+    def of(self, version: VersionName) -> ResolvedPolicy | None:
         """None if the registry does not know it. Raises: Unavailable; CardError."""
         model = self._fresh(version.model)
         entry = model.version(version.version) if model else None
         if model is None or entry is None:
             return None
-        known = self._rulings.get(version)
+        known = self._policies.get(version)
         if known is None or known.policy_number != entry.policy_number:
-            self._rulings[version] = known = ruling_of(model, entry, self._store.archive)
+            self._policies[version] = known = resolve_policy(model, entry, self._store.archive)
         return known
 
     def _fresh(self, model: str) -> ModelEntry | None:
@@ -88,22 +88,24 @@ class Rulings:
             known.entry, known.read_s = entry, known.tried_s
 
 
-def ruled(output: Output, ruling: Ruling, *, occurred_at: datetime | None) -> ResultPublished:
+def result_message(
+    output: Output, policy: ResolvedPolicy, *, occurred_at: datetime | None
+) -> ResultPublished:
     """What is published of an output, always made from the vector as stored."""
-    verdict = ruling.judge.verdict(output.vector)
+    verdict = policy.judge.verdict(output.vector)
     return ResultPublished(
         image_id=output.key.image_id,
         revision=output.key.revision,
         occurred_at=occurred_at,
         model=output.key.model,
         version=output.key.version,
-        policy_number=ruling.policy_number,
+        policy_number=policy.policy_number,
         tags=verdict.tags,
         scores=dict(verdict.scores),
     )
 
 
-def ruling_of(model: ModelEntry, entry: VersionEntry, archive: Archive) -> Ruling:
+def resolve_policy(model: ModelEntry, entry: VersionEntry, archive: Archive) -> ResolvedPolicy:
     """The present policy of a version, ready for its vectors.
 
     Raises: CardError; UsageError if the policy is not one to this program; Unavailable.
@@ -117,7 +119,7 @@ def ruling_of(model: ModelEntry, entry: VersionEntry, archive: Archive) -> Rulin
             f"{version} has a policy {entry.policy_number} that does not hold: {error.what}; give it "
             f"another: panopticon policy apply {version} FILE"
         ) from None
-    return Ruling(judge=judge, policy_number=entry.policy_number)
+    return ResolvedPolicy(judge=judge, policy_number=entry.policy_number)
 
 
 def label_rows(model: ModelEntry, entry: VersionEntry, archive: Archive) -> tuple[LabelRow, ...]:

@@ -108,7 +108,7 @@ class Consumer:
             self._renew_leases()
             if self._parking.waiting and not self._model_is_back():
                 return
-            self._settlement.check_ruling()
+            self._settlement.check_policy()
             self._settle_if_worth_it()
             if self._model.down is not None:
                 raise self._model.down

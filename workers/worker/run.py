@@ -23,7 +23,7 @@ from panopticon.settings import Settings
 from storage.stores import open_store
 from workers.model_process.client import ModelClient
 from workers.queues import broker_of
-from workers.registry.policy_cache import Ruling, Rulings
+from workers.registry.policy_cache import PolicyCache, ResolvedPolicy
 from workers.registry.register import ensure_registered
 from workers.runtime.identity import who
 from workers.runtime.lifecycle import ReadyFile, run_turns
@@ -74,24 +74,24 @@ def run_worker(
     version = card.version_name
     if not entry.state.routed:
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
-    rulings = Rulings(store, settings)
+    policies = PolicyCache(store, settings)
     model = ModelClient(card, settings, metrics=metrics)
     consumer = Consumer(
         card=card,
         settings=settings,
         queue=broker.model_queue(version),
         outputs=store.outputs,
-        settlement=_settlement(version, rulings, store, broker),
+        settlement=_settlement(version, policies, store, broker),
         model=model,
         metrics=metrics,
     )
-    _work(consumer, model, settings, stopping=lambda: stopping() or is_retired(rulings, version))
+    _work(consumer, model, settings, stopping=lambda: stopping() or is_retired(policies, version))
 
 
-def _settlement(version: VersionName, rulings: Rulings, store: Store, broker: Broker) -> Settlement:
+def _settlement(version: VersionName, policies: PolicyCache, store: Store, broker: Broker) -> Settlement:
     return Settlement(
         version=version,
-        ruling=partial(present_ruling, rulings, version),
+        policy=partial(present_policy, policies, version),
         queue=broker.model_queue(version),
         outputs=store.outputs,
         results=broker.results(),
@@ -132,18 +132,18 @@ def once_possible(step: Callable[[], T], parking: Parking, *, stopping: Callable
     return None
 
 
-def present_ruling(rulings: Rulings, version: VersionName) -> Ruling:
+def present_policy(policies: PolicyCache, version: VersionName) -> ResolvedPolicy:
     """Raises: Unavailable, also if the registry does not know the version any more."""
-    ruling = rulings.of(version)
-    if ruling is None:
+    policy = policies.of(version)
+    if policy is None:
         raise Unavailable("store", f"the registry does not know {version} any more")
-    return ruling
+    return policy
 
 
-def is_retired(rulings: Rulings, version: VersionName) -> bool:
+def is_retired(policies: PolicyCache, version: VersionName) -> bool:
     """As far as is known; somebody who cannot ask works on, and parks."""
     try:
-        entry = rulings.entry(version)
+        entry = policies.entry(version)
     except Unavailable:
         return False
     return entry is not None and entry.state is VersionState.RETIRED

@@ -8,7 +8,7 @@ from panopticon.interfaces import OutputStore, Queue
 from panopticon.messages import FailedPublished, Lane, encode
 from panopticon.results.outputs import VersionName
 from panopticon.results.undeliverable import encode_envelope
-from workers.registry.policy_cache import Ruling, ruled
+from workers.registry.policy_cache import ResolvedPolicy, result_message
 from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Stored, Unreadable
 
 
@@ -19,23 +19,23 @@ class Settlement:
         self,
         *,
         version: VersionName,
-        ruling: Callable[[], Ruling],
+        policy: Callable[[], ResolvedPolicy],
         queue: Queue,
         outputs: OutputStore,
         results: Queue,
         undeliverable: Queue,
     ) -> None:
-        """`ruling`: the present one, at each call. Raises: Unavailable."""
+        """`policy`: the present one, at each call. Raises: Unavailable."""
         self._version = version
-        self._ruling = ruling
+        self._policy = policy
         self._queue = queue
         self._outputs = outputs
         self._results = results
         self._undeliverable = undeliverable
 
-    def check_ruling(self) -> None:
+    def check_policy(self) -> None:
         """Raises: Unavailable while it is not known by which policy to publish."""
-        self._ruling()
+        self._policy()
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Raises: Unavailable; nothing is lost then, and the same outcomes may be settled again."""
@@ -60,18 +60,18 @@ class Settlement:
             self._outputs.put_failures(failures)
 
     def _publish(self, outcomes: Sequence[Outcome], lane: Lane) -> None:
-        ruling = self._ruling()
+        policy = self._policy()
         bodies = [
-            self._body(outcome, ruling)
+            self._body(outcome, policy)
             for outcome in outcomes
             if isinstance(outcome, Stored | Dead) and outcome.delivery.lane is lane
         ]
         if bodies:
             self._results.submit(bodies, lane)
 
-    def _body(self, outcome: Stored | Dead, ruling: Ruling) -> bytes:
+    def _body(self, outcome: Stored | Dead, policy: ResolvedPolicy) -> bytes:
         if isinstance(outcome, Stored):
-            return encode(ruled(outcome.output, ruling, occurred_at=outcome.message.occurred_at))
+            return encode(result_message(outcome.output, policy, occurred_at=outcome.message.occurred_at))
         return encode(self._failed(outcome))
 
     def _failed(self, outcome: Dead) -> FailedPublished:

@@ -31,7 +31,7 @@ from tests.contracts.examples import (
     part,
     result,
 )
-from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, rulings
+from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, policies
 from workers.queues.sqlite import SqliteBroker
 from workers.registry.register import ensure_registered
 
@@ -74,7 +74,7 @@ class Bench:
         assert self.store.registry.swap(model, model.with_version(entry, event))
 
     def rebuild(self, *image_ids: str) -> Rebuilt:
-        rebuilder = Rebuilder(store=self.store, rulings=rulings(self.store))
+        rebuilder = Rebuilder(store=self.store, policies=policies(self.store))
         return rebuilder.fill(self.search.rebuild(), image_ids)
 
     def document(self, image_id: str) -> SearchDocument:
@@ -151,7 +151,7 @@ def test_more_images_than_one_chunk_are_all_rebuilt(bench: Bench) -> None:
     names = [f"photo-{number}" for number in range(1201)]
     bench.store.catalogue.put([image(name, event="deleted") for name in names])
     heard: list[int] = []
-    Rebuilder(store=bench.store, rulings={}).fill(bench.search.rebuild(), names, progress=heard.append)
+    Rebuilder(store=bench.store, policies={}).fill(bench.search.rebuild(), names, progress=heard.append)
     assert len(bench.search.get(names)) == sum(heard) == 1201
 
 
@@ -181,4 +181,4 @@ def test_a_version_whose_card_was_not_kept_is_named(bench: Bench) -> None:
     entry = replace(model.versions[0], version=7, card_sha256="0" * 64)
     bench.store.registry.swap(model, model.with_version(entry, RegistryEvent(at_ms=0, by="t", what="t")))
     with pytest.raises(UsageError, match="tagger@7: the store has no card of it"):
-        rulings(bench.store)
+        policies(bench.store)

@@ -120,7 +120,7 @@ def test_only_the_images_that_are_named_are_renewed(bench: PolicyBench) -> None:
 
 def test_a_late_result_of_the_old_policy_changes_nothing(bench: PolicyBench) -> None:
     bench.plant(["a", "b"])
-    old = bench.ruling()
+    old = bench.policy()
     bench.put_policy()
     bench.publish(["a"], old)
     bench.republisher().republish()

@@ -22,9 +22,9 @@ from panopticon.settings import Settings
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
-from workers.registry.policy_cache import Rulings
+from workers.registry.policy_cache import PolicyCache
 from workers.registry.register import ensure_registered
-from workers.worker.run import present_ruling
+from workers.worker.run import present_policy
 
 COLOUR = VersionName(model="colour", version=1)
 ANN = Author(by="ann", at_ms=1)
@@ -51,11 +51,11 @@ class Bench:
     card: ModelCard
     now_s: float = 0.0
     registry: RegistryFake = field(init=False)
-    rulings: Rulings = field(init=False)
+    policies: PolicyCache = field(init=False)
 
     def __post_init__(self) -> None:
         self.registry = RegistryFake(inner=self.store)
-        self.rulings = Rulings(cast(Store, self), Settings(), clock=lambda: self.now_s)
+        self.policies = PolicyCache(cast(Store, self), Settings(), clock=lambda: self.now_s)
 
     @property
     def archive(self) -> object:
@@ -67,9 +67,9 @@ class Bench:
         assert self.store.registry.swap(entry, transitions.put_policy(entry, 1, toml, ANN))
 
     def number(self) -> int:
-        ruling = self.rulings.of(COLOUR)
-        assert ruling is not None
-        return ruling.policy_number
+        policy = self.policies.of(COLOUR)
+        assert policy is not None
+        return policy.policy_number
 
 
 @pytest.fixture
@@ -91,10 +91,10 @@ def test_a_new_policy_is_known_after_five_seconds(bench: Bench) -> None:
 
 
 def test_a_former_policy_takes_no_memory_any_more(bench: Bench) -> None:
-    ruling = bench.rulings.of(COLOUR)
-    assert ruling is not None
-    former = weakref.ref(ruling.judge)
-    del ruling
+    policy = bench.policies.of(COLOUR)
+    assert policy is not None
+    former = weakref.ref(policy.judge)
+    del policy
     bench.put_policy('renamed = { red = "rot" }\n')
     bench.now_s = 5.0
     assert (bench.number(), former()) == (2, None)
@@ -102,9 +102,9 @@ def test_a_former_policy_takes_no_memory_any_more(bench: Bench) -> None:
 
 def test_results_are_made_by_the_new_policy_and_the_labels_that_were_kept(bench: Bench) -> None:
     bench.put_policy('renamed = { red = "rot" }\n')
-    ruling = bench.rulings.of(COLOUR)
-    assert ruling is not None
-    assert dict(ruling.judge.verdict(np.array([0.5, 0, 0])).scores) == {"rot": 0.5, "green": 0, "blue": 0}
+    policy = bench.policies.of(COLOUR)
+    assert policy is not None
+    assert dict(policy.judge.verdict(np.array([0.5, 0, 0])).scores) == {"rot": 0.5, "green": 0, "blue": 0}
 
 
 @pytest.mark.parametrize("toml", ["of = 'old'\n", "top_k = \n", "[rollup]\nanimal = 'sum'\n"])
@@ -154,13 +154,13 @@ def test_the_registry_is_read_once_in_five_seconds_whatever_is_asked(bench: Benc
     assert bench.registry.reads == 2
 
 
-def test_an_unknown_version_has_no_ruling(bench: Bench) -> None:
-    assert bench.rulings.of(VersionName(model="colour", version=9)) is None
-    assert bench.rulings.of(VersionName(model="nobody", version=1)) is None
+def test_an_unknown_version_has_no_policy(bench: Bench) -> None:
+    assert bench.policies.of(VersionName(model="colour", version=9)) is None
+    assert bench.policies.of(VersionName(model="nobody", version=1)) is None
 
 
 def test_who_publishes_for_a_version_that_the_registry_has_forgotten_parks(bench: Bench) -> None:
     """An answer without the row is no answer by which to publish; what is held is kept."""
-    assert present_ruling(bench.rulings, COLOUR).policy_number == 1
+    assert present_policy(bench.policies, COLOUR).policy_number == 1
     with pytest.raises(Unavailable, match="the registry does not know nobody@1 any more"):
-        present_ruling(bench.rulings, VersionName(model="nobody", version=1))
+        present_policy(bench.policies, VersionName(model="nobody", version=1))

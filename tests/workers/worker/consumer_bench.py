@@ -27,7 +27,7 @@ from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.model_process.client import Answer, Hello, ModelClient, NotRun, Ran
 from workers.queues.sqlite import SqliteBroker, SqliteQueue
-from workers.registry.policy_cache import Ruling
+from workers.registry.policy_cache import ResolvedPolicy
 from workers.worker.consumer import Consumer
 from workers.worker.settlement import Settlement
 
@@ -113,7 +113,7 @@ class ConsumerBench:
         judge = Judge(Policy(), task="scoring", labels=self.card.labels)
         settlement = Settlement(
             version=self.card.version_name,
-            ruling=partial(self._ruling, judge),
+            policy=partial(self._policy, judge),
             queue=queue,
             outputs=outputs,
             results=QueueFake(self.broker.results(), "results", self.journal),
@@ -130,10 +130,10 @@ class ConsumerBench:
             clock=self.clock.monotonic,
         )
 
-    def _ruling(self, judge: Judge) -> Ruling:
+    def _policy(self, judge: Judge) -> ResolvedPolicy:
         if self.registry_down is not None:
             raise self.registry_down
-        return Ruling(judge=judge, policy_number=1)
+        return ResolvedPolicy(judge=judge, policy_number=1)
 
     @property
     def queue(self) -> SqliteQueue:

@@ -29,7 +29,7 @@ from tests.panopticon.null_card import write_null_card
 from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.queues.sqlite import SqliteBroker
-from workers.registry.policy_cache import Ruling
+from workers.registry.policy_cache import ResolvedPolicy
 from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Skipped, Stored, Unreadable
 from workers.worker.settlement import Settlement
 
@@ -125,7 +125,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     with closing(SqliteBroker(url, clock=clock)) as broker, closing(SqliteStore(url)) as store:
         settlement = Settlement(
             version=card.version_name,
-            ruling=lambda: Ruling(judge=Judge(Policy(), task="scoring", labels=card.labels), policy_number=3),
+            policy=lambda: ResolvedPolicy(
+                judge=Judge(Policy(), task="scoring", labels=card.labels), policy_number=3
+            ),
             queue=QueueFake(broker.model_queue(card.version_name), "queue", journal),
             outputs=OutputStoreFake(store.outputs, journal),
             results=QueueFake(broker.results(), "results", journal),

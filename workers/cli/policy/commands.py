@@ -30,7 +30,7 @@ from workers.registry.policies import (
     put_policy,
     says_the_same,
 )
-from workers.registry.policy_cache import label_rows, ruling_of
+from workers.registry.policy_cache import label_rows, resolve_policy
 from workers.registry.records import read_version
 from workers.runtime.identity import who
 from workers.runtime.terminal_text import printable
@@ -141,7 +141,7 @@ def preview_command(
     labels = label_rows(model, entry, session.store.archive)
     seen = preview(
         version,
-        before=ruling_of(model, entry, session.store.archive).judge,
+        before=resolve_policy(model, entry, session.store.archive).judge,
         after=Judge(policy, task=model.task, labels=labels),
         image_ids=ids,
         outputs=session.store.outputs,

@@ -13,7 +13,7 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Rebuildable
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, read_ids
-from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, rulings
+from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, policies
 from workers.runtime.terminal_text import printable
 
 EXIT_REFUSED = 1
@@ -51,7 +51,7 @@ def _rebuild(
     session: Session, search: Rebuildable, image_ids: Sequence[str], *, fewer: bool
 ) -> tuple[Rebuilt, str | None]:
     """What came of it, and the name of what answered before."""
-    rebuilder = Rebuilder(store=session.store, rulings=rulings(session.store))
+    rebuilder = Rebuilder(store=session.store, policies=policies(session.store))
     rebuild = search.rebuild()
     with click.progressbar(length=len(image_ids), label="Rebuilding", file=sys.stderr) as bar:
         rebuilt = rebuilder.fill(rebuild, image_ids, progress=bar.update)
