@@ -91,8 +91,8 @@ def policy_of(fields: Mapping[str, Any]) -> Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a document says by one policy."""
+class Evaluation:
+    """The tags and scores that a policy makes of one vector."""
 
     tags: tuple[Tag, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Reason:
     """Such as `below its threshold 0.5`; empty for what is kept under its own name."""
 
 
-class Judge:
+class PolicyEvaluator:
     """One policy made ready for one model version's vectors."""
 
     def __init__(self, policy: Policy, *, task: str, labels: Sequence[LabelRow]) -> None:
@@ -128,16 +128,16 @@ class Judge:
             _check_distinct(self._names)
         self._thresholds = np.array([_threshold(policy, name) for name in self._elements], dtype=np.float64)
 
-    def verdict(self, vector: NDArray[Any]) -> Verdict:
+    def evaluate(self, vector: NDArray[Any]) -> Evaluation:
         """`vector`: (D,), as stored. Tags come most probable first, equals in the order of the labels."""
         values = self._values(vector)
         if self._task == "scoring":
-            return Verdict(scores=dict(zip(self._names, values.tolist(), strict=True)))
+            return Evaluation(scores=dict(zip(self._names, values.tolist(), strict=True)))
         best = self._passing(values)[: self._policy.top_k]
-        return Verdict(tags=tuple(self._tag(int(index), float(values[index])) for index in best))
+        return Evaluation(tags=tuple(self._tag(int(index), float(values[index])) for index in best))
 
     def explain(self, vector: NDArray[Any]) -> list[Reason]:
-        """Of every element and rolled-up term, the greatest value first; `verdict` says what is kept."""
+        """Of every element and rolled-up term, the greatest value first; `evaluate` says what is kept."""
         values = self._values(vector)
         kept = frozenset(range(len(values)))
         if self._task != "scoring":

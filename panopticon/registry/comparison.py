@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from panopticon.policy.policy import Verdict
+from panopticon.policy.policy import Evaluation
 
 MOST_TAGS = 10
 MOST_DIFFERENT = 24
@@ -95,12 +95,12 @@ class Difference:
     """Which score that is; empty for tags."""
 
 
-def said(verdict: Verdict) -> dict[str, float]:
+def said(evaluation: Evaluation) -> dict[str, float]:
     """One name → its number. Of two tags that policy gives one name, the more probable counts."""
     numbers: dict[str, float] = {}
-    for tag in verdict.tags:
+    for tag in evaluation.tags:
         numbers.setdefault(tag.label, tag.probability)
-    return numbers | dict(verdict.scores)
+    return numbers | dict(evaluation.scores)
 
 
 def tag_figures(pairs: Sequence[Pair]) -> TagFigures:

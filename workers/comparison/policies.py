@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from panopticon.chunks import CHUNK, chunks
 from panopticon.interfaces import OutputStore
-from panopticon.policy.policy import Judge, Verdict
+from panopticon.policy.policy import Evaluation, PolicyEvaluator
 from panopticon.results.outputs import Output, VersionName
 
 
@@ -17,8 +17,8 @@ class Comparison:
     """One image by either policy."""
 
     image_id: str
-    before: Verdict
-    after: Verdict
+    before: Evaluation
+    after: Evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,12 @@ class Preview:
 
 
 def preview(
-    version: VersionName, *, before: Judge, after: Judge, image_ids: Sequence[str], outputs: OutputStore
+    version: VersionName,
+    *,
+    before: PolicyEvaluator,
+    after: PolicyEvaluator,
+    image_ids: Sequence[str],
+    outputs: OutputStore,
 ) -> Preview:
     """The newest stored revision of each image is looked at."""
     changed, unknown = list[Comparison](), list[str]()
@@ -52,7 +57,7 @@ def preview(
         newest = _newest(outputs.get(chunk, version).values())
         unknown += [image_id for image_id in chunk if image_id not in newest]
         for image_id, output in newest.items():
-            said = {"before": before.verdict(output.vector), "after": after.verdict(output.vector)}
+            said = {"before": before.evaluate(output.vector), "after": after.evaluate(output.vector)}
             if said["before"] != said["after"]:
                 changed.append(Comparison(image_id=image_id, **said))
     return Preview(
@@ -75,5 +80,5 @@ def _tag_changes(changed: Sequence[Comparison]) -> tuple[TagChange, ...]:
     return tuple(TagChange(name=name, gained=gained[name], lost=lost[name]) for name in names)
 
 
-def _names(verdict: Verdict) -> set[str]:
-    return {tag.label for tag in verdict.tags} | set(verdict.scores)
+def _names(evaluation: Evaluation) -> set[str]:
+    return {tag.label for tag in evaluation.tags} | set(evaluation.scores)

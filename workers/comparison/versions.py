@@ -16,7 +16,7 @@ from panopticon.chunks import CHUNK, chunks
 from panopticon.depths import Depths, total
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
-from panopticon.policy.policy import Judge
+from panopticon.policy.policy import PolicyEvaluator
 from panopticon.registry import comparison, transitions
 from panopticon.registry.activation import Limits, limits_of
 from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
@@ -36,7 +36,7 @@ class Side:
 
     name: VersionName
     entry: VersionEntry
-    judge: Judge
+    evaluator: PolicyEvaluator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,7 @@ def _known(store: Store, name: VersionName) -> _Known:
 
 def _side(store: Store, known: _Known) -> Side:
     policy = resolve_policy(known.model, known.entry, store.archive)
-    return Side(name=known.name, entry=known.entry, judge=policy.judge)
+    return Side(name=known.name, entry=known.entry, evaluator=policy.evaluator)
 
 
 def _compared(store: Store, sides: Sides, chunk: Sequence[str]) -> Iterator[comparison.Pair | str]:
@@ -204,7 +204,7 @@ def _pair(
         output = outputs.get(_key(row, side.name))
         if output is None:
             return f"no output of {side.name}"
-        said.append(comparison.said(side.judge.verdict(output.vector)))
+        said.append(comparison.said(side.evaluator.evaluate(output.vector)))
     return comparison.Pair(image_id=row.image_id, before=said[0], after=said[1])
 
 

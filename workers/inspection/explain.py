@@ -97,7 +97,7 @@ def _reasons(
 ) -> tuple[tuple[Reason, ...], str]:
     """And why there are none: a version that was registered before cards were kept cannot be resolved."""
     try:
-        return tuple(resolve_policy(model, entry, archive).judge.explain(output.vector)), ""
+        return tuple(resolve_policy(model, entry, archive).evaluator.explain(output.vector)), ""
     except UsageError as error:
         return (), str(error)
 

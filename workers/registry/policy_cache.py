@@ -12,7 +12,7 @@ from panopticon.cards.cards import CardError, LabelRow, labels_kept_in
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Archive, Store
 from panopticon.messages import ResultPublished
-from panopticon.policy.policy import Judge, PolicyError, read_policy
+from panopticon.policy.policy import PolicyError, PolicyEvaluator, read_policy
 from panopticon.registry.records import ModelEntry, VersionEntry
 from panopticon.results.outputs import Output, VersionName
 from panopticon.settings import Settings
@@ -22,7 +22,7 @@ from panopticon.settings import Settings
 class ResolvedPolicy:
     """By which policy results are made."""
 
-    judge: Judge
+    evaluator: PolicyEvaluator
     policy_number: int
 
 
@@ -92,7 +92,7 @@ def result_message(
     output: Output, policy: ResolvedPolicy, *, occurred_at: datetime | None
 ) -> ResultPublished:
     """What is published of an output, always made from the vector as stored."""
-    verdict = policy.judge.verdict(output.vector)
+    evaluation = policy.evaluator.evaluate(output.vector)
     return ResultPublished(
         image_id=output.key.image_id,
         revision=output.key.revision,
@@ -100,8 +100,8 @@ def result_message(
         model=output.key.model,
         version=output.key.version,
         policy_number=policy.policy_number,
-        tags=verdict.tags,
-        scores=dict(verdict.scores),
+        tags=evaluation.tags,
+        scores=dict(evaluation.scores),
     )
 
 
@@ -112,14 +112,14 @@ def resolve_policy(model: ModelEntry, entry: VersionEntry, archive: Archive) -> 
     """
     labels = label_rows(model, entry, archive)
     try:
-        judge = Judge(read_policy(entry.policy_toml), task=model.task, labels=labels)
+        evaluator = PolicyEvaluator(read_policy(entry.policy_toml), task=model.task, labels=labels)
     except PolicyError as error:
         version = f"{model.model}@{entry.version}"
         raise UsageError(
             f"{version} has a policy {entry.policy_number} that does not hold: {error.what}; give it "
             f"another: panopticon policy apply {version} FILE"
         ) from None
-    return ResolvedPolicy(judge=judge, policy_number=entry.policy_number)
+    return ResolvedPolicy(evaluator=evaluator, policy_number=entry.policy_number)
 
 
 def label_rows(model: ModelEntry, entry: VersionEntry, archive: Archive) -> tuple[LabelRow, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from panopticon.cards.cards import LabelRow
 from panopticon.errors import UsageError
 from panopticon.messages import Tag
-from panopticon.policy.policy import Judge, Policy, Reason, policy_of, read_policy
+from panopticon.policy.policy import Policy, PolicyEvaluator, Reason, policy_of, read_policy
 from panopticon.policy.rollup import RollUp
 from panopticon.results.outputs import Output, OutputKey, decode_payload, encode_payload, quantise
 
@@ -50,18 +50,18 @@ kinds_policies = st.builds(
 )
 
 
-def judge_of(policy: Policy) -> Judge:
-    return Judge(policy, task="tagging", labels=KINDS)
+def evaluator_of(policy: Policy) -> PolicyEvaluator:
+    return PolicyEvaluator(policy, task="tagging", labels=KINDS)
 
 
 def rolled(vector: Sequence[float], policy: Policy | None = None, **rollup: str) -> dict[str, float]:
     """The tags of a policy that shows everything, with these terms rolled up."""
     policy = policy or policy_of({"threshold": 0.0, "top_k": 100, "rollup": rollup})
-    return {tag.label: tag.probability for tag in judge_of(policy).verdict(np.array(vector)).tags}
+    return {tag.label: tag.probability for tag in evaluator_of(policy).evaluate(np.array(vector)).tags}
 
 
 def tags(policy: Policy, vector: Sequence[float] | NDArray[np.floating]) -> tuple[Tag, ...]:
-    return Judge(policy, task="tagging", labels=LABELS).verdict(np.asarray(vector)).tags
+    return PolicyEvaluator(policy, task="tagging", labels=LABELS).evaluate(np.asarray(vector)).tags
 
 
 def labels_of(kept: Sequence[Tag]) -> list[str]:
@@ -84,7 +84,7 @@ def through_the_store(vector: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def plainly(policy: Policy, vector: Sequence[float]) -> list[tuple[str, float]]:
-    """The same verdict, one label at a time."""
+    """The same evaluation, one label at a time."""
     kept = [
         (policy.renamed.get(name, name), probability)
         for name, probability in zip(NAMES, vector, strict=True)
@@ -162,18 +162,20 @@ def test_a_probability_past_one_by_rounding_is_shown_as_one() -> None:
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=6, max_size=6), policies)
 def test_a_scoring_model_shows_every_score(scores: list[float], policy: Policy) -> None:
     unnamed = policy.model_copy(update={"renamed": {}})
-    verdict = Judge(unnamed, task="scoring", labels=LABELS).verdict(np.array(scores, np.float32))
-    assert (verdict.tags, verdict.scores) == ((), dict(zip(NAMES, scores, strict=True)))
+    evaluation = PolicyEvaluator(unnamed, task="scoring", labels=LABELS).evaluate(
+        np.array(scores, np.float32)
+    )
+    assert (evaluation.tags, evaluation.scores) == ((), dict(zip(NAMES, scores, strict=True)))
 
 
 def test_a_score_may_be_renamed() -> None:
-    judge = Judge(Policy(renamed={"cat": "catness"}), task="scoring", labels=LABELS[:1])
-    assert judge.verdict(np.array([2.5])).scores == {"catness": 2.5}
+    evaluator = PolicyEvaluator(Policy(renamed={"cat": "catness"}), task="scoring", labels=LABELS[:1])
+    assert evaluator.evaluate(np.array([2.5])).scores == {"catness": 2.5}
 
 
 def test_two_scores_cannot_have_one_name() -> None:
     with pytest.raises(UsageError, match="'dog'"):
-        Judge(Policy(renamed={"cat": "dog"}), task="scoring", labels=LABELS)
+        PolicyEvaluator(Policy(renamed={"cat": "dog"}), task="scoring", labels=LABELS)
 
 
 def test_a_policy_is_read_from_toml() -> None:
@@ -257,7 +259,7 @@ def test_a_term_is_at_least_as_probable_as_any_term_or_label_under_it(
 
 def test_a_term_is_found_by_the_terms_that_all_its_labels_share() -> None:
     policy = policy_of({"rollup": {"feline": "sum", "pot": "sum", "animal": "sum"}, "top_k": 9})
-    kept = judge_of(policy).verdict(np.array([0.5, 0.25, 0, 0.25])).tags
+    kept = evaluator_of(policy).evaluate(np.array([0.5, 0.25, 0, 0.25])).tags
     assert {tag.label: tag.ancestors for tag in kept if tag.label in ("feline", "pot", "animal")} == {
         "feline": ("animal",),
         "animal": (),
@@ -275,14 +277,14 @@ def test_a_term_obeys_thresholds_names_and_places_as_a_label_does() -> None:
 
 def test_an_unknown_term_is_named() -> None:
     with pytest.raises(UsageError, match="no label has the broader term 'fruit'"):
-        judge_of(policy_of({"rollup": {"fruit": "sum"}}))
+        evaluator_of(policy_of({"rollup": {"fruit": "sum"}}))
 
 
 @given(kinds_policies, kinds_vectors)
 def test_what_is_explained_as_kept_is_what_is_said(policy: Policy, vector: list[float]) -> None:
-    judge = judge_of(policy)
-    kept = [(reason.shown_as, reason.value) for reason in judge.explain(np.array(vector)) if reason.kept]
-    said = [(tag.label, tag.probability) for tag in judge.verdict(np.array(vector)).tags]
+    evaluator = evaluator_of(policy)
+    kept = [(reason.shown_as, reason.value) for reason in evaluator.explain(np.array(vector)) if reason.kept]
+    said = [(tag.label, tag.probability) for tag in evaluator.evaluate(np.array(vector)).tags]
     assert kept == said
 
 
@@ -290,7 +292,7 @@ def test_what_is_explained_as_kept_is_what_is_said(policy: Policy, vector: list[
 def test_everything_is_explained_once_and_the_most_probable_first(
     policy: Policy, vector: list[float]
 ) -> None:
-    reasons = judge_of(policy).explain(np.array(vector))
+    reasons = evaluator_of(policy).explain(np.array(vector))
     assert sorted(reason.name for reason in reasons) == sorted(
         [*(row.label for row in KINDS), *policy.rollup]
     )
@@ -307,7 +309,7 @@ def test_each_reason_is_told() -> None:
         rollup={"feline": RollUp.MAX},
         top_k=1,
     )
-    reasons = judge_of(policy).explain(np.array([0.125, 0.5, 0.625, 0.75]))
+    reasons = evaluator_of(policy).explain(np.array([0.125, 0.5, 0.625, 0.75]))
     assert [(reason.name, reason.kept, reason.why) for reason in reasons] == [
         ("teapot", False, "hidden"),
         ("beagle", False, "below its threshold 0.9"),
@@ -318,8 +320,8 @@ def test_each_reason_is_told() -> None:
 
 
 def test_every_score_is_explained_as_kept() -> None:
-    judge = Judge(Policy(renamed={"cat": "catness"}), task="scoring", labels=LABELS[:2])
-    assert judge.explain(np.array([2.5, 3.0])) == [
+    evaluator = PolicyEvaluator(Policy(renamed={"cat": "catness"}), task="scoring", labels=LABELS[:2])
+    assert evaluator.explain(np.array([2.5, 3.0])) == [
         Reason(name="dog", shown_as="dog", value=3.0, kept=True, why=""),
         Reason(name="cat", shown_as="catness", value=2.5, kept=True, why="renamed to 'catness'"),
     ]

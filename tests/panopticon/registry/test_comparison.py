@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panopticon.policy.policy import Verdict
+from panopticon.policy.policy import Evaluation
 from panopticon.registry.comparison import (
     Pair,
     Spread,
@@ -127,8 +127,11 @@ def test_the_distance_of_scores_is_in_standard_deviations() -> None:
 
 
 def test_of_two_tags_with_one_name_the_more_probable_counts() -> None:
-    assert said(Verdict(tags=(tag("cat", 0.9), tag("dog", 0.5), tag("cat", 0.3)))) == {"cat": 0.9, "dog": 0.5}
-    assert said(Verdict(scores={"light": 0.5})) == {"light": 0.5}
+    assert said(Evaluation(tags=(tag("cat", 0.9), tag("dog", 0.5), tag("cat", 0.3)))) == {
+        "cat": 0.9,
+        "dog": 0.5,
+    }
+    assert said(Evaluation(scores={"light": 0.5})) == {"light": 0.5}
 
 
 @given(TAG_PAIRS)

@@ -93,7 +93,7 @@ def test_a_new_policy_is_known_after_five_seconds(bench: Bench) -> None:
 def test_a_former_policy_takes_no_memory_any_more(bench: Bench) -> None:
     policy = bench.policies.of(COLOUR)
     assert policy is not None
-    former = weakref.ref(policy.judge)
+    former = weakref.ref(policy.evaluator)
     del policy
     bench.put_policy('renamed = { red = "rot" }\n')
     bench.now_s = 5.0
@@ -104,7 +104,11 @@ def test_results_are_made_by_the_new_policy_and_the_labels_that_were_kept(bench:
     bench.put_policy('renamed = { red = "rot" }\n')
     policy = bench.policies.of(COLOUR)
     assert policy is not None
-    assert dict(policy.judge.verdict(np.array([0.5, 0, 0])).scores) == {"rot": 0.5, "green": 0, "blue": 0}
+    assert dict(policy.evaluator.evaluate(np.array([0.5, 0, 0])).scores) == {
+        "rot": 0.5,
+        "green": 0,
+        "blue": 0,
+    }
 
 
 @pytest.mark.parametrize("toml", ["of = 'old'\n", "top_k = \n", "[rollup]\nanimal = 'sum'\n"])

@@ -17,7 +17,7 @@ from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.interfaces import Depth
 from panopticon.messages import ImageMessage, Lane, decode_result_message, encode
 from panopticon.metrics import Metrics
-from panopticon.policy.policy import Judge, Policy
+from panopticon.policy.policy import Policy, PolicyEvaluator
 from panopticon.results.outputs import Failure, Output
 from panopticon.scheduling.dispatch import Item
 from panopticon.settings import Settings
@@ -110,10 +110,10 @@ class ConsumerBench:
     def __post_init__(self) -> None:
         queue = QueueFake(self.queue, "queue", self.journal)
         outputs = OutputStoreFake(self.store.outputs, self.journal)
-        judge = Judge(Policy(), task="scoring", labels=self.card.labels)
+        evaluator = PolicyEvaluator(Policy(), task="scoring", labels=self.card.labels)
         settlement = Settlement(
             version=self.card.version_name,
-            policy=partial(self._policy, judge),
+            policy=partial(self._policy, evaluator),
             queue=queue,
             outputs=outputs,
             results=QueueFake(self.broker.results(), "results", self.journal),
@@ -130,10 +130,10 @@ class ConsumerBench:
             clock=self.clock.monotonic,
         )
 
-    def _policy(self, judge: Judge) -> ResolvedPolicy:
+    def _policy(self, evaluator: PolicyEvaluator) -> ResolvedPolicy:
         if self.registry_down is not None:
             raise self.registry_down
-        return ResolvedPolicy(judge=judge, policy_number=1)
+        return ResolvedPolicy(evaluator=evaluator, policy_number=1)
 
     @property
     def queue(self) -> SqliteQueue:

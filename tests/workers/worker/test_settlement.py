@@ -21,7 +21,7 @@ from panopticon.messages import (
     decode_result_message,
     encode,
 )
-from panopticon.policy.policy import Judge, Policy
+from panopticon.policy.policy import Policy, PolicyEvaluator
 from panopticon.results.outputs import Failure, FailureState, Output, OutputKey, quantise
 from panopticon.results.undeliverable import failure_of
 from storage.stores.sqlite import SqliteStore
@@ -126,7 +126,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         settlement = Settlement(
             version=card.version_name,
             policy=lambda: ResolvedPolicy(
-                judge=Judge(Policy(), task="scoring", labels=card.labels), policy_number=3
+                evaluator=PolicyEvaluator(Policy(), task="scoring", labels=card.labels), policy_number=3
             ),
             queue=QueueFake(broker.model_queue(card.version_name), "queue", journal),
             outputs=OutputStoreFake(store.outputs, journal),

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from panopticon.errors import UsageError
 from panopticon.models import parse_version
-from panopticon.policy.policy import Judge, Verdict
+from panopticon.policy.policy import Evaluation, PolicyEvaluator
 from panopticon.registry.records import PolicyRecord, VersionEntry
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
@@ -141,8 +141,8 @@ def preview_command(
     labels = label_rows(model, entry, session.store.archive)
     seen = preview(
         version,
-        before=resolve_policy(model, entry, session.store.archive).judge,
-        after=Judge(policy, task=model.task, labels=labels),
+        before=resolve_policy(model, entry, session.store.archive).evaluator,
+        after=PolicyEvaluator(policy, task=model.task, labels=labels),
         image_ids=ids,
         outputs=session.store.outputs,
     )
@@ -258,8 +258,8 @@ def _preview_json(seen: Preview) -> dict[str, Any]:
         "examples": [
             {
                 "image_id": one.image_id,
-                "before": _verdict_json(one.before),
-                "after": _verdict_json(one.after),
+                "before": _evaluation_json(one.before),
+                "after": _evaluation_json(one.after),
             }
             for one in seen.changed[:SHOWN_EXAMPLES]
         ],
@@ -267,8 +267,8 @@ def _preview_json(seen: Preview) -> dict[str, Any]:
     }
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
-    return {"tags": [tag.model_dump() for tag in verdict.tags], "scores": dict(verdict.scores)}
+def _evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    return {"tags": [tag.model_dump() for tag in evaluation.tags], "scores": dict(evaluation.scores)}
 
 
 def _print_preview(session: Session, version: VersionName, file: str, seen: Preview) -> None:
@@ -293,9 +293,9 @@ def _print_tags(session: Session, seen: Preview) -> None:
         session.out.print(f"and {counted(len(seen.tags) - SHOWN_TAGS, 'tag')} more (--json)", style="dim")
 
 
-def _said(verdict: Verdict) -> str:
-    words = [f"{tag.label} {tag.probability:.2f}" for tag in verdict.tags]
-    words += [f"{name} {value:.3g}" for name, value in sorted(verdict.scores.items())]
+def _said(evaluation: Evaluation) -> str:
+    words = [f"{tag.label} {tag.probability:.2f}" for tag in evaluation.tags]
+    words += [f"{name} {value:.3g}" for name, value in sorted(evaluation.scores.items())]
     return printable(" · ".join(words)) or "nothing"
 
 
