@@ -17,7 +17,7 @@ from panopticon.registry.records import VersionEntry
 from panopticon.results.outputs import VersionName
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, read_ids
-from workers.inspection.audit import MENDABLE, WRONG, Audit, Mark, Verdict
+from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
 from workers.registry.records import registered
 from workers.runtime.terminal_text import printable
 from workers.submission.folders import Scanner
@@ -50,13 +50,13 @@ def audit_command(
     versions = _versions(session, models)
     image_ids = _image_ids(paths, ids_file)
     audit = Audit(store=session.store, search=session.search, broker=session.broker, versions=versions)
-    verdicts = audit.verdicts(image_ids, settle=lambda: _settle(session))
-    submitted = audit.submit_again(verdicts, now_ms=int(time.time() * 1000)) if fix else None
+    results = audit.results(image_ids, settle=lambda: _settle(session))
+    submitted = audit.submit_again(results, now_ms=int(time.time() * 1000)) if fix else None
     if as_json:
-        session.print_json(_audit_json(image_ids, versions, verdicts, submitted))
+        session.print_json(_audit_json(image_ids, versions, results, submitted))
     else:
-        _print(session, image_ids, versions, verdicts, submitted)
-    left = [v for v in verdicts if v.mark in WRONG and not (fix and v.mark in MENDABLE)]
+        _print(session, image_ids, versions, results, submitted)
+    left = [v for v in results if v.status in WRONG and not (fix and v.status in REPAIRABLE)]
     context.exit(EXIT_WRONG if left else 0)
 
 
@@ -108,77 +108,82 @@ def _settle(session: Session) -> None:
 def _audit_json(
     image_ids: Sequence[str],
     versions: dict[VersionName, VersionEntry],
-    verdicts: Sequence[Verdict],
+    results: Sequence[AuditResult],
     submitted: int | None,
 ) -> dict[str, Any]:
-    tallies = _tallies(verdicts)
+    tallies = _tallies(results)
     return {
         "at": rfc_3339(int(time.time() * 1000)),
-        "ok": not any(verdict.mark in WRONG for verdict in verdicts),
+        "ok": not any(result.status in WRONG for result in results),
         "images": len(image_ids),
         "models": [
-            {"name": str(name), **{mark.value: tallies[name, mark] for mark in Mark}} for name in versions
+            {"name": str(name), **{status.value: tallies[name, status] for status in AuditStatus}}
+            for name in versions
         ],
         "submitted": submitted,
         "verdicts": [
             {
-                "image_id": verdict.image_id,
-                "model": str(verdict.version),
-                "verdict": verdict.mark.value,
-                "revision": verdict.revision,
-                "reason": verdict.reason,
-                "in_search": verdict.in_search,
+                "image_id": result.image_id,
+                "model": str(result.version),
+                "verdict": result.status.value,
+                "revision": result.revision,
+                "reason": result.reason,
+                "in_search": result.in_search,
             }
-            for verdict in verdicts
+            for result in results
         ],
     }
 
 
-def _tallies(verdicts: Sequence[Verdict]) -> Counter[tuple[VersionName, Mark]]:
-    return Counter((verdict.version, verdict.mark) for verdict in verdicts)
+def _tallies(results: Sequence[AuditResult]) -> Counter[tuple[VersionName, AuditStatus]]:
+    return Counter((result.version, result.status) for result in results)
 
 
 def _print(
     session: Session,
     image_ids: Sequence[str],
     versions: dict[VersionName, VersionEntry],
-    verdicts: Sequence[Verdict],
+    results: Sequence[AuditResult],
     submitted: int | None,
 ) -> None:
-    session.out.print(_tally_table(versions, verdicts))
-    for verdict in verdicts:
-        if verdict.mark in WRONG:
-            word = verdict.mark.value.replace("_", " ")
+    session.out.print(_tally_table(versions, results))
+    for result in results:
+        if result.status in WRONG:
+            word = result.status.value.replace("_", " ")
             session.out.print(
-                Text(f"{word:<13}  {verdict.version}  {printable(verdict.image_id)}", style="red")
+                Text(f"{word:<13}  {result.version}  {printable(result.image_id)}", style="red")
             )
-    for line, style in _conclusions(image_ids, verdicts, submitted):
+    for line, style in _conclusions(image_ids, results, submitted):
         session.out.print(Text(line, style=style))
 
 
-def _tally_table(versions: dict[VersionName, VersionEntry], verdicts: Sequence[Verdict]) -> Any:
+def _tally_table(versions: dict[VersionName, VersionEntry], results: Sequence[AuditResult]) -> Any:
     """A column for every mark that occurs, and always for the lost."""
-    tallies = _tallies(verdicts)
-    marks = [mark for mark in Mark if mark is Mark.LOST or any(tallies[name, mark] for name in versions)]
-    shown = table("model", right=tuple(mark.value.replace("_", " ") for mark in marks))
+    tallies = _tallies(results)
+    statuses = [
+        status
+        for status in AuditStatus
+        if status is AuditStatus.LOST or any(tallies[name, status] for name in versions)
+    ]
+    shown = table("model", right=tuple(status.value.replace("_", " ") for status in statuses))
     for name in versions:
-        shown.add_row(str(name), *(f"{tallies[name, mark]:,}" for mark in marks))
+        shown.add_row(str(name), *(f"{tallies[name, status]:,}" for status in statuses))
     return shown
 
 
 def _conclusions(
-    image_ids: Sequence[str], verdicts: Sequence[Verdict], submitted: int | None
+    image_ids: Sequence[str], results: Sequence[AuditResult], submitted: int | None
 ) -> list[tuple[str, str]]:
-    wrong = [verdict for verdict in verdicts if verdict.mark in WRONG]
-    undecided = sum(1 for verdict in verdicts if verdict.open)
+    wrong = [result for result in results if result.status in WRONG]
+    undecided = sum(1 for result in results if result.open)
     lines = []
     if undecided:
         lines.append((f"{undecided:,} pending or lost, not decidable yet: work is still under way", "yellow"))
     if submitted is not None:
         lines.append((f"{counted(submitted, 'message')} submitted again, lane backfill", "green"))
-    elif any(verdict.mark in MENDABLE for verdict in wrong):
+    elif any(result.status in REPAIRABLE for result in wrong):
         lines.append(("Next: the same command with --fix", "yellow"))
-    if any(verdict.mark is Mark.UNKNOWN for verdict in wrong):
+    if any(result.status is AuditStatus.UNKNOWN for result in wrong):
         lines.append(
             ("Never accepted, so there is nothing to submit again: panopticon submit PATH", "yellow")
         )

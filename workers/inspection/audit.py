@@ -17,7 +17,7 @@ from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Ou
 from workers.submission.submit import body_of, entry_of_row
 
 
-class Mark(StrEnum):
+class AuditStatus(StrEnum):
     """What is said of one image under one version."""
 
     STORED = "stored"
@@ -32,17 +32,17 @@ class Mark(StrEnum):
     """Never accepted: the catalogue does not know the ID."""
 
 
-WRONG = frozenset({Mark.LOST, Mark.NOT_IN_SEARCH, Mark.UNKNOWN})
-MENDABLE = frozenset({Mark.LOST, Mark.NOT_IN_SEARCH})
+WRONG = frozenset({AuditStatus.LOST, AuditStatus.NOT_IN_SEARCH, AuditStatus.UNKNOWN})
+REPAIRABLE = frozenset({AuditStatus.LOST, AuditStatus.NOT_IN_SEARCH})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class AuditResult:
     """One image under one version."""
 
     image_id: str
     version: VersionName
-    mark: Mark
+    status: AuditStatus
     revision: int | None = None
     """The catalogue's; None where the catalogue does not know the ID."""
     reason: str = ""
@@ -53,7 +53,9 @@ class Verdict:
     @property
     def open(self) -> bool:
         """Whether something is missing that may still be on its way."""
-        return self.mark is Mark.PENDING or (self.mark is Mark.STORED and self.in_search is False)
+        return self.status is AuditStatus.PENDING or (
+            self.status is AuditStatus.STORED and self.in_search is False
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class Audit:
         self._broker = broker
         self._versions = versions
 
-    def verdicts(self, image_ids: Sequence[str], *, settle: Callable[[], None]) -> list[Verdict]:
+    def results(self, image_ids: Sequence[str], *, settle: Callable[[], None]) -> list[AuditResult]:
         """One verdict per ID and version, in order of the IDs.
 
         Where something is missing, `settle` is called once, to let `settle_s` pass, and it is looked at
@@ -98,23 +100,23 @@ class Audit:
         """
         quiet = self._quiet()
         first = self._look(image_ids)
-        missing = list(dict.fromkeys(verdict.image_id for verdict in first if verdict.open))
+        missing = list(dict.fromkeys(result.image_id for result in first if result.open))
         if not missing:
             return first
         settle()
         quiet = quiet.both(self._quiet())
-        again = {(verdict.image_id, verdict.version): verdict for verdict in self._look(missing)}
-        return [_decided(verdict, again.get((verdict.image_id, verdict.version)), quiet) for verdict in first]
+        again = {(result.image_id, result.version): result for result in self._look(missing)}
+        return [_decided(result, again.get((result.image_id, result.version)), quiet) for result in first]
 
-    def submit_again(self, verdicts: Sequence[Verdict], *, now_ms: int) -> int:
+    def submit_again(self, results: Sequence[AuditResult], *, now_ms: int) -> int:
         """Put what is lost, or not in search, on its version's backfill queue; says how many.
 
         A worker looks backfill up in the store first: what is stored is published again, and not run.
         """
-        return sum(self._submit_again(version, verdicts, now_ms) for version in self._versions)
+        return sum(self._submit_again(version, results, now_ms) for version in self._versions)
 
-    def _submit_again(self, version: VersionName, verdicts: Sequence[Verdict], now_ms: int) -> int:
-        ids = [v.image_id for v in verdicts if v.version == version and v.mark in MENDABLE]
+    def _submit_again(self, version: VersionName, results: Sequence[AuditResult], now_ms: int) -> int:
+        ids = [v.image_id for v in results if v.version == version and v.status in REPAIRABLE]
         for chunk in chunks(ids, CHUNK):
             rows = self._store.catalogue.get(chunk)
             bodies = [body_of(entry_of_row(rows[image_id]), now_ms=now_ms) for image_id in chunk]
@@ -130,15 +132,15 @@ class Audit:
             results=not total(self._broker.results().depth()),
         )
 
-    def _look(self, image_ids: Sequence[str]) -> list[Verdict]:
-        return [verdict for chunk in chunks(image_ids, CHUNK) for verdict in self._look_at(chunk)]
+    def _look(self, image_ids: Sequence[str]) -> list[AuditResult]:
+        return [result for chunk in chunks(image_ids, CHUNK) for result in self._look_at(chunk)]
 
-    def _look_at(self, chunk: Sequence[str]) -> list[Verdict]:
+    def _look_at(self, chunk: Sequence[str]) -> list[AuditResult]:
         failures = {failure.key: failure for failure in self._store.outputs.failures_of(chunk)}
         rows, documents = self._store.catalogue.get(chunk), self._search.get(chunk)
         stored = {version: self._store.outputs.get(chunk, version).keys() for version in self._versions}
         return [
-            verdict_of(
+            audit_result(
                 image_id,
                 version,
                 entry,
@@ -152,7 +154,7 @@ class Audit:
         ]
 
 
-def verdict_of(
+def audit_result(
     image_id: str,
     version: VersionName,
     entry: VersionEntry,
@@ -161,7 +163,7 @@ def verdict_of(
     stored: Collection[OutputKey],
     failures: Mapping[OutputKey, Failure],
     document: SearchDocument | None,
-) -> Verdict:
+) -> AuditResult:
     """Where one image stands with one version, as far as can be told without a look into the queues.
 
     `stored` and `failures` may hold those of other images and versions too.
@@ -178,7 +180,7 @@ def _known(
     stored: Collection[OutputKey],
     failures: Mapping[OutputKey, Failure],
     document: SearchDocument | None,
-) -> Verdict:
+) -> AuditResult:
     key = OutputKey(
         image_id=row.image_id, model=version.model, version=version.version, revision=row.revision
     )
@@ -186,17 +188,17 @@ def _known(
     retired = entry.state is VersionState.RETIRED
     state = state_of(row, has_output=key in stored, failure=failure, retired=retired)
     searchable = state is State.STORED and not retired and not row.deleted
-    return Verdict(
+    return AuditResult(
         image_id=row.image_id,
         version=version,
-        mark=Mark(state.value),
+        status=AuditStatus(state.value),
         revision=row.revision,
         reason=failure.reason if failure and state is State.DEAD else "",
         in_search=_in_search(row, version, entry, document) if searchable else None,
     )
 
 
-def _unknown(image_id: str, version: VersionName, failures: Mapping[OutputKey, Failure]) -> Verdict:
+def _unknown(image_id: str, version: VersionName, failures: Mapping[OutputKey, Failure]) -> AuditResult:
     """An ID without a row is on its way, or never came, unless it died before its row was written."""
     reasons = [
         failure.reason
@@ -204,8 +206,10 @@ def _unknown(image_id: str, version: VersionName, failures: Mapping[OutputKey, F
         if (key.image_id, key.model, key.version) == (image_id, version.model, version.version)
         and failure.state is FailureState.DEAD
     ]
-    mark = Mark.DEAD if reasons else Mark.PENDING
-    return Verdict(image_id=image_id, version=version, mark=mark, reason=reasons[-1] if reasons else "")
+    status = AuditStatus.DEAD if reasons else AuditStatus.PENDING
+    return AuditResult(
+        image_id=image_id, version=version, status=status, reason=reasons[-1] if reasons else ""
+    )
 
 
 def _in_search(
@@ -219,13 +223,17 @@ def _in_search(
     return part is not None and part.rank >= (row.revision, entry.policy_number)
 
 
-def _decided(first: Verdict, again: Verdict | None, quiet: Quiet) -> Verdict:
+def _decided(first: AuditResult, again: AuditResult | None, quiet: Quiet) -> AuditResult:
     if again is None or not again.open or not first.open or again.revision != first.revision:
         return again or first
     if again.revision is None:
-        return replace(again, mark=Mark.UNKNOWN) if quiet.catalogue else again
+        return replace(again, status=AuditStatus.UNKNOWN) if quiet.catalogue else again
     if not quiet.catalogue or again.version not in quiet.versions:
         return again
-    if again.mark is Mark.PENDING:
-        return replace(again, mark=Mark.LOST)
-    return replace(again, mark=Mark.NOT_IN_SEARCH) if quiet.results and first.in_search is False else again
+    if again.status is AuditStatus.PENDING:
+        return replace(again, status=AuditStatus.LOST)
+    return (
+        replace(again, status=AuditStatus.NOT_IN_SEARCH)
+        if quiet.results and first.in_search is False
+        else again
+    )

@@ -13,7 +13,7 @@ from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.ledger import state_of
 from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
 from panopticon.results.undeliverable import NO_VERSION
-from workers.inspection.audit import Mark, Verdict, verdict_of
+from workers.inspection.audit import AuditResult, AuditStatus, audit_result
 from workers.inspection.image_record import Dossier
 from workers.registry.records import Registered
 
@@ -25,7 +25,7 @@ class ImageStanding:
     version: VersionName
     entry: VersionEntry | None
     """None if the registry does not know the version."""
-    verdict: Verdict
+    result: AuditResult
     answers: bool
     """Whether queries are answered from this version."""
     part: Part | None
@@ -54,7 +54,7 @@ def pending_versions(dossier: Dossier, registered: Registered) -> list[VersionNa
     return [
         standing.version
         for standing in standings(dossier, registered, {})
-        if standing.verdict.mark is Mark.PENDING and standing.entry and standing.entry.state.routed
+        if standing.result.status is AuditStatus.PENDING and standing.entry and standing.entry.state.routed
     ]
 
 
@@ -92,12 +92,12 @@ def _standing(
 ) -> ImageStanding:
     model, entry = registered.get(version, (None, None))
     part = dossier.document.parts.get(version.part) if dossier.document else None
-    verdict = _verdict(version, entry, dossier)
-    why, next_step = _told(dossier, verdict, entry, part, depths.get(version))
+    result = _result(version, entry, dossier)
+    why, next_step = _told(dossier, result, entry, part, depths.get(version))
     return ImageStanding(
         version=version,
         entry=entry,
-        verdict=verdict,
+        result=result,
         answers=model is not None and model.active == version,
         part=part,
         behind=tuple(_behind(dossier, entry, part)) if part else (),
@@ -106,11 +106,11 @@ def _standing(
     )
 
 
-def _verdict(version: VersionName, entry: VersionEntry | None, dossier: Dossier) -> Verdict:
+def _result(version: VersionName, entry: VersionEntry | None, dossier: Dossier) -> AuditResult:
     stored = {output.key for output in dossier.outputs}
     failures = {failure.key: failure for failure in dossier.failures}
     if entry is not None:
-        return verdict_of(
+        return audit_result(
             dossier.image_id,
             version,
             entry,
@@ -122,8 +122,10 @@ def _verdict(version: VersionName, entry: VersionEntry | None, dossier: Dossier)
     key = _key(version, dossier)
     failure = failures.get(key)
     state = state_of(dossier.row, has_output=key in stored, failure=failure, retired=True)
-    reason = failure.reason if failure and state.value == Mark.DEAD else ""
-    return Verdict(image_id=dossier.image_id, version=version, mark=Mark(state.value), reason=reason)
+    reason = failure.reason if failure and state.value == AuditStatus.DEAD else ""
+    return AuditResult(
+        image_id=dossier.image_id, version=version, status=AuditStatus(state.value), reason=reason
+    )
 
 
 def _key(version: VersionName, dossier: Dossier) -> OutputKey:
@@ -145,19 +147,19 @@ def _behind(dossier: Dossier, entry: VersionEntry | None, part: Part) -> Iterato
 
 def _told(
     dossier: Dossier,
-    verdict: Verdict,
+    result: AuditResult,
     entry: VersionEntry | None,
     part: Part | None,
     depths: Depths | None,
 ) -> tuple[str, str]:
     """What is to be said beside the mark, and what can be typed about it."""
-    if verdict.mark is Mark.DEAD:
-        return verdict.reason, f"panopticon dead replay {shlex.quote(verdict.image_id)}"
-    if verdict.mark is Mark.SKIPPED:
-        return _why_skipped(dossier, verdict.version, entry), ""
-    if verdict.mark is Mark.STORED:
-        return _told_of_stored(dossier, verdict, entry, part)
-    return _told_of_pending(dossier, verdict, entry, depths)
+    if result.status is AuditStatus.DEAD:
+        return result.reason, f"panopticon dead replay {shlex.quote(result.image_id)}"
+    if result.status is AuditStatus.SKIPPED:
+        return _why_skipped(dossier, result.version, entry), ""
+    if result.status is AuditStatus.STORED:
+        return _told_of_stored(dossier, result, entry, part)
+    return _told_of_pending(dossier, result, entry, depths)
 
 
 def _why_skipped(dossier: Dossier, version: VersionName, entry: VersionEntry | None) -> str:
@@ -170,31 +172,31 @@ def _why_skipped(dossier: Dossier, version: VersionName, entry: VersionEntry | N
 
 
 def _told_of_stored(
-    dossier: Dossier, verdict: Verdict, entry: VersionEntry | None, part: Part | None
+    dossier: Dossier, result: AuditResult, entry: VersionEntry | None, part: Part | None
 ) -> tuple[str, str]:
-    failure = _failure(verdict.version, dossier)
-    if verdict.in_search is None:
-        return f"not asked for in search: {_why_skipped(dossier, verdict.version, entry)}", ""
-    if verdict.in_search:
+    failure = _failure(result.version, dossier)
+    if result.in_search is None:
+        return f"not asked for in search: {_why_skipped(dossier, result.version, entry)}", ""
+    if result.in_search:
         return ("in search" if part else "search has a newer revision than the catalogue"), ""
     if failure and failure.reason == INDEX_REFUSED and failure.state is FailureState.DEAD:
         return "refused by search", next_step(failure)
     missing = "search has an older state of it" if part else "not in search"
-    return f"{missing}: the result is on its way, or lost", _audit(verdict.image_id)
+    return f"{missing}: the result is on its way, or lost", _audit(result.image_id)
 
 
 def _told_of_pending(
-    dossier: Dossier, verdict: Verdict, entry: VersionEntry | None, depths: Depths | None
+    dossier: Dossier, result: AuditResult, entry: VersionEntry | None, depths: Depths | None
 ) -> tuple[str, str]:
-    version = verdict.version
+    version = result.version
     if dossier.row is None:
-        return "the catalogue does not know the image yet", _audit(verdict.image_id)
+        return "the catalogue does not know the image yet", _audit(result.image_id)
     if entry and entry.state is VersionState.REGISTERED:
         return "no upload reaches this version", f"panopticon models shadow {version}"
     if depths is None:
         return "waits in its queue or is at work", ""
     if not total(depths):
-        return "its queue is empty: on its way, or lost", _audit(verdict.image_id)
+        return "its queue is empty: on its way, or lost", _audit(result.image_id)
     if not any(depth.leased or depth.retrying for depth in depths.values()):
         return "waits in its queue, from which nobody takes", f"panopticon worker --model {version}"
     return "waits in its queue or is at work", ""

@@ -54,9 +54,9 @@ def test_nothing_lost_is_said_at_once_and_the_exit_code_is_0(
 
 def test_every_verdict_is_in_the_json(panopticon: Panopticon) -> None:
     ran = panopticon("audit", "--ids", "-", "--json", stdin=b"kept\ngone\nnobody\n")
-    verdicts = {(v["image_id"], v["model"]): v["verdict"] for v in ran.json["verdicts"]}
+    results = {(v["image_id"], v["model"]): v["verdict"] for v in ran.json["verdicts"]}
     assert ran.code == 1
-    assert verdicts == {
+    assert results == {
         ("kept", "quality@1"): "stored",
         ("kept", "tagger@1"): "stored",
         ("gone", "quality@1"): "stored",
@@ -108,7 +108,7 @@ def test_a_folder_is_audited_by_its_files(panopticon: Panopticon, tmp_path: Path
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
     ran = panopticon("audit", "photos", "--json")
-    assert {verdict["image_id"] for verdict in ran.json["verdicts"]} == {
+    assert {result["image_id"] for result in ran.json["verdicts"]} == {
         image_id_of(bytes(tmp_path / "photos" / "a.jpg"))
     }
 

@@ -25,7 +25,7 @@ from tests.contracts.examples import (
     part,
     result,
 )
-from workers.inspection.audit import Audit, Mark, Verdict
+from workers.inspection.audit import Audit, AuditResult, AuditStatus
 from workers.queues import open_broker
 
 ENTRY = VersionEntry(
@@ -44,12 +44,12 @@ class Bench:
     def audit(self, entry: VersionEntry = ENTRY) -> Audit:
         return Audit(store=self.store, search=self.search, broker=self.broker, versions={TAGGER: entry})
 
-    def verdict(self, image_id: str = "photo", entry: VersionEntry = ENTRY) -> Verdict:
-        (verdict,) = self.audit(entry).verdicts([image_id], settle=self._settle)
-        return verdict
+    def result(self, image_id: str = "photo", entry: VersionEntry = ENTRY) -> AuditResult:
+        (result,) = self.audit(entry).results([image_id], settle=self._settle)
+        return result
 
-    def mark(self, image_id: str = "photo", entry: VersionEntry = ENTRY) -> Mark:
-        return self.verdict(image_id, entry).mark
+    def status(self, image_id: str = "photo", entry: VersionEntry = ENTRY) -> AuditStatus:
+        return self.result(image_id, entry).status
 
     def store_and_index(self) -> None:
         self.store.outputs.put([output(key())])
@@ -72,59 +72,59 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_a_stored_and_searchable_image_is_stored_without_a_second_look(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store_and_index()
-    assert (bench.mark(), bench.settled) == (Mark.STORED, 0)
+    assert (bench.status(), bench.settled) == (AuditStatus.STORED, 0)
 
 
 def test_a_dead_image_is_dead_with_its_reason(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store.outputs.put_failures([failure(key(), reason="corrupt")])
-    assert (bench.verdict().mark, bench.verdict().reason) == (Mark.DEAD, "corrupt")
+    assert (bench.result().status, bench.result().reason) == (AuditStatus.DEAD, "corrupt")
 
 
 def test_a_failure_of_an_older_revision_excuses_nothing(bench: Bench) -> None:
     bench.store.catalogue.put([image(revision=1)])
     bench.store.outputs.put_failures([failure(key())])
-    assert bench.mark() is Mark.LOST
+    assert bench.status() is AuditStatus.LOST
 
 
 def test_a_replayed_failure_excuses_nothing(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store.outputs.put_failures([failure(key(), state=FailureState.REPLAYED)])
-    assert bench.mark() is Mark.LOST
+    assert bench.status() is AuditStatus.LOST
 
 
 def test_a_deleted_image_is_skipped(bench: Bench) -> None:
     bench.store.catalogue.put([image(event="deleted")])
     bench.search.apply([deletion("photo")])
-    assert bench.mark() is Mark.SKIPPED
+    assert bench.status() is AuditStatus.SKIPPED
 
 
 def test_an_image_of_a_retired_version_is_skipped(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
-    assert bench.mark(entry=replace(ENTRY, state=VersionState.RETIRED)) is Mark.SKIPPED
+    assert bench.status(entry=replace(ENTRY, state=VersionState.RETIRED)) is AuditStatus.SKIPPED
 
 
 def test_nothing_is_lost_of_a_version_that_is_not_fed(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
-    assert bench.mark(entry=replace(ENTRY, state=VersionState.REGISTERED)) is Mark.PENDING
+    assert bench.status(entry=replace(ENTRY, state=VersionState.REGISTERED)) is AuditStatus.PENDING
 
 
 def test_an_image_that_is_in_no_queue_and_not_stored_is_lost(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
-    assert (bench.mark(), bench.settled) == (Mark.LOST, 1)
+    assert (bench.status(), bench.settled) == (AuditStatus.LOST, 1)
 
 
 def test_an_output_of_an_older_revision_does_not_count(bench: Bench) -> None:
     bench.store.catalogue.put([image(revision=1)])
     bench.store_and_index()
-    assert bench.mark() is Mark.LOST
+    assert bench.status() is AuditStatus.LOST
 
 
 @pytest.mark.parametrize("lane", list(Lane))
 def test_nothing_is_lost_while_its_queue_holds_a_message(bench: Bench, lane: Lane) -> None:
     bench.store.catalogue.put([image()])
     bench.broker.model_queue(TAGGER).submit([b"{}"], lane)
-    assert bench.mark() is Mark.PENDING
+    assert bench.status() is AuditStatus.PENDING
 
 
 def test_nothing_is_lost_while_a_worker_holds_a_message(bench: Bench) -> None:
@@ -132,7 +132,7 @@ def test_nothing_is_lost_while_a_worker_holds_a_message(bench: Bench) -> None:
     queue = bench.broker.model_queue(TAGGER)
     queue.submit([b"{}"], Lane.LIVE)
     queue.receive(max_live=1, max_backfill=0, wait_s=0)
-    assert bench.mark() is Mark.PENDING
+    assert bench.status() is AuditStatus.PENDING
 
 
 def test_nothing_is_lost_while_a_message_waits_on_a_retry_delay(bench: Bench) -> None:
@@ -141,7 +141,7 @@ def test_nothing_is_lost_while_a_message_waits_on_a_retry_delay(bench: Bench) ->
     queue.submit([b"{}"], Lane.LIVE)
     (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=0)
     queue.retry(delivery, delay_s=3600)
-    assert bench.mark() is Mark.PENDING
+    assert bench.status() is AuditStatus.PENDING
 
 
 def test_nothing_is_lost_if_its_queue_was_empty_at_the_second_look_only(bench: Bench) -> None:
@@ -149,83 +149,83 @@ def test_nothing_is_lost_if_its_queue_was_empty_at_the_second_look_only(bench: B
     queue = bench.broker.model_queue(TAGGER)
     queue.submit([b"{}"], Lane.LIVE)
     bench.meanwhile = lambda: queue.ack(queue.receive(max_live=1, max_backfill=0, wait_s=0))
-    assert bench.mark() is Mark.PENDING
+    assert bench.status() is AuditStatus.PENDING
 
 
 def test_nothing_is_lost_while_the_catalogue_is_behind(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.broker.catalogue().submit([b"{}"], Lane.LIVE)
-    assert bench.mark() is Mark.PENDING
+    assert bench.status() is AuditStatus.PENDING
 
 
 def test_another_version_s_queue_excuses_nothing(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.broker.model_queue(QUALITY).submit([b"{}"], Lane.LIVE)
-    assert bench.mark() is Mark.LOST
+    assert bench.status() is AuditStatus.LOST
 
 
 def test_what_is_stored_meanwhile_is_stored(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.meanwhile = bench.store_and_index
-    assert bench.mark() is Mark.STORED
+    assert bench.status() is AuditStatus.STORED
 
 
 def test_what_came_meanwhile_in_a_new_revision_is_still_pending(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.meanwhile = lambda: bench.store.catalogue.put([image(revision=1)])
-    assert bench.mark() is Mark.PENDING
+    assert bench.status() is AuditStatus.PENDING
 
 
 def test_an_id_that_nobody_submitted_is_unknown(bench: Bench) -> None:
-    assert bench.mark("nobody") is Mark.UNKNOWN
+    assert bench.status("nobody") is AuditStatus.UNKNOWN
 
 
 def test_an_id_may_be_on_its_way_to_the_catalogue(bench: Bench) -> None:
     bench.broker.catalogue().submit([b"{}"], Lane.LIVE)
-    assert bench.mark("somebody") is Mark.PENDING
+    assert bench.status("somebody") is AuditStatus.PENDING
 
 
 def test_an_image_that_died_before_its_row_was_written_is_dead(bench: Bench) -> None:
     bench.store.outputs.put_failures([failure(key("early"))])
-    assert bench.mark("early") is Mark.DEAD
+    assert bench.status("early") is AuditStatus.DEAD
 
 
 def test_a_stored_image_without_a_document_is_not_in_search(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store.outputs.put([output(key())])
-    assert bench.mark() is Mark.NOT_IN_SEARCH
+    assert bench.status() is AuditStatus.NOT_IN_SEARCH
 
 
 def test_a_document_by_an_older_policy_does_not_count(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store.outputs.put([output(key())])
     bench.search.apply([result("photo", part(cat=0.9, policy_number=1))])
-    assert bench.mark() is Mark.NOT_IN_SEARCH
+    assert bench.status() is AuditStatus.NOT_IN_SEARCH
 
 
 def test_a_document_with_another_version_s_part_does_not_count(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store.outputs.put([output(key())])
     bench.search.apply([result("photo", part(cat=0.9, policy_number=2), name="quality_1")])
-    assert bench.mark() is Mark.NOT_IN_SEARCH
+    assert bench.status() is AuditStatus.NOT_IN_SEARCH
 
 
 def test_a_stored_image_whose_result_may_be_on_its_way_is_stored(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store.outputs.put([output(key())])
     bench.broker.results().submit([b"{}"], Lane.BACKFILL)
-    assert (bench.verdict().mark, bench.verdict().open) == (Mark.STORED, True)
+    assert (bench.result().status, bench.result().open) == (AuditStatus.STORED, True)
 
 
 def test_verdicts_come_in_the_order_of_the_ids_over_many_chunks(bench: Bench) -> None:
     ids = [f"photo-{number:04}" for number in range(1200)]
     bench.store.catalogue.put([image(image_id) for image_id in ids if image_id != "photo-0777"])
     bench.store.outputs.put_failures([failure(key(image_id)) for image_id in ids[:700]])
-    verdicts = bench.audit().verdicts(ids, settle=lambda: None)
-    assert [verdict.image_id for verdict in verdicts] == ids
-    assert [v.image_id for v in verdicts if v.mark is Mark.UNKNOWN] == ["photo-0777"]
-    assert sum(verdict.mark is Mark.DEAD for verdict in verdicts) == 700
-    assert sum(verdict.mark is Mark.LOST for verdict in verdicts) == 499
+    results = bench.audit().results(ids, settle=lambda: None)
+    assert [result.image_id for result in results] == ids
+    assert [v.image_id for v in results if v.status is AuditStatus.UNKNOWN] == ["photo-0777"]
+    assert sum(result.status is AuditStatus.DEAD for result in results) == 700
+    assert sum(result.status is AuditStatus.LOST for result in results) == 499
 
 
 def test_only_what_is_lost_or_not_in_search_is_submitted_again(bench: Bench) -> None:
@@ -233,8 +233,8 @@ def test_only_what_is_lost_or_not_in_search_is_submitted_again(bench: Bench) -> 
     bench.store.outputs.put([output(key("unindexed"))])
     bench.store.outputs.put_failures([failure(key("dead"))])
     audit = bench.audit()
-    verdicts = audit.verdicts(["lost", "unindexed", "dead", "nobody"], settle=lambda: None)
-    assert audit.submit_again(verdicts, now_ms=1) == 2
+    results = audit.results(["lost", "unindexed", "dead", "nobody"], settle=lambda: None)
+    assert audit.submit_again(results, now_ms=1) == 2
     assert bench.broker.model_queue(TAGGER).depth()[Lane.LIVE].total == 0
     deliveries = bench.broker.model_queue(TAGGER).receive(max_live=9, max_backfill=9, wait_s=0)
     lost, unindexed = (decode_image_message(delivery.body) for delivery in deliveries)

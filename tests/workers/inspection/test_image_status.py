@@ -17,7 +17,7 @@ from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
-from workers.inspection.audit import Mark
+from workers.inspection.audit import AuditStatus
 from workers.inspection.image_record import Dossier
 from workers.inspection.image_status import ImageStanding, next_step, pending_versions, standings
 from workers.registry.records import Registered
@@ -58,9 +58,9 @@ def standing(
     return only
 
 
-def told(*args: Any) -> tuple[Mark, str, str]:
+def told(*args: Any) -> tuple[AuditStatus, str, str]:
     only = standing(*args)
-    return only.verdict.mark, only.why, only.next_step
+    return only.result.status, only.why, only.next_step
 
 
 STORED = dossier(outputs=[output(key())], document=document())
@@ -68,7 +68,7 @@ UNINDEXED = dossier(outputs=[output(key())])
 
 
 def test_what_is_stored_and_searchable_is_both() -> None:
-    assert told(STORED) == (Mark.STORED, "in search", "")
+    assert told(STORED) == (AuditStatus.STORED, "in search", "")
     assert (standing(STORED).answers, standing(STORED).behind) == (True, ())
 
 
@@ -78,7 +78,7 @@ def test_a_shadow_has_its_part_and_does_not_answer() -> None:
 
 
 def test_what_is_stored_and_not_in_search_is_on_its_way_or_lost() -> None:
-    assert told(UNINDEXED) == (Mark.STORED, "not in search: the result is on its way, or lost", AUDIT)
+    assert told(UNINDEXED) == (AuditStatus.STORED, "not in search: the result is on its way, or lost", AUDIT)
 
 
 def test_a_part_by_an_older_policy_is_behind() -> None:
@@ -98,7 +98,7 @@ def test_a_part_of_an_older_revision_is_behind() -> None:
 def test_search_may_be_ahead_of_the_catalogue() -> None:
     ahead = SearchDocument(image_id="photo", revision=1)
     assert told(dossier(outputs=[output(key())], document=ahead)) == (
-        Mark.STORED,
+        AuditStatus.STORED,
         "search has a newer revision than the catalogue",
         "",
     )
@@ -106,11 +106,11 @@ def test_search_may_be_ahead_of_the_catalogue() -> None:
 
 def test_what_search_refused_is_said_to_be_refused() -> None:
     refused = dossier(outputs=[output(key())], failures=[failure(key(), reason=INDEX_REFUSED)])
-    assert told(refused) == (Mark.STORED, "refused by search", f"{AUDIT} --fix")
+    assert told(refused) == (AuditStatus.STORED, "refused by search", f"{AUDIT} --fix")
 
 
 def test_what_is_dead_is_told_with_its_reason_and_the_way_back() -> None:
-    assert told(dossier(failures=[failure(key())])) == (Mark.DEAD, "corrupt", REPLAY)
+    assert told(dossier(failures=[failure(key())])) == (AuditStatus.DEAD, "corrupt", REPLAY)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_is_dead_is_told_with_its_reason_and_the_way_back() -> None:
     ],
 )
 def test_what_is_skipped_is_told_with_the_cause(of: Dossier, known: Registered, why: str) -> None:
-    assert told(of, known) == (Mark.SKIPPED, why, "")
+    assert told(of, known) == (AuditStatus.SKIPPED, why, "")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_what_is_skipped_is_told_with_the_cause(of: Dossier, known: Registered, 
     ],
 )
 def test_what_is_stored_and_need_not_be_in_search_says_why(of: Dossier, known: Registered, why: str) -> None:
-    assert told(of, known) == (Mark.STORED, f"not asked for in search: {why}", "")
+    assert told(of, known) == (AuditStatus.STORED, f"not asked for in search: {why}", "")
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,14 @@ def test_what_is_stored_and_need_not_be_in_search_says_why(of: Dossier, known: R
 def test_what_is_pending_is_told_by_its_queue(
     waiting: Mapping[VersionName, Depths], why: str, step: str
 ) -> None:
-    assert told(dossier(), registered(), waiting) == (Mark.PENDING, why, step)
+    assert told(dossier(), registered(), waiting) == (AuditStatus.PENDING, why, step)
 
 
 def test_a_version_that_is_not_fed_is_told_only_where_something_is_kept_of_it() -> None:
     unrouted = registered(VersionState.REGISTERED)
     assert standings(dossier(), unrouted, {}) == []
     assert told(dossier(document=document()), unrouted) == (
-        Mark.PENDING,
+        AuditStatus.PENDING,
         "no upload reaches this version",
         "panopticon models shadow tagger@1",
     )
@@ -175,7 +175,7 @@ def test_a_version_that_is_not_fed_is_told_only_where_something_is_kept_of_it() 
 def test_an_id_without_a_row_owes_nothing_to_a_version_that_nothing_is_kept_of() -> None:
     assert standings(dossier(row=None, document=document(name=QUALITY.part)), registered(), {}) == []
     assert told(dossier(row=None, outputs=[output(key())])) == (
-        Mark.PENDING,
+        AuditStatus.PENDING,
         "the catalogue does not know the image yet",
         AUDIT,
     )

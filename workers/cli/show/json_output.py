@@ -27,14 +27,14 @@ def shown_json(shown: Shown) -> dict[str, Any]:
 
 
 def _standing_json(standing: ImageStanding) -> dict[str, Any]:
-    verdict = standing.verdict
+    result = standing.result
     return {
         "model": str(standing.version),
         "state": standing.entry.state.value if standing.entry else None,
         "answers": standing.answers,
-        "verdict": verdict.mark.value,
-        "revision": verdict.revision,
-        "in_search": verdict.in_search,
+        "verdict": result.status.value,
+        "revision": result.revision,
+        "in_search": result.in_search,
         "why": standing.why,
         "next": standing.next_step or None,
     }

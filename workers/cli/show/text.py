@@ -15,14 +15,18 @@ from workers.cli.dead.failure_view import print_failure
 from workers.cli.formatting import block, headed, place, utc
 from workers.cli.session import Session
 from workers.cli.show.facts import Shown
-from workers.inspection.audit import Mark
+from workers.inspection.audit import AuditStatus
 from workers.inspection.explain import TOP, Explanation, LabelsFrom
 from workers.inspection.image_status import ImageStanding, next_step, part_owner
 from workers.runtime.terminal_text import printable
 
 Lines = list[tuple[str, str | Text]]
 
-STYLES: Mapping[Mark, str] = {Mark.STORED: "green", Mark.DEAD: "red", Mark.PENDING: "yellow"}
+STYLES: Mapping[AuditStatus, str] = {
+    AuditStatus.STORED: "green",
+    AuditStatus.DEAD: "red",
+    AuditStatus.PENDING: "yellow",
+}
 
 
 def print_shown(session: Session, shown: Shown) -> None:
@@ -39,16 +43,16 @@ def print_shown(session: Session, shown: Shown) -> None:
 
 
 def _print_standings(session: Session, standings: Sequence[ImageStanding]) -> None:
-    session.out.print(block((str(standing.version), _verdict(standing)) for standing in standings))
+    session.out.print(block((str(standing.version), _result(standing)) for standing in standings))
     for step in dict.fromkeys(standing.next_step for standing in standings if standing.next_step):
         session.out.print(Text(f"Next: {printable(step)}", style="dim"))
 
 
-def _verdict(standing: ImageStanding) -> Text:
-    missing = standing.verdict.in_search is False
-    style = "yellow" if missing else STYLES.get(standing.verdict.mark, "dim")
-    joint = ", " if standing.verdict.mark is Mark.STORED else ": "
-    told = Text.assemble((standing.verdict.mark.value, style), joint, printable(standing.why))
+def _result(standing: ImageStanding) -> Text:
+    missing = standing.result.in_search is False
+    style = "yellow" if missing else STYLES.get(standing.result.status, "dim")
+    joint = ", " if standing.result.status is AuditStatus.STORED else ": "
+    told = Text.assemble((standing.result.status.value, style), joint, printable(standing.why))
     state = standing.entry.state if standing.entry else None
     if state not in (VersionState.ACTIVE, None):
         told.append(f" ({state})", "dim")
@@ -135,7 +139,7 @@ def _print_document(session: Session, shown: Shown) -> None:
 
 def _in_search(standing: ImageStanding) -> Text:
     if standing.part is None:
-        return Text(f"nothing: {standing.verdict.mark.value}, {printable(standing.why)}", style="dim")
+        return Text(f"nothing: {standing.result.status.value}, {printable(standing.why)}", style="dim")
     state = "answers" if standing.answers else standing.entry.state.value if standing.entry else ""
     told = _part(standing.part, state)
     for how in standing.behind:
