@@ -34,14 +34,14 @@ class Recent:
 
     def __init__(self, *, window_ms: int = WINDOW_MS) -> None:
         self._window_ms = window_ms
-        self._readings: deque[Backfill] = deque()
+        self._snapshots: deque[Backfill] = deque()
 
     def add(self, now: Backfill) -> Backfill:
         """The reading to compare this one with: the latest that is a window old, else the first."""
-        self._readings.append(now)
+        self._snapshots.append(now)
         while (
-            len(self._readings) > 2
-            and now.heartbeat_at_ms - self._readings[1].heartbeat_at_ms >= self._window_ms
+            len(self._snapshots) > 2
+            and now.heartbeat_at_ms - self._snapshots[1].heartbeat_at_ms >= self._window_ms
         ):
-            self._readings.popleft()
-        return self._readings[0]
+            self._snapshots.popleft()
+        return self._snapshots[0]

@@ -23,12 +23,12 @@ from workers.cli.backfill.report import backfill_json, backfill_table, command_o
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, pass_session
 from workers.inspection.status import (
-    Reading,
-    VersionStanding,
+    Snapshot,
+    VersionStatus,
     images_per_s,
     lost,
     settle,
-    take_reading,
+    take_snapshot,
     worth_settling,
 )
 
@@ -63,20 +63,20 @@ def status_command(session: Session, *, watch: bool, every_s: float, as_json: bo
         return
     before, now = read_twice(session)
     if as_json:
-        session.print_json(standings_json(before, now, settle_s=session.settings.settle_s))
+        session.print_json(statuses_json(before, now, settle_s=session.settings.settle_s))
     else:
-        session.out.print(standings_shown(before, now, settle_s=session.settings.settle_s))
+        session.out.print(statuses_shown(before, now, settle_s=session.settings.settle_s))
 
 
-def read_twice(session: Session) -> tuple[Reading | None, Reading]:
+def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
     """One reading, or two where only a second one tells the rate, or pending from lost."""
-    first = take_reading(session.store, session.broker, clock=time.monotonic)
+    first = take_snapshot(session.store, session.broker, clock=time.monotonic)
     if worth_settling(first):
         wait_s = session.settings.settle_s
         session.err.print(
             f"Images are pending, yet every queue is empty: looking again in {lasting(wait_s)}.", style="dim"
         )
-    elif any(standing.waiting for standing in first.versions) or _fed(first):
+    elif any(status.waiting for status in first.versions) or _fed(first):
         wait_s = SAMPLE_S
     else:
         return None, first
@@ -86,11 +86,11 @@ def read_twice(session: Session) -> tuple[Reading | None, Reading]:
     return first, second
 
 
-def standings_json(before: Reading | None, now: Reading, *, settle_s: float) -> dict[str, Any]:
+def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> dict[str, Any]:
     """What `--json` prints; keys are stable."""
     return {
         "at": rfc_3339(_now_ms()),
-        "models": [_version_json(before, now, standing, settle_s) for standing in now.versions],
+        "models": [_version_json(before, now, status, settle_s) for status in now.versions],
         "queues": {
             "catalogue": _depths_json(now.catalogue),
             "results": _depths_json(now.results),
@@ -102,7 +102,7 @@ def standings_json(before: Reading | None, now: Reading, *, settle_s: float) -> 
     }
 
 
-def standings_shown(before: Reading | None, now: Reading, *, settle_s: float) -> RenderableType:
+def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> RenderableType:
     """The same for people: the ledger, the queues that hold something, and what to do next."""
     if not now.versions:
         return Text(
@@ -117,63 +117,63 @@ def standings_shown(before: Reading | None, now: Reading, *, settle_s: float) ->
     return Group(*parts)
 
 
-def ledger_table(before: Reading | None, now: Reading, *, settle_s: float) -> Table:
+def ledger_table(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> Table:
     """One row a version: accepted = stored + dead + skipped + pending. How fast, where work is under way."""
-    speed = ("per s", "done in") if any(standing.waiting for standing in now.versions) else ()
+    speed = ("per s", "done in") if any(status.waiting for status in now.versions) else ()
     shown = table("model", right=(*COUNTS, *speed))
-    for standing in now.versions:
-        fields = _version_json(before, now, standing, settle_s)
+    for status in now.versions:
+        fields = _version_json(before, now, status, settle_s)
         counts = [_number(fields[key], bad=key in ("dead", "lost")) for key in COUNTS]
-        rate, eta_s = fields["images_per_s"] if standing.waiting else None, fields["eta_s"]
+        rate, eta_s = fields["images_per_s"] if status.waiting else None, fields["eta_s"]
         cells = (f"{rate:,.1f}" if rate is not None else "–", lasting(eta_s) if eta_s is not None else "–")
-        shown.add_row(_name(standing), *counts, *cells[: len(speed)])
+        shown.add_row(_name(status), *counts, *cells[: len(speed)])
     return shown
 
 
-def _name(standing: VersionStanding) -> str:
-    usual = standing.state is VersionState.ACTIVE
-    return str(standing.version) if usual else f"{standing.version} ({standing.state.value})"
+def _name(status: VersionStatus) -> str:
+    usual = status.state is VersionState.ACTIVE
+    return str(status.version) if usual else f"{status.version} ({status.state.value})"
 
 
 def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
     settle_s = session.settings.settle_s
-    readings = [take_reading(session.store, session.broker, clock=time.monotonic)]
+    snapshots = [take_snapshot(session.store, session.broker, clock=time.monotonic)]
     try:
         with Live(console=session.out, auto_refresh=False, screen=False) as live:
             while True:
-                _show_watched(live, readings, settle_s=settle_s, as_json=as_json)
+                _show_watched(live, snapshots, settle_s=settle_s, as_json=as_json)
                 time.sleep(every_s)
-                readings.append(take_reading(session.store, session.broker, clock=time.monotonic))
-                readings = _recent(readings, settle_s)
+                snapshots.append(take_snapshot(session.store, session.broker, clock=time.monotonic))
+                snapshots = _recent(snapshots, settle_s)
     except KeyboardInterrupt:
         return
 
 
-def _show_watched(live: Live, readings: list[Reading], *, settle_s: float, as_json: bool) -> None:
-    before, now = readings[0], readings[-1]
+def _show_watched(live: Live, snapshots: list[Snapshot], *, settle_s: float, as_json: bool) -> None:
+    before, now = snapshots[0], snapshots[-1]
     if as_json:
-        click.echo(json.dumps(standings_json(before, now, settle_s=settle_s), ensure_ascii=False))
+        click.echo(json.dumps(statuses_json(before, now, settle_s=settle_s), ensure_ascii=False))
     else:
-        live.update(standings_shown(before, now, settle_s=settle_s), refresh=True)
+        live.update(statuses_shown(before, now, settle_s=settle_s), refresh=True)
 
 
-def _recent(readings: list[Reading], settle_s: float) -> list[Reading]:
+def _recent(snapshots: list[Snapshot], settle_s: float) -> list[Snapshot]:
     """From the latest one that is old enough to tell what is lost."""
-    old = [reading for reading in readings if readings[-1].at_s - reading.at_s >= settle_s]
-    return readings[max(len(old) - 1, 0) :]
+    old = [snapshot for snapshot in snapshots if snapshots[-1].at_s - snapshot.at_s >= settle_s]
+    return snapshots[max(len(old) - 1, 0) :]
 
 
 def _version_json(
-    before: Reading | None, now: Reading, standing: VersionStanding, settle_s: float
+    before: Snapshot | None, now: Snapshot, status: VersionStatus, settle_s: float
 ) -> dict[str, Any]:
-    ledger = standing.ledger
-    missing = lost(before, now, standing.version, settle_s=settle_s)
-    rate = images_per_s(before, now, standing.version) if before else None
+    ledger = status.ledger
+    missing = lost(before, now, status.version, settle_s=settle_s)
+    rate = images_per_s(before, now, status.version) if before else None
     return {
-        "name": str(standing.version),
-        "model": standing.version.model,
-        "version": standing.version.version,
-        "state": standing.state.value,
+        "name": str(status.version),
+        "model": status.version.model,
+        "version": status.version.version,
+        "state": status.state.value,
         "accepted": ledger.accepted if ledger else None,
         "stored": ledger.stored if ledger else None,
         "dead": ledger.dead if ledger else None,
@@ -182,8 +182,8 @@ def _version_json(
         "lost": missing,
         "note": UNDECIDED if missing is None and ledger else "",
         "images_per_s": rate,
-        "eta_s": _eta_s(standing, rate),
-        "queue": _depths_json(standing.depths),
+        "eta_s": _eta_s(status, rate),
+        "queue": _depths_json(status.depths),
     }
 
 
@@ -193,15 +193,15 @@ def _number(value: int | None, *, bad: bool) -> Text:
     return Text(f"{value:,}", style="red" if bad and value else "")
 
 
-def _eta_s(standing: VersionStanding, rate: float | None) -> float | None:
-    if standing.ledger is None or not standing.waiting or not rate:
+def _eta_s(status: VersionStatus, rate: float | None) -> float | None:
+    if status.ledger is None or not status.waiting or not rate:
         return None
-    return standing.ledger.pending / rate
+    return status.ledger.pending / rate
 
 
-def _queue_table(now: Reading) -> Table:
+def _queue_table(now: Snapshot) -> Table:
     shown = table("queue", "lane", right=("ready", "held", "retrying"))
-    named: list[tuple[str, Depths]] = [(str(standing.version), standing.depths) for standing in now.versions]
+    named: list[tuple[str, Depths]] = [(str(status.version), status.depths) for status in now.versions]
     named += [("catalogue", now.catalogue), ("results", now.results), ("undeliverable", now.undeliverable)]
     for name, depths in named:
         for lane, depth in depths.items():
@@ -211,22 +211,22 @@ def _queue_table(now: Reading) -> Table:
     return shown
 
 
-def _backfills(before: Reading | None, now: Reading) -> list[tuple[Backfill, Backfill | None]]:
+def _backfills(before: Snapshot | None, now: Snapshot) -> list[tuple[Backfill, Backfill | None]]:
     """Those worth telling, each with its earlier reading."""
     records = of_interest(now.backfills, now_ms=_now_ms())
     return [(record, before.backfill(record.name) if before else None) for record in records]
 
 
-def _fed(reading: Reading) -> bool:
-    return any(has_owner(record, now_ms=_now_ms()) for record in reading.backfills)
+def _fed(snapshot: Snapshot) -> bool:
+    return any(has_owner(record, now_ms=_now_ms()) for record in snapshot.backfills)
 
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _advice(before: Reading | None, now: Reading, settle_s: float) -> list[str]:
-    lines = [line for standing in now.versions for line in _advice_on(before, now, standing, settle_s)]
+def _advice(before: Snapshot | None, now: Snapshot, settle_s: float) -> list[str]:
+    lines = [line for status in now.versions for line in _advice_on(before, now, status, settle_s)]
     beside = total(now.catalogue) + total(now.results) + total(now.undeliverable)
     if beside and not _held((now.catalogue, now.results, now.undeliverable)):
         lines.append(f"{counted(beside, 'message')} for the indexer: panopticon indexer")
@@ -237,33 +237,33 @@ def _advice(before: Reading | None, now: Reading, settle_s: float) -> list[str]:
     ]
 
 
-def _advice_on(before: Reading | None, now: Reading, standing: VersionStanding, settle_s: float) -> list[str]:
-    missing = lost(before, now, standing.version, settle_s=settle_s)
+def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, settle_s: float) -> list[str]:
+    missing = lost(before, now, status.version, settle_s=settle_s)
     lines = []
     if missing:
-        lines.append(_advice_on_missing(standing, missing))
-    if missing is None and standing.ledger and not standing.waiting:
-        lines.append(f"{standing.version}: {UNDECIDED}")
-    if standing.waiting and not _held((standing.depths,)) and not _moved(before, now, standing):
-        lines.append(f"Nobody takes from its queue: panopticon worker --model {standing.version}")
-    if standing.ledger and standing.ledger.dead:
+        lines.append(_advice_on_missing(status, missing))
+    if missing is None and status.ledger and not status.waiting:
+        lines.append(f"{status.version}: {UNDECIDED}")
+    if status.waiting and not _held((status.depths,)) and not _moved(before, now, status):
+        lines.append(f"Nobody takes from its queue: panopticon worker --model {status.version}")
+    if status.ledger and status.ledger.dead:
         lines.append(
-            f"{standing.version}: {counted(standing.ledger.dead, 'image')} dead: "
-            f"panopticon dead list --model {standing.version}"
+            f"{status.version}: {counted(status.ledger.dead, 'image')} dead: "
+            f"panopticon dead list --model {status.version}"
         )
     return lines
 
 
-def _advice_on_missing(standing: VersionStanding, missing: int) -> str:
+def _advice_on_missing(status: VersionStatus, missing: int) -> str:
     """What was there before a shadow was fed is missing from the first day."""
-    if standing.state is VersionState.SHADOW:
-        remedy = f"panopticon backfill --model {standing.version} --from-search"
-        return f"{standing.version}: {counted(missing, 'image')} not run, and on no queue: {remedy}"
-    return f"{standing.version}: {counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
+    if status.state is VersionState.SHADOW:
+        remedy = f"panopticon backfill --model {status.version} --from-search"
+        return f"{status.version}: {counted(missing, 'image')} not run, and on no queue: {remedy}"
+    return f"{status.version}: {counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
 
 
-def _moved(before: Reading | None, now: Reading, standing: VersionStanding) -> bool:
-    return bool(before and images_per_s(before, now, standing.version))
+def _moved(before: Snapshot | None, now: Snapshot, status: VersionStatus) -> bool:
+    return bool(before and images_per_s(before, now, status.version))
 
 
 def _held(depths: tuple[Depths, ...]) -> bool:

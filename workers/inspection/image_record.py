@@ -11,7 +11,7 @@ from panopticon.results.outputs import CatalogueImage, Failure, Output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dossier:
+class ImageRecord:
     """What the rooms know of one ID."""
 
     image_id: str
@@ -25,9 +25,9 @@ class Dossier:
         return not (self.row or self.outputs or self.failures or self.document)
 
 
-def read_dossier(image_id: str, *, store: Store, search: SearchIndex) -> Dossier:
+def read_image_record(image_id: str, *, store: Store, search: SearchIndex) -> ImageRecord:
     """Raises: Unavailable."""
-    return Dossier(
+    return ImageRecord(
         image_id=image_id,
         row=store.catalogue.get([image_id]).get(image_id),
         outputs=store.outputs.versions_of(image_id),

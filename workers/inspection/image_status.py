@@ -14,12 +14,12 @@ from panopticon.results.ledger import state_of
 from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from workers.inspection.audit import AuditResult, AuditStatus, audit_result
-from workers.inspection.image_record import Dossier
+from workers.inspection.image_record import ImageRecord
 from workers.registry.records import Registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageStanding:
+class ImageStatus:
     """One image and one version."""
 
     version: VersionName
@@ -38,23 +38,23 @@ class ImageStanding:
     """What a person can type about it."""
 
 
-def standings(
-    dossier: Dossier, registered: Registered, depths: Mapping[VersionName, Depths]
-) -> list[ImageStanding]:
+def statuses(
+    record: ImageRecord, registered: Registered, depths: Mapping[VersionName, Depths]
+) -> list[ImageStatus]:
     """Of every version that is fed, and of every other one that something is kept of, ordered by name.
 
     An ID that the catalogue does not know owes nothing to a version that nothing is kept of.
     `depths`: the queues of pending versions, as far as they could be asked.
     """
-    return [_standing(version, dossier, registered, depths) for version in _versions(dossier, registered)]
+    return [_status(version, record, registered, depths) for version in _versions(record, registered)]
 
 
-def pending_versions(dossier: Dossier, registered: Registered) -> list[VersionName]:
+def pending_versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
     """Those whose queues are worth a look."""
     return [
-        standing.version
-        for standing in standings(dossier, registered, {})
-        if standing.result.status is AuditStatus.PENDING and standing.entry and standing.entry.state.routed
+        status.version
+        for status in statuses(record, registered, {})
+        if status.result.status is AuditStatus.PENDING and status.entry and status.entry.state.routed
     ]
 
 
@@ -75,78 +75,78 @@ def part_owner(part: str, registered: Registered) -> VersionName | None:
     return next((name for name in registered if name.part == part), None)
 
 
-def _versions(dossier: Dossier, registered: Registered) -> list[VersionName]:
-    kept = {output.key.version_name for output in dossier.outputs}
-    kept |= {failure.key.version_name for failure in dossier.failures}
-    parts = dossier.document.parts if dossier.document else {}
+def _versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
+    kept = {output.key.version_name for output in record.outputs}
+    kept |= {failure.key.version_name for failure in record.failures}
+    parts = record.document.parts if record.document else {}
     kept |= {owner for part in parts if (owner := part_owner(part, registered))}
-    routed = {name for name, (_, entry) in registered.items() if entry.state.routed and dossier.row}
+    routed = {name for name, (_, entry) in registered.items() if entry.state.routed and record.row}
     return sorted((kept | routed) - {NO_VERSION})
 
 
-def _standing(
+def _status(
     version: VersionName,
-    dossier: Dossier,
+    record: ImageRecord,
     registered: Registered,
     depths: Mapping[VersionName, Depths],
-) -> ImageStanding:
+) -> ImageStatus:
     model, entry = registered.get(version, (None, None))
-    part = dossier.document.parts.get(version.part) if dossier.document else None
-    result = _result(version, entry, dossier)
-    why, next_step = _told(dossier, result, entry, part, depths.get(version))
-    return ImageStanding(
+    part = record.document.parts.get(version.part) if record.document else None
+    result = _result(version, entry, record)
+    why, next_step = _told(record, result, entry, part, depths.get(version))
+    return ImageStatus(
         version=version,
         entry=entry,
         result=result,
         answers=model is not None and model.active == version,
         part=part,
-        behind=tuple(_behind(dossier, entry, part)) if part else (),
+        behind=tuple(_behind(record, entry, part)) if part else (),
         why=why,
         next_step=next_step,
     )
 
 
-def _result(version: VersionName, entry: VersionEntry | None, dossier: Dossier) -> AuditResult:
-    stored = {output.key for output in dossier.outputs}
-    failures = {failure.key: failure for failure in dossier.failures}
+def _result(version: VersionName, entry: VersionEntry | None, record: ImageRecord) -> AuditResult:
+    stored = {output.key for output in record.outputs}
+    failures = {failure.key: failure for failure in record.failures}
     if entry is not None:
         return audit_result(
-            dossier.image_id,
+            record.image_id,
             version,
             entry,
-            row=dossier.row,
+            row=record.row,
             stored=stored,
             failures=failures,
-            document=dossier.document,
+            document=record.document,
         )
-    key = _key(version, dossier)
+    key = _key(version, record)
     failure = failures.get(key)
-    state = state_of(dossier.row, has_output=key in stored, failure=failure, retired=True)
+    state = state_of(record.row, has_output=key in stored, failure=failure, retired=True)
     reason = failure.reason if failure and state.value == AuditStatus.DEAD else ""
     return AuditResult(
-        image_id=dossier.image_id, version=version, status=AuditStatus(state.value), reason=reason
+        image_id=record.image_id, version=version, status=AuditStatus(state.value), reason=reason
     )
 
 
-def _key(version: VersionName, dossier: Dossier) -> OutputKey:
+def _key(version: VersionName, record: ImageRecord) -> OutputKey:
     """At the catalogue's revision; at -1, where nothing is, if it does not know the image."""
     return OutputKey(
-        image_id=dossier.image_id,
+        image_id=record.image_id,
         model=version.model,
         version=version.version,
-        revision=dossier.row.revision if dossier.row else -1,
+        revision=record.row.revision if record.row else -1,
     )
 
 
-def _behind(dossier: Dossier, entry: VersionEntry | None, part: Part) -> Iterator[str]:
-    if dossier.row and part.revision < dossier.row.revision:
-        yield f"revision {part.revision} is older than the catalogue's {dossier.row.revision}"
+def _behind(record: ImageRecord, entry: VersionEntry | None, part: Part) -> Iterator[str]:
+    if record.row and part.revision < record.row.revision:
+        yield f"revision {part.revision} is older than the catalogue's {record.row.revision}"
     if entry and part.policy_number < entry.policy_number:
         yield f"policy {part.policy_number} is older than the present one, {entry.policy_number}"
 
 
 def _told(
-    dossier: Dossier,
+    record: ImageRecord,
     result: AuditResult,
     entry: VersionEntry | None,
     part: Part | None,
@@ -156,15 +156,15 @@ def _told(
     if result.status is AuditStatus.DEAD:
         return result.reason, f"panopticon dead replay {shlex.quote(result.image_id)}"
     if result.status is AuditStatus.SKIPPED:
-        return _why_skipped(dossier, result.version, entry), ""
+        return _why_skipped(record, result.version, entry), ""
     if result.status is AuditStatus.STORED:
-        return _told_of_stored(dossier, result, entry, part)
-    return _told_of_pending(dossier, result, entry, depths)
+        return _told_of_stored(record, result, entry, part)
+    return _told_of_pending(record, result, entry, depths)
 
 
-def _why_skipped(dossier: Dossier, version: VersionName, entry: VersionEntry | None) -> str:
-    failure = _failure(version, dossier)
-    if dossier.row and dossier.row.deleted:
+def _why_skipped(record: ImageRecord, version: VersionName, entry: VersionEntry | None) -> str:
+    failure = _failure(version, record)
+    if record.row and record.row.deleted:
         return "deleted"
     if failure and failure.state is FailureState.DISCARDED:
         return f"its failure ({failure.reason}) was discarded"
@@ -172,11 +172,11 @@ def _why_skipped(dossier: Dossier, version: VersionName, entry: VersionEntry | N
 
 
 def _told_of_stored(
-    dossier: Dossier, result: AuditResult, entry: VersionEntry | None, part: Part | None
+    record: ImageRecord, result: AuditResult, entry: VersionEntry | None, part: Part | None
 ) -> tuple[str, str]:
-    failure = _failure(result.version, dossier)
+    failure = _failure(result.version, record)
     if result.in_search is None:
-        return f"not asked for in search: {_why_skipped(dossier, result.version, entry)}", ""
+        return f"not asked for in search: {_why_skipped(record, result.version, entry)}", ""
     if result.in_search:
         return ("in search" if part else "search has a newer revision than the catalogue"), ""
     if failure and failure.reason == INDEX_REFUSED and failure.state is FailureState.DEAD:
@@ -186,10 +186,10 @@ def _told_of_stored(
 
 
 def _told_of_pending(
-    dossier: Dossier, result: AuditResult, entry: VersionEntry | None, depths: Depths | None
+    record: ImageRecord, result: AuditResult, entry: VersionEntry | None, depths: Depths | None
 ) -> tuple[str, str]:
     version = result.version
-    if dossier.row is None:
+    if record.row is None:
         return "the catalogue does not know the image yet", _audit(result.image_id)
     if entry and entry.state is VersionState.REGISTERED:
         return "no upload reaches this version", f"panopticon models shadow {version}"
@@ -202,9 +202,9 @@ def _told_of_pending(
     return "waits in its queue or is at work", ""
 
 
-def _failure(version: VersionName, dossier: Dossier) -> Failure | None:
-    key = _key(version, dossier)
-    return next((failure for failure in dossier.failures if failure.key == key), None)
+def _failure(version: VersionName, record: ImageRecord) -> Failure | None:
+    key = _key(version, record)
+    return next((failure for failure in record.failures if failure.key == key), None)
 
 
 def _audit(image_id: str) -> str:

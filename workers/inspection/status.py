@@ -16,7 +16,7 @@ from workers.registry.records import registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VersionStanding:
+class VersionStatus:
     """One version at one moment."""
 
     version: VersionName
@@ -32,12 +32,12 @@ class VersionStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Snapshot:
     """All versions that are not retired, and the queues beside theirs, at one moment."""
 
     at_s: float
     """On the clock it was taken with."""
-    versions: Sequence[VersionStanding]
+    versions: Sequence[VersionStatus]
     catalogue: Depths
     results: Depths
     undeliverable: Depths
@@ -48,23 +48,23 @@ class Reading:
     def busy(self) -> bool:
         """Whether anything waits or is held anywhere."""
         beside = (self.catalogue, self.results, self.undeliverable)
-        return any(map(total, beside)) or any(standing.waiting for standing in self.versions)
+        return any(map(total, beside)) or any(status.waiting for status in self.versions)
 
-    def of(self, version: VersionName) -> VersionStanding | None:
-        return next((standing for standing in self.versions if standing.version == version), None)
+    def of(self, version: VersionName) -> VersionStatus | None:
+        return next((status for status in self.versions if status.version == version), None)
 
     def backfill(self, name: str) -> Backfill | None:
         return next((record for record in self.backfills if record.name == name), None)
 
 
-def take_reading(store: Store, broker: Broker, *, clock: Callable[[], float]) -> Reading:
+def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -> Snapshot:
     """Queues are read before ledgers, so that an image finished in between is never missed in both."""
     catalogue, results = broker.catalogue().depth(), broker.results().depth()
     undeliverable = broker.undeliverable().depth()
     kept = [(name, entry) for name, entry in registered(store) if entry.state is not VersionState.RETIRED]
     depths = [broker.model_queue(name).depth() for name, _ in kept]
-    standings = [
-        VersionStanding(
+    statuses = [
+        VersionStatus(
             version=name,
             state=entry.state,
             depths=depth,
@@ -72,9 +72,9 @@ def take_reading(store: Store, broker: Broker, *, clock: Callable[[], float]) ->
         )
         for (name, entry), depth in zip(kept, depths, strict=True)
     ]
-    return Reading(
+    return Snapshot(
         at_s=clock(),
-        versions=standings,
+        versions=statuses,
         catalogue=catalogue,
         results=results,
         undeliverable=undeliverable,
@@ -82,26 +82,26 @@ def take_reading(store: Store, broker: Broker, *, clock: Callable[[], float]) ->
     )
 
 
-def worth_settling(reading: Reading) -> bool:
+def worth_settling(snapshot: Snapshot) -> bool:
     """Whether a second reading, `settle_s` later, could tell pending from lost."""
-    return any(_quiet(reading, standing) and _pending(standing) for standing in reading.versions)
+    return any(_quiet(snapshot, status) and _pending(status) for status in snapshot.versions)
 
 
 def settle(
     store: Store,
     broker: Broker,
-    first: Reading,
+    first: Snapshot,
     *,
     settle_s: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
-) -> Reading:
+) -> Snapshot:
     """A second reading, after just the time that `lost` asks for."""
     sleep(max(first.at_s + settle_s - clock(), 0.0))
-    return take_reading(store, broker, clock=clock)
+    return take_snapshot(store, broker, clock=clock)
 
 
-def lost(before: Reading | None, now: Reading, version: VersionName, *, settle_s: float) -> int | None:
+def lost(before: Snapshot | None, now: Snapshot, version: VersionName, *, settle_s: float) -> int | None:
     """How many pending images are in no queue any more; None while that cannot be decided.
 
     Of a version that is not fed none is lost, for none was sent.
@@ -120,7 +120,7 @@ def lost(before: Reading | None, now: Reading, version: VersionName, *, settle_s
     return later.ledger.pending if decided else None
 
 
-def images_per_s(before: Reading, now: Reading, version: VersionName) -> float | None:
+def images_per_s(before: Snapshot, now: Snapshot, version: VersionName) -> float | None:
     """Images that came to an end between two readings, by the second; None without both."""
     earlier, later = before.of(version), now.of(version)
     elapsed_s = now.at_s - before.at_s
@@ -130,10 +130,10 @@ def images_per_s(before: Reading, now: Reading, version: VersionName) -> float |
     return max(done, 0) / elapsed_s
 
 
-def _quiet(reading: Reading, standing: VersionStanding) -> bool:
-    return standing.waiting == 0 and total(reading.catalogue) == 0
+def _quiet(snapshot: Snapshot, status: VersionStatus) -> bool:
+    return status.waiting == 0 and total(snapshot.catalogue) == 0
 
 
-def _pending(standing: VersionStanding) -> int:
+def _pending(status: VersionStatus) -> int:
     """What ought to be on a queue."""
-    return standing.ledger.pending if standing.ledger and standing.state.routed else 0
+    return status.ledger.pending if status.ledger and status.state.routed else 0

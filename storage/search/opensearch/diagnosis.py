@@ -35,19 +35,19 @@ def _server(connection: Connection, indexes: Indexes) -> Iterator[Finding]:
 
 
 def _indexes(connection: Connection, indexes: Indexes) -> Iterator[Finding]:
-    standing = indexes.look()
-    if standing.live is None:
+    state = indexes.look()
+    if state.live is None:
         yield _warn("index", f"{indexes.alias} is not there yet", "it is made at first use", last=True)
         return
-    indexes.check(standing.live)
+    indexes.check(state.live)
     documents = int(connection.ask("GET", f"/{indexes.alias}/_count")["count"])
-    yield _ok("index", f"{standing.live}, {documents:,} documents")
+    yield _ok("index", f"{state.live}, {documents:,} documents")
     yield _shards(connection, indexes)
-    yield from _blocks(connection, standing.live)
-    if standing.building is not None:
+    yield from _blocks(connection, state.live)
+    if state.building is not None:
         yield _warn(
             "rebuild",
-            f"into {standing.building}, under way or interrupted",
+            f"into {state.building}, under way or interrupted",
             "to go on: panopticon search rebuild --ids FILE",
         )
     if former := indexes.former():

@@ -25,7 +25,7 @@ PROGRAM = "panopticon"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class IndexState:
     """Which indexes are written to now."""
 
     live: str | None
@@ -74,7 +74,7 @@ class Indexes:
     def ready(self) -> None:
         """Return when there is an index that this program may use; asks the server once only."""
         if not self._ready:
-            self.standing()
+            self.state()
 
     def forget(self) -> None:
         """Look at everything again at the next use."""
@@ -83,10 +83,10 @@ class Indexes:
 
     def targets(self) -> list[str]:
         """The aliases that every change goes to, as it is at this moment."""
-        standing = self.standing()
-        return [self.alias, self.building_alias] if standing.building else [self.alias]
+        state = self.state()
+        return [self.alias, self.building_alias] if state.building else [self.alias]
 
-    def standing(self) -> Standing:
+    def state(self) -> IndexState:
         """Makes the first index where there is none."""
         self._put_script()
         found = self.look()
@@ -103,7 +103,7 @@ class Indexes:
         self._ready = True
         return found
 
-    def look(self) -> Standing:
+    def look(self) -> IndexState:
         """As it is; nothing is made."""
         found = self._connection.ask("GET", f"/_alias/{self.alias}*")
         holders = {
@@ -117,7 +117,7 @@ class Indexes:
                     " leave it to one of them"
                 )
         live, building = (next(iter(indexes), None) for indexes in holders.values())
-        return Standing(live=live, building=building)
+        return IndexState(live=live, building=building)
 
     def check(self, index: str) -> None:
         """Raises: UsageError for a mapping that is not this program's."""
@@ -154,24 +154,24 @@ class Indexes:
 
     def begin(self) -> None:
         """Make an empty index beside the one that answers; goes on with one that is there already."""
-        if self.standing().building is None:
+        if self.state().building is None:
             self._create(self._newest() + 1, alias=self.building_alias)
 
     def switch(self) -> str:
         """Let the new index answer, in one step. Returns the name of the former one."""
-        standing = self.standing()
-        if standing.building is None or standing.live is None:
+        state = self.state()
+        if state.building is None or state.live is None:
             raise UsageError(
                 f"search {self._address}: no rebuild is under way; somebody else has finished it"
             )
-        remove, add = {"must_exist": True}, {"index": standing.building, "alias": self.alias}
+        remove, add = {"must_exist": True}, {"index": state.building, "alias": self.alias}
         actions = [
-            {"remove": {"index": standing.live, "alias": self.alias, **remove}},
+            {"remove": {"index": state.live, "alias": self.alias, **remove}},
             {"add": add},
-            {"remove": {"index": standing.building, "alias": self.building_alias, **remove}},
+            {"remove": {"index": state.building, "alias": self.building_alias, **remove}},
         ]
         self._connection.ask("POST", "/_aliases", {"actions": actions})
-        return standing.live
+        return state.live
 
     def drop_former(self) -> list[str]:
         """Delete them; says which."""

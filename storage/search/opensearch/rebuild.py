@@ -47,6 +47,6 @@ class OpenSearchRebuild:
 
     def _building(self) -> list[str]:
         """Raises: UsageError if somebody else finished the rebuild."""
-        if self._indexes.standing().building is None:
+        if self._indexes.state().building is None:
             raise UsageError("the rebuild was finished by somebody else; its index answers already")
         return [self._indexes.building_alias]

@@ -12,7 +12,7 @@ from tests.contracts.examples import NOON_MS
 from workers.backfill.progress import Recent, eta_s, ids_per_s
 
 
-def reading(seconds: float, cursor: int, **fields: object) -> Backfill:
+def snapshot(seconds: float, cursor: int, **fields: object) -> Backfill:
     """Of a list of 10,000 IDs, so long after its beginning."""
     at = {"fed_at_ms": NOON_MS + round(seconds * 1000), "cursor": cursor, "total": 10_000}
     return replace(backfill(), **{**at, **fields})  # type: ignore[arg-type]
@@ -23,7 +23,7 @@ def test_at_a_given_rate_the_time_left_is_right_at_every_moment(per_s: float) ->
     recent = Recent(window_ms=30_000)
     whole_s = 10_000 / per_s
     for seconds in (whole_s * step / 40 for step in range(41)):
-        now = reading(seconds, round(seconds * per_s))
+        now = snapshot(seconds, round(seconds * per_s))
         rate = ids_per_s(recent.add(now), now)
         if seconds:
             assert rate == pytest.approx(per_s, rel=0.01)
@@ -35,7 +35,7 @@ def test_a_rate_that_changes_is_the_new_one_after_a_window() -> None:
     cursors = [100 * second for second in range(60)] + [6000 + 10 * second for second in range(61)]
     rates = []
     for second, cursor in enumerate(cursors):
-        now = reading(second, cursor)
+        now = snapshot(second, cursor)
         rates.append(ids_per_s(recent.add(now), now))
     assert rates[59] == pytest.approx(100)
     assert rates[90:] == pytest.approx([10.0] * 31)
@@ -43,24 +43,24 @@ def test_a_rate_that_changes_is_the_new_one_after_a_window() -> None:
 
 
 def test_one_reading_tells_no_rate_and_no_time() -> None:
-    now = reading(5, 100)
+    now = snapshot(5, 100)
     assert (ids_per_s(None, now), ids_per_s(now, now), eta_s(now, None)) == (None, None, None)
 
 
 def test_a_standstill_has_a_rate_of_0_and_no_time_left() -> None:
-    assert ids_per_s(reading(0, 100), reading(10, 100)) == 0
-    assert eta_s(reading(10, 100), 0.0) is None
+    assert ids_per_s(snapshot(0, 100), snapshot(10, 100)) == 0
+    assert eta_s(snapshot(10, 100), 0.0) is None
 
 
 def test_a_paused_one_has_no_rate() -> None:
-    paused = reading(10, 200, state=BackfillState.PAUSED)
-    assert ids_per_s(reading(0, 100), paused) is None
+    paused = snapshot(10, 200, state=BackfillState.PAUSED)
+    assert ids_per_s(snapshot(0, 100), paused) is None
 
 
 def test_a_reading_from_before_it_was_begun_anew_does_not_count() -> None:
-    assert ids_per_s(reading(0, 9000, begun_at_ms=1), reading(10, 100)) is None
+    assert ids_per_s(snapshot(0, 9000, begun_at_ms=1), snapshot(10, 100)) is None
 
 
 def test_nothing_is_left_of_what_has_ended_or_grew_under_way() -> None:
-    assert eta_s(reading(10, 200, state=BackfillState.CANCELLED), 5.0) is None
-    assert eta_s(reading(10, 10_500), 5.0) == 0
+    assert eta_s(snapshot(10, 200, state=BackfillState.CANCELLED), 5.0) is None
+    assert eta_s(snapshot(10, 10_500), 5.0) == 0

@@ -171,8 +171,8 @@ def test_a_part_by_an_older_policy_is_told(panopticon: Panopticon, house: House)
     assert behind in [line.strip() for line in panopticon("show", "cat").out.splitlines()]
     told = panopticon("show", "cat", "--json").json
     assert told["search"]["parts"]["tagger_1"]["behind"] == [behind]
-    (standing,) = told["standings"]
-    assert (standing["verdict"], standing["in_search"], standing["answers"]) == ("stored", False, True)
+    (status,) = told["standings"]
+    assert (status["verdict"], status["in_search"], status["answers"]) == ("stored", False, True)
 
 
 def test_json_has_the_reasons(panopticon: Panopticon, house: House) -> None:

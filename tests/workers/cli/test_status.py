@@ -204,10 +204,10 @@ def test_watch_shows_reading_after_reading_until_it_is_interrupted(
 
     monkeypatch.setattr("time.sleep", sleep)
     ran = panopticon("status", "--watch", "--json", "--every", "5")
-    readings = [json.loads(line)["models"][0] for line in ran.out.splitlines()]
+    snapshots = [json.loads(line)["models"][0] for line in ran.out.splitlines()]
     assert ran.code == 0
-    assert [reading["stored"] for reading in readings] == [0, 1, 2]
-    assert readings[1]["images_per_s"] == pytest.approx(0.2, rel=0.2)
+    assert [snapshot["stored"] for snapshot in snapshots] == [0, 1, 2]
+    assert snapshots[1]["images_per_s"] == pytest.approx(0.2, rel=0.2)
 
 
 def test_a_database_of_another_program_is_one_line(panopticon: Panopticon, tmp_path: object) -> None:

@@ -18,8 +18,8 @@ from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
 from workers.inspection.audit import AuditStatus
-from workers.inspection.image_record import Dossier
-from workers.inspection.image_status import ImageStanding, next_step, pending_versions, standings
+from workers.inspection.image_record import ImageRecord
+from workers.inspection.image_status import ImageStatus, next_step, pending_versions, statuses
 from workers.registry.records import Registered
 
 AUDIT = "echo photo | panopticon audit --ids -"
@@ -35,9 +35,9 @@ def registered(state: VersionState = VersionState.ACTIVE, *, policy_number: int 
     return {TAGGER: (model, entry)}
 
 
-def dossier(**kept: Any) -> Dossier:
+def record(**kept: Any) -> ImageRecord:
     empty: dict[str, Any] = {"row": image(), "outputs": (), "failures": (), "document": None}
-    return Dossier(image_id="photo", **{**empty, **kept})
+    return ImageRecord(image_id="photo", **{**empty, **kept})
 
 
 def document(*, revision: int = 0, policy_number: int = 1, name: str = TAGGER.part) -> SearchDocument:
@@ -51,29 +51,29 @@ def depths(*, ready: int = 0, held: int = 0, retrying: int = 0) -> Mapping[Versi
     return {TAGGER: lanes}
 
 
-def standing(
-    of: Dossier, known: Registered | None = None, waiting: Mapping[VersionName, Depths] | None = None
-) -> ImageStanding:
-    (only,) = standings(of, registered() if known is None else known, waiting or {})
+def status(
+    of: ImageRecord, known: Registered | None = None, waiting: Mapping[VersionName, Depths] | None = None
+) -> ImageStatus:
+    (only,) = statuses(of, registered() if known is None else known, waiting or {})
     return only
 
 
 def told(*args: Any) -> tuple[AuditStatus, str, str]:
-    only = standing(*args)
+    only = status(*args)
     return only.result.status, only.why, only.next_step
 
 
-STORED = dossier(outputs=[output(key())], document=document())
-UNINDEXED = dossier(outputs=[output(key())])
+STORED = record(outputs=[output(key())], document=document())
+UNINDEXED = record(outputs=[output(key())])
 
 
 def test_what_is_stored_and_searchable_is_both() -> None:
     assert told(STORED) == (AuditStatus.STORED, "in search", "")
-    assert (standing(STORED).answers, standing(STORED).behind) == (True, ())
+    assert (status(STORED).answers, status(STORED).behind) == (True, ())
 
 
 def test_a_shadow_has_its_part_and_does_not_answer() -> None:
-    shadow = standing(STORED, registered(VersionState.SHADOW))
+    shadow = status(STORED, registered(VersionState.SHADOW))
     assert (shadow.why, shadow.answers, shadow.part is not None) == ("in search", False, True)
 
 
@@ -82,22 +82,22 @@ def test_what_is_stored_and_not_in_search_is_on_its_way_or_lost() -> None:
 
 
 def test_a_part_by_an_older_policy_is_behind() -> None:
-    behind = standing(STORED, registered(policy_number=3))
+    behind = status(STORED, registered(policy_number=3))
     assert behind.why == "search has an older state of it: the result is on its way, or lost"
     assert behind.behind == ("policy 1 is older than the present one, 3",)
     assert behind.next_step == AUDIT
 
 
 def test_a_part_of_an_older_revision_is_behind() -> None:
-    behind = standing(
-        dossier(row=image(revision=2), outputs=[output(key(revision=2))], document=document(revision=1))
+    behind = status(
+        record(row=image(revision=2), outputs=[output(key(revision=2))], document=document(revision=1))
     )
     assert behind.behind == ("revision 1 is older than the catalogue's 2",)
 
 
 def test_search_may_be_ahead_of_the_catalogue() -> None:
     ahead = SearchDocument(image_id="photo", revision=1)
-    assert told(dossier(outputs=[output(key())], document=ahead)) == (
+    assert told(record(outputs=[output(key())], document=ahead)) == (
         AuditStatus.STORED,
         "search has a newer revision than the catalogue",
         "",
@@ -105,40 +105,42 @@ def test_search_may_be_ahead_of_the_catalogue() -> None:
 
 
 def test_what_search_refused_is_said_to_be_refused() -> None:
-    refused = dossier(outputs=[output(key())], failures=[failure(key(), reason=INDEX_REFUSED)])
+    refused = record(outputs=[output(key())], failures=[failure(key(), reason=INDEX_REFUSED)])
     assert told(refused) == (AuditStatus.STORED, "refused by search", f"{AUDIT} --fix")
 
 
 def test_what_is_dead_is_told_with_its_reason_and_the_way_back() -> None:
-    assert told(dossier(failures=[failure(key())])) == (AuditStatus.DEAD, "corrupt", REPLAY)
+    assert told(record(failures=[failure(key())])) == (AuditStatus.DEAD, "corrupt", REPLAY)
 
 
 @pytest.mark.parametrize(
     ("of", "known", "why"),
     [
-        (dossier(row=image(event="deleted")), registered(), "deleted"),
+        (record(row=image(event="deleted")), registered(), "deleted"),
         (
-            dossier(failures=[failure(key(), state=FailureState.DISCARDED)]),
+            record(failures=[failure(key(), state=FailureState.DISCARDED)]),
             registered(),
             "its failure (corrupt) was discarded",
         ),
-        (dossier(document=document()), registered(VersionState.RETIRED), "retired"),
-        (dossier(outputs=[output(key(revision=7))]), {}, "the registry does not know this version"),
+        (record(document=document()), registered(VersionState.RETIRED), "retired"),
+        (record(outputs=[output(key(revision=7))]), {}, "the registry does not know this version"),
     ],
 )
-def test_what_is_skipped_is_told_with_the_cause(of: Dossier, known: Registered, why: str) -> None:
+def test_what_is_skipped_is_told_with_the_cause(of: ImageRecord, known: Registered, why: str) -> None:
     assert told(of, known) == (AuditStatus.SKIPPED, why, "")
 
 
 @pytest.mark.parametrize(
     ("of", "known", "why"),
     [
-        (dossier(outputs=[output(key())], row=image(event="deleted")), registered(), "deleted"),
+        (record(outputs=[output(key())], row=image(event="deleted")), registered(), "deleted"),
         (UNINDEXED, registered(VersionState.RETIRED), "retired"),
         (UNINDEXED, {}, "the registry does not know this version"),
     ],
 )
-def test_what_is_stored_and_need_not_be_in_search_says_why(of: Dossier, known: Registered, why: str) -> None:
+def test_what_is_stored_and_need_not_be_in_search_says_why(
+    of: ImageRecord, known: Registered, why: str
+) -> None:
     assert told(of, known) == (AuditStatus.STORED, f"not asked for in search: {why}", "")
 
 
@@ -159,13 +161,13 @@ def test_what_is_stored_and_need_not_be_in_search_says_why(of: Dossier, known: R
 def test_what_is_pending_is_told_by_its_queue(
     waiting: Mapping[VersionName, Depths], why: str, step: str
 ) -> None:
-    assert told(dossier(), registered(), waiting) == (AuditStatus.PENDING, why, step)
+    assert told(record(), registered(), waiting) == (AuditStatus.PENDING, why, step)
 
 
 def test_a_version_that_is_not_fed_is_told_only_where_something_is_kept_of_it() -> None:
     unrouted = registered(VersionState.REGISTERED)
-    assert standings(dossier(), unrouted, {}) == []
-    assert told(dossier(document=document()), unrouted) == (
+    assert statuses(record(), unrouted, {}) == []
+    assert told(record(document=document()), unrouted) == (
         AuditStatus.PENDING,
         "no upload reaches this version",
         "panopticon models shadow tagger@1",
@@ -173,8 +175,8 @@ def test_a_version_that_is_not_fed_is_told_only_where_something_is_kept_of_it() 
 
 
 def test_an_id_without_a_row_owes_nothing_to_a_version_that_nothing_is_kept_of() -> None:
-    assert standings(dossier(row=None, document=document(name=QUALITY.part)), registered(), {}) == []
-    assert told(dossier(row=None, outputs=[output(key())])) == (
+    assert statuses(record(row=None, document=document(name=QUALITY.part)), registered(), {}) == []
+    assert told(record(row=None, outputs=[output(key())])) == (
         AuditStatus.PENDING,
         "the catalogue does not know the image yet",
         AUDIT,
@@ -182,9 +184,9 @@ def test_an_id_without_a_row_owes_nothing_to_a_version_that_nothing_is_kept_of()
 
 
 def test_only_queues_of_fed_versions_are_worth_a_look() -> None:
-    assert pending_versions(dossier(), registered()) == [TAGGER]
+    assert pending_versions(record(), registered()) == [TAGGER]
     assert pending_versions(STORED, registered()) == []
-    assert pending_versions(dossier(document=document()), registered(VersionState.REGISTERED)) == []
+    assert pending_versions(record(document=document()), registered(VersionState.REGISTERED)) == []
 
 
 @pytest.mark.parametrize(

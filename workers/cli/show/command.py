@@ -15,8 +15,8 @@ from workers.cli.show.facts import Shown
 from workers.cli.show.json_output import shown_json
 from workers.cli.show.text import print_shown
 from workers.inspection.explain import explain
-from workers.inspection.image_record import Dossier, read_dossier
-from workers.inspection.image_status import pending_versions, standings
+from workers.inspection.image_record import ImageRecord, read_image_record
+from workers.inspection.image_status import pending_versions, statuses
 from workers.registry.records import Registered, registered_models
 from workers.submission.folders import image_id_of
 
@@ -35,16 +35,16 @@ def show_command(session: Session, *, image: str, as_json: bool) -> None:
         print_shown(session, shown)
 
 
-def _find(session: Session, image: str) -> Dossier:
+def _find(session: Session, image: str) -> ImageRecord:
     """Raises: UsageError if it is neither an ID nor the path of an image."""
     for image_id in (image, image_id_of(os.fsencode(image.replace("\0", "")))):
-        if _is_text(image_id) and not (dossier := _read(session, image_id)).empty:
-            return dossier
+        if _is_text(image_id) and not (record := _read(session, image_id)).empty:
+            return record
     raise UsageError(f"unknown image {image!r}: no image ID, and no path of an image that was submitted")
 
 
-def _read(session: Session, image_id: str) -> Dossier:
-    return read_dossier(image_id, store=session.store, search=session.search)
+def _read(session: Session, image_id: str) -> ImageRecord:
+    return read_image_record(image_id, store=session.store, search=session.search)
 
 
 def _is_text(image_id: str) -> bool:
@@ -52,24 +52,23 @@ def _is_text(image_id: str) -> bool:
     return image_id.encode("utf-8", "replace").decode() == image_id
 
 
-def _shown(session: Session, dossier: Dossier) -> Shown:
+def _shown(session: Session, record: ImageRecord) -> Shown:
     registered = registered_models(session.store.registry)
-    revision = dossier.row.revision if dossier.row else None
+    revision = record.row.revision if record.row else None
     return Shown(
-        dossier=dossier,
+        record=record,
         registered=registered,
         explanations=[
-            explain(output, registered, session.store.archive, revision=revision)
-            for output in dossier.outputs
+            explain(output, registered, session.store.archive, revision=revision) for output in record.outputs
         ],
-        standings=standings(dossier, registered, _depths(session, dossier, registered)),
+        statuses=statuses(record, registered, _depths(session, record, registered)),
         retry_delays=len(session.settings.retry_delays_s),
     )
 
 
-def _depths(session: Session, dossier: Dossier, registered: Registered) -> Mapping[VersionName, Depths]:
+def _depths(session: Session, record: ImageRecord, registered: Registered) -> Mapping[VersionName, Depths]:
     """Of pending versions only; what the queues would add is not worth losing the rest of the answer."""
-    pending = pending_versions(dossier, registered)
+    pending = pending_versions(record, registered)
     try:
         return {version: session.broker.model_queue(version).depth() for version in pending}
     except (Unavailable, UsageError):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.inspection.explain import Explanation
-from workers.inspection.image_record import Dossier
-from workers.inspection.image_status import ImageStanding
+from workers.inspection.image_record import ImageRecord
+from workers.inspection.image_status import ImageStatus
 from workers.registry.records import Registered
 
 
@@ -15,10 +15,10 @@ from workers.registry.records import Registered
 class Shown:
     """All that is told of one image."""
 
-    dossier: Dossier
+    record: ImageRecord
     registered: Registered
     explanations: Sequence[Explanation]
     """One of each output."""
-    standings: Sequence[ImageStanding]
+    statuses: Sequence[ImageStatus]
     retry_delays: int
     """Retries that an image gets, by the settings here."""

@@ -11,32 +11,32 @@ from workers.cli.dead.failure_view import failure_json
 from workers.cli.formatting import rfc_3339
 from workers.cli.show.facts import Shown
 from workers.inspection.explain import TOP, Explanation
-from workers.inspection.image_status import ImageStanding, next_step, part_owner
+from workers.inspection.image_status import ImageStatus, next_step, part_owner
 
 
 def shown_json(shown: Shown) -> dict[str, Any]:
-    dossier = shown.dossier
+    record = shown.record
     return {
-        "image_id": dossier.image_id,
-        "standings": [_standing_json(standing) for standing in shown.standings],
-        "catalogue": _row_json(dossier.row) if dossier.row else None,
+        "image_id": record.image_id,
+        "standings": [_status_json(status) for status in shown.statuses],
+        "catalogue": _row_json(record.row) if record.row else None,
         "outputs": [_output_json(explanation) for explanation in shown.explanations],
-        "failures": [_failure_json(failure, shown.retry_delays) for failure in dossier.failures],
-        "search": _document_json(dossier.document, shown) if dossier.document else None,
+        "failures": [_failure_json(failure, shown.retry_delays) for failure in record.failures],
+        "search": _document_json(record.document, shown) if record.document else None,
     }
 
 
-def _standing_json(standing: ImageStanding) -> dict[str, Any]:
-    result = standing.result
+def _status_json(status: ImageStatus) -> dict[str, Any]:
+    result = status.result
     return {
-        "model": str(standing.version),
-        "state": standing.entry.state.value if standing.entry else None,
-        "answers": standing.answers,
+        "model": str(status.version),
+        "state": status.entry.state.value if status.entry else None,
+        "answers": status.answers,
         "verdict": result.status.value,
         "revision": result.revision,
         "in_search": result.in_search,
-        "why": standing.why,
-        "next": standing.next_step or None,
+        "why": status.why,
+        "next": status.next_step or None,
     }
 
 
@@ -100,11 +100,11 @@ def _document_json(document: SearchDocument, shown: Shown) -> dict[str, Any]:
 
 def _part_json(name: str, part: Part, shown: Shown) -> dict[str, Any]:
     owner = part_owner(name, shown.registered)
-    standing = next((one for one in shown.standings if one.version == owner), None)
+    status = next((one for one in shown.statuses if one.version == owner), None)
     return {
         "model": str(owner) if owner else None,
-        "answers": standing is not None and standing.answers,
-        "behind": list(standing.behind) if standing else [],
+        "answers": status is not None and status.answers,
+        "behind": list(status.behind) if status else [],
         "revision": part.revision,
         "policy_number": part.policy_number,
         "tags": [tag.model_dump() for tag in part.tags],

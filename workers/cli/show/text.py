@@ -17,7 +17,7 @@ from workers.cli.session import Session
 from workers.cli.show.facts import Shown
 from workers.inspection.audit import AuditStatus
 from workers.inspection.explain import TOP, Explanation, LabelsFrom
-from workers.inspection.image_status import ImageStanding, next_step, part_owner
+from workers.inspection.image_status import ImageStatus, next_step, part_owner
 from workers.runtime.terminal_text import printable
 
 Lines = list[tuple[str, str | Text]]
@@ -31,29 +31,29 @@ STYLES: Mapping[AuditStatus, str] = {
 
 def print_shown(session: Session, shown: Shown) -> None:
     """Verdicts first, then room by room what they rest on."""
-    dossier = shown.dossier
-    session.out.print(Text(dossier.image_id, style="bold"))
-    _print_standings(session, shown.standings)
-    _print_row(session, dossier.row)
+    record = shown.record
+    session.out.print(Text(record.image_id, style="bold"))
+    _print_statuses(session, shown.statuses)
+    _print_row(session, record.row)
     for explanation in shown.explanations:
         _print_output(session, explanation)
-    for failure in dossier.failures:
+    for failure in record.failures:
         print_failure(session, failure, next_step=next_step(failure))
     _print_document(session, shown)
 
 
-def _print_standings(session: Session, standings: Sequence[ImageStanding]) -> None:
-    session.out.print(block((str(standing.version), _result(standing)) for standing in standings))
-    for step in dict.fromkeys(standing.next_step for standing in standings if standing.next_step):
+def _print_statuses(session: Session, statuses: Sequence[ImageStatus]) -> None:
+    session.out.print(block((str(status.version), _result(status)) for status in statuses))
+    for step in dict.fromkeys(status.next_step for status in statuses if status.next_step):
         session.out.print(Text(f"Next: {printable(step)}", style="dim"))
 
 
-def _result(standing: ImageStanding) -> Text:
-    missing = standing.result.in_search is False
-    style = "yellow" if missing else STYLES.get(standing.result.status, "dim")
-    joint = ", " if standing.result.status is AuditStatus.STORED else ": "
-    told = Text.assemble((standing.result.status.value, style), joint, printable(standing.why))
-    state = standing.entry.state if standing.entry else None
+def _result(status: ImageStatus) -> Text:
+    missing = status.result.in_search is False
+    style = "yellow" if missing else STYLES.get(status.result.status, "dim")
+    joint = ", " if status.result.status is AuditStatus.STORED else ": "
+    told = Text.assemble((status.result.status.value, style), joint, printable(status.why))
+    state = status.entry.state if status.entry else None
     if state not in (VersionState.ACTIVE, None):
         told.append(f" ({state})", "dim")
     return told
@@ -125,24 +125,24 @@ def _kept(reasons: Sequence[Reason]) -> str:
 
 
 def _print_document(session: Session, shown: Shown) -> None:
-    document = shown.dossier.document
+    document = shown.record.document
     if document is None:
         heading = "search · no document"
     else:
         heading = f"search · revision {document.revision}" + (" · deleted" if document.deleted else "")
-    lines: Lines = [(str(standing.version), _in_search(standing)) for standing in shown.standings]
+    lines: Lines = [(str(status.version), _in_search(status)) for status in shown.statuses]
     parts = document.parts if document else {}
     strangers = [name for name in sorted(parts) if part_owner(name, shown.registered) is None]
     lines += [(name, _part(parts[name], "not registered")) for name in strangers]
     session.out.print(headed(heading, lines or [("nothing", "no document of it")]))
 
 
-def _in_search(standing: ImageStanding) -> Text:
-    if standing.part is None:
-        return Text(f"nothing: {standing.result.status.value}, {printable(standing.why)}", style="dim")
-    state = "answers" if standing.answers else standing.entry.state.value if standing.entry else ""
-    told = _part(standing.part, state)
-    for how in standing.behind:
+def _in_search(status: ImageStatus) -> Text:
+    if status.part is None:
+        return Text(f"nothing: {status.result.status.value}, {printable(status.why)}", style="dim")
+    state = "answers" if status.answers else status.entry.state.value if status.entry else ""
+    told = _part(status.part, state)
+    for how in status.behind:
         told.append(f"\n{how}", "yellow")
     return told
 

@@ -40,7 +40,7 @@ class RabbitTopology:
         counts = self._client.management.counts()
         retry_delays = self._client.retry_queues_among(counts, at_least_s=idle_s)
         queues = {*names.queues_of(version).values(), *retry_delays}
-        standing = self._client.call(self._client.declarer.standing(queues))
+        queue_counts = self._client.call(self._client.declarer.counts(queues))
         return any(counts[queue].messages for queue in queues & counts.keys()) or any(
-            each.ready or each.consumers for each in standing.values()
+            each.ready or each.consumers for each in queue_counts.values()
         )

@@ -105,8 +105,10 @@ class RabbitQueue:
         shown with the live lane. Raises: Unavailable without the management plug-in, too."""
         counts = self._client.management.counts()
         retry_delays = self._client.retry_queues_among(counts) if self._version else frozenset()
-        standing = self._client.call(self._client.declarer.standing([*self._queues.values(), *retry_delays]))
-        survey = Survey(counts, standing)
+        queue_counts = self._client.call(
+            self._client.declarer.counts([*self._queues.values(), *retry_delays])
+        )
+        survey = Survey(counts, queue_counts)
         retrying = sum(survey.waiting(retry_queue) for retry_queue in retry_delays)
         return {lane: self._depth(survey, lane, retrying) for lane in Lane}
 
@@ -145,9 +147,9 @@ class RabbitQueue:
 
     async def _open_first(self, live: Subscription, prefetch: int) -> None:
         name = self._queues[Lane.LIVE]
-        standing = await self._client.declarer.standing([name])
+        queue_counts = await self._client.declarer.counts([name])
         await live.open(prefetch)
-        if standing[name].ready:
+        if queue_counts[name].ready:
             await live.await_first(HEAD_START_S)
 
     def _take(self, lane: Lane, most: int) -> Iterator[Delivery]:

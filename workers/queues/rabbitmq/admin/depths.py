@@ -6,18 +6,18 @@ from collections.abc import Mapping
 
 from panopticon.interfaces import Depth
 from workers.queues.rabbitmq.admin.management import Count
-from workers.queues.rabbitmq.topology.declarer import Standing
+from workers.queues.rabbitmq.topology.declarer import QueueCounts
 
 NONE = Count(messages=0, held=0)
-EMPTY = Standing(ready=0, consumers=0)
+EMPTY = QueueCounts(ready=0, consumers=0)
 
 
 class Survey:
     """Two counts of the same queues: `counts` is some seconds old, and knows what is held."""
 
-    def __init__(self, counts: Mapping[str, Count], standing: Mapping[str, Standing]) -> None:
+    def __init__(self, counts: Mapping[str, Count], queue_counts: Mapping[str, QueueCounts]) -> None:
         self._counts = counts
-        self._standing = standing
+        self._queue_counts = queue_counts
 
     def depth(self, queue: str, *, untaken: int, retrying: int) -> Depth:
         """`untaken`: what came to this process and nobody received; the broker takes it for held.
@@ -33,4 +33,4 @@ class Survey:
         return max(self._counts.get(retry_queue, NONE).messages, self._ready(retry_queue))
 
     def _ready(self, queue: str) -> int:
-        return self._standing.get(queue, EMPTY).ready
+        return self._queue_counts.get(queue, EMPTY).ready

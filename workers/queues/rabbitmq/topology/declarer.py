@@ -17,7 +17,7 @@ from workers.queues.rabbitmq.transport.channels import Channel, opened_channel
 from workers.queues.rabbitmq.transport.connection import Link
 
 
-class Standing(NamedTuple):
+class QueueCounts(NamedTuple):
     """One queue, as the broker counts it at this moment."""
 
     ready: int
@@ -81,25 +81,25 @@ class Declarer:
                 await channel.ask(channel.raw.exchange_delete, exchange=exchange.name)
         self._done.discard(version)
 
-    async def standing(self, queues: Iterable[str]) -> dict[str, Standing]:
+    async def counts(self, queues: Iterable[str]) -> dict[str, QueueCounts]:
         """Of these queues at this moment; of a missing one, nothing."""
         connection = await self._link.opened()
-        return {queue: await _standing(connection, queue) for queue in queues}
+        return {queue: await _queue_counts(connection, queue) for queue in queues}
 
     def _is_done(self, version: VersionName | None) -> bool:
         return self._shared_done and (version is None or version in self._done)
 
 
-async def _standing(connection: CoalescingConnection, queue: str) -> Standing:
+async def _queue_counts(connection: CoalescingConnection, queue: str) -> QueueCounts:
     """A channel of its own, since the broker closes it where there is no such queue."""
     async with opened_channel(connection) as channel:
         try:
             answer = await channel.ask(channel.raw.queue_declare, queue=queue, passive=True)
         except pika_errors.ChannelClosedByBroker as error:
             if is_missing(error):
-                return Standing(ready=0, consumers=0)
+                return QueueCounts(ready=0, consumers=0)
             raise
-    return Standing(ready=answer.message_count, consumers=answer.consumer_count)
+    return QueueCounts(ready=answer.message_count, consumers=answer.consumer_count)
 
 
 async def _declare(channel: Channel, plan: Plan) -> None:
