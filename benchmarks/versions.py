@@ -53,7 +53,7 @@ BULK = 500
 """Changes in one request of the indexing alone."""
 WARM_QUERIES = 200
 
-Asked = tuple[float, float, tuple[str, ...]]
+Selection = tuple[float, float, tuple[str, ...]]
 """One query: when it began and ended, and the parts that it was answered from."""
 
 
@@ -203,7 +203,7 @@ def _indexer(settings: Settings) -> Iterator[None]:
 
 def switching(place: Place, *, switches: int) -> dict[str, Any]:
     """Queries one after the other on a connection of their own, through so many switches."""
-    asked: list[Asked] = []
+    asked: list[Selection] = []
     stop = threading.Event()
     asking = threading.Thread(target=_ask_on, args=(place.settings, asked, stop))
     asking.start()
@@ -223,7 +223,7 @@ def switching(place: Place, *, switches: int) -> dict[str, Any]:
     return _seen(asked, swaps)
 
 
-def _seen(asked: Sequence[Asked], swaps: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def _seen(asked: Sequence[Selection], swaps: Sequence[tuple[float, float]]) -> dict[str, Any]:
     latencies = [end - begun for begun, end, _ in asked]
     during = [
         end - begun for begun, end, _ in asked if any(begun < done and end > start for start, done in swaps)
@@ -244,7 +244,7 @@ def _ms(seconds: Any) -> dict[str, float]:
     return {"median": round(statistics.median(values), 2), "most": round(values[-1], 2)} if values else {}
 
 
-def _ask_on(settings: Settings, asked: list[Asked], stop: threading.Event) -> None:
+def _ask_on(settings: Settings, asked: list[Selection], stop: threading.Event) -> None:
     with closing(open_store(settings.store_url)) as store:
         search = open_search(settings.search_url)
         while not stop.is_set():

@@ -42,7 +42,7 @@ class Breaker:
         trouble = self._troubles.get(host)
         return trouble is not None and len(trouble.images) >= self._failures
 
-    def is_doubtful(self, host: str) -> bool:
+    def has_failed(self, host: str) -> bool:
         """Whether it has failed since its last answer."""
         return host in self._troubles
 

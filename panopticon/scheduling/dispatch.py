@@ -40,7 +40,7 @@ class Phase(StrEnum):
         return self in (Phase.FETCH, Phase.DECODE, Phase.RUN)
 
     @property
-    def suspect(self) -> bool:
+    def touched(self) -> bool:
         """Whether the image's bytes have met the decoder or the model."""
         return self in (Phase.DECODE, Phase.READY, Phase.RUN)
 
@@ -55,7 +55,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class ItemFailure:
     """The verdict on an image that overran its time or killed the process."""
 
     item: Item
@@ -76,21 +76,21 @@ class Dispatcher:
         self._item_timeout_s = item_timeout_s
         self._waiting: LaneBuffer[Item] = LaneBuffer()
         self._again: deque[Item] = deque()
-        self._suspects: deque[Item] = deque()
+        self._isolated: deque[Item] = deque()
         self._sent: dict[int, _Sent] = {}
         self._evidence: dict[int, int] = {}
         self._killers_in_a_row: list[int] = []
         self._alone = False
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._again) + len(self._suspects) + len(self._sent)
+        return len(self._waiting) + len(self._again) + len(self._isolated) + len(self._sent)
 
     @property
-    def model_is_suspect(self) -> bool:
+    def model_is_failing(self) -> bool:
         """Three different images in a row killed the process: it is the model, not they."""
         return len(set(self._killers_in_a_row)) >= MAX_KILLERS_IN_A_ROW
 
-    def acquit_images(self) -> None:
+    def clear_images(self) -> None:
         """Charge nobody for the deaths so far: the model was to blame."""
         self._killers_in_a_row.clear()
         self._evidence.clear()
@@ -102,20 +102,20 @@ class Dispatcher:
         """What to send now, at most `credit` unanswered; a suspect goes alone."""
         if self._alone and self._sent:
             return []
-        if self._suspects:
+        if self._isolated:
             items = [self._next_alone()] if not self._sent else []
             self._alone = bool(items)
         else:
             self._alone = False
-            items = self._unsuspected(credit - len(self._sent))
+            items = self._not_isolated(credit - len(self._sent))
         self._sent.update((item.id, _Sent(item=item)) for item in items)
         return items
 
     def _next_alone(self) -> Item:
-        control = self._unsuspected(1) if self._killers_in_a_row else []
-        return control[0] if control else self._suspects.popleft()
+        control = self._not_isolated(1) if self._killers_in_a_row else []
+        return control[0] if control else self._isolated.popleft()
 
-    def _unsuspected(self, room: int) -> list[Item]:
+    def _not_isolated(self, room: int) -> list[Item]:
         again = [self._again.popleft() for _ in range(min(max(room, 0), len(self._again)))]
         return again + self._waiting.take(max(room - len(again), 0))
 
@@ -146,46 +146,48 @@ class Dispatcher:
             if sent.phase.timed and now_s - sent.since_s > self._item_timeout_s
         ]
 
-    def killed_overdue(self, *, now_s: float) -> list[Charge]:
+    def killed_overdue(self, *, now_s: float) -> list[ItemFailure]:
         """The process was killed because of overdue items: charge those that were alone in what they did."""
         late = self._overdue_ids(now_s)
         running = [id_ for id_, sent in self._sent.items() if sent.phase is Phase.RUN]
-        charged = [id_ for id_ in late if self._sent[id_].phase is not Phase.RUN or len(running) == 1]
-        charges = [self._charge_late(self._sent.pop(id_)) for id_ in charged]
+        failed = [id_ for id_ in late if self._sent[id_].phase is not Phase.RUN or len(running) == 1]
+        failures = [self._fail_late(self._sent.pop(id_)) for id_ in failed]
         batch = [self._sent.pop(id_).item for id_ in running if id_ in self._sent and id_ in late]
-        self._suspects.extend(batch)
+        self._isolated.extend(batch)
         self._take_back(self._sent.values())
-        return charges
+        return failures
 
-    def _charge_late(self, sent: _Sent) -> Charge:
+    def _fail_late(self, sent: _Sent) -> ItemFailure:
         self._evidence.pop(sent.item.id, None)
         detail = f"{sent.phase} took more than {self._item_timeout_s:g} s"
         if sent.phase is Phase.FETCH:
-            return Charge(item=sent.item, error=Transient("fetch_timed_out", detail))
-        return Charge(item=sent.item, error=Rejected("timed_out", detail))
+            return ItemFailure(item=sent.item, error=Transient("fetch_timed_out", detail))
+        return ItemFailure(item=sent.item, error=Rejected("timed_out", detail))
 
-    def died(self, *, killed: bool = False) -> list[Charge]:
+    def died(self, *, killed: bool = False) -> list[ItemFailure]:
         """The process died: what it had begun is suspect; enough deaths alone are a verdict.
 
         If it had begun nothing that is known of, everything sent is suspect. `killed`: by SIGKILL.
         """
         if self._alone and self._sent:
             evidence = EVIDENCE_OF_KILL if killed else EVIDENCE_OF_CRASH
-            return self._judge_alone(self._sent.popitem()[1].item, evidence)
-        begun = [sent.item for sent in self._sent.values() if sent.phase.suspect]
-        suspects = begun or [sent.item for sent in self._sent.values()]
-        self._suspects.extend(suspects)
-        self._take_back(sent for sent in self._sent.values() if sent.item not in suspects)
+            return self._died_alone(self._sent.popitem()[1].item, evidence)
+        begun = [sent.item for sent in self._sent.values() if sent.phase.touched]
+        isolated = begun or [sent.item for sent in self._sent.values()]
+        self._isolated.extend(isolated)
+        self._take_back(sent for sent in self._sent.values() if sent.item not in isolated)
         return []
 
-    def _judge_alone(self, item: Item, evidence: int) -> list[Charge]:
+    def _died_alone(self, item: Item, evidence: int) -> list[ItemFailure]:
         self._evidence[item.id] = self._evidence.get(item.id, 0) + evidence
         self._killers_in_a_row.append(item.id)
-        if self._evidence[item.id] < ENOUGH_EVIDENCE or self.model_is_suspect:
-            self._suspects.append(item)
+        if self._evidence[item.id] < ENOUGH_EVIDENCE or self.model_is_failing:
+            self._isolated.append(item)
             return []
         del self._evidence[item.id]
-        return [Charge(item=item, error=Rejected("killed_process", "again and again, while it ran alone"))]
+        return [
+            ItemFailure(item=item, error=Rejected("killed_process", "again and again, while it ran alone"))
+        ]
 
     def _take_back(self, sent: Iterable[_Sent]) -> None:
         self._again.extend([entry.item for entry in sent])
@@ -194,9 +196,9 @@ class Dispatcher:
     def give_up(self) -> list[Item]:
         """Everything in hand, out of hand: it goes back to its queue."""
         waiting = self._waiting.take(len(self._waiting))
-        items = [*(sent.item for sent in self._sent.values()), *self._suspects, *self._again, *waiting]
+        items = [*(sent.item for sent in self._sent.values()), *self._isolated, *self._again, *waiting]
         self._sent.clear()
-        self._suspects.clear()
+        self._isolated.clear()
         self._again.clear()
-        self.acquit_images()
+        self.clear_images()
         return items

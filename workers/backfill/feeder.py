@@ -70,7 +70,7 @@ class FromSearch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Context:
     """Time, and who is told of what happens."""
 
     now_ms: Callable[[], int]
@@ -91,7 +91,7 @@ class Feeder:
         store: Store,
         broker: Broker,
         settings: Settings,
-        around: Surroundings,
+        around: Context,
     ) -> None:
         self._record = record
         self._owner = record.owner

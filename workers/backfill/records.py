@@ -25,7 +25,7 @@ ENDED_LATELY_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class BackfillRequest:
     """What somebody asks to be run over what."""
 
     version: VersionName
@@ -41,7 +41,7 @@ class Wanted:
         return f"{self.version}-{self.ids_sha256[:SHA256_CHARS] or FROM_SEARCH}"
 
 
-def take_up(wanted: Wanted, backfills: Backfills, *, now_ms: int) -> Backfill:
+def take_up(wanted: BackfillRequest, backfills: Backfills, *, now_ms: int) -> Backfill:
     """The record, which names this process now: begun, or gone on with where it has not ended.
 
     Raises: UsageError if its name is another list's; Unavailable.
@@ -113,7 +113,7 @@ def has_owner(record: Backfill, *, now_ms: int) -> bool:
     return not record.state.ended and now_ms - record.heartbeat_at_ms <= SILENCE_MS
 
 
-def _begun(wanted: Wanted, *, serial: int, now_ms: int) -> Backfill:
+def _begun(wanted: BackfillRequest, *, serial: int, now_ms: int) -> Backfill:
     return Backfill(
         name=wanted.name,
         serial=serial,

@@ -40,7 +40,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
+class VersionPair:
     """Two versions of one model, and what the new one must come to."""
 
     task: str
@@ -50,7 +50,7 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Selection:
     """Which images are compared."""
 
     image_ids: Sequence[str]
@@ -91,7 +91,7 @@ class _Known:
     task: str
 
 
-def find_sides(store: Store, former: VersionName, version: VersionName, settings: Settings) -> Sides:
+def find_sides(store: Store, former: VersionName, version: VersionName, settings: Settings) -> VersionPair:
     """Raises: UsageError unless both are registered and of one model; CardError, Unavailable."""
     if former == version:
         raise UsageError(f"{former} and {version} are one version; name two")
@@ -103,7 +103,7 @@ def find_sides(store: Store, former: VersionName, version: VersionName, settings
         )
     if former.model != version.model:
         raise UsageError(f"{former} and {version} are two models; only versions of one can be compared")
-    return Sides(
+    return VersionPair(
         task=before.task,
         former=_side(store, before),
         version=_side(store, after),
@@ -113,7 +113,7 @@ def find_sides(store: Store, former: VersionName, version: VersionName, settings
 
 def read_pairs(
     store: Store,
-    sides: Sides,
+    sides: VersionPair,
     image_ids: Sequence[str],
     *,
     progress: Callable[[int], None] = lambda _: None,
@@ -132,7 +132,7 @@ def read_pairs(
 
 
 def make_report(
-    sides: Sides, asked: Asked, found: Pairs, *, search: SearchIndex, broker: Broker, author: Author
+    sides: VersionPair, asked: Selection, found: Pairs, *, search: SearchIndex, broker: Broker, author: Author
 ) -> Report:
     """Counts in search and on the results queue are of now. Raises: Unavailable."""
     searchable = _searchable(search, sides)
@@ -181,7 +181,7 @@ def _side(store: Store, known: _Known) -> Side:
     return Side(name=known.name, entry=known.entry, evaluator=policy.evaluator)
 
 
-def _compared(store: Store, sides: Sides, chunk: Sequence[str]) -> Iterator[comparison.Pair | str]:
+def _compared(store: Store, sides: VersionPair, chunk: Sequence[str]) -> Iterator[comparison.Pair | str]:
     """For each ID a pair, or why there is none."""
     rows = store.catalogue.get(chunk)
     before = store.outputs.get(chunk, sides.former.name)
@@ -193,7 +193,7 @@ def _compared(store: Store, sides: Sides, chunk: Sequence[str]) -> Iterator[comp
 
 def _pair(
     row: CatalogueImage,
-    sides: Sides,
+    sides: VersionPair,
     before: Mapping[OutputKey, Output],
     after: Mapping[OutputKey, Output],
 ) -> comparison.Pair | str:
@@ -212,7 +212,7 @@ def _key(row: CatalogueImage, name: VersionName) -> OutputKey:
     return OutputKey(image_id=row.image_id, model=name.model, version=name.version, revision=row.revision)
 
 
-def _searchable(search: SearchIndex, sides: Sides) -> dict[str, int]:
+def _searchable(search: SearchIndex, sides: VersionPair) -> dict[str, int]:
     """A part is always of its document's revision, so these are counts at current revisions."""
     former, version = sides.former.name.part, sides.version.name.part
     return {
@@ -275,7 +275,7 @@ def _waiting_json(depths: Depths) -> dict[str, int]:
     return {lane.value: depth.total for lane, depth in depths.items()}
 
 
-def _record(sides: Sides, whole: Mapping[str, Any], archived: bytes) -> ReportRecord:
+def _record(sides: VersionPair, whole: Mapping[str, Any], archived: bytes) -> ReportRecord:
     return ReportRecord(
         at_ms=whole["at_ms"],
         by=whole["by"],

@@ -22,7 +22,7 @@ from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.scheduling.backoff import Backoff
-from panopticon.scheduling.dispatch import Charge, Dispatcher, Item, Phase
+from panopticon.scheduling.dispatch import Dispatcher, Item, ItemFailure, Phase
 from panopticon.settings import PREFIX, Settings
 from workers.model_process.frames import PROTOCOL, Frame, FrameError, FrameStream, PeerGone
 
@@ -291,13 +291,13 @@ class ModelClient:
         greeted = self._hello is not None
         status = self._reap()
         self._last_end = "died"
-        charges = self._dispatcher.died(killed=status == -signal.SIGKILL)
+        failures = self._dispatcher.died(killed=status == -signal.SIGKILL)
         if not greeted and not self._said_why:
             self._model_is_down(f"its process ended before its self-test ({_status_text(status)}; {reason})")
-        elif self._dispatcher.model_is_suspect:
-            self._dispatcher.acquit_images()
+        elif self._dispatcher.model_is_failing:
+            self._dispatcher.clear_images()
             self._model_is_down("three different images in a row killed its process")
-        return answers + _charged(charges)
+        return answers + _not_run_because(failures)
 
     def _last_words(self) -> list[Answer]:
         """What it has said and nobody has read yet: which images it had begun, and which it finished."""
@@ -325,7 +325,7 @@ class ModelClient:
             return answers
         self._reap(patience_s=0)
         self._last_end = "overdue"
-        return answers + _charged(self._dispatcher.killed_overdue(now_s=now_s))
+        return answers + _not_run_because(self._dispatcher.killed_overdue(now_s=now_s))
 
     def _reap(self, *, patience_s: float = ENDING_S) -> int | None:
         if self._stream is not None:
@@ -362,5 +362,5 @@ def _not_run(item: Item, frame: Frame) -> NotRun:
     return NotRun(item=item, error=Unavailable(frame["part"], reason))
 
 
-def _charged(charges: list[Charge]) -> list[Answer]:
-    return [NotRun(item=charge.item, error=charge.error) for charge in charges]
+def _not_run_because(failures: list[ItemFailure]) -> list[Answer]:
+    return [NotRun(item=failure.item, error=failure.error) for failure in failures]

@@ -80,7 +80,7 @@ class Usage:
             return {**self._cpu_s, "process": time.process_time()}
 
 
-class Outbox:
+class FrameWriter:
     """Sends frames from any thread. What is not urgent waits for company: each send wakes the parent."""
 
     def __init__(self, stream: FrameStream) -> None:
@@ -103,7 +103,7 @@ class Outbox:
             self._held.append(frame)
 
 
-class Workshop:
+class Pipeline:
     """Items on their way to the model: received, then prepared; live first in both waits."""
 
     def __init__(self) -> None:
@@ -148,38 +148,38 @@ class ModelProcess:
         card: ModelCard,
         engines: Sequence[Engine],
         originals: ImageSource,
-        outbox: Outbox,
+        writer: FrameWriter,
         limits: ItemLimits,
     ) -> None:
         """`engines`: alike, loaded, one for each thread that runs the model."""
         self._card = card
         self._engines = engines
-        self._outbox = outbox
+        self._writer = writer
         self._limits = limits
         self._originals = originals
-        self._workshop = Workshop()
+        self._pipeline = Pipeline()
         self._usage = Usage()
 
     def receive(self, frames: list[Frame]) -> None:
         items = [frame for frame in frames if frame["type"] == "item"]
         if items:
-            self._workshop.receive(items)
+            self._pipeline.receive(items)
 
     def alive(self) -> None:
-        self._outbox.send({"type": "alive", "cpu_s": self._usage.read()})
+        self._writer.send({"type": "alive", "cpu_s": self._usage.read()})
 
     def prepare_forever(self) -> None:
         while True:
-            item = self._workshop.next_received()
+            item = self._pipeline.next_received()
             with self._answering(item["id"]):
-                self._workshop.prepared(self._prepare(item), Lane(item["lane"]))
+                self._pipeline.prepared(self._prepare(item), Lane(item["lane"]))
 
     def _prepare(self, item: Frame) -> Prepared:
         id_, begun_s = item["id"], time.monotonic()
-        self._outbox.started([id_], Phase.FETCH)
+        self._writer.started([id_], Phase.FETCH)
         with self._usage.step("fetch"):
             encoded = self._originals.fetch(item["uri"], self._limits.fetch)
-        self._outbox.started([id_], Phase.DECODE)
+        self._writer.started([id_], Phase.DECODE)
         with self._usage.step("decode"):
             decoded = decode(
                 encoded,
@@ -187,7 +187,7 @@ class ModelProcess:
                 preprocessing=self._card.preprocessing,
                 limits=self._limits.decode,
             )
-        self._outbox.started([id_], Phase.READY)
+        self._writer.started([id_], Phase.READY)
         return Prepared(
             id=id_,
             pixels=decoded.pixels,
@@ -204,19 +204,19 @@ class ModelProcess:
             yield
         except (Rejected, Transient, Unavailable) as error:
             kind = type(error).__name__.lower()
-            self._outbox.send({"type": kind, "id": id_, "reason": error.reason, **_detail(error)})
+            self._writer.send({"type": kind, "id": id_, "reason": error.reason, **_detail(error)})
 
     def run_forever(self, engine: Engine) -> None:
         while True:
-            self._run(engine, self._workshop.next_batch(engine.best_batch))
+            self._run(engine, self._pipeline.next_batch(engine.best_batch))
 
     def _run(self, engine: Engine, batch: list[Prepared]) -> None:
-        self._outbox.started([image.id for image in batch], Phase.RUN)
+        self._writer.started([image.id for image in batch], Phase.RUN)
         begun_s = time.monotonic()
         with self._usage.step("run"):
             vectors = engine.run(np.stack([image.pixels for image in batch]))
         ran = {"type": "ran", "images": len(batch), "run_s": time.monotonic() - begun_s}
-        self._outbox.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))
+        self._writer.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))
 
     def start(self, *, preparing_threads: int) -> None:
         for _ in range(preparing_threads):
@@ -226,7 +226,7 @@ class ModelProcess:
 
     def hello(self) -> None:
         engine = self._engines[0]
-        self._outbox.send(
+        self._writer.send(
             {
                 "type": "hello",
                 "protocol": PROTOCOL,
@@ -288,18 +288,18 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     stream = FrameStream(socket.socket(fileno=arguments.fd))
-    outbox = Outbox(stream)
+    writer = FrameWriter(stream)
     try:
-        process = _ready(arguments, outbox)
+        process = _ready(arguments, writer)
     except PanopticonError as error:
-        outbox.send({"type": "unavailable", "id": 0, "reason": str(error), "part": "model"})
+        writer.send({"type": "unavailable", "id": 0, "reason": str(error), "part": "model"})
         sys.exit(0)
     process.start(preparing_threads=_threads(arguments))
     process.hello()
     _serve(process, stream)
 
 
-def _ready(arguments: argparse.Namespace, outbox: Outbox) -> ModelProcess:
+def _ready(arguments: argparse.Namespace, writer: FrameWriter) -> ModelProcess:
     card = read_card(arguments.card)
     originals = open_originals(read_settings(flags={}, environ=os.environ))
     engines = _engines(card, arguments)
@@ -310,7 +310,7 @@ def _ready(arguments: argparse.Namespace, outbox: Outbox) -> ModelProcess:
         fetch=FetchLimits(max_bytes=arguments.max_bytes, timeout_s=arguments.fetch_timeout_s),
         decode=DecodeLimits(max_pixels=arguments.max_pixels),
     )
-    return ModelProcess(card=card, engines=engines, originals=originals, outbox=outbox, limits=limits)
+    return ModelProcess(card=card, engines=engines, originals=originals, writer=writer, limits=limits)
 
 
 def _engines(card: ModelCard, arguments: argparse.Namespace) -> list[Engine]:

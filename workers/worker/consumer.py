@@ -97,11 +97,11 @@ class Consumer:
     @property
     def _works(self) -> list[Work]:
         """What has no outcome yet."""
-        return [*self._at_work.values(), *self._waiting, *self._hosts.doubted]
+        return [*self._at_work.values(), *self._waiting, *self._hosts.pending_works]
 
     def turn(self, *, draining: bool = False) -> None:
         """One step of everything; returns within about `IDLE_WAIT_S`."""
-        self._judge(self._model.poll(wait_s=self._wait_s()))
+        self._take_answers(self._model.poll(wait_s=self._wait_s()))
         try:
             if self._holds_for_too_long():
                 self._requeue_everything()
@@ -300,7 +300,7 @@ class Consumer:
             return
         self._at_work[self._model.add(uri, work.delivery.lane).id] = work
 
-    def _judge(self, answers: Sequence[Answer]) -> None:
+    def _take_answers(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
             work, host = self._at_work.pop(answer.item.id), host_of(answer.item.uri)
             try:
@@ -310,7 +310,7 @@ class Consumer:
                 self._hosts.answered(host)
                 self._refuse(work, error)
             except Transient as error:
-                self._doubt(work, host, error)
+                self._decide_later(work, host, error)
             except Unavailable as error:
                 self._waiting += [work, *self._hosts.undecided(host)]
                 self._source_is_down = True
@@ -318,22 +318,22 @@ class Consumer:
                 continue
             if not self._parking.waiting:
                 self._source_is_down = False
-        if self._hosts.doubted:
-            self._judge_doubts()
+        if self._hosts.pending_works:
+            self._decide_pending()
 
-    def _doubt(self, work: Work, host: str, error: Transient) -> None:
+    def _decide_later(self, work: Work, host: str, error: Transient) -> None:
         """The image is at fault or its host, which is not known yet; while the guard probes, neither is."""
         if self._guard.tripped:
             self._refuse(work, error)
         else:
             self._hosts.failed(host, work.message.image_id, work, error)
 
-    def _judge_doubts(self) -> None:
+    def _decide_pending(self) -> None:
         busy = {host_of(self._uri(work.message)) for work in self._at_work.values()}
-        verdicts = self._hosts.verdicts(busy)
-        for doubt in verdicts.image_at_fault:
+        decide = self._hosts.decide(busy)
+        for doubt in decide.image_at_fault:
             self._put_off(doubt.work, doubt.error)
-        for doubt in verdicts.host_at_fault:
+        for doubt in decide.host_at_fault:
             self._wait_for_host(doubt.work)
 
     def _wait_for_host(self, work: Work) -> None:

@@ -19,7 +19,7 @@ WorkT = TypeVar("WorkT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt(Generic[WorkT]):
+class PendingFailure(Generic[WorkT]):
     """A failure nobody is charged with yet."""
 
     work: WorkT
@@ -28,11 +28,11 @@ class Doubt(Generic[WorkT]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdicts(Generic[WorkT]):
+class HostDecisions(Generic[WorkT]):
     """What became of the doubts."""
 
-    image_at_fault: list[Doubt[WorkT]]
-    host_at_fault: list[Doubt[WorkT]]
+    image_at_fault: list[PendingFailure[WorkT]]
+    host_at_fault: list[PendingFailure[WorkT]]
 
 
 class Hosts(Generic[WorkT]):
@@ -41,12 +41,12 @@ class Hosts(Generic[WorkT]):
     def __init__(self, breaker: Breaker, *, clock: Callable[[], float]) -> None:
         self._breaker = breaker
         self._clock = clock
-        self._doubts: list[Doubt[WorkT]] = []
+        self._pending: list[PendingFailure[WorkT]] = []
 
     @property
-    def doubted(self) -> list[WorkT]:
+    def pending_works(self) -> list[WorkT]:
         """In hand until their verdict."""
-        return [doubt.work for doubt in self._doubts]
+        return [pending.work for pending in self._pending]
 
     def admits(self, host: str) -> bool:
         """Whether an image may be asked of it now."""
@@ -60,29 +60,29 @@ class Hosts(Generic[WorkT]):
     def undecided(self, host: str) -> list[WorkT]:
         """It is known by other ways to be down: what was in doubt because of it, which nobody pays for."""
         self._breaker.undecided(host)
-        freed = [doubt.work for doubt in self._doubts if doubt.host == host]
-        self._doubts = [doubt for doubt in self._doubts if doubt.host != host]
+        freed = [pending.work for pending in self._pending if pending.host == host]
+        self._pending = [pending for pending in self._pending if pending.host != host]
         return freed
 
     def failed(self, host: str, image_id: str, work: WorkT, error: Transient) -> None:
-        self._doubts.append(Doubt(work=work, host=host, error=error))
+        self._pending.append(PendingFailure(work=work, host=host, error=error))
         if error.reason in SIGNS_OF_LIFE:
             self.answered(host)
         elif self._breaker.failed(host, image_id, now_s=self._clock()):
             log.warning("%s is down, the latest failure: %s; its images wait and pay no attempt", host, error)
 
-    def verdicts(self, busy: Container[str]) -> Verdicts[WorkT]:
+    def decide(self, busy: Container[str]) -> HostDecisions[WorkT]:
         """Of the doubts that can be decided. `busy`: hosts that are being asked, and so will be heard of."""
-        decided = [doubt for doubt in self._doubts if self._is_decided(doubt.host, busy)]
-        self._doubts = [doubt for doubt in self._doubts if not self._is_decided(doubt.host, busy)]
-        at_fault = [doubt for doubt in decided if self._breaker.is_down(doubt.host)]
-        charged = [doubt for doubt in decided if not self._breaker.is_down(doubt.host)]
-        return Verdicts(image_at_fault=charged, host_at_fault=at_fault)
+        decided = [pending for pending in self._pending if self._is_decided(pending.host, busy)]
+        self._pending = [pending for pending in self._pending if not self._is_decided(pending.host, busy)]
+        at_fault = [pending for pending in decided if self._breaker.is_down(pending.host)]
+        charged = [pending for pending in decided if not self._breaker.is_down(pending.host)]
+        return HostDecisions(image_at_fault=charged, host_at_fault=at_fault)
 
     def give_up(self) -> list[WorkT]:
         """Everything in doubt, undecided."""
-        works, self._doubts = self.doubted, []
+        works, self._pending = self.pending_works, []
         return works
 
     def _is_decided(self, host: str, busy: Container[str]) -> bool:
-        return self._breaker.is_down(host) or not self._breaker.is_doubtful(host) or host not in busy
+        return self._breaker.is_down(host) or not self._breaker.has_failed(host) or host not in busy

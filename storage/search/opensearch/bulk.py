@@ -94,9 +94,9 @@ class Bulk:
                 return [Applied.REFUSED]
             middle = len(portion) // 2
             return self._send(portion[:middle]) + self._send(portion[middle:])
-        return [self._judged(answer) for answer in answers]
+        return [self._outcome_of(answer) for answer in answers]
 
-    def _judged(self, answer: Mapping[str, Any]) -> Applied | Exception:
+    def _outcome_of(self, answer: Mapping[str, Any]) -> Applied | Exception:
         """What became of one item; a `Gone` asks for sending it again."""
         status, cause, where = answer["status"], answer.get("error"), self._connection.address
         if cause is None:

@@ -82,7 +82,7 @@ class CassandraSession:
                 window = self._window(statement)
                 window.run((number, values) for number, values in enumerate(each) if number not in answers)
                 answers |= window.answers
-                _judge(window.errors, late=time.monotonic() > until_s)
+                _classify(window.errors, late=time.monotonic() > until_s)
         return answers
 
     def _window(self, statement: Statement) -> Window:
@@ -142,7 +142,7 @@ class CassandraSession:
             self.close()
 
 
-def _judge(errors: Sequence[Exception], *, late: bool) -> None:
+def _classify(errors: Sequence[Exception], *, late: bool) -> None:
     """Raises unless trying again may help."""
     for error in errors:
         if late or not is_unknown(error):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-from panopticon.scheduling.dispatch import Charge, Dispatcher, Item, Phase
+from panopticon.scheduling.dispatch import Dispatcher, Item, ItemFailure, Phase
 
 ITEM_TIMEOUT_S = 60.0
 PREPARE_THREADS = 2
@@ -59,7 +59,7 @@ class Simulation:
     outside_kills: int = 0
     now_s: float = 0.0
     answered: Counter[int] = field(default_factory=Counter)
-    charged: list[Charge] = field(default_factory=list)
+    charged: list[ItemFailure] = field(default_factory=list)
     hit_alone: Counter[int] = field(default_factory=Counter)
     """Deaths of the process while it held this image and no other."""
     times_down: int = 0
@@ -157,11 +157,11 @@ class Simulation:
     def _died(self, *, killed: bool) -> None:
         if len(self.phases) == 1:
             self.hit_alone.update(list(self.phases))
-        self.under_suspicion.update(id_ for id_, phase in self.phases.items() if phase.suspect)
+        self.under_suspicion.update(id_ for id_, phase in self.phases.items() if phase.touched)
         self.phases.clear()
         self._charge(self.dispatcher.died(killed=killed))
-        if self.dispatcher.model_is_suspect:
-            self.dispatcher.acquit_images()
+        if self.dispatcher.model_is_failing:
+            self.dispatcher.clear_images()
             self.times_down += 1
 
     def _overdue(self) -> None:
@@ -170,14 +170,14 @@ class Simulation:
         running = self._in(Phase.RUN)
         self.phases.clear()
         self._charge(self.dispatcher.killed_overdue(now_s=self.now_s))
-        assert len(running) < 2 or not {charge.item.id for charge in self.charged}.intersection(running)
+        assert len(running) < 2 or not {failure.item.id for failure in self.charged}.intersection(running)
 
-    def _charge(self, charges: list[Charge]) -> None:
-        self.charged += charges
-        for charge in charges:
-            self._settle(charge.item.id)
+    def _charge(self, failures: list[ItemFailure]) -> None:
+        self.charged += failures
+        for failure in failures:
+            self._settle(failure.item.id)
 
     def _settle(self, id_: int) -> None:
         assert id_ not in self.answered
-        assert [charge.item.id for charge in self.charged].count(id_) <= 1
+        assert [failure.item.id for failure in self.charged].count(id_) <= 1
         self.under_suspicion.discard(id_)

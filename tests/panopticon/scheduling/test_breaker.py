@@ -25,12 +25,12 @@ def fail(breaker: Breaker, images: int, *, host: str = HOST, now_s: float = 0.0)
 
 def test_a_host_that_nothing_is_known_of_is_well(breaker: Breaker) -> None:
     assert breaker.admits(HOST, now_s=0)
-    assert not breaker.is_doubtful(HOST)
+    assert not breaker.has_failed(HOST)
 
 
 def test_a_few_failures_make_it_doubtful_and_it_is_asked_on(breaker: Breaker) -> None:
     fail(breaker, 2)
-    assert breaker.is_doubtful(HOST)
+    assert breaker.has_failed(HOST)
     assert not breaker.is_down(HOST)
     assert breaker.admits(HOST, now_s=0)
 
@@ -99,7 +99,7 @@ def test_an_answer_brings_it_back_and_it_is_said_once(breaker: Breaker) -> None:
     breaker.admits(HOST, now_s=1.0)
     assert [breaker.answered(HOST) for _ in range(2)] == [True, False]
     assert breaker.admits(HOST, now_s=1.0)
-    assert not breaker.is_doubtful(HOST)
+    assert not breaker.has_failed(HOST)
 
 
 def test_a_probe_that_comes_to_no_end_makes_room_for_another(breaker: Breaker) -> None:
@@ -115,8 +115,8 @@ def test_hosts_that_are_named_once_are_forgotten_and_those_that_are_down_are_not
     for number in range(MAX_HOSTS + 5):
         fail(breaker, 1, host=f"http://{number}.example")
     assert breaker.is_down(HOST)
-    assert not breaker.is_doubtful("http://0.example")
-    assert breaker.is_doubtful(f"http://{MAX_HOSTS}.example")
+    assert not breaker.has_failed("http://0.example")
+    assert breaker.has_failed(f"http://{MAX_HOSTS}.example")
 
 
 @given(st.lists(st.booleans(), max_size=100), st.integers(1, 12))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from panopticon.errors import Rejected, Transient
 from panopticon.messages import Lane
-from panopticon.scheduling.dispatch import Charge, Dispatcher, Item, Phase
+from panopticon.scheduling.dispatch import Dispatcher, Item, ItemFailure, Phase
 from tests.panopticon.scheduling.model_process_simulation import HANGERS, KILLERS, Fate, Simulation
 
 lanes = st.sampled_from(Lane)
@@ -26,8 +26,8 @@ def ids(items: list[Item]) -> list[int]:
     return [each.id for each in items]
 
 
-def verdicts(charges: list[Charge]) -> list[tuple[int, str]]:
-    return [(charge.item.id, charge.error.reason) for charge in charges]
+def outcomes_of(failures: list[ItemFailure]) -> list[tuple[int, str]]:
+    return [(failure.item.id, failure.error.reason) for failure in failures]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def add(dispatcher: Dispatcher, *id_list: int, lane: Lane = Lane.LIVE) -> None:
         dispatcher.add(item(id_, lane))
 
 
-def die_running(dispatcher: Dispatcher, expected: int) -> list[Charge]:
+def die_running(dispatcher: Dispatcher, expected: int) -> list[ItemFailure]:
     """The next image goes alone, and the model dies on it."""
     assert ids(dispatcher.next_items(8)) == [expected]
     dispatcher.started([expected], Phase.RUN, now_s=0)
@@ -87,7 +87,7 @@ def test_every_image_is_answered_or_charged_exactly_once(
     fates = [*killing, *harmless_fates]
     Random(seed).shuffle(fates)
     done = simulate(fates, lanes, seed, credit=credit)
-    charged = {charge.item.id for charge in done.charged}
+    charged = {failure.item.id for failure in done.charged}
     assert charged == {id_ for id_, fate in done.fates.items() if fate in KILLERS or fate in HANGERS}
     assert set(done.answered) == set(done.fates) - charged
 
@@ -98,14 +98,14 @@ def test_the_reason_of_a_charge_is_what_the_image_did(
 ) -> None:
     harmless_fates, lanes = catalogue
     done = simulate([*harmless_fates, *killing], lanes, seed, credit=credit)
-    for charge in done.charged:
-        fate = done.fates[charge.item.id]
+    for failure in done.charged:
+        fate = done.fates[failure.item.id]
         if fate is Fate.HANGS_AT_FETCH:
-            assert isinstance(charge.error, Transient)
-            assert charge.error.reason == "fetch_timed_out"
+            assert isinstance(failure.error, Transient)
+            assert failure.error.reason == "fetch_timed_out"
         else:
-            assert isinstance(charge.error, Rejected)
-            assert charge.error.reason == ("killed_process" if fate in KILLERS else "timed_out")
+            assert isinstance(failure.error, Rejected)
+            assert failure.error.reason == ("killed_process" if fate in KILLERS else "timed_out")
 
 
 @given(catalogues, killers, seeds, credit_sizes)
@@ -124,7 +124,7 @@ def test_kills_from_outside_charge_nobody_whom_they_did_not_hit_four_times_alone
 ) -> None:
     fates, lanes = catalogue
     done = simulate(fates, lanes, seed, credit=credit, kills=kills)
-    innocent = {charge.item.id for charge in done.charged if done.fates[charge.item.id] not in HANGERS}
+    innocent = {failure.item.id for failure in done.charged if done.fates[failure.item.id] not in HANGERS}
     assert innocent <= {id_ for id_, hits in done.hit_alone.items() if hits >= 4}
     assert len(done.charged) + len(done.answered) == len(done.fates)
 
@@ -134,7 +134,7 @@ def test_however_many_kill_it_no_innocent_is_charged_and_only_killers_may_be_lef
     fates: list[Fate], seed: int, credit: int
 ) -> None:
     done = simulate(fates, [Lane.LIVE] * len(fates), seed, credit=credit)
-    charged = {charge.item.id for charge in done.charged}
+    charged = {failure.item.id for failure in done.charged}
     assert all(done.fates[id_] in KILLERS or done.fates[id_] in HANGERS for id_ in charged)
     left = set(done.fates) - charged - set(done.answered)
     assert all(done.fates[id_] in KILLERS for id_ in left)
@@ -210,7 +210,7 @@ def test_a_death_with_nothing_begun_makes_everything_sent_suspect(dispatcher: Di
 def test_the_second_death_alone_sets_the_image_aside(dispatcher: Dispatcher) -> None:
     under_suspicion(dispatcher, 1)
     assert die_running(dispatcher, 1) == []
-    assert verdicts(die_running(dispatcher, 1)) == [(1, "killed_process")]
+    assert outcomes_of(die_running(dispatcher, 1)) == [(1, "killed_process")]
     assert len(dispatcher) == 0
 
 
@@ -232,16 +232,16 @@ def test_an_image_on_which_the_model_did_not_run_says_nothing_for_the_model(disp
     dispatcher.answered(4, ran=False)
     die_running(dispatcher, 2)
     die_running(dispatcher, 3)
-    assert dispatcher.model_is_suspect
+    assert dispatcher.model_is_failing
 
 
 def test_three_different_killers_in_a_row_speak_against_the_model(dispatcher: Dispatcher) -> None:
     under_suspicion(dispatcher, 1, 2, 3)
     for id_ in (1, 2):
         assert die_running(dispatcher, id_) == []
-        assert not dispatcher.model_is_suspect
+        assert not dispatcher.model_is_failing
     assert die_running(dispatcher, 3) == []
-    assert dispatcher.model_is_suspect
+    assert dispatcher.model_is_failing
     assert len(dispatcher) == 3
 
 
@@ -253,31 +253,31 @@ def test_a_second_death_that_makes_three_in_a_row_charges_nobody(dispatcher: Dis
     dispatcher.answered(4, ran=True)
     for id_ in (2, 3, 1):
         assert die_running(dispatcher, id_) == []
-    assert dispatcher.model_is_suspect
+    assert dispatcher.model_is_failing
 
 
 def test_acquitted_images_begin_anew(dispatcher: Dispatcher) -> None:
     under_suspicion(dispatcher, 1, 2, 3)
     for id_ in (1, 2, 3):
         die_running(dispatcher, id_)
-    dispatcher.acquit_images()
-    assert not dispatcher.model_is_suspect
+    dispatcher.clear_images()
+    assert not dispatcher.model_is_failing
     assert die_running(dispatcher, 1) == []
 
 
 def test_three_killers_are_told_from_a_bad_model_by_images_that_run(dispatcher: Dispatcher) -> None:
     under_suspicion(dispatcher, 1, 2, 3)
     add(dispatcher, *range(10, 20))
-    charges: list[Charge] = []
+    failures: list[ItemFailure] = []
     while len(dispatcher):
         sent = ids(dispatcher.next_items(1))
         dispatcher.started(sent, Phase.RUN, now_s=0)
         if sent[0] in (1, 2, 3):
-            charges += dispatcher.died()
+            failures += dispatcher.died()
         else:
             dispatcher.answered(sent[0], ran=True)
-        assert not dispatcher.model_is_suspect
-    assert sorted(verdicts(charges)) == [(id_, "killed_process") for id_ in (1, 2, 3)]
+        assert not dispatcher.model_is_failing
+    assert sorted(outcomes_of(failures)) == [(id_, "killed_process") for id_ in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("phase", [Phase.FETCH, Phase.DECODE, Phase.RUN])
@@ -304,7 +304,7 @@ def test_a_batch_that_hangs_runs_again_one_by_one_before_anyone_is_charged(dispa
     assert dispatcher.killed_overdue(now_s=61) == []
     assert ids(dispatcher.next_items(8)) == [1]
     dispatcher.started([1], Phase.RUN, now_s=100)
-    assert verdicts(dispatcher.killed_overdue(now_s=161)) == [(1, "timed_out")]
+    assert outcomes_of(dispatcher.killed_overdue(now_s=161)) == [(1, "timed_out")]
     assert ids(dispatcher.next_items(8)) == [2]
 
 
@@ -313,7 +313,7 @@ def test_an_overdue_decode_charges_no_other_image(dispatcher: Dispatcher) -> Non
     dispatcher.next_items(8)
     dispatcher.started([1], Phase.DECODE, now_s=0)
     dispatcher.started([2], Phase.DECODE, now_s=50)
-    assert verdicts(dispatcher.killed_overdue(now_s=61)) == [(1, "timed_out")]
+    assert outcomes_of(dispatcher.killed_overdue(now_s=61)) == [(1, "timed_out")]
     assert ids(dispatcher.next_items(8)) == [2, 3]
 
 
@@ -328,11 +328,11 @@ def test_giving_up_hands_everything_back_once(dispatcher: Dispatcher) -> None:
 def test_kills_from_outside_need_twice_the_evidence_of_crashes() -> None:
     dispatcher = Dispatcher(item_timeout_s=1.0)
     dispatcher.add(Item(id=1, lane=Lane.LIVE, uri="file:///1.jpg"))
-    charges: list[Charge] = []
+    failures: list[ItemFailure] = []
     deaths = 0
-    while not charges:
+    while not failures:
         (item,) = dispatcher.next_items(8)
         dispatcher.started([item.id], Phase.RUN, now_s=0.0)
-        charges = dispatcher.died(killed=True)
+        failures = dispatcher.died(killed=True)
         deaths += 1
     assert deaths == 5, "one in a batch of one, then four alone"

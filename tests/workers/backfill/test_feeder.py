@@ -32,8 +32,8 @@ from tests.contracts.examples import (
     part,
     result,
 )
-from workers.backfill.feeder import Feeder, FromSearch, Ids, Listed, Surroundings
-from workers.backfill.records import Wanted, change_state, known_backfill, take_up
+from workers.backfill.feeder import Context, Feeder, FromSearch, Ids, Listed
+from workers.backfill.records import BackfillRequest, change_state, known_backfill, take_up
 from workers.queues import open_broker
 from workers.registry.register import ensure_registered
 
@@ -52,7 +52,9 @@ class Bench:
     """What happens while it sleeps."""
 
     def take_up(self, ids: Sequence[str], *, owner: str = "process 1", sha256: str = "5f" * 32) -> Backfill:
-        wanted = Wanted(version=TAGGER, source="ids", ids_sha256=sha256, total=len(ids), by="me", owner=owner)
+        wanted = BackfillRequest(
+            version=TAGGER, source="ids", ids_sha256=sha256, total=len(ids), by="me", owner=owner
+        )
         return take_up(wanted, self.store.backfills, now_ms=self.now_ms)
 
     def feeder(self, ids: Sequence[str], *, waiting: int = 1000, owner: str = "process 1") -> Feeder:
@@ -66,7 +68,7 @@ class Bench:
             store=self.store,
             broker=self.broker,
             settings=Settings(database=self.url, backfill_waiting=waiting),
-            around=Surroundings(now_ms=lambda: self.now_ms, sleep=self._sleep, told=self._tell),
+            around=Context(now_ms=lambda: self.now_ms, sleep=self._sleep, told=self._tell),
         )
 
     def feed(self, ids: Sequence[str], *, waiting: int = 1000) -> Backfill:

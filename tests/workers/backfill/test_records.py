@@ -16,7 +16,7 @@ from storage.stores import open_store
 from tests.contracts.backfills import backfill
 from tests.contracts.examples import NOON_MS, TAGGER
 from workers.backfill.records import (
-    Wanted,
+    BackfillRequest,
     all_backfills,
     change_state,
     has_owner,
@@ -34,8 +34,8 @@ def backfills(tmp_path: Path) -> Iterator[Backfills]:
         yield store.backfills
 
 
-def wanted(**fields: object) -> Wanted:
-    usual = Wanted(
+def wanted(**fields: object) -> BackfillRequest:
+    usual = BackfillRequest(
         version=TAGGER, source="ids.txt", ids_sha256="5f" * 32, total=3, by="me", owner="process 1"
     )
     return replace(usual, **fields)  # type: ignore[arg-type]

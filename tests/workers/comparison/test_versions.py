@@ -25,7 +25,7 @@ from storage.search import open_search
 from storage.stores import open_store
 from tests.contracts.examples import deletion, image, part, result
 from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
-from workers.comparison.versions import Asked, Report, find_sides, keep_report, make_report, read_pairs
+from workers.comparison.versions import Report, Selection, find_sides, keep_report, make_report, read_pairs
 from workers.queues import open_broker
 
 ANN = Author(by="ann", at_ms=1_000)
@@ -45,7 +45,7 @@ def compared(
 ) -> Report:
     sides = find_sides(planted.store, former, version, Settings())
     found = read_pairs(planted.store, sides, image_ids)
-    asked = Asked(image_ids=image_ids, drawn_from=None)
+    asked = Selection(image_ids=image_ids, drawn_from=None)
     return make_report(sides, asked, found, search=planted.search, broker=planted.broker, author=ANN)
 
 

@@ -20,7 +20,7 @@ from panopticon.settings import Settings
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
-from workers.backfill.records import Wanted, all_backfills, change_state, take_up
+from workers.backfill.records import BackfillRequest, all_backfills, change_state, take_up
 from workers.maintenance.retire import POLL_S, Retired, Retiring
 from workers.queues.sqlite import SqliteBroker, SqliteTopology
 from workers.registry.change_state import Versions
@@ -164,7 +164,7 @@ def test_the_history_says_when_it_was_retired_and_not_when_that_was_asked_for(be
 def test_its_backfills_are_cancelled_and_no_others(bench: Bench) -> None:
     other = VersionName(model="colour", version=2)
     for version, sha256 in ((COLOUR, ""), (COLOUR, "d" * 64), (other, "")):
-        wanted = Wanted(version=version, source="s", ids_sha256=sha256, total=9, by="ann", owner="r")
+        wanted = BackfillRequest(version=version, source="s", ids_sha256=sha256, total=9, by="ann", owner="r")
         take_up(wanted, bench.store.backfills, now_ms=1)
     change_state("colour@1-search", BackfillState.PAUSED, bench.store.backfills, now_ms=2)
     bench.retire()

@@ -86,7 +86,7 @@ def started(phase: str, *ids: int) -> Frame:
     return {"type": "started", "ids": list(ids), "phase": phase}
 
 
-def verdicts(answers: Sequence[Answer]) -> list[tuple[int, str]]:
+def outcomes_of(answers: Sequence[Answer]) -> list[tuple[int, str]]:
     """(id, what was said of it)."""
     return [(answer.item.id, "ran" if isinstance(answer, Ran) else answer.error.reason) for answer in answers]
 
@@ -116,7 +116,7 @@ class Bench:
         return self.children[-1]
 
     def poll(self) -> list[tuple[int, str]]:
-        return verdicts(self.client.poll(wait_s=0))
+        return outcomes_of(self.client.poll(wait_s=0))
 
     def add(self, number: int) -> None:
         for each in range(number):

@@ -25,7 +25,7 @@ from storage.originals import Originals
 from storage.originals.files import FileSource, uri_of
 from tests.panopticon.null_card import write_null_card
 from workers.model_process.frames import Frame, FrameStream
-from workers.model_process.main import ItemLimits, ModelProcess, Outbox, Prepared, Usage, Workshop
+from workers.model_process.main import FrameWriter, ItemLimits, ModelProcess, Pipeline, Prepared, Usage
 
 
 @pytest.fixture
@@ -47,42 +47,42 @@ def item(id_: int, lane: Lane = Lane.LIVE) -> Frame:
 
 class TestWorkshop:
     def test_live_is_prepared_before_an_older_backfill(self) -> None:
-        workshop = Workshop()
-        workshop.receive([item(1, Lane.BACKFILL), item(2, Lane.LIVE)])
-        assert [workshop.next_received()["id"] for _ in range(2)] == [2, 1]
+        pipeline = Pipeline()
+        pipeline.receive([item(1, Lane.BACKFILL), item(2, Lane.LIVE)])
+        assert [pipeline.next_received()["id"] for _ in range(2)] == [2, 1]
 
     def test_live_runs_before_an_older_backfill(self) -> None:
-        workshop = Workshop()
-        workshop.prepared(prepared(1), Lane.BACKFILL)
-        workshop.prepared(prepared(2), Lane.LIVE)
-        assert [image.id for image in workshop.next_batch(1)] == [2]
+        pipeline = Pipeline()
+        pipeline.prepared(prepared(1), Lane.BACKFILL)
+        pipeline.prepared(prepared(2), Lane.LIVE)
+        assert [image.id for image in pipeline.next_batch(1)] == [2]
 
     def test_a_batch_is_what_has_gathered_and_no_more_than_the_best(self) -> None:
-        workshop = Workshop()
+        pipeline = Pipeline()
         for id_ in range(5):
-            workshop.prepared(prepared(id_), Lane.LIVE)
-        assert [len(workshop.next_batch(3)) for _ in range(2)] == [3, 2]
+            pipeline.prepared(prepared(id_), Lane.LIVE)
+        assert [len(pipeline.next_batch(3)) for _ in range(2)] == [3, 2]
 
     def test_who_waits_for_work_is_woken_by_it(self) -> None:
-        workshop = Workshop()
+        pipeline = Pipeline()
         batches: list[list[Prepared]] = []
-        runner = threading.Thread(target=lambda: batches.append(workshop.next_batch(8)))
+        runner = threading.Thread(target=lambda: batches.append(pipeline.next_batch(8)))
         runner.start()
-        workshop.prepared(prepared(1), Lane.LIVE)
+        pipeline.prepared(prepared(1), Lane.LIVE)
         runner.join(10)
         assert [image.id for batch in batches for image in batch] == [1]
 
     def test_every_item_goes_to_just_one_of_many_threads(self) -> None:
-        workshop = Workshop()
+        pipeline = Pipeline()
         taken: list[int] = []
         threads = [
-            threading.Thread(target=lambda: taken.extend(workshop.next_received()["id"] for _ in range(50)))
+            threading.Thread(target=lambda: taken.extend(pipeline.next_received()["id"] for _ in range(50)))
             for _ in range(4)
         ]
         for thread in threads:
             thread.start()
         for id_ in range(200):
-            workshop.receive([item(id_)])
+            pipeline.receive([item(id_)])
         for thread in threads:
             thread.join(10)
         assert sorted(taken) == list(range(200))
@@ -92,36 +92,36 @@ class TestOutbox:
     def test_what_may_kill_the_process_is_said_before_it_begins(
         self, ends: tuple[FrameStream, FrameStream]
     ) -> None:
-        outbox = Outbox(ends[0])
+        writer = FrameWriter(ends[0])
         for phase in (Phase.DECODE, Phase.RUN):
-            outbox.started([1], phase)
+            writer.started([1], phase)
             assert ends[1].receive(wait_s=0) == [{"type": "started", "ids": [1], "phase": phase.value}]
 
     @pytest.mark.parametrize("phase", [Phase.FETCH, Phase.READY])
     def test_what_is_not_urgent_goes_ahead_of_the_next_frame(
         self, ends: tuple[FrameStream, FrameStream], phase: Phase
     ) -> None:
-        outbox = Outbox(ends[0])
-        outbox.started([1], phase)
+        writer = FrameWriter(ends[0])
+        writer.started([1], phase)
         assert ends[1].receive(wait_s=0) == []
-        outbox.send({"type": "alive"})
+        writer.send({"type": "alive"})
         assert [frame["type"] for frame in ends[1].receive(wait_s=0)] == ["started", "alive"]
 
     def test_what_was_held_is_said_once(self, ends: tuple[FrameStream, FrameStream]) -> None:
-        outbox = Outbox(ends[0])
-        outbox.started([1], Phase.FETCH)
-        outbox.send({"type": "alive"})
+        writer = FrameWriter(ends[0])
+        writer.started([1], Phase.FETCH)
+        writer.send({"type": "alive"})
         ends[1].receive(wait_s=0)
-        outbox.send({"type": "alive"})
+        writer.send({"type": "alive"})
         assert ends[1].receive(wait_s=0) == [{"type": "alive"}]
 
     def test_frames_of_many_threads_do_not_mix(self, ends: tuple[FrameStream, FrameStream]) -> None:
-        outbox = Outbox(ends[0])
+        writer = FrameWriter(ends[0])
 
         def send(thread: int) -> None:
             for number in range(10):
-                outbox.started([number], Phase.FETCH)
-                outbox.send({"type": "output", "from": (thread, number), "vector": bytes([thread]) * 500_000})
+                writer.started([number], Phase.FETCH)
+                writer.send({"type": "output", "from": (thread, number), "vector": bytes([thread]) * 500_000})
 
         threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
         for thread in threads:
@@ -175,7 +175,7 @@ class TestModelProcess:
             card=card,
             engines=[engine],
             originals=Originals({"file": FileSource()}),
-            outbox=Outbox(ends[0]),
+            writer=FrameWriter(ends[0]),
             limits=limits,
         )
         for work in (made.prepare_forever, partial(made.run_forever, engine)):

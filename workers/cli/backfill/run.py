@@ -20,9 +20,9 @@ from panopticon.errors import UsageError
 from panopticon.models import parse_version
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.outputs import VersionName
-from workers.backfill.feeder import LANE_IS_FULL, Feeder, FromSearch, Ids, Listed, Surroundings
+from workers.backfill.feeder import LANE_IS_FULL, Context, Feeder, FromSearch, Ids, Listed
 from workers.backfill.progress import Recent
-from workers.backfill.records import Wanted, refuse_unrouted, take_up
+from workers.backfill.records import BackfillRequest, refuse_unrouted, take_up
 from workers.backfill.sorted_ids import IdList, sorted_ids
 from workers.cli.backfill.report import backfill_json, counts, speed
 from workers.cli.formatting import counted
@@ -32,7 +32,7 @@ from workers.runtime.terminal_text import printable
 
 EXIT_NOT_DONE = 1
 STDIN = "-"
-TELL_EVERY_S = 30.0
+PROGRESS_EVERY_S = 30.0
 """Where nobody looks at a terminal."""
 
 
@@ -89,7 +89,7 @@ def _run(
 ) -> tuple[Backfill, Feeder]:
     """Raises: UsageError."""
     ids: Ids = Listed(listed.after) if listed else FromSearch(session.search)
-    wanted = Wanted(
+    wanted = BackfillRequest(
         version=version,
         source=source,
         ids_sha256=listed.sha256 if listed else "",
@@ -100,14 +100,14 @@ def _run(
     record = take_up(wanted, session.store.backfills, now_ms=_now_ms())
     if record.cursor or record.state is BackfillState.PAUSED:
         session.err.print(Text(f"{record.name} goes on after {record.cursor:,} of {record.total:,} IDs."))
-    with Telling(session.err) as telling:
+    with ProgressLine(session.err) as progress_line:
         feeder = Feeder(
             record,
             ids,
             store=session.store,
             broker=session.broker,
             settings=session.settings,
-            around=Surroundings(now_ms=_now_ms, sleep=time.sleep, told=telling.tell),
+            around=Context(now_ms=_now_ms, sleep=time.sleep, told=progress_line.tell),
         )
         try:
             return feeder.feed(), feeder
@@ -116,7 +116,7 @@ def _run(
             raise
 
 
-class Telling:
+class ProgressLine:
     """One line of progress: kept up to date on a terminal, else written anew now and then."""
 
     def __init__(self, err: Console) -> None:
@@ -144,7 +144,7 @@ class Telling:
         line = _progress(now, self._recent.add(now), waits)
         if self._live:
             self._live.update(Text(line, style="dim"), refresh=True)
-        elif self._is_news(waits) or time.monotonic() - self._told_s >= TELL_EVERY_S:
+        elif self._is_news(waits) or time.monotonic() - self._told_s >= PROGRESS_EVERY_S:
             self._told_s = time.monotonic()
             self._err.print(line, markup=False)
         self._waits = waits

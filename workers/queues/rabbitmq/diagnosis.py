@@ -89,12 +89,12 @@ def _declared(there: Inventory, shared: Plan) -> list[Finding]:
     queues = [other for plan in plans for other in there.other_queues(plan)]
     exchanges = [other for plan in plans for other in there.other_exchanges(plan)]
     return [
-        _judged("queues", queues, "drain and delete each that differs"),
-        _judged("exchanges", exchanges, "delete each that differs"),
+        _checked("queues", queues, "drain and delete each that differs"),
+        _checked("exchanges", exchanges, "delete each that differs"),
     ]
 
 
-def _judged(what: str, others: Sequence[str], advice: str) -> Finding:
+def _checked(what: str, others: Sequence[str], advice: str) -> Finding:
     if not others:
         return _finding(what, Health.OK, "as they should be")
     seen = f"otherwise than they should be: {'; '.join(others)}"

@@ -21,7 +21,15 @@ from workers.cli.models.diff.text import report_shown
 from workers.cli.session import Session, json_option, pass_session, read_ids
 from workers.comparison.sample import draw_sample
 from workers.comparison.thumbnails import fetch_photos
-from workers.comparison.versions import Asked, Report, Sides, find_sides, keep_report, make_report, read_pairs
+from workers.comparison.versions import (
+    Report,
+    Selection,
+    VersionPair,
+    find_sides,
+    keep_report,
+    make_report,
+    read_pairs,
+)
 from workers.runtime.identity import who
 
 SAMPLE = 1000
@@ -67,7 +75,7 @@ def diff_command(
     source = _source_of_photos(session, page) if page is not None else None
     sides = find_sides(session.store, parse_version(former), parse_version(version), session.settings)
     asked = (
-        Asked(image_ids=read_ids(ids_file), drawn_from=None)
+        Selection(image_ids=read_ids(ids_file), drawn_from=None)
         if ids_file is not None
         else _drawn(session, sides, size or SAMPLE)
     )
@@ -90,7 +98,7 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _compare(session: Session, sides: Sides, asked: Asked) -> Report:
+def _compare(session: Session, sides: VersionPair, asked: Selection) -> Report:
     """Made and kept."""
     with click.progressbar(length=len(asked.image_ids), label="Comparing", file=sys.stderr) as bar:
         pairs = read_pairs(session.store, sides, asked.image_ids, progress=bar.update)
@@ -100,7 +108,7 @@ def _compare(session: Session, sides: Sides, asked: Asked) -> Report:
     return report
 
 
-def _drawn(session: Session, sides: Sides, size: int) -> Asked:
+def _drawn(session: Session, sides: VersionPair, size: int) -> Selection:
     """Raises: UsageError if nothing of the former version is in search."""
     name = sides.former.name
     sample = draw_sample(session.search, name.part, size)
@@ -108,7 +116,7 @@ def _drawn(session: Session, sides: Sides, size: int) -> Asked:
         raise UsageError(
             f"no image with {name} is in search, so there is nothing to draw; name some with --ids"
         )
-    return Asked(image_ids=sample.image_ids, drawn_from=sample.drawn_from, whole=sample.whole)
+    return Selection(image_ids=sample.image_ids, drawn_from=sample.drawn_from, whole=sample.whole)
 
 
 def _source_of_photos(session: Session, page: Path) -> ImageSource:
@@ -119,7 +127,7 @@ def _source_of_photos(session: Session, page: Path) -> ImageSource:
     return open_originals(session.settings)
 
 
-def _write(session: Session, source: ImageSource, sides: Sides, report: Report, page: Path) -> None:
+def _write(session: Session, source: ImageSource, sides: VersionPair, report: Report, page: Path) -> None:
     image_ids = [worst["image_id"] for worst in report.whole["worst"]]
     photos = fetch_photos(source, session.store.catalogue, session.settings, image_ids)
     write_page(page, report, photos, sides.limits)

@@ -80,7 +80,7 @@ class Management:
         status, said = self._answered("/api/health/checks/alarms")
         if status == http.HTTPStatus.SERVICE_UNAVAILABLE and b'"alarms"' in said:
             return [Alarm(row["node"], row["resource"]) for row in json.loads(said)["alarms"]]
-        self._judged(status, said)
+        self._checked(status, said)
         return []
 
     @property
@@ -89,7 +89,7 @@ class Management:
 
     def _get(self, path: str) -> Any:
         """None for what is not there."""
-        return self._judged(*self._answered(path))
+        return self._checked(*self._answered(path))
 
     def _answered(self, path: str) -> tuple[int, bytes]:
         try:
@@ -102,7 +102,7 @@ class Management:
         except (OSError, http.client.HTTPException) as error:
             raise down(f"management {self._address.management}: {type(error).__name__}: {error}") from None
 
-    def _judged(self, status: int, said: bytes) -> Any:
+    def _checked(self, status: int, said: bytes) -> Any:
         if status == http.HTTPStatus.OK:
             return json.loads(said)
         if status == http.HTTPStatus.NOT_FOUND:
