@@ -4,7 +4,7 @@ PanopticonError
 ├── UsageError      a person's mistake: one line, exit code 2
 ├── Rejected        this image will never pass: keep a Failure, do not retry
 ├── Transient       this image may pass later: one attempt is spent on a retry delay
-└── Unavailable     a part the system needs is down: park, spend no attempt
+└── Unavailable     a component that the settings name is down: park, spend no attempt
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Transient(PanopticonError):  # noqa: N818
 
 
 class Unavailable(PanopticonError):  # noqa: N818
-    """`part` (store, queue, search, source, model) is down: park and resume alone; spends no attempt."""
+    """`component` (store, queue, search, source, model) is down: park, spend no attempt, resume by itself."""
 
-    def __init__(self, part: str, reason: str) -> None:
-        super().__init__(f"{part} unavailable: {reason}")
-        self.part = part
+    def __init__(self, component: str, reason: str) -> None:
+        super().__init__(f"{component} unavailable: {reason}")
+        self.component = component
         self.reason = reason

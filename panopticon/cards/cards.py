@@ -64,12 +64,12 @@ class Preprocessing(_Section):
             raise CardError(f"preprocessing.plugin: {error}") from None
 
     @property
-    def way(self) -> str:
+    def description(self) -> str:
         """For people: what it does. Raises: CardError, as `custom`."""
         return f"plug-in {self.custom}" if self.custom else f"centre square × {self.crop:g}, {self.resize}"
 
     @property
-    def deciding(self) -> dict[str, Any]:
+    def digest_input(self) -> dict[str, Any]:
         """What of it decides the output."""
         if self.custom is None:
             return {"crop": self.crop, "resize": self.resize}
@@ -107,7 +107,7 @@ class Input(_Section):
         return self.scaling is not None or self.order != "RGB"
 
     @property
-    def deciding(self) -> dict[str, Any]:
+    def digest_input(self) -> dict[str, Any]:
         """What of it decides the output: what is left at its default is not named."""
         return self.model_dump(exclude_defaults=True)
 
@@ -236,8 +236,8 @@ class ModelCard(BaseModel):
     def is_saved_model(self) -> bool:
         """Whether the weights file is the whole Keras model, so that nothing has to build it."""
         file = self.weights.file if self.weights else ""
-        whole = file.endswith(SAVED_MODEL_SUFFIXES) and not file.endswith(".weights.h5")
-        return whole and not self.architecture and self._on_keras
+        archived_bytes = file.endswith(SAVED_MODEL_SUFFIXES) and not file.endswith(".weights.h5")
+        return archived_bytes and not self.architecture and self._on_keras
 
     @property
     def _on_keras(self) -> bool:
@@ -255,15 +255,15 @@ class ModelCard(BaseModel):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of `deciding`."""
-        return hashlib.sha256(self.deciding).hexdigest()
+        return hashlib.sha256(self.digest_input).hexdigest()
 
     @property
-    def deciding(self) -> bytes:
+    def digest_input(self) -> bytes:
         """Canonical JSON of everything that decides the output."""
-        return canonical_json(self._deciding()).encode()
+        return canonical_json(self._digest_fields()).encode()
 
     @property
-    def whole(self) -> bytes:
+    def archived_bytes(self) -> bytes:
         """Canonical JSON of the card and its labels with their broader terms, to be kept for ever."""
         labels = [row.model_dump() for row in self.labels]
         return canonical_json(
@@ -276,12 +276,12 @@ class ModelCard(BaseModel):
             return "saved model"
         return self.architecture or self.engines.allowed[0]
 
-    def _deciding(self) -> dict[str, Any]:
+    def _digest_fields(self) -> dict[str, Any]:
         return {
             "architecture": [self._built_by, self.architecture_revision],
             "task": self.task,
-            "input": self.input.deciding,
-            "preprocessing": self.preprocessing.deciding,
+            "input": self.input.digest_input,
+            "preprocessing": self.preprocessing.digest_input,
             "dtype": self.output.dtype,
             "elements": [[row.label, row.synset] for row in self.labels],
             "weights_sha256": self.weights.sha256 if self.weights else None,
@@ -293,17 +293,17 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def labels_kept_in(whole: bytes) -> tuple[LabelRow, ...]:
+def labels_kept_in(archived_bytes: bytes) -> tuple[LabelRow, ...]:
     """The labels of a card that was kept whole, one row per element of the output vector."""
-    return tuple(LabelRow(**row) for row in json.loads(whole)["labels"])
+    return tuple(LabelRow(**row) for row in json.loads(archived_bytes)["labels"])
 
 
-def card_kept_in(whole: bytes) -> ModelCard:
+def card_kept_in(archived_bytes: bytes) -> ModelCard:
     """A card that was kept whole: without the files that it names, it has neither labels nor a digest.
 
     Raises: CardError for one that another release of the program kept.
     """
-    fields = json.loads(whole)["card"]
+    fields = json.loads(archived_bytes)["card"]
     try:
         return ModelCard(**{**fields, "folder": Path()})
     except ValidationError as error:
@@ -315,20 +315,20 @@ def card_kept_in(whole: bytes) -> ModelCard:
         ) from None
 
 
-def elements_kept_in(deciding: bytes) -> tuple[str, ...]:
+def elements_kept_in(digest_input: bytes) -> tuple[str, ...]:
     """The labels in what decided an output, one per element of its vector."""
-    return tuple(label for label, _synset in json.loads(deciding)["elements"])
+    return tuple(label for label, _synset in json.loads(digest_input)["elements"])
 
 
-def limits_kept_in(whole: bytes) -> dict[str, float]:
+def limits_kept_in(archived_bytes: bytes) -> dict[str, float]:
     """The limits that a card which was kept whole sets; none if it is older than limits are."""
-    limits = json.loads(whole)["card"].get("limits", {})
+    limits = json.loads(archived_bytes)["card"].get("limits", {})
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
-def task_kept_in(whole: bytes) -> str:
+def task_kept_in(archived_bytes: bytes) -> str:
     """The task of a card that was kept whole."""
-    return str(json.loads(whole)["card"]["task"])
+    return str(json.loads(archived_bytes)["card"]["task"])
 
 
 def read_card(path: Path) -> ModelCard:

@@ -126,7 +126,7 @@ def _preprocessing(card: ModelCard) -> str:
     preprocessing = card.preprocessing
     if plugin := preprocessing.custom:
         try_plugin(plugin, input=card.input, preprocessing=preprocessing)
-    return preprocessing.way
+    return preprocessing.description
 
 
 def _golden_examples(card: ModelCard) -> str:

@@ -22,7 +22,7 @@ class Sample:
     """Sorted."""
     drawn_from: int
     """IDs that were looked at."""
-    whole: bool
+    complete: bool
     """Whether those were all of them; else they are the first in the order of their bytes."""
 
 
@@ -42,8 +42,10 @@ def draw_sample(
         seen += len(page)
         smallest = heapq.nsmallest(size, [*smallest, *((_hash(image_id), image_id) for image_id in page)])
         progress(len(page))
-    whole = next(pages, None) is None
-    return Sample(image_ids=tuple(sorted(image_id for _, image_id in smallest)), drawn_from=seen, whole=whole)
+    complete = next(pages, None) is None
+    return Sample(
+        image_ids=tuple(sorted(image_id for _, image_id in smallest)), drawn_from=seen, complete=complete
+    )
 
 
 def _pages(search: SearchIndex, part: str) -> Iterator[list[str]]:

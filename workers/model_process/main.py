@@ -242,7 +242,7 @@ class ModelProcess:
 
 
 def _detail(error: Rejected | Transient | Unavailable) -> dict[str, str]:
-    return {"part": error.part} if isinstance(error, Unavailable) else {"detail": error.detail}
+    return {"part": error.component} if isinstance(error, Unavailable) else {"detail": error.detail}
 
 
 def _output_frame(image: Prepared, vector: NDArray[np.float32]) -> dict[str, Any]:

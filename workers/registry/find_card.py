@@ -32,10 +32,10 @@ class KnownVersion:
         return self.card.version_name
 
     @property
-    def way(self) -> str:
+    def description(self) -> str:
         """For people: its preprocessing. Raises: CardError for a plug-in of a card here that is missing."""
         preprocessing = self.card.preprocessing
-        return preprocessing.way if self.is_here or not preprocessing.plugin else preprocessing.plugin
+        return preprocessing.description if self.is_here or not preprocessing.plugin else preprocessing.plugin
 
 
 def find_known(name: VersionName, store: Store, models_dir: Path | None) -> KnownVersion:

@@ -47,13 +47,13 @@ def new_entry(card: ModelCard, archive: Archive, author: Author) -> VersionEntry
     Raises: CardError if its policy does not hold.
     """
     _refuse_bad_policy(card)
-    archive.put(card.deciding)
+    archive.put(card.digest_input)
     return transitions.new_version(
         card.version,
         digest=card.digest,
         labels=(row.label for row in card.labels),
         policy_toml=tomli_w.dumps(card.policy),
-        card_sha256=archive.put(card.whole),
+        card_sha256=archive.put(card.archived_bytes),
         author=author,
     )
 
@@ -88,7 +88,7 @@ def _known(card: ModelCard, known: VersionEntry, archive: Archive) -> VersionEnt
     _refuse_retired(card, known)
     if archive.get(known.card_sha256) is not None:
         return known
-    return replace(known, card_sha256=archive.put(card.whole))
+    return replace(known, card_sha256=archive.put(card.archived_bytes))
 
 
 def _begun(card: ModelCard, model: ModelEntry | None, archive: Archive, author: Author) -> VersionEntry:

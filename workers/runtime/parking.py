@@ -45,7 +45,7 @@ class Parking:
 
     def park(self, reason: Unavailable) -> None:
         """Pause, longer each time until `resume`; while it lasts, more of the same part adds nothing."""
-        if self._reason is not None and self._reason.part == reason.part and self.waiting:
+        if self._reason is not None and self._reason.component == reason.component and self.waiting:
             return
         if self._reason is None:
             self._since_s = self._clock()
@@ -56,11 +56,11 @@ class Parking:
         self._show(parked=0)
         self._reason = reason
         self._show(parked=1)
-        self._metrics.count("panopticon_park_total", part=reason.part)
+        self._metrics.count("panopticon_park_total", part=reason.component)
 
     def resume(self) -> None:
         if self._reason is not None:
-            log.warning("resumed: %s is back", self._reason.part)
+            log.warning("resumed: %s is back", self._reason.component)
         self._show(parked=0)
         self._reason = None
         self._told_long = False
@@ -68,4 +68,4 @@ class Parking:
 
     def _show(self, *, parked: int) -> None:
         if self._reason is not None:
-            self._metrics.set("panopticon_parked", parked, part=self._reason.part)
+            self._metrics.set("panopticon_parked", parked, part=self._reason.component)

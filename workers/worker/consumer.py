@@ -143,7 +143,7 @@ class Consumer:
     def _model_is_back(self) -> bool:
         """A model says so itself; any other part is tried when the pause is over."""
         reason = self._parking.reason
-        return reason is not None and reason.part == "model" and self._model.down is None
+        return reason is not None and reason.component == "model" and self._model.down is None
 
     def _is_back(self) -> bool:
         """Nothing is known to be down, and something got through, unless there is nothing to try it with."""
@@ -183,7 +183,7 @@ class Consumer:
     def _first_probes(self) -> int:
         """One, but of a model that is down: it takes several different images to tell it from a bad image."""
         reason = self._parking.reason
-        return MAX_KILLERS_IN_A_ROW if reason is not None and reason.part == "model" else 1
+        return MAX_KILLERS_IN_A_ROW if reason is not None and reason.component == "model" else 1
 
     def _renew_leases(self) -> None:
         now_s = self._clock()

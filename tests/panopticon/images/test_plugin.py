@@ -169,7 +169,7 @@ def test_distribution_version_and_options_are_in_the_digest(
     second = altered(card, summary="the same card").digest
     third = altered(card, preprocessing={"options": {"shade": 9}}).digest
     assert len({first, second, third}) == 3
-    assert b'"distribution":"demo-plugin"' in card.deciding
+    assert b'"distribution":"demo-plugin"' in card.digest_input
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_one_element_beyond_the_tolerance_fails_the_self_test(
     card = card_with(tmp_path, beside(tmp_path, png("red"), expected))
     with pytest.raises(Unavailable, match=r"colour@1 fails its self-test: a\.png: .* not ") as caught:
         self_test(card, engine)
-    assert caught.value.part == "model"
+    assert caught.value.component == "model"
 
 
 def test_an_element_that_is_not_a_number_fails(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_the_card_goes_before_the_settings_and_leaves_the_rest_to_them(
     card = write_null_card(tmp_path, f"limits = {{ {name} = {value} }}\n")
     settings = Settings(min_agreement=0.5, min_jaccard=0.5, max_ks=0.5)
     expected = replace(limits_of(settings, None), **cast(Any, {name: value}))
-    assert limits_of(settings, card.whole) == expected != limits_of(settings, None)
+    assert limits_of(settings, card.archived_bytes) == expected != limits_of(settings, None)
 
 
 def test_a_card_that_was_kept_before_there_were_limits_sets_none() -> None:

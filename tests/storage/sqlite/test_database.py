@@ -175,7 +175,7 @@ def test_a_lock_that_another_holds_too_long_is_an_outage(opened: SqliteDatabase,
     impatient = database(path, busy_timeout_s=0.01)
     with opened.writing(), pytest.raises(Unavailable, match="locked by another process") as caught:
         use(impatient)
-    assert caught.value.part == "store"
+    assert caught.value.component == "store"
     assert str(path) in caught.value.reason
 
 

@@ -66,7 +66,7 @@ def stranger(house: House, *, card_sha256: str | None = None) -> None:
     card = find_card(TAGGER).model_copy(update={"name": "stranger", "summary": "From elsewhere"})
     entry = house.store.registry.read("tagger")
     assert entry is not None
-    kept = house.store.archive.put(card.whole) if card_sha256 is None else card_sha256
+    kept = house.store.archive.put(card.archived_bytes) if card_sha256 is None else card_sha256
     version = replace(entry.versions[0], card_sha256=kept)
     assert house.store.registry.swap(None, replace(entry, model="stranger", versions=(version,)))
 

@@ -30,7 +30,7 @@ def search(tmp_path: Path) -> SearchIndex:
 def test_those_with_the_smallest_hash_are_drawn_from_all_pages(search: SearchIndex) -> None:
     sample = draw_sample(search, "tagger_1", 50)
     assert sample.image_ids == tuple(sorted(sorted(IDS, key=hashed)[:50]))
-    assert (sample.drawn_from, sample.whole) == (len(IDS), True)
+    assert (sample.drawn_from, sample.complete) == (len(IDS), True)
 
 
 def test_a_smaller_sample_is_part_of_a_larger_one(search: SearchIndex) -> None:
@@ -44,14 +44,14 @@ def test_all_are_taken_where_there_are_no_more(search: SearchIndex) -> None:
 
 def test_an_index_that_is_too_large_is_drawn_from_its_first_pages(search: SearchIndex) -> None:
     sample = draw_sample(search, "tagger_1", 20, max_pages=1)
-    assert (sample.drawn_from, sample.whole) == (PAGE, False)
+    assert (sample.drawn_from, sample.complete) == (PAGE, False)
     assert sample.image_ids == tuple(sorted(sorted(IDS[:PAGE], key=hashed)[:20]))
 
 
 def test_just_so_many_pages_as_may_be_read_are_the_whole(search: SearchIndex) -> None:
-    assert draw_sample(search, "tagger_1", 20, max_pages=2).whole
+    assert draw_sample(search, "tagger_1", 20, max_pages=2).complete
 
 
 def test_of_a_version_that_is_not_in_search_there_is_no_sample(search: SearchIndex) -> None:
     sample = draw_sample(search, "tagger_9", 10)
-    assert (sample.image_ids, sample.drawn_from, sample.whole) == ((), 0, True)
+    assert (sample.image_ids, sample.drawn_from, sample.complete) == ((), 0, True)

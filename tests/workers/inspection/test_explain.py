@@ -74,8 +74,8 @@ def test_elements_are_named_by_the_registry_if_the_digest_is_the_registered_one(
 
 
 def test_an_output_by_another_digest_has_the_labels_kept_under_it_and_no_policy(planted: Planted) -> None:
-    deciding = {"elements": [["horse", ""], ["cow", "n1"], ["pig", ""]]}
-    digest = planted.store.archive.put(canonical_json(deciding).encode())
+    digest_input = {"elements": [["horse", ""], ["cow", "n1"], ["pig", ""]]}
+    digest = planted.store.archive.put(canonical_json(digest_input).encode())
     told = explained(planted, made(planted, digest=digest))
     assert told.labels_from is LabelsFrom.DIGEST
     assert told.top[:2] == (("horse", 0.75), ("cow", 0.25))

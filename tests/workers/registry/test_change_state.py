@@ -75,8 +75,8 @@ def test_a_version_that_is_added_gets_no_uploads_until_it_is_a_shadow(bench: Ben
 def test_adding_keeps_the_card_under_its_digests(bench: Bench) -> None:
     card = bench.card(1)
     (version,) = bench.versions().add(card).versions
-    assert bench.store.archive.get(version.digest) == card.deciding
-    assert bench.store.archive.get(version.card_sha256) == card.whole
+    assert bench.store.archive.get(version.digest) == card.digest_input
+    assert bench.store.archive.get(version.card_sha256) == card.archived_bytes
 
 
 def test_the_former_version_stays_fed_after_a_switch(bench: Bench) -> None:

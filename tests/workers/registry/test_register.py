@@ -196,7 +196,7 @@ def test_a_card_of_which_the_store_has_none_is_kept_when_its_worker_starts(bench
     assert bench.store.registry.swap(entry, entry.with_version(older, event))
     bench.register(card)
     (version,) = bench.entry().versions
-    assert bench.store.archive.get(version.card_sha256) == card.whole
+    assert bench.store.archive.get(version.card_sha256) == card.archived_bytes
 
 
 @pytest.mark.parametrize("policy", ["threshhold = 0.3", "renamed = { purple = 'violet' }"])

@@ -162,8 +162,8 @@ class ConsumerBench:
     def run_until_settled(self) -> None:
         self.run_until(lambda: self.waiting() == 0)
 
-    def parked_part(self) -> str | None:
-        return self.consumer.parked.part if self.consumer.parked else None
+    def parked_on(self) -> str | None:
+        return self.consumer.parked.component if self.consumer.parked else None
 
     def depth(self, lane: Lane = Lane.LIVE) -> Depth:
         return self.queue.depth()[lane]

@@ -244,11 +244,11 @@ class TestUnavailable:
         bench.submit(*numbers(1, 6), lane=Lane.BACKFILL)
         bench.journal.down = {step}
         part = step.partition(".")[0]
-        bench.run_until(lambda: bench.parked_part() == part)
+        bench.run_until(lambda: bench.parked_on() == part)
         bench.turns(500)
         bench.journal.down.clear()
         bench.run_until_settled()
-        bench.run_until(lambda: bench.parked_part() is None)
+        bench.run_until(lambda: bench.parked_on() is None)
         assert (bench.stored(), bench.dead()) == (numbers(1, 6), {})
         assert sorted(set(bench.published())) == [("result", each) for each in numbers(1, 6)]
 
@@ -333,7 +333,7 @@ class TestUnavailable:
         bench.submit(*numbers(1, 6))
         bench.run_until(lambda: bench.consumer.parked is not None)
         bench.run_until_settled()
-        bench.run_until(lambda: bench.parked_part() is None)
+        bench.run_until(lambda: bench.parked_on() is None)
         assert (bench.stored(), bench.dead()) == (numbers(1, 6), {})
 
     def test_a_source_that_is_down_is_tried_with_one_image_at_a_time_and_ever_less_often(
@@ -359,7 +359,7 @@ class TestRegistry:
         bench.registry_down = Unavailable("store", "the registry could not be read for too long")
         bench.submit("1")
         bench.turns(50)
-        assert (bench.parked_part(), bench.depth().leased, bench.published()) == ("store", 0, [])
+        assert (bench.parked_on(), bench.depth().leased, bench.published()) == ("store", 0, [])
 
     def test_what_it_has_in_hand_is_published_once_the_registry_is_back(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
@@ -477,7 +477,7 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         bench.journal.down.clear()
         bench.run_until_settled()
-        bench.run_until(lambda: bench.parked_part() is None)
+        bench.run_until(lambda: bench.parked_on() is None)
         assert (bench.stored(), bench.dead()) == (numbers(1, 6), {})
         assert {*bench.published()} == {("result", each) for each in numbers(1, 6)}
 
@@ -577,7 +577,7 @@ class TestGuard:
         self.trip(bench, 300)
         bench.model.answer = ran
         bench.run_until_settled()
-        assert (bench.parked_part(), len(bench.stored()), len(bench.dead())) == (None, 199, 101)
+        assert (bench.parked_on(), len(bench.stored()), len(bench.dead())) == (None, 199, 101)
 
     def test_transient_errors_spend_no_attempt_while_it_is_parked(self, bench: ConsumerBench) -> None:
         self.trip(bench, 300)

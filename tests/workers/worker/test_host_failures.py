@@ -69,7 +69,7 @@ def test_images_of_other_hosts_go_on(bench: ConsumerBench) -> None:
     begun_s = bench.clock.now_s
     bench.run_until(lambda: len(bench.stored()) == 30)
     assert bench.clock.now_s - begun_s < RETRY_DELAY_S
-    assert bench.parked_part() is None
+    assert bench.parked_on() is None
 
 
 def test_when_it_is_back_all_its_images_are_stored_and_none_has_paid(bench: ConsumerBench) -> None:

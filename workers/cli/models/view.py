@@ -168,7 +168,10 @@ def _known_lines(known: KnownVersion) -> list[tuple[str, str]]:
         *_history_lines(known),
         ("digest", known.digest),
         ("task", card.task),
-        ("input", f"{card.input.width_px} × {card.input.height_px} px {card.input.order}, {known.way}"),
+        (
+            "input",
+            f"{card.input.width_px} × {card.input.height_px} px {card.input.order}, {known.description}",
+        ),
         ("output", f"{known.elements:,} × {card.output.dtype}"),
         ("weights", _weights(card)),
         ("engines", f"{', '.join(card.engines.allowed)}; they agree within {card.engines.tolerance:g}"),

@@ -133,7 +133,7 @@ def test_a_port_where_nobody_listens_is_an_outage() -> None:
     index = OpenSearchIndex(f"opensearch://ann:sesame@127.0.0.1:{port}/photos")
     with closing(index), pytest.raises(Unavailable) as raised:
         index.get(["a"])
-    assert raised.value.part == "search"
+    assert raised.value.component == "search"
     assert "sesame" not in str(raised.value)
 
 

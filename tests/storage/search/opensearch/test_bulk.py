@@ -47,7 +47,7 @@ def setting(place: Place, name: str, value: str) -> Iterator[None]:
 def outage(index: OpenSearchIndex, *batch: Change) -> str:
     with pytest.raises(Unavailable) as raised:
         index.apply(batch)
-    assert raised.value.part == "search"
+    assert raised.value.component == "search"
     return raised.value.reason
 
 

@@ -81,7 +81,7 @@ def test_a_cluster_that_cannot_be_reached_is_unavailable(
     url = f"cassandra://me:secret@{host}/photos"
     with closing(CassandraStore(url, timeouts=IMPATIENT)) as store, pytest.raises(Unavailable) as caught:
         store.outputs.versions_of("photo")
-    assert caught.value.part == "store"
+    assert caught.value.component == "store"
     assert "secret" not in str(caught.value) + "".join(capfd.readouterr())
 
 

@@ -116,7 +116,7 @@ def _drawn(session: Session, sides: VersionPair, size: int) -> Selection:
         raise UsageError(
             f"no image with {name} is in search, so there is nothing to draw; name some with --ids"
         )
-    return Selection(image_ids=sample.image_ids, drawn_from=sample.drawn_from, whole=sample.whole)
+    return Selection(image_ids=sample.image_ids, drawn_from=sample.drawn_from, whole=sample.complete)
 
 
 def _source_of_photos(session: Session, page: Path) -> ImageSource:
