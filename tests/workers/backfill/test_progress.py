@@ -14,7 +14,7 @@ from workers.backfill.progress import Recent, eta_s, ids_per_s
 
 def snapshot(seconds: float, cursor: int, **fields: object) -> Backfill:
     """Of a list of 10,000 IDs, so long after its beginning."""
-    at = {"fed_at_ms": NOON_MS + round(seconds * 1000), "cursor": cursor, "total": 10_000}
+    at = {"heartbeat_at_ms": NOON_MS + round(seconds * 1000), "cursor": cursor, "total": 10_000}
     return replace(backfill(), **{**at, **fields})  # type: ignore[arg-type]
 
 

@@ -279,7 +279,7 @@ def test_while_the_lane_is_full_the_rate_it_tells_falls(
 
     monkeypatch.setattr("time.monotonic", lambda: now_s[0])
     monkeypatch.setattr("time.sleep", sleep)
-    monkeypatch.setattr("workers.cli.backfill.run.TELL_EVERY_S", 5.0)
+    monkeypatch.setattr("workers.cli.backfill.run.PROGRESS_EVERY_S", 5.0)
     ran = panopticon(
         "--set",
         "backfill_waiting=30",
