@@ -28,6 +28,10 @@ class VersionName:
         """Its name as a part of the search document: `tagger_1`."""
         return f"{self.model}_{self.version}"
 
+    def key(self, image_id: str, revision: int) -> OutputKey:
+        """Return the key of this version's output, or failure, for one revision of one image."""
+        return OutputKey(image_id=image_id, model=self.model, version=self.version, revision=revision)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class OutputKey:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from panopticon.interfaces import Store
 from panopticon.results.ledger import State, state_of
-from panopticon.results.outputs import CatalogueImage, OutputKey, VersionName
+from panopticon.results.outputs import CatalogueImage, VersionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +43,5 @@ def _states(rows: Sequence[CatalogueImage], version: VersionName, store: Store) 
     return {
         row.image_id: state_of(row, has_output=key in stored, failure=failures.get(key), retired=False)
         for row in rows
-        for key in [_key(row, version)]
+        for key in [version.key(row.image_id, row.revision)]
     }
-
-
-def _key(row: CatalogueImage, version: VersionName) -> OutputKey:
-    return OutputKey(
-        image_id=row.image_id, model=version.model, version=version.version, revision=row.revision
-    )

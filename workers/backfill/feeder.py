@@ -17,6 +17,7 @@ from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import Settings
 from workers.backfill.classify import Sorted, sort_out
 from workers.backfill.records import known_backfill, refuse_unrouted
+from workers.registry.compare_and_set import swap_with_retries
 from workers.runtime.parking import FIRST_PAUSE_S
 from workers.submission.submit import body_of, entry_of_row
 
@@ -178,15 +179,20 @@ class Feeder:
     def _write(self, **fields: object) -> None:
         """Whatever somebody wrote meanwhile stays: only this process moves the cursor."""
         now_ms = self._around.now_ms()
-        new = self._record.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, **fields)
-        while not self._store.backfills.swap(self._record, new):
-            self._read_again()
-            if self._taken_over:
-                return
-            if self._record.state.ended:
+
+        def changed(record: Backfill) -> Backfill:
+            if record.owner != self._owner:
+                return record
+            if record.state.ended:
                 fields.pop("state", None)
-            new = self._record.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, **fields)
-        self._record = new
+            return record.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, **fields)
+
+        _, self._record = swap_with_retries(
+            lambda: known_backfill(self._record.name, self._store.backfills),
+            self._store.backfills.swap,
+            changed,
+            record=f"the record of {self._record.name}",
+        )
 
     def _wait(self, reason: str, seconds: float) -> None:
         if self._around.now_ms() - self._record.heartbeat_at_ms >= SHOW_EVERY_MS:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import UsageError
 from panopticon.interfaces import Backfills, Store
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.outputs import VersionName
+from workers.registry.compare_and_set import swap_with_retries
 from workers.registry.records import read_version
 
-SWAP_TRIES = 20
 SHA256_CHARS = 8
 FROM_SEARCH = "search"
 """In a name, where the list's digest stands otherwise."""
@@ -57,7 +57,10 @@ def take_up(wanted: BackfillRequest, backfills: Backfills, *, now_ms: int) -> Ba
             )
         return known.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, owner=wanted.owner, source=wanted.source)
 
-    return _swapped(wanted.name, backfills, taken)
+    _, record = swap_with_retries(
+        lambda: backfills.read(wanted.name), backfills.swap, taken, record=f"the record of {wanted.name}"
+    )
+    return record
 
 
 def change_state(name: str, state: BackfillState, backfills: Backfills, *, now_ms: int) -> Backfill:
@@ -65,15 +68,18 @@ def change_state(name: str, state: BackfillState, backfills: Backfills, *, now_m
 
     Raises: UsageError for an unknown one, or one that has ended; Unavailable.
     """
-    for _ in range(SWAP_TRIES):
-        known = known_backfill(name, backfills)
+
+    def changed(known: Backfill) -> Backfill:
         if known.state is state:
             return known
         if known.state.ended:
             raise UsageError(f"{name} is {known.state}; the command that began it begins it anew")
-        if backfills.swap(known, known.changed(at_ms=now_ms, state=state)):
-            return known
-    raise _restless(name)
+        return known.changed(at_ms=now_ms, state=state)
+
+    before, _ = swap_with_retries(
+        lambda: known_backfill(name, backfills), backfills.swap, changed, record=f"the record of {name}"
+    )
+    return before
 
 
 def cancel_all(version: VersionName, backfills: Backfills, *, now_ms: int) -> None:
@@ -129,19 +135,6 @@ def _begun(wanted: BackfillRequest, *, serial: int, now_ms: int) -> Backfill:
         by=wanted.by,
         owner=wanted.owner,
     )
-
-
-def _swapped(name: str, backfills: Backfills, changed: Callable[[Backfill | None], Backfill]) -> Backfill:
-    for _ in range(SWAP_TRIES):
-        known = backfills.read(name)
-        new = changed(known)
-        if backfills.swap(known, new):
-            return new
-    raise _restless(name)
-
-
-def _restless(name: str) -> Unavailable:
-    return Unavailable("store", f"the record of {name} kept changing under us")
 
 
 def refuse_unrouted(version: VersionName, store: Store) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from panopticon.cards.cards import canonical_json, task_kept_in
 from panopticon.chunks import CHUNK, chunks
 from panopticon.depths import Depths, total
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.policy.policy import PolicyEvaluator
 from panopticon.registry import comparison, transitions
@@ -23,9 +23,9 @@ from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import CatalogueImage, Output, OutputKey, VersionName
 from panopticon.settings import Settings
+from workers.registry.compare_and_set import swap_with_retries
 from workers.registry.policy_cache import resolve_policy
 from workers.registry.records import read_model, read_version
-from workers.registry.register import SWAP_TRIES
 
 UNKNOWN, DELETED = "not in the catalogue", "deleted"
 
@@ -162,11 +162,12 @@ def make_report(
 def keep_report(store: Store, model: str, report: Report, author: Author) -> None:
     """Archives it, then records it; whatever else is changed meanwhile stays. Raises: Unavailable."""
     store.archive.put(_archived(report.whole))
-    for _ in range(SWAP_TRIES):
-        entry = read_model(model, store.registry)
-        if store.registry.swap(entry, transitions.keep_report(entry, report.record, author)):
-            return
-    raise Unavailable("store", f"the registry entry of {model} kept changing under us")
+    swap_with_retries(
+        lambda: read_model(model, store.registry),
+        store.registry.swap,
+        lambda entry: transitions.keep_report(entry, report.record, author),
+        record=f"the registry entry of {model}",
+    )
 
 
 def _known(store: Store, name: VersionName) -> _Known:
@@ -201,15 +202,11 @@ def _pair(
         return DELETED
     said: list[Mapping[str, float]] = []
     for side, outputs in ((sides.former, before), (sides.version, after)):
-        output = outputs.get(_key(row, side.name))
+        output = outputs.get(side.name.key(row.image_id, row.revision))
         if output is None:
             return f"no output of {side.name}"
         said.append(comparison.said(side.evaluator.evaluate(output.vector)))
     return comparison.Pair(image_id=row.image_id, before=said[0], after=said[1])
-
-
-def _key(row: CatalogueImage, name: VersionName) -> OutputKey:
-    return OutputKey(image_id=row.image_id, model=name.model, version=name.version, revision=row.revision)
 
 
 def _searchable(search: SearchIndex, sides: VersionPair) -> dict[str, int]:

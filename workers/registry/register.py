@@ -8,15 +8,14 @@ from dataclasses import replace
 import tomli_w
 
 from panopticon.cards.cards import CardError, ModelCard
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import UsageError
 from panopticon.interfaces import Archive, Registry, Topology
 from panopticon.policy.policy import PolicyError, policy_of
 from panopticon.policy.policy_check import check_policy
 from panopticon.registry import transitions
 from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
 from panopticon.registry.transitions import Author
-
-SWAP_TRIES = 20
+from workers.registry.compare_and_set import swap_with_retries
 
 
 def ensure_registered(
@@ -30,15 +29,21 @@ def ensure_registered(
     is retired; Unavailable.
     """
     author = Author(by=by, at_ms=int(time.time() * 1000))
-    for _ in range(SWAP_TRIES):
-        model = registry.read(card.name)
+
+    def register(model: ModelEntry | None) -> ModelEntry:
         known = model.version(card.version) if model else None
         entry = _known(card, known, archive) if known else _begun(card, model, archive, author)
         if entry.state.routed:
             topology.bind(card.version_name)
-        if entry == known or registry.swap(model, _with_entry(model, card, entry, author)):
-            return entry
-    raise Unavailable("store", f"the registry entry of {card.name} kept changing under us")
+        return model if model and entry == known else _with_entry(model, card, entry, author)
+
+    _, model = swap_with_retries(
+        lambda: registry.read(card.name),
+        registry.swap,
+        register,
+        record=f"the registry entry of {card.name}",
+    )
+    return transitions.known_version(model, card.version)
 
 
 def new_entry(card: ModelCard, archive: Archive, author: Author) -> VersionEntry:

@@ -17,7 +17,8 @@ from panopticon.results.outputs import VersionName
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
-from workers.registry.register import SWAP_TRIES, ensure_registered
+from workers.registry.compare_and_set import MAX_TRIES
+from workers.registry.register import ensure_registered
 
 POLICY = "[policy.renamed]\nred = 'rot'\n"
 
@@ -163,7 +164,7 @@ def test_an_entry_that_changes_at_every_try_is_unavailable_and_not_awaited_for_e
         ensure_registered(
             card_of(bench.folder), RegistryFake(), bench.broker.topology, archive=bench.store.archive, by="x"
         )
-    assert len(tries) == SWAP_TRIES
+    assert len(tries) == MAX_TRIES
 
 
 def test_a_broker_that_is_new_is_bound_for_a_version_known_before(bench: Bench) -> None:
