@@ -40,7 +40,7 @@ from panopticon.results.search import Query
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store
-from workers.maintenance.republish import Republisher
+from workers.maintenance.republish import SEARCHABLE_S, Republisher
 from workers.queues import broker_of
 from workers.registry.active import active_versions, parts_of
 from workers.registry.change_state import Versions
@@ -157,6 +157,20 @@ def _tags(place: Place) -> int:
     return sum(len(part.tags) for part in parts if part is not None)
 
 
+class _ImpatientClock:
+    """The machine's clock, without the long wait until a policy is known everywhere."""
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float, /) -> None:
+        if seconds < SEARCHABLE_S:
+            time.sleep(seconds)
+
+
 def _republished_s(place: Place) -> float:
     place.put_policy()
     while place.search.count([TAGGER.part]) < len(place.outputs):
@@ -166,9 +180,8 @@ def _republished_s(place: Place) -> float:
         settings=place.settings,
         store=place.store,
         search=place.search,
-        broker=place.broker,
-        clock=time.monotonic,
-        sleep=lambda seconds: None if seconds == republisher.known_after_s else time.sleep(seconds),
+        results=place.broker.results(),
+        clock=_ImpatientClock(),
     )
     begun_s = time.perf_counter()
     done = republisher.republish()

@@ -110,7 +110,7 @@ def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClien
         queue = broker.model_queue(SLOW)
         settlement = Settlement(
             version=SLOW,
-            policy=partial(present_policy, PolicyCache(store, settings), SLOW),
+            policy=partial(present_policy, PolicyCache(store.registry, store.archive, settings), SLOW),
             queue=queue,
             outputs=store.outputs,
             results=broker.results(),

@@ -38,7 +38,7 @@ def test_three_servers_explain_one_image(tmp_path: Path, on_three_servers: Setti
     assert {standing["model"]: (standing["verdict"], standing["why"]) for standing in told["standings"]} == {
         "pets@1": ("stored", "search has an older state of it: the result is on its way, or lost"),
         "pets@2": ("dead", "corrupt"),
-        "light@1": ("pending", "waits in its queue, from which nobody takes"),
+        "light@1": ("pending", "waiting in its queue, and no worker takes from it"),
         "light@2": ("stored", "not in search: the result is on its way, or lost"),
     }
     light, pets = told["outputs"]

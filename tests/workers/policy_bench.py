@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 
 from panopticon.chunks import chunks
-from panopticon.interfaces import Broker, Queue, SearchIndex, Store
+from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane, encode
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
@@ -22,7 +21,7 @@ from tests.contracts.examples import TAGGER, image, key, output
 from tests.workers.fakes import Journal, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.indexer.indexer import Indexer
-from workers.maintenance.republish import Republisher
+from workers.maintenance.republish import Progress, Republished, Republisher
 from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.register import ensure_registered
 
@@ -64,6 +63,7 @@ class PolicyBench:
             archive=self.store.archive,
             by="ann",
         )
+        self.clock.on_sleep = self._index
         self.indexer = Indexer(
             settings=self.settings,
             broker=self.broker,
@@ -106,30 +106,30 @@ class PolicyBench:
         return self.search.get([image_id])[image_id].parts[TAGGER.part]
 
     def sleep(self, seconds: float) -> None:
-        """Time passes, and the indexer works."""
-        self.clock.now_s += seconds
+        """Let time pass, in which the indexer works."""
+        self.clock.sleep(seconds)
+
+    def _index(self) -> None:
         waiting = self.broker.results().depth()[Lane.BACKFILL].total
         self.longest_queue = max(self.longest_queue, waiting)
         while self.indexing and self.indexer.turn():
             pass
         self.watch()
 
-    def results(self) -> Queue:
-        """Of the broker, for a republisher; it may be down."""
-        return QueueFake(self.broker.results(), "results", self.journal)
-
-    def republisher(self) -> Republisher:
-        return Republisher(
+    def republish(self, image_ids: Sequence[str] | None = None) -> Republished:
+        """Republish all documents, or those of these images; the queue of results may be down."""
+        republisher = Republisher(
             TAGGER,
             settings=self.settings,
             store=self.store,
             search=self.search,
-            broker=cast(Broker, self),
-            clock=self.clock.monotonic,
-            sleep=self.sleep,
-            progress=lambda images: self.heard.append(f"{images} done"),
-            stalled=self._stalled,
+            results=QueueFake(self.broker.results(), "results", self.journal),
+            clock=self.clock,
         )
+        return republisher.republish(image_ids, progress=Progress(done=self._done, stalled=self._stalled))
+
+    def _done(self, images: int) -> None:
+        self.heard.append(f"{images} done")
 
     def _stalled(self, results: int) -> None:
         self.heard.append(f"{results} waiting")

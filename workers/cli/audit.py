@@ -18,7 +18,7 @@ from panopticon.results.outputs import VersionName
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
-from workers.registry.records import registered
+from workers.registry.records import all_versions
 from workers.runtime.terminal_text import printable
 from workers.submission.folders import Scanner
 
@@ -77,7 +77,7 @@ def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
 
 
 def _versions(session: Session, models: Sequence[str]) -> dict[VersionName, VersionEntry]:
-    known = dict(registered(session.store))
+    known = {name: entry for name, (_, entry) in all_versions(session.store.registry).items()}
     if not known:
         raise UsageError(
             "no model is registered yet, so nothing can be audited; begin with: panopticon index PATH"

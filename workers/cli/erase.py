@@ -81,7 +81,7 @@ def _json(image_ids: Sequence[str], erased: Erased | None, remains: Remains) -> 
         "kept": [
             {
                 "image_id": held.image_id,
-                "deleted": not held.open,
+                "deleted": not held.in_catalogue,
                 "outputs": len(held.outputs),
                 "failures": len(held.failures),
             }
@@ -101,7 +101,7 @@ def _print(
             session.out.print(f"{counted(len(erased.unknown), 'ID')} under which nothing is kept.")
     for held in remains.kept:
         what = f"{counted(len(held.outputs), 'output')}, {counted(len(held.failures), 'failure')}"
-        state = ", not deleted in the catalogue" if held.open else ""
+        state = ", not deleted in the catalogue" if held.in_catalogue else ""
         session.out.print(Text(f"kept  {printable(held.image_id)}: {what}{state}", style="red"))
     for line, style in _conclusions(image_ids, remains, ids_file):
         session.out.print(Text(line, style=style))

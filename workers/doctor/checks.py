@@ -27,7 +27,7 @@ from storage.search import open_search
 from storage.stores import open_store
 from workers.doctor.clock import clock_findings
 from workers.queues import broker_of
-from workers.registry.records import registered
+from workers.registry.records import all_versions
 
 PROBE_ID = "panopticon-doctor"
 PROBE_TIMEOUT_S = 5.0
@@ -70,7 +70,7 @@ class Parts:
         store = open_store(self._settings.store_url)
         yield from self._said_of_itself(self._settings.store_url, store)
         if self._looked_at[self._settings.store_url]:
-            self._registered = dict(registered(store))
+            self._registered = {name: entry for name, (_, entry) in all_versions(store.registry).items()}
             yield _registry(self._registered)
         store.close()
 

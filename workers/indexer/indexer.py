@@ -1,10 +1,10 @@
-"""Results and uploads → catalogue and search; what nobody could deliver → failures."""
+"""Applying results and uploads to catalogue and search, and storing undeliverable messages as failures."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -38,12 +38,12 @@ log = logging.getLogger(__name__)
 
 MAX_LIVE = 240
 MAX_BACKFILL = 96
-"""While nothing live comes. A live message that comes during one turn waits for that turn and its own, which
-together take fewer than 200 of a backlog."""
-MAX_BACKFILL_BESIDE_LIVE = 16
+"""Backfill messages of one turn while no live one comes. A live message that comes during a turn waits for
+that turn and for its own, which together take fewer than 200 backfill messages."""
+MAX_BACKFILL_WITH_LIVE = 16
 IDLE_WAIT_S = 0.25
 PROBE_ID = "probe"
-"""Looked up to see whether a part is there; whether anything is kept of it is the same."""
+"""An image ID that is looked up to see whether a part answers; the answer itself does not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,46 +52,45 @@ class _Step:
 
     change: Change
     version: VersionName
-    """Whose it is; `NO_VERSION` where it is no model's."""
+    """The version that made the change; `NO_VERSION` for a deletion."""
     body: bytes
-    """The message it came as."""
+    """The message that asked for the change."""
 
     @property
     def key(self) -> OutputKey:
-        return OutputKey(
-            image_id=self.change.image_id,
-            model=self.version.model,
-            version=self.version.version,
-            revision=self.change.revision,
-        )
+        return self.version.key(self.change.image_id, self.change.revision)
 
 
 class _Inlet:
-    """A queue, taken from in larger portions of backfill while nothing live comes."""
+    """A queue that gives larger portions of backfill while no live message comes."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self._max_backfill = MAX_BACKFILL_BESIDE_LIVE
+        self._max_backfill = MAX_BACKFILL_WITH_LIVE
         self._kept: list[Delivery] = []
 
     def probe(self) -> list[Delivery]:
-        """What was kept, else one message of each lane."""
+        """Return the deliveries that were kept, or else one of each lane."""
         kept, self._kept = self._kept, []
         return kept or self.queue.receive(max_live=1, max_backfill=1, wait_s=0.0)
 
     def keep(self, deliveries: list[Delivery]) -> None:
-        """For the next probe: a broker counts what is requeued, and gives up such a message in the end."""
+        """Keep deliveries for the next probe.
+
+        They are not requeued, since a broker counts that and discards a message in the end.
+        """
         self._kept = deliveries
 
     def receive(self, *, wait_s: float) -> list[Delivery]:
         deliveries = self.queue.receive(max_live=MAX_LIVE, max_backfill=self._max_backfill, wait_s=wait_s)
         is_live = any(delivery.lane is Lane.LIVE for delivery in deliveries)
-        self._max_backfill = MAX_BACKFILL_BESIDE_LIVE if is_live else MAX_BACKFILL
+        self._max_backfill = MAX_BACKFILL_WITH_LIVE if is_live else MAX_BACKFILL
         return deliveries
 
 
 class Indexer:
-    """One turn after another over three queues. Used by one thread; several indexers may run side by side."""
+    """Applies the messages of three queues, turn by turn. Used by one thread; several indexers may run at the
+    same time."""
 
     def __init__(
         self,
@@ -110,7 +109,7 @@ class Indexer:
         self._store = store
         self._search = search
         self._metrics = metrics
-        self._policies = PolicyCache(store, settings, clock=clock)
+        self._policies = PolicyCache(store.registry, store.archive, settings, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
 
     @property
@@ -118,24 +117,28 @@ class Indexer:
         return self._parking.reason
 
     def refuse_mistakes(self) -> None:
-        """A part that is merely down is left to `turn`, which parks.
+        """Raise UsageError if store or search cannot be used with these settings.
 
-        Raises: UsageError where store or search cannot be used as the settings say.
+        A part that is only down is no mistake: `turn` parks then.
         """
-        for look in (self._store.registry.models, self._look_into_search):
+        for ask in (self._store.registry.models, self._ask_search):
             with suppress(Unavailable):
-                look()
+                ask()
 
     def turn(self) -> int:
-        """Take and apply what waits; says how many messages that were."""
+        """Take and apply waiting messages; return how many. While a part is down, park and return 0."""
         try:
             if self._parking.turned_long(self._settings.park_hold_s):
-                self._pause_queues()
+                # Parked for so long that other indexers had better get the prefetched messages.
+                for inlet in (self._uploads, self._results, self._undeliverable):
+                    inlet.queue.release_prefetched()
             if self._parking.waiting:
                 time.sleep(IDLE_WAIT_S)
                 return 0
             if self._parking.reason is not None:
-                self._probe()
+                # Store and search must answer before any message is taken.
+                self._store.catalogue.get([PROBE_ID])
+                self._ask_search()
             done = self._catalogue_turn() + self._undeliverable_turn()
             done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
             self._parking.resume()
@@ -144,16 +147,7 @@ class Indexer:
             return 0
         return done
 
-    def _pause_queues(self) -> None:
-        for inlet in (self._uploads, self._results, self._undeliverable):
-            inlet.queue.release_prefetched()
-
-    def _probe(self) -> None:
-        """Whether store and search are there, before anything is taken. Raises: Unavailable."""
-        self._store.catalogue.get([PROBE_ID])
-        self._look_into_search()
-
-    def _look_into_search(self) -> None:
+    def _ask_search(self) -> None:
         self._search.get([PROBE_ID])
 
     def _catalogue_turn(self) -> int:
@@ -170,53 +164,65 @@ class Indexer:
             return len(deliveries)
 
     def _apply_results(self, steps: Sequence[_Step]) -> None:
-        """By the present policy, also if it came, or this process stood still, while they were applied."""
-        applied: Sequence[_Step] = ()
-        while applied != (steps := self._with_present_policy(steps)):
-            self._apply(steps)
-            applied = steps
+        """Apply results, those by an older policy as the present policy makes them from the stored output.
 
-    def _outputs_of(self, steps: Sequence[_Step]) -> dict[OutputKey, Output]:
+        So once every indexer knows a policy, none of them leaves a result by an older one in search.
+        """
+        renewed = self._renewed(steps)
+        steps = [renewed.get(position, step) for position, step in enumerate(steps)]
+        while steps:
+            self._apply(steps)
+            # The policy may have changed, or this process been suspended, while they were applied.
+            steps = list(self._renewed(steps).values())
+
+    def _renewed(self, steps: Sequence[_Step]) -> dict[int, _Step]:
+        """Return the steps by an older policy as the present one makes them, by position in `steps`.
+
+        A step without a stored output cannot be made again, and is left out.
+        """
+        late = {position: step for position, step in enumerate(steps) if self._is_late(step)}
+        outputs = self._outputs_of(late.values())
+        return {
+            position: renewed
+            for position, step in late.items()
+            if (renewed := self._by_present_policy(step, outputs.get(step.key)))
+        }
+
+    def _is_late(self, step: _Step) -> bool:
+        part = step.change.part
+        if part is None:  # It is not a result.
+            return False
+        entry = self._policies.entry(step.version)
+        return entry is not None and part.policy_number < entry.policy_number
+
+    def _outputs_of(self, steps: Collection[_Step]) -> dict[OutputKey, Output]:
         outputs: dict[OutputKey, Output] = {}
         for version in {step.version for step in steps}:
             ids = [step.change.image_id for step in steps if step.version == version]
             outputs |= self._store.outputs.get(ids, version)
         return outputs
 
-    def _with_present_policy(self, steps: Sequence[_Step]) -> Sequence[_Step]:
-        """A result by an older policy is made again from the store: whoever published it was late.
-
-        So once every indexer knows a policy, none of them leaves an older one behind.
-        """
-        late = [step for step in steps if self._is_late(step)]
-        if not late:
-            return steps
-        outputs = self._outputs_of(late)
-        return [self._by_present_policy(step, outputs) if self._is_late(step) else step for step in steps]
-
-    def _by_present_policy(self, step: _Step, outputs: Mapping[OutputKey, Output]) -> _Step:
-        output, policy = outputs.get(step.key), self._policies.of(step.version)
+    def _by_present_policy(self, step: _Step, output: Output | None) -> _Step | None:
+        policy = self._policies.of(step.version)
         if output is None or policy is None:
-            return step
+            return None
         message = result_message(output, policy, occurred_at=from_ms(step.change.occurred_at_ms))
         return _step_of(message, body=step.body)
-
-    def _is_late(self, step: _Step) -> bool:
-        part = step.change.part
-        entry = self._policies.entry(step.version) if part else None
-        return part is not None and entry is not None and part.policy_number < entry.policy_number
 
     def _undeliverable_turn(self) -> int:
         with self._received(self._undeliverable, wait_s=0.0) as deliveries:
             if deliveries:
                 at_ms = int(time.time() * 1000)
-                envelopes = [failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries]
-                self._store.outputs.put_failures(envelopes)
+                failures = [failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries]
+                self._store.outputs.put_failures(failures)
             return len(deliveries)
 
     @contextmanager
     def _received(self, inlet: _Inlet, *, wait_s: float) -> Iterator[list[Delivery]]:
-        """What waits there: acked when the block ends, requeued at once if a part turns out to be down."""
+        """Yield waiting deliveries: acked when the block ends, requeued at once if a part proves to be down.
+
+        While parked, they are one probe, and are kept for the next one instead of being requeued.
+        """
         probing = self._parking.reason is not None
         deliveries = inlet.probe() if probing else inlet.receive(wait_s=wait_s)
         try:
@@ -249,17 +255,17 @@ class Indexer:
         self._undeliverable.queue.submit([envelope], Lane.LIVE)
 
     def _catalogue_image(self, message: ImageMessage) -> CatalogueImage:
-        uri = original_uri(message, self._settings.originals)
         return CatalogueImage(
             image_id=message.image_id,
             revision=message.revision,
-            image_uri=uri,
+            image_uri=original_uri(message, self._settings.originals),
             event=message.event,
             occurred_at_ms=to_ms(message.occurred_at),
         )
 
     def _apply(self, steps: Sequence[_Step]) -> None:
-        """What search refuses is kept as a failure, so that it is named and not tried for ever."""
+        """Apply changes to search; store a failure of each one that it refuses, so that it can be listed and
+        is not tried for ever."""
         outcomes = self._search.apply([step.change for step in steps]) if steps else []
         for outcome in outcomes:
             self._metrics.count("panopticon_results_applied_total", outcome=outcome.value)
@@ -271,7 +277,11 @@ class Indexer:
 
 
 def _step_of(message: ResultPublished | FailedPublished | DeletedPublished, *, body: bytes) -> _Step:
-    return _Step(change=change_of(message), version=_version_of(message), body=body)
+    if isinstance(message, DeletedPublished):
+        version = NO_VERSION
+    else:
+        version = VersionName(model=message.model, version=message.version)
+    return _Step(change=change_of(message), version=version, body=body)
 
 
 def _deletion(message: ImageMessage) -> _Step:
@@ -282,12 +292,6 @@ def _deletion(message: ImageMessage) -> _Step:
         occurred_at_ms=to_ms(message.occurred_at),
     )
     return _Step(change=change, version=NO_VERSION, body=encode(message))
-
-
-def _version_of(message: ResultPublished | FailedPublished | DeletedPublished) -> VersionName:
-    if isinstance(message, DeletedPublished):
-        return NO_VERSION
-    return VersionName(model=message.model, version=message.version)
 
 
 def _refusal(step: _Step, *, at_ms: int) -> Failure:

@@ -1,8 +1,8 @@
-"""What became of given IDs, one by one: the proof that nothing was lost, on any store."""
+"""Auditing given image IDs, one by one: the proof that nothing was lost, on any store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -13,21 +13,22 @@ from panopticon.messages import Lane
 from panopticon.registry.records import VersionEntry, VersionState
 from panopticon.results.documents import SearchDocument
 from panopticon.results.ledger import State, state_of
-from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
+from panopticon.results.outputs import CatalogueImage, FailureState, VersionName
+from workers.registry.image_record import ImageRecord, by_image
 from workers.submission.submit import body_of, entry_of_row
 
 
 class AuditStatus(StrEnum):
-    """What is said of one image under one version."""
+    """The status of one image under one version."""
 
     STORED = "stored"
     DEAD = "dead"
     SKIPPED = "skipped"
     PENDING = "pending"
-    """Or lost: messages are still under way, so it cannot be decided yet."""
+    """Not stored yet, or lost: while messages are in the queues, this cannot be decided."""
     LOST = "lost"
     NOT_IN_SEARCH = "not_in_search"
-    """Stored, but search does not have it at this revision and policy, and nothing is on its way."""
+    """Stored, but search does not have it at this revision and policy, and no message is on its way."""
     UNKNOWN = "unknown"
     """Never accepted: the catalogue does not know the ID."""
 
@@ -38,37 +39,38 @@ REPAIRABLE = frozenset({AuditStatus.LOST, AuditStatus.NOT_IN_SEARCH})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
-    """One image under one version."""
+    """The result of auditing one image under one version."""
 
     image_id: str
     version: VersionName
     status: AuditStatus
     revision: int | None = None
-    """The catalogue's; None where the catalogue does not know the ID."""
+    """The catalogue's revision; None if the catalogue lacks the image, or the registry the version."""
     reason: str = ""
-    """Why it is dead."""
+    """The reason of its failure; empty unless it is dead."""
     in_search: bool | None = None
-    """None where it need not be."""
+    """True if search has this revision by the present policy; None if search need not have it."""
 
     @property
     def open(self) -> bool:
-        """Whether something is missing that may still be on its way."""
+        """True if something is missing that may still be on its way."""
         return self.status is AuditStatus.PENDING or (
             self.status is AuditStatus.STORED and self.in_search is False
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quiet:
-    """Which queues are empty, in both lanes, in every state. None of a version that is not fed is named."""
+class EmptyQueues:
+    """Queues without a message in either lane, in any state."""
 
     versions: frozenset[VersionName]
+    """Versions with an empty queue; never one that uploads do not reach."""
     catalogue: bool
     results: bool
 
-    def both(self, other: Quiet) -> Quiet:
-        """What is empty at either moment."""
-        return Quiet(
+    def also_in(self, other: EmptyQueues) -> EmptyQueues:
+        """Return the queues that are empty here and in `other`."""
+        return EmptyQueues(
             versions=self.versions & other.versions,
             catalogue=self.catalogue and other.catalogue,
             results=self.results and other.results,
@@ -76,7 +78,7 @@ class Quiet:
 
 
 class Audit:
-    """Looks IDs up, chunk by chunk, under the versions given. Scans nothing."""
+    """Looks IDs up, chunk by chunk, under given versions. Never scans a table."""
 
     def __init__(
         self,
@@ -92,123 +94,108 @@ class Audit:
         self._versions = versions
 
     def results(self, image_ids: Sequence[str], *, settle: Callable[[], None]) -> list[AuditResult]:
-        """One verdict per ID and version, in order of the IDs.
+        """Return one result per ID and version, in order of the IDs.
 
-        Where something is missing, `settle` is called once, to let `settle_s` pass, and it is looked at
-        again. It is lost if it was missing both times at one revision, and the queues were empty both times:
-        what was accepted before the first look was in a queue, or done, at the second.
+        If something is missing, `settle` is called once, to let `settle_s` pass, and the missing images are
+        looked up again. One is lost if it was missing both times at one revision, and the queues were empty
+        both times: a message accepted before the first look was in a queue, or done with, at the second.
+        Raises: Unavailable.
         """
-        quiet = self._quiet()
-        first = self._look(image_ids)
+        empty = self._empty_queues()
+        first = self._look_up(image_ids)
         missing = list(dict.fromkeys(result.image_id for result in first if result.open))
         if not missing:
             return first
         settle()
-        quiet = quiet.both(self._quiet())
-        again = {(result.image_id, result.version): result for result in self._look(missing)}
-        return [_decided(result, again.get((result.image_id, result.version)), quiet) for result in first]
+        empty = empty.also_in(self._empty_queues())
+        again = {(result.image_id, result.version): result for result in self._look_up(missing)}
+        return [_final(result, again.get((result.image_id, result.version)), empty) for result in first]
 
     def submit_again(self, results: Sequence[AuditResult], *, now_ms: int) -> int:
-        """Put what is lost, or not in search, on its version's backfill queue; says how many.
+        """Put images that are lost, or not in search, on their version's backfill queue; return how many.
 
-        A worker looks backfill up in the store first: what is stored is published again, and not run.
+        A worker looks backfill up in the store first: a stored image is published again, and not run again.
+        Raises: Unavailable.
         """
-        return sum(self._submit_again(version, results, now_ms) for version in self._versions)
+        submitted = 0
+        for version in self._versions:
+            ids = [r.image_id for r in results if r.version == version and r.status in REPAIRABLE]
+            for chunk in chunks(ids, CHUNK):
+                rows = self._store.catalogue.get(chunk)
+                bodies = [body_of(entry_of_row(rows[image_id]), now_ms=now_ms) for image_id in chunk]
+                self._broker.model_queue(version).submit(bodies, Lane.BACKFILL)
+                submitted += len(chunk)
+        return submitted
 
-    def _submit_again(self, version: VersionName, results: Sequence[AuditResult], now_ms: int) -> int:
-        ids = [v.image_id for v in results if v.version == version and v.status in REPAIRABLE]
-        for chunk in chunks(ids, CHUNK):
-            rows = self._store.catalogue.get(chunk)
-            bodies = [body_of(entry_of_row(rows[image_id]), now_ms=now_ms) for image_id in chunk]
-            self._broker.model_queue(version).submit(bodies, Lane.BACKFILL)
-        return len(ids)
-
-    def _quiet(self) -> Quiet:
+    def _empty_queues(self) -> EmptyQueues:
         routed = (version for version, entry in self._versions.items() if entry.state.routed)
         queues = {version: self._broker.model_queue(version) for version in routed}
-        return Quiet(
+        return EmptyQueues(
             versions=frozenset(version for version, queue in queues.items() if not total(queue.depth())),
             catalogue=not total(self._broker.catalogue().depth()),
             results=not total(self._broker.results().depth()),
         )
 
-    def _look(self, image_ids: Sequence[str]) -> list[AuditResult]:
-        return [result for chunk in chunks(image_ids, CHUNK) for result in self._look_at(chunk)]
-
-    def _look_at(self, chunk: Sequence[str]) -> list[AuditResult]:
-        failures = {failure.key: failure for failure in self._store.outputs.failures_of(chunk)}
-        rows, documents = self._store.catalogue.get(chunk), self._search.get(chunk)
-        stored = {version: self._store.outputs.get(chunk, version).keys() for version in self._versions}
+    def _look_up(self, image_ids: Sequence[str]) -> list[AuditResult]:
         return [
-            audit_result(
-                image_id,
-                version,
-                entry,
-                row=rows.get(image_id),
-                stored=stored[version],
-                failures=failures,
-                document=documents.get(image_id),
-            )
-            for image_id in chunk
+            audit_result(record, version, entry)
+            for chunk in chunks(image_ids, CHUNK)
+            for record in self._records(chunk)
             for version, entry in self._versions.items()
         ]
 
+    def _records(self, chunk: Sequence[str]) -> list[ImageRecord]:
+        """Return records with the outputs of the audited versions only, read by version and not by image."""
+        failures = by_image(self._store.outputs.failures_of(chunk))
+        rows, documents = self._store.catalogue.get(chunk), self._search.get(chunk)
+        stored = [self._store.outputs.get(chunk, version).values() for version in self._versions]
+        outputs = by_image(output for found in stored for output in found)
+        return [
+            ImageRecord(
+                image_id=image_id,
+                row=rows.get(image_id),
+                outputs=outputs.get(image_id, ()),
+                failures=failures.get(image_id, ()),
+                document=documents.get(image_id),
+            )
+            for image_id in chunk
+        ]
 
-def audit_result(
-    image_id: str,
-    version: VersionName,
-    entry: VersionEntry,
-    *,
-    row: CatalogueImage | None,
-    stored: Collection[OutputKey],
-    failures: Mapping[OutputKey, Failure],
-    document: SearchDocument | None,
-) -> AuditResult:
-    """Where one image stands with one version, as far as can be told without a look into the queues.
 
-    `stored` and `failures` may hold those of other images and versions too.
-    """
+def audit_result(record: ImageRecord, version: VersionName, entry: VersionEntry) -> AuditResult:
+    """Return the status of one image under one version, as far as it shows without a look at the queues."""
+    row = record.row
     if row is None:
-        return _unknown(image_id, version, failures)
-    return _known(row, version, entry, stored, failures, document)
-
-
-def _known(
-    row: CatalogueImage,
-    version: VersionName,
-    entry: VersionEntry,
-    stored: Collection[OutputKey],
-    failures: Mapping[OutputKey, Failure],
-    document: SearchDocument | None,
-) -> AuditResult:
-    key = OutputKey(
-        image_id=row.image_id, model=version.model, version=version.version, revision=row.revision
-    )
-    failure = failures.get(key)
+        return _without_row(record, version)
+    failure = record.failure(version)
     retired = entry.state is VersionState.RETIRED
-    state = state_of(row, has_output=key in stored, failure=failure, retired=retired)
+    state = state_of(row, has_output=record.has_output(version), failure=failure, retired=retired)
     searchable = state is State.STORED and not retired and not row.deleted
     return AuditResult(
-        image_id=row.image_id,
+        image_id=record.image_id,
         version=version,
         status=AuditStatus(state.value),
         revision=row.revision,
         reason=failure.reason if failure and state is State.DEAD else "",
-        in_search=_in_search(row, version, entry, document) if searchable else None,
+        in_search=_in_search(row, version, entry, record.document) if searchable else None,
     )
 
 
-def _unknown(image_id: str, version: VersionName, failures: Mapping[OutputKey, Failure]) -> AuditResult:
-    """An ID without a row is on its way, or never came, unless it died before its row was written."""
+def _without_row(record: ImageRecord, version: VersionName) -> AuditResult:
+    """Return the result for an ID that the catalogue does not know.
+
+    The image is on its way, or was never submitted, unless it failed before its row was written.
+    """
     reasons = [
         failure.reason
-        for key, failure in failures.items()
-        if (key.image_id, key.model, key.version) == (image_id, version.model, version.version)
-        and failure.state is FailureState.DEAD
+        for failure in record.failures
+        if failure.key.version_name == version and failure.state is FailureState.DEAD
     ]
-    status = AuditStatus.DEAD if reasons else AuditStatus.PENDING
     return AuditResult(
-        image_id=image_id, version=version, status=status, reason=reasons[-1] if reasons else ""
+        image_id=record.image_id,
+        version=version,
+        status=AuditStatus.DEAD if reasons else AuditStatus.PENDING,
+        reason=reasons[-1] if reasons else "",
     )
 
 
@@ -217,23 +204,27 @@ def _in_search(
 ) -> bool:
     if document is None:
         return False
+    # Search is ahead of the catalogue, so this revision has been replaced already.
     if document.revision > row.revision:
         return True
     part = document.parts.get(version.part)
     return part is not None and part.rank >= (row.revision, entry.policy_number)
 
 
-def _decided(first: AuditResult, again: AuditResult | None, quiet: Quiet) -> AuditResult:
-    if again is None or not again.open or not first.open or again.revision != first.revision:
-        return again or first
+def _final(first: AuditResult, again: AuditResult | None, empty: EmptyQueues) -> AuditResult:
+    """Return the result of both looks; `again` is None for an image of which nothing was missing."""
+    if again is None:
+        return first
+    # Found meanwhile, or replaced by a revision that has been on its way for a moment only.
+    if not first.open or not again.open or again.revision != first.revision:
+        return again
     if again.revision is None:
-        return replace(again, status=AuditStatus.UNKNOWN) if quiet.catalogue else again
-    if not quiet.catalogue or again.version not in quiet.versions:
+        return replace(again, status=AuditStatus.UNKNOWN) if empty.catalogue else again
+    # A message of it may be in a queue, or a newer revision in the catalogue's.
+    if not empty.catalogue or again.version not in empty.versions:
         return again
     if again.status is AuditStatus.PENDING:
         return replace(again, status=AuditStatus.LOST)
-    return (
-        replace(again, status=AuditStatus.NOT_IN_SEARCH)
-        if quiet.results and first.in_search is False
-        else again
-    )
+    if empty.results and first.in_search is False:
+        return replace(again, status=AuditStatus.NOT_IN_SEARCH)
+    return again

@@ -1,4 +1,4 @@
-"""Why an output says what it says: its elements by name, and what the present policy makes of them."""
+"""Explaining one output: its elements by name, and the result of the present policy for each."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from panopticon.cards.cards import elements_kept_in
 from panopticon.errors import UsageError
 from panopticon.interfaces import Archive
 from panopticon.policy.policy import Reason
-from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.registry.records import VersionEntry
 from panopticon.results.outputs import Output
 from workers.registry.policy_cache import resolve_policy
 from workers.registry.records import Registered
 
 TOP = 5
-"""Elements named of a vector, and of what was dropped."""
+"""The number of elements shown of a vector, and of those that the policy dropped."""
 
 
 class LabelsFrom(StrEnum):
-    """Where the names of an output's elements were found."""
+    """The source of the names of an output's elements."""
 
     REGISTRY = "registry"
     DIGEST = "digest"
-    """Kept in the archive under the output's own digest."""
+    """The archive, which keeps them under the output's own digest."""
     NOWHERE = "nowhere"
-    """They are numbered."""
+    """No source has them, so the elements are numbered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +38,19 @@ class Explanation:
     entry: VersionEntry | None
     """None if the registry does not know the version."""
     revision: int | None
-    """The catalogue's; None where it does not know the image."""
+    """The catalogue's revision; None if the catalogue does not know the image."""
     labels_from: LabelsFrom
     top: tuple[tuple[str, float], ...]
-    """The greatest elements by name, greatest first."""
+    """The greatest elements with their names, greatest first."""
     reasons: tuple[Reason, ...] = ()
-    """Of every element and rolled-up term by the present policy, greatest first; empty if none applies."""
+    """Reasons of the present policy for every element and rolled-up term, greatest first; empty if no policy
+    applies."""
     note: str = ""
-    """Why no policy applies."""
+    """Explains why no policy applies; empty if one does."""
 
     @property
     def policy_number(self) -> int | None:
-        """Of the policy that made the reasons."""
+        """The number of the policy that gave the reasons; None if no policy applies."""
         return self.entry.policy_number if self.entry and not self.note else None
 
     @property
@@ -62,15 +63,15 @@ class Explanation:
 
     @property
     def current(self) -> bool:
-        """Whether it is of the catalogue's revision."""
+        """True if the output is of the catalogue's revision."""
         return self.output.key.revision == self.revision
 
 
 def explain(output: Output, registered: Registered, archive: Archive, *, revision: int | None) -> Explanation:
-    """By the present policy of its version, if it is by the digest that is registered.
+    """Explain an output by the present policy of its version, if its digest is the registered one.
 
-    An output by any other digest may mean something else by each element, so no policy is applied to it.
-    Raises: Unavailable.
+    Under another digest each element may have another meaning, so no policy is applied to such an output.
+    `revision` is the catalogue's. Raises: Unavailable.
     """
     version = output.key.version_name
     model, entry = registered.get(version, (None, None))
@@ -80,7 +81,11 @@ def explain(output: Output, registered: Registered, archive: Archive, *, revisio
     if output.digest != entry.digest:
         note = f"{version} is registered with another digest, {entry.digest}"
         return _by_own_digest(output, entry, archive, revision=revision, note=note)
-    reasons, note = _reasons(output, model, entry, archive)
+    try:
+        reasons, note = tuple(resolve_policy(model, entry, archive).evaluator.explain(output.vector)), ""
+    except UsageError as error:
+        # A version registered by an older program has no archived card, so its policy cannot be resolved.
+        reasons, note = (), str(error)
     return Explanation(
         output=output,
         entry=entry,
@@ -92,26 +97,16 @@ def explain(output: Output, registered: Registered, archive: Archive, *, revisio
     )
 
 
-def _reasons(
-    output: Output, model: ModelEntry, entry: VersionEntry, archive: Archive
-) -> tuple[tuple[Reason, ...], str]:
-    """And why there are none: a version that was registered before cards were kept cannot be resolved."""
-    try:
-        return tuple(resolve_policy(model, entry, archive).evaluator.explain(output.vector)), ""
-    except UsageError as error:
-        return (), str(error)
-
-
 def _by_own_digest(
     output: Output, entry: VersionEntry | None, archive: Archive, *, revision: int | None, note: str
 ) -> Explanation:
-    kept = archive.get(output.digest)
+    archived = archive.get(output.digest)
     return Explanation(
         output=output,
         entry=entry,
         revision=revision,
-        labels_from=LabelsFrom.DIGEST if kept else LabelsFrom.NOWHERE,
-        top=_top(output, elements_kept_in(kept) if kept else ()),
+        labels_from=LabelsFrom.DIGEST if archived else LabelsFrom.NOWHERE,
+        top=_top(output, elements_kept_in(archived) if archived else ()),
         note=note,
     )
 

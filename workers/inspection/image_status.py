@@ -1,4 +1,4 @@
-"""Where one image stands with each model version, in search too, and what to do about it."""
+"""The status of one image under each model version, why it has that status, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,47 +10,64 @@ from panopticon.depths import Depths, total
 from panopticon.registry.records import VersionEntry, VersionState
 from panopticon.results.documents import Part
 from panopticon.results.failure_reasons import INDEX_REFUSED
-from panopticon.results.ledger import state_of
-from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
+from panopticon.results.ledger import State, state_of
+from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from workers.inspection.audit import AuditResult, AuditStatus, audit_result
-from workers.inspection.image_record import ImageRecord
+from workers.registry.image_record import ImageRecord
 from workers.registry.records import Registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageStatus:
-    """One image and one version."""
+    """The status of one image under one version."""
 
     version: VersionName
     entry: VersionEntry | None
     """None if the registry does not know the version."""
     result: AuditResult
     answers: bool
-    """Whether queries are answered from this version."""
+    """True if queries are answered from this version."""
     part: Part | None
-    """What search has of it."""
+    """The version's part of the search document."""
     behind: tuple[str, ...]
-    """In what that part is older than what is known elsewhere."""
+    """The ways in which that part is older than catalogue or registry, for people."""
     why: str
-    """Such as `in search`, or `corrupt`: what is to be said beside the mark."""
+    """Explains the result, such as `in search`, or `corrupt`."""
     next_step: str = ""
-    """What a person can type about it."""
+    """A command that a person can type about it; empty where none helps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything known of one image that concerns one version."""
+
+    record: ImageRecord
+    version: VersionName
+    entry: VersionEntry | None
+    """None if the registry does not know the version."""
+    part: Part | None
+    """The version's part of the search document."""
+    depths: Depths | None
+    """The depths of the version's queues; None if they were not read."""
 
 
 def statuses(
     record: ImageRecord, registered: Registered, depths: Mapping[VersionName, Depths]
 ) -> list[ImageStatus]:
-    """Of every version that is fed, and of every other one that something is kept of, ordered by name.
+    """Return the status under every version that gets uploads, and under every other one of which something
+    is kept, ordered by name.
 
-    An ID that the catalogue does not know owes nothing to a version that nothing is kept of.
-    `depths`: the queues of pending versions, as far as they could be asked.
+    An image that the catalogue does not know has a status only under versions of which something is kept.
+    `depths`: the queues of pending versions, as far as they could be read.
     """
-    return [_status(version, record, registered, depths) for version in _versions(record, registered)]
+    return [
+        _status(version, record, registered, depths.get(version)) for version in _versions(record, registered)
+    ]
 
 
 def pending_versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
-    """Those whose queues are worth a look."""
+    """Return the versions under which the image is pending and that get uploads: their queues matter."""
     return [
         status.version
         for status in statuses(record, registered, {})
@@ -59,25 +76,55 @@ def pending_versions(record: ImageRecord, registered: Registered) -> list[Versio
 
 
 def next_step(failure: Failure) -> str:
-    """What can be typed about a failure; empty for one that is history."""
+    """Return a command that a person can type about a failure; empty for a replayed or discarded one."""
     image_id = shlex.quote(failure.key.image_id)
     if failure.state is not FailureState.DEAD:
         return ""
     if failure.reason == INDEX_REFUSED:
-        return f"{_audit(failure.key.image_id)} --fix"
+        return f"{_audit_command(failure.key.image_id)} --fix"
+    # Without a version there is no queue to which it could be replayed.
     if failure.key.version_name == NO_VERSION:
         return f"panopticon dead discard {image_id}"
     return f"panopticon dead replay {image_id}"
 
 
 def part_owner(part: str, registered: Registered) -> VersionName | None:
-    """Whose part of a document this is; None if no version of that name is known."""
+    """Return the version that made a part of a document; None if no registered version has that part name."""
     return next((name for name in registered if name.part == part), None)
 
 
+def explain(facts: Facts, result: AuditResult) -> tuple[str, str]:
+    """Return why the image has its status, and a command that a person can type about it (or "")."""
+    record, version, entry, depths = facts.record, facts.version, facts.entry, facts.depths
+    failure = record.failure(version)
+    match result.status:
+        case AuditStatus.DEAD:
+            return result.reason, f"panopticon dead replay {shlex.quote(record.image_id)}"
+        case AuditStatus.SKIPPED:
+            return _why_skipped(facts), ""
+        case AuditStatus.STORED if result.in_search is None:
+            return f"not needed in search: {_why_skipped(facts)}", ""
+        case AuditStatus.STORED if result.in_search:
+            return ("in search" if facts.part else "search has a newer revision than the catalogue"), ""
+        case AuditStatus.STORED if failure and _is_refused_by_search(failure):
+            return "refused by search", next_step(failure)
+        case AuditStatus.STORED:
+            missing = "search has an older state of it" if facts.part else "not in search"
+            return f"{missing}: the result is on its way, or lost", _audit_command(record.image_id)
+        case _ if record.row is None:
+            return "the catalogue does not know the image yet", _audit_command(record.image_id)
+        case _ if entry and entry.state is VersionState.REGISTERED:
+            return "no upload reaches this version", f"panopticon models shadow {version}"
+        case _ if depths is not None and not total(depths):
+            return "its queue is empty: on its way, or lost", _audit_command(record.image_id)
+        case _ if depths is not None and not any(depth.leased or depth.retrying for depth in depths.values()):
+            return "waiting in its queue, and no worker takes from it", f"panopticon worker --model {version}"
+        case _:
+            return "waiting in its queue, or being processed", ""
+
+
 def _versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
-    kept = {output.key.version_name for output in record.outputs}
-    kept |= {failure.key.version_name for failure in record.failures}
+    kept = {key.version_name for key in record.keys}
     parts = record.document.parts if record.document else {}
     kept |= {owner for part in parts if (owner := part_owner(part, registered))}
     routed = {name for name, (_, entry) in registered.items() if entry.state.routed and record.row}
@@ -85,127 +132,57 @@ def _versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
 
 
 def _status(
-    version: VersionName,
-    record: ImageRecord,
-    registered: Registered,
-    depths: Mapping[VersionName, Depths],
+    version: VersionName, record: ImageRecord, registered: Registered, depths: Depths | None
 ) -> ImageStatus:
     model, entry = registered.get(version, (None, None))
     part = record.document.parts.get(version.part) if record.document else None
-    result = _result(version, entry, record)
-    why, next_step = _told(record, result, entry, part, depths.get(version))
+    result = audit_result(record, version, entry) if entry else _unregistered_result(record, version)
+    facts = Facts(record=record, version=version, entry=entry, part=part, depths=depths)
+    why, command = explain(facts, result)
     return ImageStatus(
         version=version,
         entry=entry,
         result=result,
         answers=model is not None and model.active == version,
         part=part,
-        behind=tuple(_behind(record, entry, part)) if part else (),
+        behind=tuple(_behind(facts, part)) if part else (),
         why=why,
-        next_step=next_step,
+        next_step=command,
     )
 
 
-def _result(version: VersionName, entry: VersionEntry | None, record: ImageRecord) -> AuditResult:
-    stored = {output.key for output in record.outputs}
-    failures = {failure.key: failure for failure in record.failures}
-    if entry is not None:
-        return audit_result(
-            record.image_id,
-            version,
-            entry,
-            row=record.row,
-            stored=stored,
-            failures=failures,
-            document=record.document,
-        )
-    key = _key(version, record)
-    failure = failures.get(key)
-    state = state_of(record.row, has_output=key in stored, failure=failure, retired=True)
-    reason = failure.reason if failure and state.value == AuditStatus.DEAD else ""
+def _unregistered_result(record: ImageRecord, version: VersionName) -> AuditResult:
+    """Return the result under a version that the registry does not know: no image is pending under it."""
+    failure = record.failure(version)
+    state = state_of(record.row, has_output=record.has_output(version), failure=failure, retired=True)
     return AuditResult(
-        image_id=record.image_id, version=version, status=AuditStatus(state.value), reason=reason
-    )
-
-
-def _key(version: VersionName, record: ImageRecord) -> OutputKey:
-    """At the catalogue's revision; at -1, where nothing is, if it does not know the image."""
-    return OutputKey(
         image_id=record.image_id,
-        model=version.model,
-        version=version.version,
-        revision=record.row.revision if record.row else -1,
+        version=version,
+        status=AuditStatus(state.value),
+        reason=failure.reason if failure and state is State.DEAD else "",
     )
 
 
-def _behind(record: ImageRecord, entry: VersionEntry | None, part: Part) -> Iterator[str]:
-    if record.row and part.revision < record.row.revision:
-        yield f"revision {part.revision} is older than the catalogue's {record.row.revision}"
+def _behind(facts: Facts, part: Part) -> Iterator[str]:
+    row, entry = facts.record.row, facts.entry
+    if row and part.revision < row.revision:
+        yield f"revision {part.revision} is older than the catalogue's {row.revision}"
     if entry and part.policy_number < entry.policy_number:
         yield f"policy {part.policy_number} is older than the present one, {entry.policy_number}"
 
 
-def _told(
-    record: ImageRecord,
-    result: AuditResult,
-    entry: VersionEntry | None,
-    part: Part | None,
-    depths: Depths | None,
-) -> tuple[str, str]:
-    """What is to be said beside the mark, and what can be typed about it."""
-    if result.status is AuditStatus.DEAD:
-        return result.reason, f"panopticon dead replay {shlex.quote(result.image_id)}"
-    if result.status is AuditStatus.SKIPPED:
-        return _why_skipped(record, result.version, entry), ""
-    if result.status is AuditStatus.STORED:
-        return _told_of_stored(record, result, entry, part)
-    return _told_of_pending(record, result, entry, depths)
-
-
-def _why_skipped(record: ImageRecord, version: VersionName, entry: VersionEntry | None) -> str:
-    failure = _failure(version, record)
-    if record.row and record.row.deleted:
+def _why_skipped(facts: Facts) -> str:
+    failure = facts.record.failure(facts.version)
+    if facts.record.row and facts.record.row.deleted:
         return "deleted"
     if failure and failure.state is FailureState.DISCARDED:
         return f"its failure ({failure.reason}) was discarded"
-    return "retired" if entry else "the registry does not know this version"
+    return "retired" if facts.entry else "the registry does not know this version"
 
 
-def _told_of_stored(
-    record: ImageRecord, result: AuditResult, entry: VersionEntry | None, part: Part | None
-) -> tuple[str, str]:
-    failure = _failure(result.version, record)
-    if result.in_search is None:
-        return f"not asked for in search: {_why_skipped(record, result.version, entry)}", ""
-    if result.in_search:
-        return ("in search" if part else "search has a newer revision than the catalogue"), ""
-    if failure and failure.reason == INDEX_REFUSED and failure.state is FailureState.DEAD:
-        return "refused by search", next_step(failure)
-    missing = "search has an older state of it" if part else "not in search"
-    return f"{missing}: the result is on its way, or lost", _audit(result.image_id)
+def _is_refused_by_search(failure: Failure) -> bool:
+    return failure.reason == INDEX_REFUSED and failure.state is FailureState.DEAD
 
 
-def _told_of_pending(
-    record: ImageRecord, result: AuditResult, entry: VersionEntry | None, depths: Depths | None
-) -> tuple[str, str]:
-    version = result.version
-    if record.row is None:
-        return "the catalogue does not know the image yet", _audit(result.image_id)
-    if entry and entry.state is VersionState.REGISTERED:
-        return "no upload reaches this version", f"panopticon models shadow {version}"
-    if depths is None:
-        return "waits in its queue or is at work", ""
-    if not total(depths):
-        return "its queue is empty: on its way, or lost", _audit(result.image_id)
-    if not any(depth.leased or depth.retrying for depth in depths.values()):
-        return "waits in its queue, from which nobody takes", f"panopticon worker --model {version}"
-    return "waits in its queue or is at work", ""
-
-
-def _failure(version: VersionName, record: ImageRecord) -> Failure | None:
-    key = _key(version, record)
-    return next((failure for failure in record.failures if failure.key == key), None)
-
-
-def _audit(image_id: str) -> str:
+def _audit_command(image_id: str) -> str:
     return f"echo {shlex.quote(image_id)} | panopticon audit --ids -"

@@ -1,4 +1,4 @@
-"""Where every model version stands: its ledger, its queues, and what of the pending is lost."""
+"""The status of every model version: its ledger, its queues, and how many pending images are lost."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from panopticon.results.backfills import Backfill
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import VersionName
 from workers.backfill.records import all_backfills
-from workers.registry.records import registered
+from workers.registry.records import all_versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionStatus:
-    """One version at one moment."""
+    """The status of one version at one moment."""
 
     version: VersionName
     state: VersionState
@@ -33,22 +33,22 @@ class VersionStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All versions that are not retired, and the queues beside theirs, at one moment."""
+    """The status of all versions that are not retired, and of the other queues, at one moment."""
 
     at_s: float
-    """On the clock it was taken with."""
+    """Seconds on the clock that `take_snapshot` was given."""
     versions: Sequence[VersionStatus]
     catalogue: Depths
     results: Depths
     undeliverable: Depths
     backfills: Sequence[Backfill]
-    """All there ever were, the latest first."""
+    """All backfills there ever were, the latest first."""
 
     @property
     def busy(self) -> bool:
-        """Whether anything waits or is held anywhere."""
-        beside = (self.catalogue, self.results, self.undeliverable)
-        return any(map(total, beside)) or any(status.waiting for status in self.versions)
+        """True if a message is in any queue, in any state."""
+        others = (self.catalogue, self.results, self.undeliverable)
+        return any(map(total, others)) or any(status.waiting for status in self.versions)
 
     def of(self, version: VersionName) -> VersionStatus | None:
         return next((status for status in self.versions if status.version == version), None)
@@ -58,19 +58,26 @@ class Snapshot:
 
 
 def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -> Snapshot:
-    """Queues are read before ledgers, so that an image finished in between is never missed in both."""
+    """Read all queues and ledgers. Raises: Unavailable.
+
+    Queues are read before ledgers, so that an image finished in between is never missed in both.
+    """
     catalogue, results = broker.catalogue().depth(), broker.results().depth()
     undeliverable = broker.undeliverable().depth()
-    kept = [(name, entry) for name, entry in registered(store) if entry.state is not VersionState.RETIRED]
-    depths = [broker.model_queue(name).depth() for name, _ in kept]
+    states = {name: entry.state for name, (_, entry) in all_versions(store.registry).items()}
+    depths = {
+        name: broker.model_queue(name).depth()
+        for name, state in states.items()
+        if state is not VersionState.RETIRED
+    }
     statuses = [
         VersionStatus(
             version=name,
-            state=entry.state,
+            state=states[name],
             depths=depth,
             ledger=store.counts.count(name, retired=False) if store.counts else None,
         )
-        for (name, entry), depth in zip(kept, depths, strict=True)
+        for name, depth in depths.items()
     ]
     return Snapshot(
         at_s=clock(),
@@ -83,8 +90,8 @@ def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -
 
 
 def worth_settling(snapshot: Snapshot) -> bool:
-    """Whether a second reading, `settle_s` later, could tell pending from lost."""
-    return any(_quiet(snapshot, status) and _pending(status) for status in snapshot.versions)
+    """Return whether a second snapshot, `settle_s` later, could show that pending images are lost."""
+    return any(_queues_empty(snapshot, status) and _pending(status) for status in snapshot.versions)
 
 
 def settle(
@@ -96,17 +103,17 @@ def settle(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> Snapshot:
-    """A second reading, after just the time that `lost` asks for."""
+    """Return a second snapshot, taken as soon as `lost` can decide by it. Raises: Unavailable."""
     sleep(max(first.at_s + settle_s - clock(), 0.0))
     return take_snapshot(store, broker, clock=clock)
 
 
 def lost(before: Snapshot | None, now: Snapshot, version: VersionName, *, settle_s: float) -> int | None:
-    """How many pending images are in no queue any more; None while that cannot be decided.
+    """Return how many pending images are in no queue any more; None while that cannot be decided.
 
-    Of a version that is not fed none is lost, for none was sent.
-    It is decided by two readings at least `settle_s` apart: in both the version's queues and the
-    catalogue's are empty, and the ledger has not moved between them.
+    It is decided by two snapshots at least `settle_s` apart: in both the version's queues and the catalogue's
+    are empty, and the ledger is the same in both. A version that uploads do not reach has no lost images,
+    since none was sent to it.
     """
     later = now.of(version)
     if later is None or later.ledger is None:
@@ -116,12 +123,15 @@ def lost(before: Snapshot | None, now: Snapshot, version: VersionName, *, settle
     earlier = before.of(version) if before else None
     if before is None or earlier is None or now.at_s - before.at_s < settle_s:
         return None
-    decided = _quiet(before, earlier) and _quiet(now, later) and earlier.ledger == later.ledger
-    return later.ledger.pending if decided else None
+    empty = _queues_empty(before, earlier) and _queues_empty(now, later)
+    return later.ledger.pending if empty and earlier.ledger == later.ledger else None
 
 
 def images_per_s(before: Snapshot, now: Snapshot, version: VersionName) -> float | None:
-    """Images that came to an end between two readings, by the second; None without both."""
+    """Return the images stored or dead-lettered per second between two snapshots.
+
+    None if the store cannot count, or if either snapshot lacks the version.
+    """
     earlier, later = before.of(version), now.of(version)
     elapsed_s = now.at_s - before.at_s
     if not (earlier and later and earlier.ledger and later.ledger and elapsed_s > 0):
@@ -130,10 +140,10 @@ def images_per_s(before: Snapshot, now: Snapshot, version: VersionName) -> float
     return max(done, 0) / elapsed_s
 
 
-def _quiet(snapshot: Snapshot, status: VersionStatus) -> bool:
+def _queues_empty(snapshot: Snapshot, status: VersionStatus) -> bool:
     return status.waiting == 0 and total(snapshot.catalogue) == 0
 
 
 def _pending(status: VersionStatus) -> int:
-    """What ought to be on a queue."""
+    """Return how many images ought to have a message in a queue."""
     return status.ledger.pending if status.ledger and status.state.routed else 0

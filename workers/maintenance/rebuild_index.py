@@ -1,4 +1,4 @@
-"""Search documents made anew from what the store holds, by ID."""
+"""Rebuilding search documents from the store, by ID."""
 
 from __future__ import annotations
 
@@ -9,42 +9,38 @@ from panopticon.chunks import CHUNK, chunks
 from panopticon.interfaces import Applied, SearchRebuild, Store
 from panopticon.messages import from_ms
 from panopticon.registry.records import VersionState
-from panopticon.registry.transitions import name_of
 from panopticon.results.documents import Change, ChangeKind, change_of
 from panopticon.results.outputs import CatalogueImage, Output, VersionName
 from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
+from workers.registry.records import all_versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What came of it."""
+    """The result of rebuilding the documents of some images."""
 
     images: int
     changes: int
-    """Made of outputs, failures and deletes."""
+    """Changes made from outputs, failures and deletions."""
     unknown: tuple[str, ...]
-    """The store holds nothing under these IDs."""
+    """IDs under which the store keeps nothing."""
     refused: tuple[str, ...]
-    """The index refused something of these images."""
+    """IDs of images of which the index refused a change."""
 
 
 def policies(store: Store) -> dict[VersionName, ResolvedPolicy | None]:
-    """How each registered version's outputs become parts; None for retired ones, which have none any more.
+    """Return the present policy of every version; None for retired ones, which have no parts in documents.
 
-    Raises: CardError where the store has no card of a version.
+    Raises: as `resolve_policy`.
     """
-    models = [entry for model in store.registry.models() if (entry := store.registry.read(model))]
     return {
-        name_of(model, entry): None
-        if entry.state is VersionState.RETIRED
-        else resolve_policy(model, entry, store.archive)
-        for model in models
-        for entry in model.versions
+        name: None if entry.state is VersionState.RETIRED else resolve_policy(model, entry, store.archive)
+        for name, (model, entry) in all_versions(store.registry).items()
     }
 
 
 class Rebuilder:
-    """Works chunk by chunk; repeating is harmless."""
+    """Rebuilds documents chunk by chunk; repeating is harmless."""
 
     def __init__(self, *, store: Store, policies: Mapping[VersionName, ResolvedPolicy | None]) -> None:
         self._store = store
@@ -57,8 +53,9 @@ class Rebuilder:
         *,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Rebuilt:
-        """Give `rebuild` all that is known of these images; `progress` hears how many more are through.
+        """Apply to `rebuild` every change that is known of these images.
 
+        `progress` is called with the number of images of each chunk that is done.
         Raises: Unavailable; then the same call may be repeated.
         """
         count, unknown, refused = 0, [], set()
@@ -76,7 +73,7 @@ class Rebuilder:
         )
 
     def _changes(self, image_ids: Sequence[str], rows: Mapping[str, CatalogueImage]) -> Iterator[Change]:
-        """Every step that these images' documents have taken; the merge rule asks for no order."""
+        """Yield every change that these images' documents went through; the merge rule needs no order."""
         for version, policy in self._policies.items():
             for output in self._store.outputs.get(image_ids, version).values():
                 yield _result(output, policy, rows)
@@ -88,8 +85,8 @@ class Rebuilder:
 
 
 def _result(output: Output, policy: ResolvedPolicy | None, rows: Mapping[str, CatalogueImage]) -> Change:
-    """Of a retired version it only tells that there was this revision."""
     key = output.key
+    # A retired version has no part; its output only shows that the image has this revision.
     if policy is None:
         return _step(ChangeKind.FAILED, key.image_id, key.revision, rows)
     occurred_at_ms = _occurred_at_ms(key.image_id, key.revision, rows)
@@ -102,6 +99,6 @@ def _step(kind: ChangeKind, image_id: str, revision: int, rows: Mapping[str, Cat
 
 
 def _occurred_at_ms(image_id: str, revision: int, rows: Mapping[str, CatalogueImage]) -> int:
-    """Kept for the catalogue's revision only; 0 for an older one, whose successor is on its way."""
+    """Return the time of an image's revision; 0 unless it is the catalogue's, which alone keeps its time."""
     row = rows.get(image_id)
     return row.occurred_at_ms if row is not None and row.revision == revision else 0

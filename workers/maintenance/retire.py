@@ -1,5 +1,5 @@
-"""A version that is taken out of service: its backfills cancelled, fed no more, worked off, retired, and its
-queues deleted."""
+"""Taking a version out of service: its backfills are cancelled, uploads reach it no more, its messages are
+worked off, it is retired, and its queues are deleted."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from workers.backfill.records import cancel_all
 from workers.registry.change_state import Versions
+from workers.runtime.clock import Clock
 
 POLL_S = 0.5
 DROP_S = 30.0
-"""For its workers to notice, drain and end."""
+"""Time for the version's workers to notice that it is retired, drain and end."""
 AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retired:
-    """What came of it."""
+    """The result of retiring a version."""
 
     discarded: int
     """Messages thrown away: their images count as skipped."""
     dropped: bool
-    """Whether its queues are gone."""
+    """True if the version's queues are deleted."""
 
 
 class Retiring:
-    """May be interrupted at any moment, and called again: it goes on where it was."""
+    """Retires versions. May be interrupted at any moment; the next call continues."""
 
     def __init__(
         self,
@@ -42,59 +43,54 @@ class Retiring:
         settings: Settings,
         backfills: Backfills,
         open_broker: Callable[[], Broker],
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        now_s: Callable[[], float] = time.time,
+        clock: Clock = time,
     ) -> None:
-        """`open_broker`: each connection of its own, since a queue with a subscriber is not deleted."""
+        """`open_broker` makes a connection for one step, since a queue with a subscriber is not deleted."""
         self._versions = versions
         self._settings = settings
         self._backfills = backfills
         self._open_broker = open_broker
-        self._sleep = sleep
         self._clock = clock
-        self._now_s = now_s
 
     def retire(
         self, name: VersionName, *, discard: bool, waiting: Callable[[int], None] = lambda _: None
     ) -> Retired:
-        """`waiting` hears now and then how many messages its workers have still to work off.
+        """Retire a version once its messages are worked off, or thrown away with `discard`.
 
-        Raises: UsageError while it is active; Unavailable.
+        `waiting` is called every `POLL_S` with the number of messages that are still to be worked off.
+        Raises: UsageError while the version is active; Unavailable.
         """
         discarded = 0
-        cancel_all(name, self._backfills, now_ms=int(self._now_s() * 1000))
+        cancel_all(name, self._backfills, now_ms=int(self._clock.time() * 1000))
         self._versions.stop_routing(name)
-        if not self._is_retired(name):
-            discarded = self._emptied(name, discard=discard, waiting=waiting)
+        entry = known_version(self._versions.read(name.model), name.version)
+        if entry.state is not VersionState.RETIRED:
+            if discard:
+                discarded = self._discard(name)
+            else:
+                self._wait_until_empty(name, waiting)
             self._versions.retire(name)
+        # Messages that a worker put back, or that came while the version was being retired.
         if discard:
-            discarded += self._discarded(name)
-        return Retired(discarded=discarded, dropped=self._dropped(name))
+            discarded += self._discard(name)
+        return Retired(discarded=discarded, dropped=self._drop_queues(name))
 
-    def _is_retired(self, name: VersionName) -> bool:
-        entry = self._versions.read(name.model)
-        return known_version(entry, name.version).state is VersionState.RETIRED
-
-    def _emptied(self, name: VersionName, *, discard: bool, waiting: Callable[[int], None]) -> int:
-        if discard:
-            return self._discarded(name)
+    def _wait_until_empty(self, name: VersionName, waiting: Callable[[int], None]) -> None:
         with closing(self._open_broker()) as broker:
             while left := self._left(broker, name):
                 waiting(left)
-                self._sleep(POLL_S)
-        return 0
+                self._clock.sleep(POLL_S)
 
     def _left(self, broker: Broker, name: VersionName) -> int:
-        """Where the queue seems empty, a later look tells whether it is."""
         queue = broker.model_queue(name)
-        if (left := _at_hand(queue)) or not broker.depth_lag_s:
+        if (left := _ready_or_leased(queue)) or not broker.depth_lag_s:
             return left
-        self._sleep(broker.depth_lag_s)
-        return _at_hand(queue)
+        # This broker's counts lag, so one that shows none is read again once it has caught up.
+        self._clock.sleep(broker.depth_lag_s)
+        return _ready_or_leased(queue)
 
-    def _discarded(self, name: VersionName) -> int:
-        """What is ready now; what a worker holds, it finishes."""
+    def _discard(self, name: VersionName) -> int:
+        """Throw away the messages that are ready now, and return how many; leased ones are finished."""
         taken = 0
         with closing(self._open_broker()) as broker:
             queue = broker.model_queue(name)
@@ -103,29 +99,29 @@ class Retiring:
                 taken += len(deliveries)
         return taken
 
-    def _dropped(self, name: VersionName) -> bool:
-        until_s = self._clock() + DROP_S
+    def _drop_queues(self, name: VersionName) -> bool:
+        """Delete the version's queues once its workers have ended; return whether they are deleted."""
+        until_s = self._clock.monotonic() + DROP_S
         with closing(self._open_broker()) as broker:
-            while not (gone := self._dropped_by(broker, name)) and self._clock() < until_s:
-                self._sleep(POLL_S)
+            while not (gone := broker.topology.drop_if_empty(name, idle_s=self._idle_s(name))):
+                if self._clock.monotonic() >= until_s:
+                    break
+                self._clock.sleep(POLL_S)
         return gone
 
-    def _dropped_by(self, broker: Broker, name: VersionName) -> bool:
-        return broker.topology.drop_if_empty(name, idle_s=self._idle_s(name))
-
     def _idle_s(self, name: VersionName) -> float:
-        """For how long no worker of it can have put anything on a retry delay."""
+        """Return for how many seconds none of its workers can have put a message on a retry delay."""
         at_ms = retired_at_ms(self._versions.read(name.model), name.version)
         if at_ms is None:
             return 0.0
-        return max(self._now_s() - at_ms / 1000 - settled_s(self._settings), 0.0)
+        return max(self._clock.time() - at_ms / 1000 - settled_s(self._settings), 0.0)
 
 
 def settled_s(settings: Settings) -> float:
-    """So long after a version is retired each worker has heard of it, or parked, and has drained."""
+    """Return the seconds after retiring in which each worker has noticed it, or parked, and has drained."""
     return settings.registry_max_age_s + settings.grace_s
 
 
-def _at_hand(queue: Queue) -> int:
-    """Without what is on a retry delay: a broker may not be able to tell whose that is."""
+def _ready_or_leased(queue: Queue) -> int:
+    """Count messages except those on a retry delay: a broker may not know which version they are of."""
     return sum(depth.ready + depth.leased for depth in queue.depth().values())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from sqlite3 import Connection
-from typing import Any, Protocol
+from typing import Any
 
 from panopticon.interfaces import Delivery, Depth, Finding
 from panopticon.messages import Lane
@@ -14,6 +14,7 @@ from panopticon.results.outputs import VersionName
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 from workers.queues.uploads import is_delete
+from workers.runtime.clock import Clock
 
 PREFIX = "panopticon"
 POLL_S = 0.02
@@ -74,16 +75,6 @@ _BIND = "INSERT INTO bindings (model, version) VALUES (?, ?) ON CONFLICT DO NOTH
 _UNBIND = "DELETE FROM bindings WHERE model = ? AND version = ?"
 
 _BOUND = "SELECT model, version FROM bindings ORDER BY model, version"
-
-
-class Clock(Protocol):
-    """What of the `time` module a queue uses. Leases of several processes are told by wall time."""
-
-    def time(self) -> float: ...
-
-    def monotonic(self) -> float: ...
-
-    def sleep(self, seconds: float, /) -> None: ...
 
 
 class SqliteQueue:

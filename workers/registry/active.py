@@ -1,40 +1,34 @@
-"""Which versions a query is answered from."""
+"""The versions that queries are answered from."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Registry
 from panopticon.registry.records import ModelEntry, VersionEntry
 from panopticon.results.outputs import VersionName
+from workers.registry.records import all_versions
 
 Active = dict[VersionName, tuple[ModelEntry, VersionEntry]]
+"""Active versions with their model's whole record and their own entry in it."""
 
 
 def active_versions(registry: Registry) -> Active:
-    """Every active version, as the registry says at this moment.
+    """Return every active version, as the registry has it at this moment.
 
-    Raises: UsageError while no model answers queries.
+    Raises: UsageError while no version of any model is active; Unavailable.
     """
-    entries = [entry for model in registry.models() if (entry := registry.read(model))]
-    active = {
-        name: (entry, version)
-        for entry in entries
-        if (name := entry.active) and (version := entry.version(name.version))
-    }
-    if not active:
-        raise UsageError(f"no model is active, so nothing can be found; {_way_out(entries)}")
-    return active
-
-
-def _way_out(entries: Sequence[ModelEntry]) -> str:
-    there = ", ".join(f"{entry.model}@{version.version}" for entry in entries for version in entry.versions)
-    if not there:
-        return "begin with: panopticon index PATH"
-    return f"let a version answer: panopticon models activate NAME@V (registered: {there})"
+    registered = all_versions(registry)
+    active = {name: (model, entry) for name, (model, entry) in registered.items() if model.active == name}
+    if active:
+        return active
+    if not registered:
+        raise UsageError("no model is active, so nothing can be found; begin with: panopticon index PATH")
+    raise UsageError(
+        "no model is active, so nothing can be found; let a version answer: "
+        f"panopticon models activate NAME@V (registered: {', '.join(map(str, registered))})"
+    )
 
 
 def parts_of(active: Active) -> tuple[str, ...]:
-    """Their parts of a document, sorted."""
+    """Return the names of the versions' parts of a search document, sorted."""
     return tuple(sorted(name.part for name in active))

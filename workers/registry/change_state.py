@@ -1,4 +1,4 @@
-"""What an operator does to the versions of a model: each a compare-and-set of one record."""
+"""Changing the state of a model's versions: each change is one compare-and-set of the model's record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Versions:
-    """Nothing is tried a second time: who was overtaken by somebody else looks first and decides again."""
+    """An operator's changes to versions. None is retried: if somebody else changed the record meanwhile, the
+    operator is to look at it first and decide again."""
 
     def __init__(
         self,
@@ -35,7 +36,8 @@ class Versions:
         warn: Callable[[str], object] = log.warning,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`warn` hears what went wrong after all was done. `clock`: seconds since 1970, UTC."""
+        """`warn` gets a line about a change that was made and could not be announced. `clock`: seconds since
+        1970, UTC."""
         self._store = store
         self._broker = broker
         self._by = by
@@ -45,18 +47,26 @@ class Versions:
 
     @property
     def _author(self) -> Author:
-        """At this moment."""
+        """The operator, at this moment."""
         return Author(by=self._by, at_ms=int(self._clock() * 1000), reason=self._reason)
 
     def read(self, model: str) -> ModelEntry:
-        """Raises: UsageError naming the models that are registered."""
+        """Return a model's record. Raises: UsageError naming the registered models; Unavailable."""
         return read_model(model, self._store.registry)
 
     def add(self, card: ModelCard) -> ModelEntry:
-        """Register a version, which is not fed yet. Raises: UsageError if its number is taken."""
+        """Register a version, which gets no uploads yet.
+
+        Raises: CardError if its number is registered with another digest, or its policy does not hold;
+        UsageError if its number is taken, or its model has another task; Unavailable.
+        """
         expected = self._store.registry.read(card.name)
         entry = expected or transitions.new_model(card.name, card.task)
-        _refuse_other_task(card, entry)
+        if card.task != entry.task:
+            raise UsageError(
+                f"{card.version_name} is for {card.task}, and {card.name} is registered for {entry.task}; "
+                "give the model another name"
+            )
         known = entry.version(card.version)
         if known is not None:
             refuse_other_digest(card, known)
@@ -64,22 +74,29 @@ class Versions:
         return self._swap(expected, transitions.add(entry, version, self._author))
 
     def shadow(self, name: VersionName) -> ModelEntry:
-        """Bind its queues, then say so: what is uploaded from now on reaches it."""
+        """Bind a version's queues, then record it as a shadow: later uploads reach it.
+
+        Raises: UsageError unless it is registered and nothing more; Unavailable.
+        """
         entry = self.read(name.model)
         changed = transitions.shadow(entry, name.version, self._author)
         self._broker.topology.bind(name)
         try:
             return self._swap(entry, changed)
         except UsageError:
-            self._unbind_unless_fed(name)
+            # Somebody else changed the record first, and may have made it a shadow too.
+            if not transitions.known_version(self.read(name.model), name.version).state.routed:
+                self._broker.topology.unbind(name)
             raise
 
     def activate(
         self, card: ModelCard, *, refuse_unfit: Callable[[ModelEntry], None] = lambda _: None
     ) -> ModelEntry:
-        """Let a shadow answer. `refuse_unfit` looks at the record's reports, and raises UsageError.
+        """Let a shadow answer queries. `refuse_unfit` raises UsageError if the record's reports speak
+        against it.
 
-        Raises: UsageError for another digest, altered weights, or a version that is no shadow, too.
+        Raises: CardError for another digest or altered weights; UsageError unless it is a shadow;
+        Unavailable.
         """
         entry = self.read(card.name)
         refuse_other_digest(card, transitions.known_version(entry, card.version))
@@ -89,50 +106,57 @@ class Versions:
         return self._switch(entry, changed)
 
     def roll_back(self, model: str) -> ModelEntry:
-        """Let the version answer that was active before."""
+        """Let the version that was active before answer queries again.
+
+        Raises: UsageError if there is none, or it gets no uploads any more; Unavailable.
+        """
         entry = self.read(model)
         return self._switch(entry, transitions.roll_back(entry, self._author))
 
     def deactivate(self, model: str) -> ModelEntry:
-        """Let none answer."""
+        """Let no version of the model answer queries. Raises: UsageError if none is active; Unavailable."""
         entry = self.read(model)
         return self._swap(entry, transitions.deactivate(entry, self._author))
 
     def check_retirable(self, name: VersionName) -> None:
-        """Raises: UsageError unless it may be retired, or is already."""
+        """Raise UsageError unless the version may be retired, or is retired already."""
         entry = self.read(name.model)
         if transitions.known_version(entry, name.version).state is not VersionState.RETIRED:
             transitions.retire(entry, name.version, self._author)
 
     def stop_routing(self, name: VersionName) -> ModelEntry:
-        """It gets no uploads any more; what waits for it stays. Repeating is harmless, be it retired too."""
+        """Send a version no more uploads; messages that wait for it stay. Repeating is harmless, also for a
+        retired version. Raises: UsageError while it is active; Unavailable."""
         entry = self.read(name.model)
         if transitions.known_version(entry, name.version).state.routed:
             entry = self._swap(entry, transitions.stop_routing(entry, name.version, self._author))
-        # A worker that starts meanwhile binds only what is fed.
+        # After the record, since a worker that starts meanwhile binds what the record says is routed.
         self._broker.topology.unbind(name)
         return entry
 
     def retire(self, name: VersionName) -> ModelEntry:
-        """For good: its workers end within seconds."""
+        """Retire a version for good: its workers end within seconds.
+
+        Raises: UsageError while it is active, or once it is retired; Unavailable.
+        """
         entry = self.read(name.model)
         retired = self._swap(entry, transitions.retire(entry, name.version, self._author))
-        # Who read that it was fed may have bound it since it was unbound; who reads now binds it no more.
+        # A worker that read the record while uploads still reached it may have bound its queues since they
+        # were unbound; a worker that reads it now does not bind them any more.
         self._broker.topology.unbind(name)
         return retired
 
-    def _unbind_unless_fed(self, name: VersionName) -> None:
-        if not transitions.known_version(self.read(name.model), name.version).state.routed:
-            self._broker.topology.unbind(name)
-
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
-        """Who follows the results is told afterwards; queries ask the registry, and need no telling."""
+        """Swap in a record with another active version, then announce it to the readers of the results.
+
+        Queries read the registry, so they do not depend on the announcement.
+        """
         switched = self._swap(entry, changed)
         try:
             self._broker.announce(encode(_activated(switched)))
         except Unavailable as error:
-            # Done it is, and a rollback that somebody repeats would undo itself.
-            self._warn(f"who follows the results has not heard of it: {error}")
+            # The switch is made; an error would invite a second rollback, which undoes the first.
+            self._warn(f"the switch is made, but could not be announced: {error}")
         return switched
 
     def _swap(self, expected: ModelEntry | None, changed: ModelEntry) -> ModelEntry:
@@ -140,7 +164,7 @@ class Versions:
 
 
 def _activated(entry: ModelEntry) -> ModelActivated:
-    """What the last event of its history was."""
+    """Return the message about the switch that is the last event of the model's history."""
     assert entry.active_version is not None
     switch = entry.history[-1]
     return ModelActivated(
@@ -151,11 +175,3 @@ def _activated(entry: ModelEntry) -> ModelActivated:
         activated_by=switch.by,
         reason=switch.reason,
     )
-
-
-def _refuse_other_task(card: ModelCard, entry: ModelEntry) -> None:
-    if card.task != entry.task:
-        raise UsageError(
-            f"{card.version_name} is for {card.task}, and {card.name} is registered for {entry.task}; "
-            "give the model another name"
-        )

@@ -1,4 +1,4 @@
-"""One model version as it is known: by its card on this machine, or else by the card that the store keeps."""
+"""Finding the card of a model version: on this machine, or else in the store's archive."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from panopticon.results.outputs import VersionName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownVersion:
-    """A card, and what the registry has of its version."""
+    """A version's card, with what the registry has of the version."""
 
     card: ModelCard
     is_here: bool
-    """Whether the card, and the files that it names, are on this machine."""
+    """True if the card, and the files that it names, are on this machine."""
     digest: str
     elements: int
-    """Of a vector."""
+    """Length of the version's output vectors."""
     entry: VersionEntry | None
     """None for a version that is not registered."""
     report: ReportRecord | None
-    """The latest comparison with it on either side."""
+    """The latest comparison with this version on either side."""
 
     @property
     def name(self) -> VersionName:
@@ -33,13 +33,20 @@ class KnownVersion:
 
     @property
     def description(self) -> str:
-        """For people: its preprocessing. Raises: CardError for a plug-in of a card here that is missing."""
+        """Describe the card's preprocessing for people.
+
+        Raises: CardError if the card is here and its plug-in is not.
+        """
         preprocessing = self.card.preprocessing
+        # A card from the archive comes without its plug-in, so all that is known of it is its name.
         return preprocessing.description if self.is_here or not preprocessing.plugin else preprocessing.plugin
 
 
 def find_known(name: VersionName, store: Store, models_dir: Path | None) -> KnownVersion:
-    """Raises: CardError if there is a card of it neither here nor in the store; Unavailable."""
+    """Return a version with its card from this machine, or else from the store's archive.
+
+    Raises: CardError if neither has its card; Unavailable.
+    """
     model = store.registry.read(name.model)
     entry = model.version(name.version) if model else None
     reports = [kept for kept in model.reports if name.version in (kept.former, kept.version)] if model else []
@@ -54,22 +61,17 @@ def find_known(name: VersionName, store: Store, models_dir: Path | None) -> Know
             entry=entry,
             report=report,
         )
-    whole = _kept(name, entry, store)
-    return KnownVersion(
-        card=card_kept_in(whole),
-        is_here=False,
-        digest=entry.digest,
-        elements=len(labels_kept_in(whole)),
-        entry=entry,
-        report=report,
-    )
-
-
-def _kept(name: VersionName, entry: VersionEntry, store: Store) -> bytes:
-    whole = store.archive.get(entry.card_sha256)
-    if whole is None:
+    archived = store.archive.get(entry.card_sha256)
+    if archived is None:
         raise CardError(
             f"{name} has a card neither on this machine nor in the store; start a worker of it once, which "
             "keeps it"
         )
-    return whole
+    return KnownVersion(
+        card=card_kept_in(archived),
+        is_here=False,
+        digest=entry.digest,
+        elements=len(labels_kept_in(archived)),
+        entry=entry,
+        report=report,
+    )

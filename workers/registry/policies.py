@@ -1,4 +1,4 @@
-"""The policies of registered versions: finding them, and giving a version the next one."""
+"""Checking a policy for a registered version, and giving the version a new one."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from workers.registry.records import read_version, swap_once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """Which policy a version has after it was given one."""
+    """The policy that a version has after it was given one."""
 
     number: int
     changed: bool
-    """False if it had that policy already."""
+    """False if the version had that policy already."""
 
 
 def changeable_version(version: VersionName, store: Store) -> tuple[ModelEntry, VersionEntry]:
-    """Raises: UsageError also for a retired version."""
+    """Return a version's entry after its model's record.
+
+    Raises: UsageError if it is unknown or retired; Unavailable.
+    """
     model, entry = read_version(version, store.registry)
     if entry.state is VersionState.RETIRED:
         raise UsageError(f"{version} is retired; a policy changes nothing of it any more")
@@ -34,27 +37,35 @@ def changeable_version(version: VersionName, store: Store) -> tuple[ModelEntry, 
 
 
 def checked_policy(text: str, *, source: str, version: VersionName, store: Store) -> Policy:
-    """Raises: UsageError naming `source` and the line, or the version if it cannot have a policy."""
+    """Return the policy that a text holds, checked against the version's labels.
+
+    Raises: UsageError naming `source` and the line, or the version if it cannot be given a policy;
+    CardError if the store has no card of the version; Unavailable.
+    """
     model, entry = changeable_version(version, store)
     return _checked(text, source, model, entry, store)
 
 
 def put_policy(text: str, *, source: str, version: VersionName, author: Author, store: Store) -> Applied:
-    """Give the version this policy under the next number, unless the present one says the same.
+    """Give the version this policy under the next number, unless its present one has the same content.
 
-    Raises: UsageError also if somebody else changed the model's record meanwhile; nothing was applied then.
+    Raises: as `checked_policy`; UsageError also if somebody else changed the model's record meanwhile, and
+    then nothing was applied.
     """
     model, entry = changeable_version(version, store)
     policy = _checked(text, source, model, entry, store)
-    if says_the_same(entry, policy):
+    if is_present_policy(policy, entry):
         return Applied(number=entry.policy_number, changed=False)
     changed = transitions.put_policy(model, version.version, text, author)
     swap_once(model, changed, store.registry)
     return Applied(number=entry.policy_number + 1, changed=True)
 
 
-def says_the_same(entry: VersionEntry, policy: Policy) -> bool:
-    """Whether it is the present one in other words; one that cannot be read is another."""
+def is_present_policy(policy: Policy, entry: VersionEntry) -> bool:
+    """Return whether a policy has the content of the version's present one, however that is written.
+
+    A present policy that this program cannot read differs from every other.
+    """
     try:
         return read_policy(entry.policy_toml) == policy
     except PolicyError:

@@ -1,4 +1,4 @@
-"""What the registry says now: read again every few seconds, and trusted no longer than that is known."""
+"""Policies as the registry has them: read again every few seconds, and trusted for a limited time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 
 from panopticon.cards.cards import CardError, LabelRow, labels_kept_in
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Archive, Store
+from panopticon.interfaces import Archive, Registry
 from panopticon.messages import ResultPublished
 from panopticon.policy.policy import PolicyError, PolicyEvaluator, read_policy
 from panopticon.registry.records import ModelEntry, VersionEntry
@@ -20,15 +20,15 @@ from panopticon.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedPolicy:
-    """By which policy results are made."""
+    """A version's policy, ready to be applied to its vectors."""
 
     evaluator: PolicyEvaluator
     policy_number: int
 
 
 @dataclass(slots=True, kw_only=True)
-class _Known:
-    """One model's record, when it was last read, and when that was last tried."""
+class _CachedEntry:
+    """One model's record, with the times of the last successful and of the last attempted read."""
 
     entry: ModelEntry | None = None
     read_s: float = -math.inf
@@ -38,60 +38,74 @@ class _Known:
 class PolicyCache:
     """The present policy of any version. Used by one thread.
 
-    Whoever holds an old policy does so for less than `registry_max_age_s`: after that there is no policy at
-    all, and whoever publishes parks. So a new policy is known everywhere once that time is over.
+    A policy that is no longer the present one is returned for less than `registry_max_age_s`: if the registry
+    could not be read for that long, there is no policy at all, and results are not published. So a new policy
+    is in force everywhere once that time is over.
     """
 
     def __init__(
-        self, store: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        archive: Archive,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self._registry = registry
+        self._archive = archive
         self._every_s = settings.registry_every_s
         self._max_age_s = settings.registry_max_age_s
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._models: dict[str, _CachedEntry] = {}
         self._policies: dict[VersionName, ResolvedPolicy] = {}
 
     def entry(self, version: VersionName) -> VersionEntry | None:
-        """None if the registry does not know it. Raises: Unavailable if it cannot be asked for too long."""
-        model = self._fresh(version.model)
+        """Return a version's entry; None if the registry does not know the version.
+
+        Raises: Unavailable if the registry could not be read for too long.
+        """
+        model = self._model(version.model)
         return model.version(version.version) if model else None
 
     def of(self, version: VersionName) -> ResolvedPolicy | None:
-        """None if the registry does not know it. Raises: Unavailable; CardError."""
-        model = self._fresh(version.model)
+        """Return a version's present policy; None if the registry does not know the version.
+
+        Raises: as `entry`, and as `resolve_policy`.
+        """
+        model = self._model(version.model)
         entry = model.version(version.version) if model else None
         if model is None or entry is None:
             return None
-        known = self._policies.get(version)
-        if known is None or known.policy_number != entry.policy_number:
-            self._policies[version] = known = resolve_policy(model, entry, self._store.archive)
-        return known
+        policy = self._policies.get(version)
+        if policy is None or policy.policy_number != entry.policy_number:
+            self._policies[version] = policy = resolve_policy(model, entry, self._archive)
+        return policy
 
-    def _fresh(self, model: str) -> ModelEntry | None:
-        known = self._known.setdefault(model, _Known())
-        if self._clock() - known.tried_s >= self._every_s:
-            self._renew(model, known)
-        if self._clock() - known.read_s > self._max_age_s:
+    def _model(self, model: str) -> ModelEntry | None:
+        cached = self._models.setdefault(model, _CachedEntry())
+        if self._clock() - cached.tried_s >= self._every_s:
+            self._read_again(model, cached)
+        if self._clock() - cached.read_s > self._max_age_s:
             raise Unavailable("store", f"the registry entry of {model} could not be read for too long")
-        return known.entry
+        return cached.entry
 
-    def _renew(self, model: str, known: _Known) -> None:
-        """What is changed after it was asked may be missing. Once it is too old, one hears why."""
-        known.tried_s = self._clock()
+    def _read_again(self, model: str, cached: _CachedEntry) -> None:
+        # The age counts from before the read, since a change made during it may be missing from the answer.
+        cached.tried_s = self._clock()
         try:
-            entry = self._store.registry.read(model)
+            entry = self._registry.read(model)
         except Unavailable:
-            if self._clock() - known.read_s > self._max_age_s:
+            # The registry's own error says more than that the record is too old.
+            if self._clock() - cached.read_s > self._max_age_s:
                 raise
         else:
-            known.entry, known.read_s = entry, known.tried_s
+            cached.entry, cached.read_s = entry, cached.tried_s
 
 
 def result_message(
     output: Output, policy: ResolvedPolicy, *, occurred_at: datetime | None
 ) -> ResultPublished:
-    """What is published of an output, always made from the vector as stored."""
+    """Return the message that publishes an output, made from its stored vector by this policy."""
     evaluation = policy.evaluator.evaluate(output.vector)
     return ResultPublished(
         image_id=output.key.image_id,
@@ -106,9 +120,10 @@ def result_message(
 
 
 def resolve_policy(model: ModelEntry, entry: VersionEntry, archive: Archive) -> ResolvedPolicy:
-    """The present policy of a version, ready for its vectors.
+    """Return the present policy of a version, ready to be applied to its vectors.
 
-    Raises: CardError; UsageError if the policy is not one to this program; Unavailable.
+    Raises: CardError if the store has no card of the version; UsageError if this program cannot read the
+    policy or it does not fit the version's labels; Unavailable.
     """
     labels = label_rows(model, entry, archive)
     try:
@@ -116,21 +131,21 @@ def resolve_policy(model: ModelEntry, entry: VersionEntry, archive: Archive) -> 
     except PolicyError as error:
         version = f"{model.model}@{entry.version}"
         raise UsageError(
-            f"{version} has a policy {entry.policy_number} that does not hold: {error.what}; give it "
+            f"{version} has a policy {entry.policy_number} that is not valid: {error.what}; give it "
             f"another: panopticon policy apply {version} FILE"
         ) from None
     return ResolvedPolicy(evaluator=evaluator, policy_number=entry.policy_number)
 
 
 def label_rows(model: ModelEntry, entry: VersionEntry, archive: Archive) -> tuple[LabelRow, ...]:
-    """The labels of a registered version with their broader terms, from the card that was kept of it.
+    """Return the labels of a registered version with their broader terms, from its archived card.
 
-    Raises: CardError if none was; Unavailable.
+    Raises: CardError if no card of it was archived; Unavailable.
     """
-    whole = archive.get(entry.card_sha256)
-    if whole is None:
+    archived = archive.get(entry.card_sha256)
+    if archived is None:
         raise CardError(
             f"{model.model}@{entry.version}: the store has no card of it; start a worker of it once, which "
             "keeps it"
         )
-    return labels_kept_in(whole)
+    return labels_kept_in(archived)

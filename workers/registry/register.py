@@ -1,4 +1,4 @@
-"""How a model version becomes known: an entry in the registry, and queues that uploads reach."""
+"""Registering a model version: an entry in the registry, and queues that uploads reach."""
 
 from __future__ import annotations
 
@@ -21,21 +21,30 @@ from workers.registry.compare_and_set import swap_with_retries
 def ensure_registered(
     card: ModelCard, registry: Registry, topology: Topology, *, archive: Archive, by: str
 ) -> VersionEntry:
-    """The version's entry, made if there is none; the first version of a model is active at once.
+    """Return the version's entry, made if there is none; the first version of a model is active at once.
 
-    Queues are bound before the version is known, so that no image falls between; and again for a known
-    one, since the broker may be a new one. Its card is kept where the store has none.
-    Raises: CardError if it is registered with another digest, or its policy does not hold; UsageError if it
-    is retired; Unavailable.
+    A version's queues are bound before it is registered, so that no image falls between the two; and again
+    for a registered one, since the broker may be a new one. The card is archived where the store has none.
+    Raises: CardError if the version is registered with another digest or its policy does not hold; UsageError
+    if it is retired; Unavailable.
     """
     author = Author(by=by, at_ms=int(time.time() * 1000))
 
     def register(model: ModelEntry | None) -> ModelEntry:
         known = model.version(card.version) if model else None
-        entry = _known(card, known, archive) if known else _begun(card, model, archive, author)
+        if model is None or known is None:
+            entry = replace(
+                new_entry(card, archive, author),
+                state=VersionState.SHADOW if model else VersionState.ACTIVE,
+            )
+            changed = transitions.add(model or transitions.new_model(card.name, card.task), entry, author)
+        else:
+            entry = _with_card(known, card, archive)
+            archived = author.did(f"kept the card of {card.version_name}")
+            changed = model if entry == known else model.with_version(entry, archived)
         if entry.state.routed:
             topology.bind(card.version_name)
-        return model if model and entry == known else _with_entry(model, card, entry, author)
+        return changed
 
     _, model = swap_with_retries(
         lambda: registry.read(card.name),
@@ -47,11 +56,14 @@ def ensure_registered(
 
 
 def new_entry(card: ModelCard, archive: Archive, author: Author) -> VersionEntry:
-    """A version as its card says, registered and not fed; the card is kept first.
+    """Return the entry of a version that is registered and gets no uploads yet; archive its card first.
 
-    Raises: CardError if its policy does not hold.
+    Raises: CardError if its policy does not hold, for that policy would stop every indexer; Unavailable.
     """
-    _refuse_bad_policy(card)
+    try:
+        check_policy(policy_of(card.policy), task=card.task, labels=card.labels)
+    except PolicyError as error:
+        raise CardError(f"{card.version_name}, {error}; correct its card") from None
     archive.put(card.digest_input)
     return transitions.new_version(
         card.version,
@@ -64,7 +76,7 @@ def new_entry(card: ModelCard, archive: Archive, author: Author) -> VersionEntry
 
 
 def refuse_other_digest(card: ModelCard, known: VersionEntry) -> None:
-    """Raises: CardError unless the card makes the digest that is registered."""
+    """Raise CardError unless the card makes the digest that is registered."""
     if known.digest != card.digest:
         raise CardError(
             f"{card.version_name} is registered with digest {known.digest}, but its card and files make "
@@ -72,36 +84,13 @@ def refuse_other_digest(card: ModelCard, known: VersionEntry) -> None:
         )
 
 
-def _refuse_bad_policy(card: ModelCard) -> None:
-    """What is registered with it would stop every indexer."""
-    try:
-        check_policy(policy_of(card.policy), task=card.task, labels=card.labels)
-    except PolicyError as error:
-        raise CardError(f"{card.version_name}, {error}; mend its card") from None
-
-
-def _refuse_retired(card: ModelCard, known: VersionEntry) -> None:
+def _with_card(known: VersionEntry, card: ModelCard, archive: Archive) -> VersionEntry:
+    """Return the registered entry, with the card archived if an older program registered it without one."""
+    refuse_other_digest(card, known)
     if known.state is VersionState.RETIRED:
         raise UsageError(
             f"{card.version_name} is retired and takes no images; see panopticon models history {card.name}"
         )
-
-
-def _known(card: ModelCard, known: VersionEntry, archive: Archive) -> VersionEntry:
-    """As it is registered, with its card if none was kept."""
-    refuse_other_digest(card, known)
-    _refuse_retired(card, known)
     if archive.get(known.card_sha256) is not None:
         return known
     return replace(known, card_sha256=archive.put(card.archived_bytes))
-
-
-def _begun(card: ModelCard, model: ModelEntry | None, archive: Archive, author: Author) -> VersionEntry:
-    state = VersionState.ACTIVE if model is None else VersionState.SHADOW
-    return replace(new_entry(card, archive, author), state=state)
-
-
-def _with_entry(model: ModelEntry | None, card: ModelCard, entry: VersionEntry, author: Author) -> ModelEntry:
-    if model is not None and model.version(card.version) is not None:
-        return model.with_version(entry, author.did(f"kept the card of {card.version_name}"))
-    return transitions.add(model or transitions.new_model(card.name, card.task), entry, author)

@@ -74,7 +74,7 @@ def run_worker(
     version = card.version_name
     if not entry.state.routed:
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
-    policies = PolicyCache(store, settings)
+    policies = PolicyCache(store.registry, store.archive, settings)
     model = ModelClient(card, settings, metrics=metrics)
     consumer = Consumer(
         card=card,

@@ -198,7 +198,7 @@ def test_a_broker_that_is_down_costs_no_more_than_its_own_answer(
     house.store.catalogue.put([image("photo")])
     down = "broker=amqp://nobody@127.0.0.1:1/panopticon?management=http://127.0.0.1:1"
     ran = panopticon("--set", down, "show", "photo", "--json")
-    assert (ran.code, ran.json["standings"][0]["why"]) == (0, "waits in its queue or is at work")
+    assert (ran.code, ran.json["standings"][0]["why"]) == (0, "waiting in its queue, or being processed")
 
 
 def test_a_part_of_a_version_that_nobody_knows_is_told(panopticon: Panopticon, house: House) -> None:

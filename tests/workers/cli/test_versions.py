@@ -62,7 +62,7 @@ def test_a_switch_that_cannot_be_announced_is_done_all_the_same_and_said_to_be(m
     models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
     ran = models("rollback", "colour", broker="amqp://127.0.0.1:1")
     assert (ran.code, ran.out.splitlines()[0]) == (0, "colour@1 answers from now on; colour@2 stays fed.")
-    assert "who follows the results has not heard of it: queue unavailable: 127.0.0.1:1/" in ran.err
+    assert "the switch is made, but could not be announced: queue unavailable: 127.0.0.1:1/" in ran.err
 
 
 def test_the_history_says_who_did_what_and_why(models: Colours) -> None:

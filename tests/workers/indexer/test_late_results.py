@@ -1,4 +1,4 @@
-"""Results that were made by a policy which is no longer the present one."""
+"""Results made by a policy that is no longer the present one are made again by the indexer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 
 from panopticon.cards.cards import ModelCard
-from panopticon.interfaces import Applied, SearchIndex
+from panopticon.interfaces import Applied
 from panopticon.messages import Lane, ResultPublished, encode
 from panopticon.metrics import Metrics
 from panopticon.registry import transitions
@@ -31,17 +30,26 @@ from workers.registry.register import ensure_registered
 ANN = Author(by="ann", at_ms=1)
 
 
+class InterruptedIndex(SqliteSearchIndex):
+    """A search index at which something happens, once, just before changes are applied."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    def apply(self, changes: Sequence[Change]) -> list[Applied]:
+        happens, self.meanwhile = self.meanwhile, lambda: None
+        happens()
+        return super().apply(changes)
+
+
 @dataclass(kw_only=True)
 class Bench:
-    """An indexer whose registry knows one version, of which image `a` has an output."""
+    """An indexer with one registered version, `colour@1`; image `a` has an output of it."""
 
     card: ModelCard
     broker: SqliteBroker
     store: SqliteStore
-    search: SqliteSearchIndex
+    search: InterruptedIndex
     clock: FakeClock = field(default_factory=FakeClock)
-    meanwhile: Callable[[], None] = lambda: None
-    """Happens between an indexer's look at the policy and its change to search, once."""
 
     def __post_init__(self) -> None:
         ensure_registered(
@@ -52,15 +60,10 @@ class Bench:
             settings=Settings(),
             broker=self.broker,
             store=self.store,
-            search=cast(SearchIndex, self),
+            search=self.search,
             metrics=Metrics(),
             clock=self.clock.monotonic,
         )
-
-    def apply(self, changes: Sequence[Change]) -> list[Applied]:
-        happens, self.meanwhile = self.meanwhile, lambda: None
-        happens()
-        return self.search.apply(changes)
 
     def output(self, image_id: str) -> Output:
         return Output(
@@ -102,7 +105,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     with (
         closing(SqliteStore(url)) as store,
         closing(SqliteBroker(url)) as broker,
-        closing(SqliteSearchIndex(url)) as search,
+        closing(InterruptedIndex(url)) as search,
     ):
         yield Bench(card=write_null_card(tmp_path / "card"), broker=broker, store=store, search=search)
 
@@ -138,18 +141,18 @@ def test_a_policy_is_noticed_within_five_seconds(bench: Bench) -> None:
     assert bench.part("a").policy_number == 2
 
 
-def test_an_indexer_that_stood_still_while_the_policy_changed_leaves_nothing_old(bench: Bench) -> None:
-    def stand_still() -> None:
+def test_an_indexer_suspended_while_the_policy_changed_leaves_no_result_by_the_old_one(bench: Bench) -> None:
+    def suspend() -> None:
         bench.put_policy('renamed = { red = "rot" }\n')
         bench.clock.now_s += 3600
 
-    bench.meanwhile = stand_still
+    bench.search.meanwhile = suspend
     bench.publish("a", policy_number=1)
     part = bench.part("a")
     assert (part.policy_number, set(part.scores)) == (2, {"rot", "green", "blue"})
 
 
-def test_beside_a_late_result_a_newer_one_than_the_indexer_knows_stays(bench: Bench) -> None:
+def test_a_result_by_a_policy_not_known_yet_is_kept_when_a_late_one_comes_with_it(bench: Bench) -> None:
     bench.put_policy('renamed = { red = "rot" }\n')
     bench.publish("a", policy_number=2)
     bench.indexer.turn()

@@ -19,7 +19,7 @@ from tests.contracts.examples import key, output
 from tests.workers.two_versions import LIGHT_1, PETS_1, Planted
 from workers.inspection.explain import Explanation, LabelsFrom, explain
 from workers.queues import open_broker
-from workers.registry.records import registered_models
+from workers.registry.records import all_versions
 
 VECTOR = (0.75, 0.25, 0.0625)
 
@@ -34,7 +34,7 @@ def planted(tmp_path: Path) -> Iterator[Planted]:
 
 
 def entry_of(planted: Planted, name: VersionName) -> tuple[ModelEntry, VersionEntry]:
-    return registered_models(planted.store.registry)[name]
+    return all_versions(planted.store.registry)[name]
 
 
 def made(
@@ -46,7 +46,7 @@ def made(
 
 
 def explained(planted: Planted, of: Output, *, revision: int | None = 0) -> Explanation:
-    registered = registered_models(planted.store.registry)
+    registered = all_versions(planted.store.registry)
     return explain(of, registered, planted.store.archive, revision=revision)
 
 

@@ -18,8 +18,8 @@ from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
 from workers.inspection.audit import AuditStatus
-from workers.inspection.image_record import ImageRecord
 from workers.inspection.image_status import ImageStatus, next_step, pending_versions, statuses
+from workers.registry.image_record import ImageRecord
 from workers.registry.records import Registered
 
 AUDIT = "echo photo | panopticon audit --ids -"
@@ -141,21 +141,21 @@ def test_what_is_skipped_is_told_with_the_cause(of: ImageRecord, known: Register
 def test_what_is_stored_and_need_not_be_in_search_says_why(
     of: ImageRecord, known: Registered, why: str
 ) -> None:
-    assert told(of, known) == (AuditStatus.STORED, f"not asked for in search: {why}", "")
+    assert told(of, known) == (AuditStatus.STORED, f"not needed in search: {why}", "")
 
 
 @pytest.mark.parametrize(
     ("waiting", "why", "step"),
     [
-        ({}, "waits in its queue or is at work", ""),
+        ({}, "waiting in its queue, or being processed", ""),
         (depths(), "its queue is empty: on its way, or lost", AUDIT),
         (
             depths(ready=3),
-            "waits in its queue, from which nobody takes",
+            "waiting in its queue, and no worker takes from it",
             "panopticon worker --model tagger@1",
         ),
-        (depths(ready=3, held=1), "waits in its queue or is at work", ""),
-        (depths(retrying=1), "waits in its queue or is at work", ""),
+        (depths(ready=3, held=1), "waiting in its queue, or being processed", ""),
+        (depths(retrying=1), "waiting in its queue, or being processed", ""),
     ],
 )
 def test_what_is_pending_is_told_by_its_queue(

@@ -231,7 +231,7 @@ class TestLook:
     def test_an_image_that_was_not_erased_is_named(self, bench: Bench) -> None:
         bench.plant("me")
         (held,) = bench.look("me").kept
-        assert (len(held.outputs), len(held.failures), held.open) == (2, 1, True)
+        assert (len(held.outputs), len(held.failures), held.in_catalogue) == (2, 1, True)
 
     def test_a_message_that_a_worker_still_holds_makes_it_not_final(self, bench: Bench) -> None:
         bench.plant("me")

@@ -55,7 +55,7 @@ def test_every_document_is_by_the_new_policy(bench: PolicyBench) -> None:
     ids = [f"photo-{number}" for number in range(3)]
     bench.plant(ids)
     bench.put_policy()
-    done = bench.republisher().republish()
+    done = bench.republish()
     assert (done.policy_number, done.images, done.left) == (2, 3, ())
     assert {bench.part(image_id).policy_number for image_id in ids} == {2}
     assert [tag.label for tag in bench.part("photo-0").tags] == ["tabby"]
@@ -64,7 +64,7 @@ def test_every_document_is_by_the_new_policy(bench: PolicyBench) -> None:
 def test_a_document_is_found_by_what_it_says_now(bench: PolicyBench) -> None:
     bench.plant(["a"])
     bench.put_policy('[rollup]\nfeline = "sum"\n')
-    bench.republisher().republish()
+    bench.republish()
     assert [(tag.label, tag.probability) for tag in bench.part("a").tags] == [
         ("feline", 1.0),
         ("tabby", 0.75),
@@ -83,7 +83,7 @@ def test_nothing_is_published_before_everybody_knows_the_policy(bench: PolicyBen
             renewed_at_s.append(bench.clock.now_s)
 
     bench.watch = look
-    bench.republisher().republish()
+    bench.republish()
     assert renewed_at_s[0] - begun_s > bench.settings.registry_max_age_s
 
 
@@ -91,29 +91,29 @@ def test_the_queue_of_results_stays_short(bench: PolicyBench) -> None:
     ids = [f"photo-{number}" for number in range(2 * PAGE + 1)]
     bench.plant(ids)
     bench.put_policy()
-    assert bench.republisher().republish().images == len(ids)
+    assert bench.republish().images == len(ids)
     assert bench.longest_queue <= PAGE
 
 
 def test_a_second_time_there_is_nothing_to_do(bench: PolicyBench) -> None:
     bench.plant(["a"])
     bench.put_policy()
-    bench.republisher().republish()
-    assert bench.republisher().republish().images == 0
+    bench.republish()
+    assert bench.republish().images == 0
 
 
 def test_who_begins_again_goes_on(bench: PolicyBench) -> None:
     ids = [f"photo-{number}" for number in range(5)]
     bench.plant(ids)
     bench.put_policy()
-    bench.republisher().republish(ids[:2])
-    assert bench.republisher().republish().images == 3
+    bench.republish(ids[:2])
+    assert bench.republish().images == 3
 
 
 def test_only_the_images_that_are_named_are_renewed(bench: PolicyBench) -> None:
     bench.plant(["a", "b"])
     bench.put_policy()
-    done = bench.republisher().republish(["a", "nobody"])
+    done = bench.republish(["a", "nobody"])
     assert (done.images, done.unknown) == (1, ("nobody",))
     assert (bench.part("a").policy_number, bench.part("b").policy_number) == (2, 1)
 
@@ -123,7 +123,7 @@ def test_a_late_result_of_the_old_policy_changes_nothing(bench: PolicyBench) -> 
     old = bench.policy()
     bench.put_policy()
     bench.publish(["a"], old)
-    bench.republisher().republish()
+    bench.republish()
     bench.store.outputs.put([output_of("new")])
     bench.publish(["a", "new"], old)
     bench.sleep(0)
@@ -134,7 +134,7 @@ def test_the_revision_of_the_document_is_renewed(bench: PolicyBench) -> None:
     bench.plant(["a"], revision=2)
     bench.store.outputs.put([output_of("a", revision=1), output_of("a", revision=3)])
     bench.put_policy()
-    bench.republisher().republish()
+    bench.republish()
     assert (bench.part("a").revision, bench.part("a").policy_number) == (2, 2)
 
 
@@ -142,7 +142,7 @@ def test_the_time_of_an_upload_stays(bench: PolicyBench) -> None:
     bench.plant(["a"])
     before = bench.search.get(["a"])["a"]
     bench.put_policy()
-    bench.republisher().republish()
+    bench.republish()
     assert bench.search.get(["a"])["a"].occurred_at_ms == before.occurred_at_ms
 
 
@@ -150,7 +150,7 @@ def test_a_document_without_a_stored_output_is_named_and_ends_nothing(bench: Pol
     bench.plant(["a", "erased", "z"])
     bench.store.outputs.erase(["erased"])
     bench.put_policy()
-    done = bench.republisher().republish()
+    done = bench.republish()
     assert (done.images, done.left) == (2, ("erased",))
 
 
@@ -159,7 +159,7 @@ def test_an_image_that_is_being_erased_is_not_left(bench: PolicyBench) -> None:
     bench.store.outputs.erase(["erased"])
     bench.store.catalogue.put([image("erased", revision=1, event="deleted")])
     bench.put_policy()
-    done = bench.republisher().republish()
+    done = bench.republish()
     assert (done.images, done.left) == (1, ())
 
 
@@ -167,7 +167,7 @@ def test_a_deleted_image_is_left_alone(bench: PolicyBench) -> None:
     bench.plant(["a", "gone"])
     bench.search.apply([deletion("gone", revision=1)])
     bench.put_policy()
-    assert bench.republisher().republish().images == 1
+    assert bench.republish().images == 1
     assert bench.search.get(["gone"])["gone"].deleted
 
 
@@ -175,7 +175,7 @@ def test_an_image_that_search_refuses_is_named_and_ends_nothing(bench: PolicyBen
     bench.plant(["a", "odd", "z"])
     bench.put_policy()
     bench.indexer._search = cast(SearchIndex, RefusingIndex(bench.search, "odd"))
-    done = bench.republisher().republish()
+    done = bench.republish()
     assert (done.images, done.left) == (2, ("odd",))
 
 
@@ -183,7 +183,7 @@ def test_without_an_indexer_one_hears_of_it_and_it_goes_on_with_one(bench: Polic
     bench.plant(["a", "b"])
     bench.put_policy()
     bench.indexing = False
-    assert bench.republisher().republish().images == 2
+    assert bench.republish().images == 2
     assert bench.heard == ["2 waiting", "2 done"]
 
 
@@ -191,7 +191,7 @@ def test_another_policy_that_comes_meanwhile_counts_as_well(bench: PolicyBench) 
     bench.plant(["a"])
     bench.put_policy()
     bench.watch = lambda: bench.put_policy("") if bench.number() == 2 else None
-    done = bench.republisher().republish()
+    done = bench.republish()
     assert (done.policy_number, bench.part("a").policy_number) == (3, 3)
 
 
@@ -200,9 +200,9 @@ def test_a_broker_that_is_down_is_told_and_later_it_goes_on(bench: PolicyBench) 
     bench.put_policy()
     bench.journal.down = {"results.submit"}
     with pytest.raises(Unavailable):
-        bench.republisher().republish()
+        bench.republish()
     bench.journal.down = set()
-    assert bench.republisher().republish().images == 1
+    assert bench.republish().images == 1
 
 
 def test_a_retired_version_is_refused(bench: PolicyBench) -> None:
@@ -212,4 +212,4 @@ def test_a_retired_version_is_refused(bench: PolicyBench) -> None:
     shadow = transitions.deactivate(entry, ANN)
     assert bench.store.registry.swap(entry, transitions.retire(shadow, 1, ANN))
     with pytest.raises(UsageError, match="tagger@1 is retired"):
-        bench.republisher().republish()
+        bench.republish()

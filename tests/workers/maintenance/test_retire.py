@@ -37,6 +37,7 @@ class Bench:
     broker: SqliteBroker
     clock: FakeClock
     later_s: float = 0.0
+    """Added to the time of day of whoever retires."""
     worked_off: int = 0
     heard: list[int] = field(default_factory=list)
 
@@ -50,14 +51,21 @@ class Bench:
             settings=SETTINGS,
             backfills=self.store.backfills,
             open_broker=lambda: SqliteBroker(self.url, clock=self.clock),
-            sleep=self.work,
-            clock=self.clock.monotonic,
-            now_s=lambda: self.clock.time() + self.later_s,
+            clock=self,
         )
         return retiring.retire(COLOUR, discard=discard, waiting=self.heard.append)
 
+    def time(self) -> float:
+        return self.clock.time() + self.later_s
+
+    def monotonic(self) -> float:
+        return self.clock.monotonic()
+
+    def sleep(self, seconds: float, /) -> None:
+        self.work(seconds)
+
     def work(self, seconds: float) -> None:
-        """What a worker does while somebody waits: one message at a time."""
+        """Let a worker take one message while somebody waits."""
         self.clock.now_s += seconds
         queue = self.broker.model_queue(COLOUR)
         deliveries = queue.receive(max_live=1, max_backfill=0, wait_s=0)

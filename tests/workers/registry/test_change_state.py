@@ -146,7 +146,7 @@ def test_a_switch_that_could_not_be_told_is_done_and_says_so(bench: Bench) -> No
     versions = Versions(store=bench.store, broker=cast(Broker, Mute()), by="ann@host", warn=heard.append)
     versions.activate(bench.card(2))
     assert bench.states()[2] is VersionState.ACTIVE
-    assert heard == ["who follows the results has not heard of it: queue unavailable: it is away"]
+    assert heard == ["the switch is made, but could not be announced: queue unavailable: it is away"]
 
 
 def unfit(_: ModelEntry) -> None:

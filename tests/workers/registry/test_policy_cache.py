@@ -1,4 +1,4 @@
-"""How long a policy is trusted, and by which one results are made."""
+"""A policy is trusted for a limited time, and results are made by the present one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Store
+from panopticon.interfaces import Registry
 from panopticon.registry import transitions
+from panopticon.registry.records import ModelEntry
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
@@ -32,17 +32,23 @@ ANN = Author(by="ann", at_ms=1)
 
 @dataclass(kw_only=True)
 class RegistryFake:
-    """A registry that can be out of reach."""
+    """A registry that counts reads, and can be down."""
 
-    inner: Store
+    inner: Registry
     down: bool = False
     reads: int = 0
 
-    def read(self, model: str) -> object:
+    def read(self, model: str) -> ModelEntry | None:
         self.reads += 1
         if self.down:
             raise Unavailable("store", "it is away")
-        return self.inner.registry.read(model)
+        return self.inner.read(model)
+
+    def models(self) -> tuple[str, ...]:
+        return self.inner.models()
+
+    def swap(self, expected: ModelEntry | None, new: ModelEntry) -> bool:
+        return self.inner.swap(expected, new)
 
 
 @dataclass(kw_only=True)
@@ -54,12 +60,8 @@ class Bench:
     policies: PolicyCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.registry = RegistryFake(inner=self.store)
-        self.policies = PolicyCache(cast(Store, self), Settings(), clock=lambda: self.now_s)
-
-    @property
-    def archive(self) -> object:
-        return self.store.archive
+        self.registry = RegistryFake(inner=self.store.registry)
+        self.policies = PolicyCache(self.registry, self.store.archive, Settings(), clock=lambda: self.now_s)
 
     def put_policy(self, toml: str) -> None:
         entry = self.store.registry.read("colour")
@@ -90,7 +92,7 @@ def test_a_new_policy_is_known_after_five_seconds(bench: Bench) -> None:
     assert bench.number() == 2
 
 
-def test_a_former_policy_takes_no_memory_any_more(bench: Bench) -> None:
+def test_a_former_policy_is_freed_from_memory(bench: Bench) -> None:
     policy = bench.policies.of(COLOUR)
     assert policy is not None
     former = weakref.ref(policy.evaluator)
@@ -100,7 +102,7 @@ def test_a_former_policy_takes_no_memory_any_more(bench: Bench) -> None:
     assert (bench.number(), former()) == (2, None)
 
 
-def test_results_are_made_by_the_new_policy_and_the_labels_that_were_kept(bench: Bench) -> None:
+def test_a_new_policy_is_applied_to_the_labels_of_the_archived_card(bench: Bench) -> None:
     bench.put_policy('renamed = { red = "rot" }\n')
     policy = bench.policies.of(COLOUR)
     assert policy is not None
@@ -112,9 +114,7 @@ def test_results_are_made_by_the_new_policy_and_the_labels_that_were_kept(bench:
 
 
 @pytest.mark.parametrize("toml", ["of = 'old'\n", "top_k = \n", "[rollup]\nanimal = 'sum'\n"])
-def test_a_policy_that_does_not_hold_is_told_with_its_version_and_the_way_out(
-    bench: Bench, toml: str
-) -> None:
+def test_an_invalid_policy_is_reported_with_its_version_and_the_way_out(bench: Bench, toml: str) -> None:
     bench.put_policy(toml)
     with pytest.raises(
         UsageError, match=r"^colour@1 has a policy 2 .*: panopticon policy apply colour@1 FILE$"
@@ -122,7 +122,7 @@ def test_a_policy_that_does_not_hold_is_told_with_its_version_and_the_way_out(
         bench.number()
 
 
-def test_a_registry_that_is_away_is_trusted_for_fifteen_seconds(bench: Bench) -> None:
+def test_policies_are_trusted_for_fifteen_seconds_while_the_registry_is_down(bench: Bench) -> None:
     assert bench.number() == 1
     bench.registry.down = True
     bench.now_s = 15.0
@@ -132,7 +132,7 @@ def test_a_registry_that_is_away_is_trusted_for_fifteen_seconds(bench: Bench) ->
         bench.number()
 
 
-def test_between_two_attempts_one_that_is_too_old_is_not_trusted_either(bench: Bench) -> None:
+def test_a_policy_that_is_too_old_is_not_trusted_between_two_reads_either(bench: Bench) -> None:
     assert bench.number() == 1
     bench.registry.down = True
     bench.now_s = 14.0
@@ -142,7 +142,7 @@ def test_between_two_attempts_one_that_is_too_old_is_not_trusted_either(bench: B
         bench.number()
 
 
-def test_a_registry_that_is_back_is_trusted_again(bench: Bench) -> None:
+def test_policies_are_trusted_again_when_the_registry_is_back(bench: Bench) -> None:
     bench.number()
     bench.registry.down, bench.now_s = True, 20.0
     with pytest.raises(Unavailable):
@@ -151,7 +151,7 @@ def test_a_registry_that_is_back_is_trusted_again(bench: Bench) -> None:
     assert bench.number() == 1
 
 
-def test_the_registry_is_read_once_in_five_seconds_whatever_is_asked(bench: Bench) -> None:
+def test_the_registry_is_read_once_in_five_seconds_however_often_a_policy_is_asked_for(bench: Bench) -> None:
     for tenth in range(100):
         bench.now_s = tenth / 10
         bench.number()
@@ -163,8 +163,8 @@ def test_an_unknown_version_has_no_policy(bench: Bench) -> None:
     assert bench.policies.of(VersionName(model="nobody", version=1)) is None
 
 
-def test_who_publishes_for_a_version_that_the_registry_has_forgotten_parks(bench: Bench) -> None:
-    """An answer without the row is no answer by which to publish; what is held is kept."""
+def test_publishing_for_a_version_that_the_registry_does_not_know_parks(bench: Bench) -> None:
+    """A version without a record has no policy to publish by, so its results wait."""
     assert present_policy(bench.policies, COLOUR).policy_number == 1
     with pytest.raises(Unavailable, match="the registry does not know nobody@1 any more"):
         present_policy(bench.policies, VersionName(model="nobody", version=1))

@@ -203,6 +203,6 @@ def test_a_card_of_which_the_store_has_none_is_kept_when_its_worker_starts(bench
 @pytest.mark.parametrize("policy", ["threshhold = 0.3", "renamed = { purple = 'violet' }"])
 def test_a_version_whose_policy_does_not_hold_is_not_registered(bench: Bench, policy: str) -> None:
     card = card_of(bench.folder, more=f"[policy]\n{policy}\n")
-    with pytest.raises(CardError, match="colour@1, policy: unknown .*; mend its card"):
+    with pytest.raises(CardError, match="colour@1, policy: unknown .*; correct its card"):
         bench.register(card)
     assert (bench.store.registry.read("colour"), bench.broker.topology.bound()) == (None, ())

@@ -17,7 +17,7 @@ from workers.cli.formatting import block, counted, rfc_3339, table, utc
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.find_card import KnownVersion, find_known
-from workers.registry.records import registered
+from workers.registry.records import all_versions
 from workers.runtime.terminal_text import printable
 
 EXIT_BROKEN = 1
@@ -36,7 +36,7 @@ def models_command() -> None:
 def list_command(session: Session, *, as_json: bool) -> None:
     """Every version that has a card here, or is registered."""
     cards = {card.version_name: card for card in all_cards(session.settings.models_dir)}
-    entries = dict(registered(session.store))
+    entries = {name: entry for name, (_, entry) in all_versions(session.store.registry).items()}
     names = sorted({*cards, *entries})
     if as_json:
         session.print_json(

@@ -22,13 +22,13 @@ from workers.cli.models.states import reason_option
 from workers.cli.session import Session, json_option, pass_session, read_ids, read_text
 from workers.comparison.policies import Preview, preview
 from workers.comparison.sample import draw_sample
-from workers.maintenance.republish import Republished, Republisher
+from workers.maintenance.republish import Progress, Republished, Republisher
 from workers.registry.policies import (
     Applied,
     changeable_version,
     checked_policy,
+    is_present_policy,
     put_policy,
-    says_the_same,
 )
 from workers.registry.policy_cache import label_rows, resolve_policy
 from workers.registry.records import read_version
@@ -110,7 +110,7 @@ def check_command(session: Session, *, name: str, file: str, as_json: bool) -> N
     version = parse_version(name)
     policy = checked_policy(read_text(file), source=_source_name(file), version=version, store=session.store)
     _, entry = read_version(version, session.store.registry)
-    differs = not says_the_same(entry, policy)
+    differs = not is_present_policy(policy, entry)
     if as_json:
         session.print_json(
             {"model": str(version), "ok": True, "differs": differs, "policy": policy.model_dump(mode="json")}
@@ -198,16 +198,12 @@ def _republish(session: Session, version: VersionName, ids: Sequence[str] | None
         settings=session.settings,
         store=session.store,
         search=session.search,
-        broker=session.broker,
-        clock=time.monotonic,
-        sleep=time.sleep,
-        progress=bar.update,
-        stalled=stalled,
+        results=session.broker.results(),
     )
     _tell(session, f"Waiting {republisher.known_after_s:g} s, until every worker and indexer knows it …")
     try:
         with bar:
-            return republisher.republish(ids)
+            return republisher.republish(ids, progress=Progress(done=bar.update, stalled=stalled))
     except KeyboardInterrupt:
         _tell(session, "\nStopped before every document was renewed; the same command goes on.")
         raise

@@ -15,9 +15,9 @@ from workers.cli.show.facts import Shown
 from workers.cli.show.json_output import shown_json
 from workers.cli.show.text import print_shown
 from workers.inspection.explain import explain
-from workers.inspection.image_record import ImageRecord, read_image_record
 from workers.inspection.image_status import pending_versions, statuses
-from workers.registry.records import Registered, registered_models
+from workers.registry.image_record import ImageRecord, read_image_records
+from workers.registry.records import Registered, all_versions
 from workers.submission.folders import image_id_of
 
 
@@ -44,7 +44,7 @@ def _find(session: Session, image: str) -> ImageRecord:
 
 
 def _read(session: Session, image_id: str) -> ImageRecord:
-    return read_image_record(image_id, store=session.store, search=session.search)
+    return read_image_records([image_id], store=session.store, search=session.search)[0]
 
 
 def _is_text(image_id: str) -> bool:
@@ -53,7 +53,7 @@ def _is_text(image_id: str) -> bool:
 
 
 def _shown(session: Session, record: ImageRecord) -> Shown:
-    registered = registered_models(session.store.registry)
+    registered = all_versions(session.store.registry)
     revision = record.row.revision if record.row else None
     return Shown(
         record=record,

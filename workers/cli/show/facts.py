@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.inspection.explain import Explanation
-from workers.inspection.image_record import ImageRecord
 from workers.inspection.image_status import ImageStatus
+from workers.registry.image_record import ImageRecord
 from workers.registry.records import Registered
 
 
