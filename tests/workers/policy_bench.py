@@ -1,4 +1,4 @@
-"""Images of which `tagger@1` has stored an output and search has a document, by its first policy."""
+"""Images with a stored output of `tagger@1`, and with a search document by its first policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from workers.registry.register import ensure_registered
 
 ANN = Author(by="ann", at_ms=1)
 ELEMENTS, TABBY, TIGER = 1000, 281, 282
-"""Of the tagger's vector: 0.75 and 0.25 in every image here."""
+"""Length of the tagger's vector, and two positions in it: 0.75 and 0.25 in every output here."""
 
 QUIETER = "threshold = 0.5\n"
 """A policy that drops the tiger."""
@@ -41,7 +41,7 @@ def output_of(image_id: str, *, revision: int = 0) -> Output:
 
 @dataclass(kw_only=True)
 class PolicyBench:
-    """The parts, and an indexer that works while somebody waits."""
+    """Store, broker and search, and an indexer that works whenever somebody waits."""
 
     settings: Settings
     store: Store
@@ -52,7 +52,7 @@ class PolicyBench:
     longest_queue: int = 0
     heard: list[str] = field(default_factory=list)
     watch: Callable[[], None] = lambda: None
-    """Called whenever somebody has waited."""
+    """Called after each wait."""
     journal: Journal = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class PolicyBench:
         )
 
     def plant(self, image_ids: Iterable[str], *, revision: int = 0) -> None:
-        """Catalogue, outputs and documents, as the first policy makes them."""
+        """Keep images in catalogue, outputs and search, with documents by the first policy."""
         policy = self.policy()
         for chunk in chunks(image_ids, 500):
             outputs = [output_of(image_id, revision=revision) for image_id in chunk]
@@ -83,13 +83,13 @@ class PolicyBench:
             self.search.apply([change_of(result_message(one, policy, occurred_at=None)) for one in outputs])
 
     def policy(self) -> ResolvedPolicy:
-        """The present one."""
+        """Return the present policy."""
         model = self.store.registry.read("tagger")
         assert model is not None
         return resolve_policy(model, model.versions[0], self.store.archive)
 
     def number(self) -> int:
-        """Of the present policy."""
+        """Return the number of the present policy."""
         return self.policy().policy_number
 
     def put_policy(self, toml: str = QUIETER) -> None:
@@ -98,7 +98,7 @@ class PolicyBench:
         assert self.store.registry.swap(entry, transitions.put_policy(entry, 1, toml, ANN))
 
     def publish(self, image_ids: Sequence[str], policy: ResolvedPolicy) -> None:
-        """As a worker with this policy does."""
+        """Publish results as a worker with this policy does."""
         made = [result_message(output_of(image_id), policy, occurred_at=None) for image_id in image_ids]
         self.broker.results().submit([encode(message) for message in made], Lane.LIVE)
 

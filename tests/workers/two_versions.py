@@ -1,4 +1,4 @@
-"""Two versions of a tagger and of a scorer, and what they said of images, with no model run."""
+"""Two versions of a tagger and of a scorer, and outputs of them that no model has made."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OUTPUTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """The parts into which it is planted."""
+    """Store, broker and search, with versions, images and outputs put into them."""
 
     store: Store
     broker: Broker
@@ -62,14 +62,14 @@ class Planted:
             self.register(light, "scoring")
 
     def photo(self, image_id: str, colour: tuple[int, int, int] = (200, 90, 20)) -> None:
-        """A picture, and its row in the catalogue."""
+        """Write a picture, and its row in the catalogue."""
         path = self.folder / f"{image_id}.png"
         Image.new("RGB", (64, 48), colour).save(path)
         row = replace(image(image_id), image_uri=uri_of(os.fsencode(path)))
         self.store.catalogue.put([row])
 
     def say(self, image_id: str, said: Mapping[VersionName, Sequence[float]], *, revision: int = 0) -> None:
-        """Each version's vector: stored, and a part of the document."""
+        """Store an output of each version, and its part of the search document."""
         for version, vector in said.items():
             made = output(key(image_id, version=version, revision=revision))
             self.store.outputs.put([replace(made, vector=np.array(vector, dtype="<f4"))])

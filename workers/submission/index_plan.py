@@ -13,7 +13,7 @@ from panopticon.depths import HOPS, total
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import Lane
 from panopticon.results.ledger import Ledger
-from panopticon.results.outputs import FailureState, OutputKey, VersionName
+from panopticon.results.outputs import FailureState, VersionName
 from workers.registry.register import ensure_registered
 from workers.submission.submit import Entry, Submission, body_of, publish
 
@@ -59,18 +59,12 @@ def _plan_chunk(chunk: list[Entry], versions: Sequence[VersionName], store: Stor
         if row is None or row.revision < entry.revision:
             plan.new.append(entry)
             continue
-        keys = {version: _key(entry, version) for version in versions}
+        keys = {version: version.key(entry.image_id, entry.revision) for version in versions}
         lacking = [version for version, key in keys.items() if key not in stored and key not in dead]
         for version in lacking:
             plan.missing[version].append(entry)
         plan.dead += not lacking and bool(dead & set(keys.values()) - stored)
         plan.indexed += not lacking and stored >= set(keys.values())
-
-
-def _key(entry: Entry, version: VersionName) -> OutputKey:
-    return OutputKey(
-        image_id=entry.image_id, model=version.model, version=version.version, revision=entry.revision
-    )
 
 
 def ledgers(store: Store, versions: Sequence[VersionName]) -> dict[VersionName, Ledger]:

@@ -1,4 +1,4 @@
-"""Uploads and results into catalogue and search; nothing is acked before it is applied."""
+"""Uploads and results are applied to catalogue and search, and acked only afterwards."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def result(image_id: str = "1", revision: int = 0, **scores: float) -> ResultPub
 
 
 class BrokerFake:
-    """A Broker whose queues note what is asked of them."""
+    """A Broker whose queues note each call in a journal."""
 
     def __init__(self, inner: SqliteBroker, journal: Journal) -> None:
         self._inner = inner
@@ -105,7 +105,7 @@ class BrokerFake:
 
 
 class StoreFake:
-    """A Store whose rooms note what is asked of them."""
+    """A Store whose outputs and catalogue note each call in a journal."""
 
     def __init__(self, inner: SqliteStore, journal: Journal) -> None:
         self._inner = inner
@@ -179,13 +179,13 @@ class Bench:
         self.run_until(lambda: self.waiting() == 0)
 
     def run_until(self, done: Callable[[], bool]) -> None:
-        """Turn after turn, each pause of a parked indexer cut short."""
+        """Turn the indexer until `done` is true, with each pause of a parked one cut short."""
         for _ in range(500):
             if done():
                 return
             self.clock.now_s += 9
             self.indexer.turn()
-        raise AssertionError("it never comes to that")
+        raise AssertionError("500 turns were not enough")
 
     def deads(self) -> Sequence[tuple[str, bytes]]:
         days = self.store.outputs.failure_days(NO_VERSION)
@@ -211,7 +211,7 @@ class TestCatalogue:
         image = bench.store.catalogue.get(["1"])["1"]
         assert (image.revision, image.image_uri, image.event) == (3, "file:///a.jpg", "uploaded")
 
-    def test_an_upload_without_a_uri_lies_where_the_setting_says(self, bench: Bench) -> None:
+    def test_an_upload_without_a_uri_gets_the_uri_of_the_setting(self, bench: Bench) -> None:
         bench.publish(upload("a#1"))
         bench.indexer.turn()
         assert bench.store.catalogue.get(["a#1"])["a#1"].image_uri == "file:///photos/a%231.jpg"
@@ -243,7 +243,7 @@ class TestCatalogue:
 
 
 class TestSearch:
-    def test_a_delete_reaches_search_though_no_model_ever_ran(self, bench: Bench) -> None:
+    def test_a_delete_reaches_search_even_if_no_model_ever_ran(self, bench: Bench) -> None:
         bench.publish(upload(revision=4, event="deleted"))
         bench.indexer.turn()
         document = bench.search.get(["1"])["1"]
@@ -272,7 +272,7 @@ class TestSearch:
         bench.run_until_empty()
         assert "search.apply" not in bench.journal.steps
 
-    def test_what_became_of_the_changes_is_counted(self, bench: Bench) -> None:
+    def test_changes_are_counted_by_outcome(self, bench: Bench) -> None:
         bench.result(result(revision=2), result(revision=1))
         bench.run_until_empty()
         get = bench.metrics.registry.get_sample_value
@@ -302,7 +302,7 @@ class TestPortions:
             turns += bench.indexer.turn() > 0
         assert turns <= self.BACKLOG / 90 + 1
 
-    def test_beside_live_results_the_portions_are_small(self, bench: Bench) -> None:
+    def test_portions_of_backfill_are_small_while_live_results_come(self, bench: Bench) -> None:
         self.fill(bench)
         for number in range(20):
             bench.result(result(f"live-{number}"))
@@ -330,7 +330,9 @@ class TestPortions:
 class TestBadBodies:
     BODIES = (b"", b"\xff\x00", b"[]", b'{"kind": "nonsense"}')
 
-    def test_a_bad_result_becomes_a_failure_with_its_body_and_harms_no_other(self, bench: Bench) -> None:
+    def test_a_bad_result_becomes_a_failure_with_its_body_and_the_others_are_applied(
+        self, bench: Bench
+    ) -> None:
         bench.result(result("1"))
         bench.broker.results().submit(self.BODIES, Lane.LIVE)
         bench.result(result("2"))
@@ -338,7 +340,9 @@ class TestBadBodies:
         assert set(bench.search.get(["1", "2"])) == {"1", "2"}
         assert bench.deads() == sorted(("bad_message", body) for body in self.BODIES)
 
-    def test_a_bad_upload_becomes_a_failure_with_its_body_and_harms_no_other(self, bench: Bench) -> None:
+    def test_a_bad_upload_becomes_a_failure_with_its_body_and_the_others_are_applied(
+        self, bench: Bench
+    ) -> None:
         bench.publish(upload("1"))
         bench.broker.catalogue().submit(self.BODIES, Lane.BACKFILL)
         bench.publish(upload("2"))
@@ -346,7 +350,9 @@ class TestBadBodies:
         assert set(bench.store.catalogue.get(["1", "2"])) == {"1", "2"}
         assert bench.deads() == sorted(("bad_message", body) for body in self.BODIES)
 
-    def test_what_a_consumer_set_aside_becomes_a_failure_of_its_version(self, bench: Bench) -> None:
+    def test_a_message_that_a_consumer_dead_lettered_becomes_a_failure_of_its_version(
+        self, bench: Bench
+    ) -> None:
         envelope = encode_envelope(b"body", version=TAGGER, reason="bad_message", detail="no JSON")
         bench.broker.undeliverable().submit([envelope], Lane.LIVE)
         bench.run_until_empty()
@@ -354,13 +360,13 @@ class TestBadBodies:
         (failure,) = bench.store.outputs.failures(TAGGER, day=day, state=DEAD)
         assert (failure.reason, failure.detail, failure.message) == ("bad_message", "no JSON", b"body")
 
-    def test_what_the_broker_itself_left_is_kept_and_harms_no_other(self, bench: Bench) -> None:
+    def test_a_message_that_the_broker_dead_lettered_is_kept_and_the_others_too(self, bench: Bench) -> None:
         envelope = encode_envelope(b"body", version=NO_VERSION, reason="bad_message", detail="")
         bench.broker.undeliverable().submit([b'{"image_id": "1"}', envelope], Lane.LIVE)
         bench.run_until_empty()
         assert bench.deads() == [("bad_message", b"body"), ("undeliverable", b'{"image_id": "1"}')]
 
-    def test_a_bad_body_handed_over_twice_is_one_failure(self, bench: Bench) -> None:
+    def test_a_bad_body_delivered_twice_is_one_failure(self, bench: Bench) -> None:
         bench.broker.results().submit([b"bad", b"bad"], Lane.LIVE)
         bench.run_until_empty()
         assert bench.deads() == [("bad_message", b"bad")]
@@ -387,7 +393,7 @@ class TestUnavailable:
             "results.ack",
         ],
     )
-    def test_a_part_that_is_down_parks_it_and_then_everything_is_applied(
+    def test_it_parks_while_a_part_is_down_and_applies_everything_afterwards(
         self, bench: Bench, step: str
     ) -> None:
         self.fill(bench)
@@ -402,7 +408,7 @@ class TestUnavailable:
         assert bench.deads() == [("bad_message", b"bad")]
 
     @pytest.mark.parametrize("down", ["catalogue.put", "search.apply", "outputs.put_failures"])
-    def test_what_it_could_not_apply_it_requeues_at_once(self, bench: Bench, down: str) -> None:
+    def test_messages_that_could_not_be_applied_are_requeued_at_once(self, bench: Bench, down: str) -> None:
         self.fill(bench)
         bench.journal.down = {down}
         bench.run_until(lambda: bench.indexer.parked is not None)
@@ -423,7 +429,7 @@ class TestUnavailable:
         taken = len(before) - 1 - before[::-1].index(f"{queue}.receive")
         assert before[taken + 1 :] == applying
 
-    def test_a_part_that_is_down_at_the_start_is_no_mistake(self, bench: Bench) -> None:
+    def test_a_part_that_is_down_at_the_start_is_not_reported_as_a_mistake(self, bench: Bench) -> None:
         bench.journal.down = {"search"}
         bench.result(result())
         bench.indexer.refuse_mistakes()
@@ -434,7 +440,7 @@ class TestUnavailable:
         assert bench.search.get(["1"])["1"].parts
 
     @pytest.mark.parametrize("step", ["catalogue.get", "search.get"])
-    def test_while_parked_it_takes_nothing_until_store_and_search_are_there(
+    def test_while_parked_it_takes_no_message_until_store_and_search_answer(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         monkeypatch.setattr("workers.indexer.indexer.IDLE_WAIT_S", 0.0)
@@ -455,10 +461,10 @@ class TestUnavailable:
             ("outputs.put_failures", "undeliverable"),
         ],
     )
-    def test_while_nothing_can_be_written_it_keeps_one_message_and_hands_none_back_again_and_again(
+    def test_while_parked_it_keeps_one_message_and_does_not_requeue_it_at_each_probe(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, down: str, queue: str
     ) -> None:
-        """A broker counts what is requeued, and gives up a message in the end."""
+        """A broker counts requeued deliveries, and discards a message in the end."""
         monkeypatch.setattr("workers.indexer.indexer.IDLE_WAIT_S", 0.0)
         bench.publish(upload("1"), upload("2"))
         bench.result(result("3"), result("4"))
@@ -474,7 +480,7 @@ class TestUnavailable:
         assert set(bench.store.catalogue.get(["1", "2"])) == {"1", "2"}
         assert set(bench.search.get(["3", "4"])) == {"3", "4"}
 
-    def test_parked_for_long_it_lets_go_once_of_what_its_queues_sent_ahead(
+    def test_parked_for_long_it_releases_prefetched_messages_once(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("workers.indexer.indexer.IDLE_WAIT_S", 0.0)
@@ -486,7 +492,9 @@ class TestUnavailable:
         paused = [step for step in bench.journal.steps if step.endswith(".pause")]
         assert paused == ["uploads.pause", "results.pause", "undeliverable.pause"]
 
-    def test_a_pause_is_kept(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_during_the_pause_between_probes_it_asks_nothing(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("workers.indexer.indexer.IDLE_WAIT_S", 0.0)
         self.fill(bench)
         bench.journal.down = {"catalogue.put"}

@@ -117,7 +117,7 @@ def test_a_late_result_is_made_again_by_the_present_policy(bench: Bench) -> None
     assert (part.policy_number, dict(part.scores)) == (2, {"rot": 0.5, "green": 0.25, "blue": 0})
 
 
-def test_a_policy_that_is_newer_than_the_indexer_knows_is_taken_as_it_is(bench: Bench) -> None:
+def test_a_result_by_a_newer_policy_than_the_indexer_knows_is_applied_as_it_is(bench: Bench) -> None:
     bench.publish("a", policy_number=1)
     bench.indexer.turn()
     bench.put_policy('renamed = { red = "rot" }\n')
@@ -126,7 +126,7 @@ def test_a_policy_that_is_newer_than_the_indexer_knows_is_taken_as_it_is(bench: 
     assert (part.policy_number, set(part.scores)) == (2, {"red", "green", "blue"})
 
 
-def test_a_late_result_without_an_output_is_taken_as_it_is(bench: Bench) -> None:
+def test_a_late_result_without_a_stored_output_is_applied_as_it_is(bench: Bench) -> None:
     bench.put_policy('renamed = { red = "rot" }\n')
     bench.publish("erased", policy_number=1)
     assert bench.part("erased").policy_number == 1

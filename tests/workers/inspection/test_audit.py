@@ -1,4 +1,4 @@
-"""An audit that cannot find a planted loss is a defect; so is one that cries before it can know."""
+"""An audit finds every planted loss, and reports none before it can be sure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ENTRY = VersionEntry(
 
 
 class Bench:
-    """The parts, an audit of one version, and what happens while it waits."""
+    """Store, broker and search; an audit of one version; and something that happens while it waits."""
 
     def __init__(self, store: Store, broker: Broker, search: SearchIndex) -> None:
         self.store, self.broker, self.search = store, broker, search
@@ -81,13 +81,13 @@ def test_a_dead_image_is_dead_with_its_reason(bench: Bench) -> None:
     assert (bench.result().status, bench.result().reason) == (AuditStatus.DEAD, "corrupt")
 
 
-def test_a_failure_of_an_older_revision_excuses_nothing(bench: Bench) -> None:
+def test_an_image_with_a_failure_of_an_older_revision_is_lost(bench: Bench) -> None:
     bench.store.catalogue.put([image(revision=1)])
     bench.store.outputs.put_failures([failure(key())])
     assert bench.status() is AuditStatus.LOST
 
 
-def test_a_replayed_failure_excuses_nothing(bench: Bench) -> None:
+def test_an_image_with_a_replayed_failure_is_lost(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.store.outputs.put_failures([failure(key(), state=FailureState.REPLAYED)])
     assert bench.status() is AuditStatus.LOST
@@ -104,7 +104,7 @@ def test_an_image_of_a_retired_version_is_skipped(bench: Bench) -> None:
     assert bench.status(entry=replace(ENTRY, state=VersionState.RETIRED)) is AuditStatus.SKIPPED
 
 
-def test_nothing_is_lost_of_a_version_that_is_not_fed(bench: Bench) -> None:
+def test_no_image_is_lost_under_a_version_that_gets_no_uploads(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     assert bench.status(entry=replace(ENTRY, state=VersionState.REGISTERED)) is AuditStatus.PENDING
 
@@ -158,19 +158,19 @@ def test_nothing_is_lost_while_the_catalogue_is_behind(bench: Bench) -> None:
     assert bench.status() is AuditStatus.PENDING
 
 
-def test_another_version_s_queue_excuses_nothing(bench: Bench) -> None:
+def test_an_image_is_lost_though_another_version_s_queue_has_messages(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.broker.model_queue(QUALITY).submit([b"{}"], Lane.LIVE)
     assert bench.status() is AuditStatus.LOST
 
 
-def test_what_is_stored_meanwhile_is_stored(bench: Bench) -> None:
+def test_an_image_stored_between_the_looks_is_stored(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.meanwhile = bench.store_and_index
     assert bench.status() is AuditStatus.STORED
 
 
-def test_what_came_meanwhile_in_a_new_revision_is_still_pending(bench: Bench) -> None:
+def test_an_image_with_a_new_revision_between_the_looks_is_pending(bench: Bench) -> None:
     bench.store.catalogue.put([image()])
     bench.meanwhile = lambda: bench.store.catalogue.put([image(revision=1)])
     assert bench.status() is AuditStatus.PENDING
@@ -185,7 +185,7 @@ def test_an_id_may_be_on_its_way_to_the_catalogue(bench: Bench) -> None:
     assert bench.status("somebody") is AuditStatus.PENDING
 
 
-def test_an_image_that_died_before_its_row_was_written_is_dead(bench: Bench) -> None:
+def test_an_image_that_failed_before_its_row_was_written_is_dead(bench: Bench) -> None:
     bench.store.outputs.put_failures([failure(key("early"))])
     assert bench.status("early") is AuditStatus.DEAD
 
@@ -217,7 +217,7 @@ def test_a_stored_image_whose_result_may_be_on_its_way_is_stored(bench: Bench) -
     assert (bench.result().status, bench.result().open) == (AuditStatus.STORED, True)
 
 
-def test_verdicts_come_in_the_order_of_the_ids_over_many_chunks(bench: Bench) -> None:
+def test_results_are_in_the_order_of_the_ids_over_many_chunks(bench: Bench) -> None:
     ids = [f"photo-{number:04}" for number in range(1200)]
     bench.store.catalogue.put([image(image_id) for image_id in ids if image_id != "photo-0777"])
     bench.store.outputs.put_failures([failure(key(image_id)) for image_id in ids[:700]])
@@ -228,7 +228,7 @@ def test_verdicts_come_in_the_order_of_the_ids_over_many_chunks(bench: Bench) ->
     assert sum(result.status is AuditStatus.LOST for result in results) == 499
 
 
-def test_only_what_is_lost_or_not_in_search_is_submitted_again(bench: Bench) -> None:
+def test_only_images_that_are_lost_or_not_in_search_are_submitted_again(bench: Bench) -> None:
     bench.store.catalogue.put([image("lost", revision=3), image("unindexed"), image("dead")])
     bench.store.outputs.put([output(key("unindexed"))])
     bench.store.outputs.put_failures([failure(key("dead"))])

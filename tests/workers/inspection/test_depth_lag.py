@@ -1,4 +1,4 @@
-"""Brokers that count late: nobody takes a queue for empty that only seems so."""
+"""A queue of a broker whose counts lag is not taken for empty while it only seems so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAG_S = 6.0
 
 @dataclass(kw_only=True)
 class LateBroker:
-    """An image came just now and was taken at once; later its result came, and was taken at once."""
+    """A broker to which an image came just now and was taken at once, and later its result likewise."""
 
     image_until_s: float
     result_until_s: float
@@ -54,7 +54,7 @@ class Unbound:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A queue whose one message is held for a time, and is counted a lag after it came."""
+    """A queue with one message, which is leased for a time and counted only a lag after it came."""
 
     broker: LateBroker
     since_s: float
@@ -69,7 +69,7 @@ class Late:
 
 
 MOMENTS = [(0.5, 1.0), (5.9, 6.1), (5.9, 11.8), (6.5, 12.4), (11.9, 17.8), (30.0, 35.9)]
-"""Until when image and result are held."""
+"""Pairs of the seconds until which the image and its result are leased."""
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_waiting_ends_only_after_the_last_message(
     assert broker.now_s >= result_until_s
 
 
-def test_a_broker_that_counts_at_once_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_whose_counts_do_not_lag_is_not_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = LateBroker(image_until_s=1.0, result_until_s=2.0, depth_lag_s=0.0)
     monkeypatch.setattr("time.sleep", broker.sleep)
     monkeypatch.setattr("time.monotonic", lambda: broker.now_s)

@@ -1,4 +1,4 @@
-"""An output is explained by the labels and the policy that are its own, or by what is left of them."""
+"""An output is explained by its own labels and policy, as far as they are still kept."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def entry_of(planted: Planted, name: VersionName) -> tuple[ModelEntry, VersionEn
 def made(
     planted: Planted, name: VersionName = PETS_1, *, vector: Sequence[float] = VECTOR, digest: str = ""
 ) -> Output:
-    """By the digest that is registered, unless another is given."""
+    """Return an output by the registered digest, unless another is given."""
     digest = digest or entry_of(planted, name)[1].digest
     return replace(output(key(version=name)), vector=np.array(vector, dtype="<f4"), digest=digest)
 
@@ -50,62 +50,64 @@ def explained(planted: Planted, of: Output, *, revision: int | None = 0) -> Expl
     return explain(of, registered, planted.store.archive, revision=revision)
 
 
-def test_the_present_policy_says_what_is_kept_and_why_the_rest_is_not(planted: Planted) -> None:
+def test_the_present_policy_gives_what_is_kept_and_why_the_rest_is_dropped(planted: Planted) -> None:
     planted.put_policy(PETS_1, 'top_k = 1\nhidden = ["dog"]\n[renamed]\ncat = "kitty"\n')
-    told = explained(planted, made(planted))
-    assert told.policy_number == 2
-    assert [(reason.name, reason.shown_as, reason.value) for reason in told.kept] == [("cat", "kitty", 0.75)]
-    assert [(reason.name, reason.why) for reason in told.dropped] == [
+    explanation = explained(planted, made(planted))
+    assert explanation.policy_number == 2
+    assert [(reason.name, reason.shown_as, reason.value) for reason in explanation.kept] == [
+        ("cat", "kitty", 0.75)
+    ]
+    assert [(reason.name, reason.why) for reason in explanation.dropped] == [
         ("dog", "hidden"),
         ("fox", "below the threshold 0.1"),
     ]
 
 
 def test_every_score_is_kept(planted: Planted) -> None:
-    told = explained(planted, made(planted, LIGHT_1, vector=(0.5, 0.0)))
-    assert [reason.name for reason in told.kept] == ["noise", "light"]
-    assert told.dropped == ()
+    explanation = explained(planted, made(planted, LIGHT_1, vector=(0.5, 0.0)))
+    assert [reason.name for reason in explanation.kept] == ["noise", "light"]
+    assert explanation.dropped == ()
 
 
 def test_elements_are_named_by_the_registry_if_the_digest_is_the_registered_one(planted: Planted) -> None:
-    told = explained(planted, made(planted))
-    assert (told.labels_from, told.note) == (LabelsFrom.REGISTRY, "")
-    assert told.top == (("cat", 0.75), ("dog", 0.25), ("fox", 0.0625))
+    explanation = explained(planted, made(planted))
+    assert (explanation.labels_from, explanation.note) == (LabelsFrom.REGISTRY, "")
+    assert explanation.top == (("cat", 0.75), ("dog", 0.25), ("fox", 0.0625))
 
 
-def test_an_output_by_another_digest_has_the_labels_kept_under_it_and_no_policy(planted: Planted) -> None:
+def test_an_output_by_another_digest_has_the_labels_archived_under_it_and_no_policy(planted: Planted) -> None:
     digest_input = {"elements": [["horse", ""], ["cow", "n1"], ["pig", ""]]}
     digest = planted.store.archive.put(canonical_json(digest_input).encode())
-    told = explained(planted, made(planted, digest=digest))
-    assert told.labels_from is LabelsFrom.DIGEST
-    assert told.top[:2] == (("horse", 0.75), ("cow", 0.25))
-    assert (told.reasons, told.policy_number) == ((), None)
+    explanation = explained(planted, made(planted, digest=digest))
+    assert explanation.labels_from is LabelsFrom.DIGEST
+    assert explanation.top[:2] == (("horse", 0.75), ("cow", 0.25))
+    assert (explanation.reasons, explanation.policy_number) == ((), None)
     registered = entry_of(planted, PETS_1)[1].digest
-    assert told.note == f"pets@1 is registered with another digest, {registered}"
+    assert explanation.note == f"pets@1 is registered with another digest, {registered}"
 
 
 def test_without_labels_under_its_digest_elements_are_numbered(planted: Planted) -> None:
-    told = explained(planted, made(planted, digest="d1"))
-    assert told.labels_from is LabelsFrom.NOWHERE
-    assert told.top == (("#0", 0.75), ("#1", 0.25), ("#2", 0.0625))
+    explanation = explained(planted, made(planted, digest="d1"))
+    assert explanation.labels_from is LabelsFrom.NOWHERE
+    assert explanation.top == (("#0", 0.75), ("#1", 0.25), ("#2", 0.0625))
 
 
-def test_an_output_of_a_version_that_the_registry_forgot_is_explained_by_its_digest(planted: Planted) -> None:
+def test_an_output_of_an_unregistered_version_is_explained_by_its_digest(planted: Planted) -> None:
     digest = entry_of(planted, PETS_1)[1].digest
-    told = explained(planted, made(planted, VersionName(model="lost", version=3), digest=digest))
-    assert (told.entry, told.labels_from) == (None, LabelsFrom.DIGEST)
-    assert told.top[0] == ("cat", 0.75)
-    assert told.note == "the registry does not know lost@3"
+    explanation = explained(planted, made(planted, VersionName(model="lost", version=3), digest=digest))
+    assert (explanation.entry, explanation.labels_from) == (None, LabelsFrom.DIGEST)
+    assert explanation.top[0] == ("cat", 0.75)
+    assert explanation.note == "the registry does not know lost@3"
 
 
-def test_a_version_of_which_no_card_is_kept_still_has_its_labels(planted: Planted) -> None:
+def test_a_version_without_an_archived_card_still_has_its_labels(planted: Planted) -> None:
     model, entry = entry_of(planted, PETS_1)
     versions = (replace(entry, card_sha256=""), *model.versions[1:])
     assert planted.store.registry.swap(model, replace(model, serial=model.serial + 1, versions=versions))
-    told = explained(planted, made(planted))
-    assert told.top[0] == ("cat", 0.75)
-    assert (told.policy_number, told.kept) == (None, ())
-    assert told.note.startswith("pets@1: the store has no card of it")
+    explanation = explained(planted, made(planted))
+    assert explanation.top[0] == ("cat", 0.75)
+    assert (explanation.policy_number, explanation.kept) == (None, ())
+    assert explanation.note.startswith("pets@1: the store has no card of it")
 
 
 @pytest.mark.parametrize(("revision", "current"), [(0, True), (1, False), (None, False)])

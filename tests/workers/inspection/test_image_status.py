@@ -1,4 +1,4 @@
-"""Where an image stands with a version: one mark, why, and what can be typed about it."""
+"""The status of an image under a version comes with its cause and with a command that helps."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def record(**kept: Any) -> ImageRecord:
 
 
 def document(*, revision: int = 0, policy_number: int = 1, name: str = TAGGER.part) -> SearchDocument:
-    said = part(revision=revision, policy_number=policy_number, cat=0.9)
-    return SearchDocument(image_id="photo", revision=revision, parts={name: said})
+    made = part(revision=revision, policy_number=policy_number, cat=0.9)
+    return SearchDocument(image_id="photo", revision=revision, parts={name: made})
 
 
 def depths(*, ready: int = 0, held: int = 0, retrying: int = 0) -> Mapping[VersionName, Depths]:
@@ -58,7 +58,7 @@ def status(
     return only
 
 
-def told(*args: Any) -> tuple[AuditStatus, str, str]:
+def explained(*args: Any) -> tuple[AuditStatus, str, str]:
     only = status(*args)
     return only.result.status, only.why, only.next_step
 
@@ -67,18 +67,22 @@ STORED = record(outputs=[output(key())], document=document())
 UNINDEXED = record(outputs=[output(key())])
 
 
-def test_what_is_stored_and_searchable_is_both() -> None:
-    assert told(STORED) == (AuditStatus.STORED, "in search", "")
+def test_a_stored_and_searchable_image_is_in_search() -> None:
+    assert explained(STORED) == (AuditStatus.STORED, "in search", "")
     assert (status(STORED).answers, status(STORED).behind) == (True, ())
 
 
-def test_a_shadow_has_its_part_and_does_not_answer() -> None:
+def test_a_shadow_has_a_part_in_search_and_does_not_answer_queries() -> None:
     shadow = status(STORED, registered(VersionState.SHADOW))
     assert (shadow.why, shadow.answers, shadow.part is not None) == ("in search", False, True)
 
 
-def test_what_is_stored_and_not_in_search_is_on_its_way_or_lost() -> None:
-    assert told(UNINDEXED) == (AuditStatus.STORED, "not in search: the result is on its way, or lost", AUDIT)
+def test_a_result_that_is_stored_and_not_in_search_is_on_its_way_or_lost() -> None:
+    assert explained(UNINDEXED) == (
+        AuditStatus.STORED,
+        "not in search: the result is on its way, or lost",
+        AUDIT,
+    )
 
 
 def test_a_part_by_an_older_policy_is_behind() -> None:
@@ -97,20 +101,20 @@ def test_a_part_of_an_older_revision_is_behind() -> None:
 
 def test_search_may_be_ahead_of_the_catalogue() -> None:
     ahead = SearchDocument(image_id="photo", revision=1)
-    assert told(record(outputs=[output(key())], document=ahead)) == (
+    assert explained(record(outputs=[output(key())], document=ahead)) == (
         AuditStatus.STORED,
         "search has a newer revision than the catalogue",
         "",
     )
 
 
-def test_what_search_refused_is_said_to_be_refused() -> None:
+def test_a_result_that_search_refused_is_reported_as_refused() -> None:
     refused = record(outputs=[output(key())], failures=[failure(key(), reason=INDEX_REFUSED)])
-    assert told(refused) == (AuditStatus.STORED, "refused by search", f"{AUDIT} --fix")
+    assert explained(refused) == (AuditStatus.STORED, "refused by search", f"{AUDIT} --fix")
 
 
-def test_what_is_dead_is_told_with_its_reason_and_the_way_back() -> None:
-    assert told(record(failures=[failure(key())])) == (AuditStatus.DEAD, "corrupt", REPLAY)
+def test_a_dead_image_is_reported_with_its_reason_and_the_command_to_replay_it() -> None:
+    assert explained(record(failures=[failure(key())])) == (AuditStatus.DEAD, "corrupt", REPLAY)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +130,8 @@ def test_what_is_dead_is_told_with_its_reason_and_the_way_back() -> None:
         (record(outputs=[output(key(revision=7))]), {}, "the registry does not know this version"),
     ],
 )
-def test_what_is_skipped_is_told_with_the_cause(of: ImageRecord, known: Registered, why: str) -> None:
-    assert told(of, known) == (AuditStatus.SKIPPED, why, "")
+def test_a_skipped_image_is_reported_with_the_cause(of: ImageRecord, known: Registered, why: str) -> None:
+    assert explained(of, known) == (AuditStatus.SKIPPED, why, "")
 
 
 @pytest.mark.parametrize(
@@ -138,10 +142,10 @@ def test_what_is_skipped_is_told_with_the_cause(of: ImageRecord, known: Register
         (UNINDEXED, {}, "the registry does not know this version"),
     ],
 )
-def test_what_is_stored_and_need_not_be_in_search_says_why(
+def test_a_stored_image_that_need_not_be_in_search_is_reported_with_the_cause(
     of: ImageRecord, known: Registered, why: str
 ) -> None:
-    assert told(of, known) == (AuditStatus.STORED, f"not needed in search: {why}", "")
+    assert explained(of, known) == (AuditStatus.STORED, f"not needed in search: {why}", "")
 
 
 @pytest.mark.parametrize(
@@ -158,32 +162,32 @@ def test_what_is_stored_and_need_not_be_in_search_says_why(
         (depths(retrying=1), "waiting in its queue, or being processed", ""),
     ],
 )
-def test_what_is_pending_is_told_by_its_queue(
+def test_a_pending_image_is_explained_by_its_queue(
     waiting: Mapping[VersionName, Depths], why: str, step: str
 ) -> None:
-    assert told(record(), registered(), waiting) == (AuditStatus.PENDING, why, step)
+    assert explained(record(), registered(), waiting) == (AuditStatus.PENDING, why, step)
 
 
-def test_a_version_that_is_not_fed_is_told_only_where_something_is_kept_of_it() -> None:
+def test_a_version_that_gets_no_uploads_is_listed_only_if_something_is_kept_of_it() -> None:
     unrouted = registered(VersionState.REGISTERED)
     assert statuses(record(), unrouted, {}) == []
-    assert told(record(document=document()), unrouted) == (
+    assert explained(record(document=document()), unrouted) == (
         AuditStatus.PENDING,
         "no upload reaches this version",
         "panopticon models shadow tagger@1",
     )
 
 
-def test_an_id_without_a_row_owes_nothing_to_a_version_that_nothing_is_kept_of() -> None:
+def test_an_image_without_a_row_is_listed_only_under_versions_of_which_something_is_kept() -> None:
     assert statuses(record(row=None, document=document(name=QUALITY.part)), registered(), {}) == []
-    assert told(record(row=None, outputs=[output(key())])) == (
+    assert explained(record(row=None, outputs=[output(key())])) == (
         AuditStatus.PENDING,
         "the catalogue does not know the image yet",
         AUDIT,
     )
 
 
-def test_only_queues_of_fed_versions_are_worth_a_look() -> None:
+def test_only_queues_of_versions_that_get_uploads_are_worth_reading() -> None:
     assert pending_versions(record(), registered()) == [TAGGER]
     assert pending_versions(STORED, registered()) == []
     assert pending_versions(record(document=document()), registered(VersionState.REGISTERED)) == []
@@ -198,5 +202,5 @@ def test_only_queues_of_fed_versions_are_worth_a_look() -> None:
         (replace(failure(key("a b")), reason="not_found"), "panopticon dead replay 'a b'"),
     ],
 )
-def test_a_failure_says_what_can_be_typed_about_it(of: Failure, step: str) -> None:
+def test_a_failure_comes_with_the_command_that_helps(of: Failure, step: str) -> None:
     assert next_step(of) == step

@@ -1,4 +1,4 @@
-"""What was said of an image is gone, stays gone, and what comes back is named."""
+"""Erased images are gone and stay gone, and whatever comes back is named."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Bench:
         return self.eraser.look(image_ids)
 
     def plant(self, image_id: str, *, revision: int = 3) -> None:
-        """An image that two models have seen, one in vain, in the catalogue and in search."""
+        """Keep an image everywhere, with outputs of one model and a failure of another."""
         row = replace(image(image_id, revision=revision), image_uri="file:///home/ann/me.jpg")
         self.store.catalogue.put([row])
         self.store.outputs.put([output(key(image_id, revision=number)) for number in (0, revision)])
@@ -65,7 +65,7 @@ class Bench:
         return self.store.catalogue.get([image_id])[image_id]
 
     def index(self) -> None:
-        """Bring what waits into catalogue and search, as an indexer does."""
+        """Apply waiting messages to catalogue and search."""
         settings = Settings(database=self.url, originals=TEMPLATE)
         indexer = Indexer(
             settings=settings, broker=self.broker, store=self.store, search=self.search, metrics=Metrics()
@@ -104,13 +104,15 @@ class TestErase:
         assert len(bench.store.outputs.failures_of(["another"])) == 1
         assert bench.row("another").image_uri == "file:///home/ann/me.jpg"
 
-    def test_a_tombstone_of_the_next_revision_stays_and_names_no_original(self, bench: Bench) -> None:
+    def test_a_tombstone_of_the_next_revision_stays_without_the_original_s_uri(self, bench: Bench) -> None:
         bench.plant("me", revision=3)
         assert bench.erase("me").revisions == {"me": 4}
         row = bench.row("me")
         assert (row.revision, row.deleted, row.image_uri) == (4, True, "")
 
-    def test_the_indexer_makes_the_same_tombstone_and_search_finds_it_no_more(self, bench: Bench) -> None:
+    def test_the_indexer_writes_the_same_tombstone_and_search_does_not_find_the_image_any_more(
+        self, bench: Bench
+    ) -> None:
         bench.plant("me")
         bench.erase("me")
         bench.index()
@@ -118,24 +120,24 @@ class TestErase:
         document = bench.search.get(["me"])["me"]
         assert (document.deleted, document.parts, document.revision) == (True, {}, 4)
 
-    def test_models_are_not_told(self, bench: Bench) -> None:
+    def test_an_erasure_sends_models_no_message(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
         assert bench.look("me").in_flight == 0
 
-    def test_once_more_changes_nothing(self, bench: Bench) -> None:
+    def test_erasing_again_changes_nothing(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
         bench.index()
         again = bench.erase("me")
         assert (again.images, again.outputs, again.failures, again.revisions) == (1, 0, 0, {"me": 4})
 
-    def test_before_the_indexer_has_come_to_it_once_more_changes_nothing_either(self, bench: Bench) -> None:
+    def test_erasing_again_before_the_indexer_ran_changes_nothing_either(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
         assert bench.erase("me").revisions == {"me": 4}
 
-    def test_a_tombstone_that_names_its_original_is_replaced(self, bench: Bench) -> None:
+    def test_a_tombstone_with_the_original_s_uri_is_replaced(self, bench: Bench) -> None:
         bench.plant("me")
         mine = replace(image("me", revision=5, event="deleted"), image_uri="file:///home/ann/me.jpg")
         bench.store.catalogue.put([mine])
@@ -146,17 +148,19 @@ class TestErase:
         bench.store.catalogue.put([image("me", revision=5, event="deleted")])
         assert bench.erase("me").revisions == {"me": 5}
 
-    def test_an_output_newer_than_the_catalogue_is_topped_too(self, bench: Bench) -> None:
+    def test_the_tombstone_is_newer_than_an_output_that_is_newer_than_the_catalogue(
+        self, bench: Bench
+    ) -> None:
         bench.plant("me", revision=3)
         bench.store.outputs.put([output(key("me", revision=8))])
         assert bench.erase("me").revisions == {"me": 9}
 
-    def test_an_image_that_only_an_output_tells_of_is_erased(self, bench: Bench) -> None:
+    def test_an_image_that_is_known_by_an_output_alone_is_erased(self, bench: Bench) -> None:
         bench.store.outputs.put([output(key("me", revision=2))])
         assert bench.erase("me").revisions == {"me": 3}
         assert bench.row("me").deleted
 
-    def test_the_highest_revision_there_is_stays(self, bench: Bench) -> None:
+    def test_the_tombstone_of_the_highest_possible_revision_has_that_revision(self, bench: Bench) -> None:
         bench.plant("me", revision=MAX_REVISION)
         assert bench.erase("me").revisions == {"me": MAX_REVISION}
         assert bench.row("me").deleted
@@ -176,7 +180,7 @@ class TestErase:
         assert (erased.images, erased.outputs) == (1201, 1201)
         assert bench.look(*names).kept == []
 
-    def test_a_part_that_goes_down_midway_leaves_what_the_next_try_finishes(
+    def test_an_erasure_that_is_interrupted_by_an_outage_is_finished_by_the_next_call(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         bench.plant("me")
@@ -201,15 +205,13 @@ class TestLook:
         bench.index()
         assert bench.look("me").final
 
-    def test_until_the_indexer_has_come_to_it_search_is_told_of_and_nothing_is_wrong(
-        self, bench: Bench
-    ) -> None:
+    def test_search_may_still_find_the_image_until_the_indexer_has_run(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
         remains = bench.look("me")
         assert (remains.searchable, remains.clean, remains.final) == (["me"], True, False)
 
-    def test_an_upload_that_the_indexer_has_not_come_to_makes_it_not_final(self, bench: Bench) -> None:
+    def test_an_erasure_is_not_final_while_an_upload_waits_for_the_indexer(self, bench: Bench) -> None:
         bench.plant("me", revision=3)
         bench.erase("me")
         bench.index()
@@ -219,7 +221,9 @@ class TestLook:
         bench.index()
         assert not bench.look("me").clean
 
-    def test_search_that_was_never_told_is_wrong_once_nothing_is_on_its_way(self, bench: Bench) -> None:
+    def test_search_that_lost_the_erasure_is_not_clean_once_no_message_is_on_its_way(
+        self, bench: Bench
+    ) -> None:
         bench.plant("me")
         bench.erase("me")
         bench.broker.catalogue().ack(bench.broker.catalogue().receive(max_live=9, max_backfill=9, wait_s=0))
@@ -230,10 +234,10 @@ class TestLook:
 
     def test_an_image_that_was_not_erased_is_named(self, bench: Bench) -> None:
         bench.plant("me")
-        (held,) = bench.look("me").kept
-        assert (len(held.outputs), len(held.failures), held.in_catalogue) == (2, 1, True)
+        (record,) = bench.look("me").kept
+        assert (len(record.outputs), len(record.failures), record.in_catalogue) == (2, 1, True)
 
-    def test_a_message_that_a_worker_still_holds_makes_it_not_final(self, bench: Bench) -> None:
+    def test_an_erasure_is_not_final_while_a_worker_holds_a_message(self, bench: Bench) -> None:
         bench.plant("me")
         bench.broker.model_queue(TAGGER).submit([encode(ImageMessage(image_id="me"))], Lane.LIVE)
         bench.broker.model_queue(TAGGER).receive(max_live=1, max_backfill=0, wait_s=0)
@@ -242,14 +246,14 @@ class TestLook:
         remains = bench.look("me")
         assert (remains.in_flight, remains.clean, remains.final) == (1, True, False)
 
-    def test_what_a_worker_stored_afterwards_is_named_and_erased_by_the_next_call(self, bench: Bench) -> None:
+    def test_an_output_stored_afterwards_is_named_and_erased_by_the_next_call(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
         late = replace(output(key("me", revision=3)), produced_at_ms=NOW_MS + 5)
         bench.store.outputs.put([late])
         bench.index()
         remains = bench.look("me")
-        assert [held.image_id for held in remains.kept] == ["me"]
+        assert [record.image_id for record in remains.kept] == ["me"]
         assert not remains.clean
         bench.erase("me")
         bench.index()

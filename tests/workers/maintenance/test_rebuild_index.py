@@ -1,4 +1,4 @@
-"""Documents made anew from the store are those that the messages had made."""
+"""Documents rebuilt from the store equal those that the messages made."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Bench:
                 )
 
     def put(self, image_id: str, *, revision: int = 0, version: VersionName = TAGGER) -> None:
-        """An image of a cat, or one with every score a half."""
+        """Store an output of the tagger that shows a cat, or one of the scorer with every score 0.5."""
         size = len(find_card(version).labels)
         vector = np.full(size, 0.5, dtype="<f2") if version == QUALITY else np.zeros(size, dtype="<f2")
         if version == TAGGER:
@@ -115,7 +115,7 @@ def test_an_image_whose_newest_revision_is_still_on_its_way_keeps_the_older_one(
     assert (bench.document("a").revision, bench.document("a").occurred_at_ms) == (4, 0)
 
 
-def test_a_failure_of_a_newer_revision_leaves_nothing_of_the_older(bench: Bench) -> None:
+def test_a_failure_of_a_newer_revision_removes_the_parts_of_the_older(bench: Bench) -> None:
     bench.store.catalogue.put([image("a", revision=1)])
     bench.put("a", revision=0)
     bench.store.outputs.put_failures([failure(key("a", version=QUALITY, revision=1))])
@@ -155,7 +155,7 @@ def test_more_images_than_one_chunk_are_all_rebuilt(bench: Bench) -> None:
     assert len(bench.search.get(names)) == sum(heard) == 1201
 
 
-def test_what_search_heard_of_later_stays(bench: Bench) -> None:
+def test_newer_changes_that_search_has_already_are_kept(bench: Bench) -> None:
     bench.put("a", revision=1)
     bench.search.apply([result("a", part(revision=2, cat=0.9)), deletion("b", revision=3)])
     bench.put("b", revision=3)
@@ -164,7 +164,7 @@ def test_what_search_heard_of_later_stays(bench: Bench) -> None:
     assert bench.document("b").deleted
 
 
-def test_what_a_document_is_found_by_is_derived_anew(bench: Bench) -> None:
+def test_the_tags_by_which_a_document_is_found_are_rebuilt_too(bench: Bench) -> None:
     bench.put("a")
     bench.rebuild("a")
     with closing(sqlite3.connect(bench.file)) as connection, connection:
@@ -175,7 +175,7 @@ def test_what_a_document_is_found_by_is_derived_anew(bench: Bench) -> None:
     assert [document.image_id for document in bench.search.query(query).documents] == ["a"]
 
 
-def test_a_version_whose_card_was_not_kept_is_named(bench: Bench) -> None:
+def test_a_version_without_an_archived_card_is_named(bench: Bench) -> None:
     model = bench.store.registry.read("tagger")
     assert model is not None
     entry = replace(model.versions[0], version=7, card_sha256="0" * 64)

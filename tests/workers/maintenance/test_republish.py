@@ -1,16 +1,15 @@
-"""After a change of policy every document is by the new one, made of stored vectors."""
+"""After a change of policy every document is renewed by the new one, from stored vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Applied, SearchIndex
+from panopticon.interfaces import Applied
 from panopticon.registry import transitions
 from panopticon.results.documents import Change
 from panopticon.settings import Settings
@@ -22,30 +21,30 @@ from workers.maintenance.republish import PAGE
 from workers.queues.sqlite import SqliteBroker
 
 
-class RefusingIndex:
-    """Takes nothing of one image."""
+class RefusingIndex(SqliteSearchIndex):
+    """A search index that refuses every change of one image."""
 
-    def __init__(self, inner: SearchIndex, refused: str) -> None:
-        self._inner = inner
-        self._refused = refused
-        self.get = inner.get
-        self.image_ids = inner.image_ids
+    refused = ""
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         return [
-            Applied.REFUSED if change.image_id == self._refused else self._inner.apply([change])[0]
+            Applied.REFUSED
+            if change.image_id == self.refused
+            else super(RefusingIndex, self).apply([change])[0]
             for change in changes
         ]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PolicyBench]:
+def search(tmp_path: Path) -> Iterator[RefusingIndex]:
+    with closing(RefusingIndex(f"sqlite:///{tmp_path}/panopticon.db")) as search:
+        yield search
+
+
+@pytest.fixture
+def bench(tmp_path: Path, search: RefusingIndex) -> Iterator[PolicyBench]:
     url = f"sqlite:///{tmp_path}/panopticon.db"
-    with (
-        closing(SqliteStore(url)) as store,
-        closing(SqliteBroker(url)) as broker,
-        closing(SqliteSearchIndex(url)) as search,
-    ):
+    with closing(SqliteStore(url)) as store, closing(SqliteBroker(url)) as broker:
         yield PolicyBench(
             settings=Settings(database=url, settle_s=1.0), store=store, broker=broker, search=search
         )
@@ -61,7 +60,7 @@ def test_every_document_is_by_the_new_policy(bench: PolicyBench) -> None:
     assert [tag.label for tag in bench.part("photo-0").tags] == ["tabby"]
 
 
-def test_a_document_is_found_by_what_it_says_now(bench: PolicyBench) -> None:
+def test_a_document_has_the_tags_of_the_new_policy(bench: PolicyBench) -> None:
     bench.plant(["a"])
     bench.put_policy('[rollup]\nfeline = "sum"\n')
     bench.republish()
@@ -72,7 +71,7 @@ def test_a_document_is_found_by_what_it_says_now(bench: PolicyBench) -> None:
     ]
 
 
-def test_nothing_is_published_before_everybody_knows_the_policy(bench: PolicyBench) -> None:
+def test_nothing_is_published_before_every_worker_and_indexer_knows_the_policy(bench: PolicyBench) -> None:
     bench.plant(["a"])
     bench.put_policy()
     begun_s = bench.clock.now_s
@@ -95,14 +94,14 @@ def test_the_queue_of_results_stays_short(bench: PolicyBench) -> None:
     assert bench.longest_queue <= PAGE
 
 
-def test_a_second_time_there_is_nothing_to_do(bench: PolicyBench) -> None:
+def test_republishing_again_finds_nothing_to_do(bench: PolicyBench) -> None:
     bench.plant(["a"])
     bench.put_policy()
     bench.republish()
     assert bench.republish().images == 0
 
 
-def test_who_begins_again_goes_on(bench: PolicyBench) -> None:
+def test_a_second_run_continues_the_first(bench: PolicyBench) -> None:
     ids = [f"photo-{number}" for number in range(5)]
     bench.plant(ids)
     bench.put_policy()
@@ -146,7 +145,7 @@ def test_the_time_of_an_upload_stays(bench: PolicyBench) -> None:
     assert bench.search.get(["a"])["a"].occurred_at_ms == before.occurred_at_ms
 
 
-def test_a_document_without_a_stored_output_is_named_and_ends_nothing(bench: PolicyBench) -> None:
+def test_a_document_without_a_stored_output_is_named_and_the_others_are_renewed(bench: PolicyBench) -> None:
     bench.plant(["a", "erased", "z"])
     bench.store.outputs.erase(["erased"])
     bench.put_policy()
@@ -154,7 +153,7 @@ def test_a_document_without_a_stored_output_is_named_and_ends_nothing(bench: Pol
     assert (done.images, done.left) == (2, ("erased",))
 
 
-def test_an_image_that_is_being_erased_is_not_left(bench: PolicyBench) -> None:
+def test_an_image_that_is_being_erased_is_not_reported_as_left(bench: PolicyBench) -> None:
     bench.plant(["a", "erased"])
     bench.store.outputs.erase(["erased"])
     bench.store.catalogue.put([image("erased", revision=1, event="deleted")])
@@ -163,7 +162,7 @@ def test_an_image_that_is_being_erased_is_not_left(bench: PolicyBench) -> None:
     assert (done.images, done.left) == (1, ())
 
 
-def test_a_deleted_image_is_left_alone(bench: PolicyBench) -> None:
+def test_a_deleted_image_stays_deleted(bench: PolicyBench) -> None:
     bench.plant(["a", "gone"])
     bench.search.apply([deletion("gone", revision=1)])
     bench.put_policy()
@@ -171,15 +170,19 @@ def test_a_deleted_image_is_left_alone(bench: PolicyBench) -> None:
     assert bench.search.get(["gone"])["gone"].deleted
 
 
-def test_an_image_that_search_refuses_is_named_and_ends_nothing(bench: PolicyBench) -> None:
+def test_an_image_that_search_refuses_is_named_and_the_others_are_renewed(
+    bench: PolicyBench, search: RefusingIndex
+) -> None:
     bench.plant(["a", "odd", "z"])
     bench.put_policy()
-    bench.indexer._search = cast(SearchIndex, RefusingIndex(bench.search, "odd"))
+    search.refused = "odd"
     done = bench.republish()
     assert (done.images, done.left) == (2, ("odd",))
 
 
-def test_without_an_indexer_one_hears_of_it_and_it_goes_on_with_one(bench: PolicyBench) -> None:
+def test_without_an_indexer_it_reports_waiting_results_and_continues_once_there_is_one(
+    bench: PolicyBench,
+) -> None:
     bench.plant(["a", "b"])
     bench.put_policy()
     bench.indexing = False
@@ -187,7 +190,7 @@ def test_without_an_indexer_one_hears_of_it_and_it_goes_on_with_one(bench: Polic
     assert bench.heard == ["2 waiting", "2 done"]
 
 
-def test_another_policy_that_comes_meanwhile_counts_as_well(bench: PolicyBench) -> None:
+def test_a_policy_that_is_applied_during_the_wait_is_the_one_that_counts(bench: PolicyBench) -> None:
     bench.plant(["a"])
     bench.put_policy()
     bench.watch = lambda: bench.put_policy("") if bench.number() == 2 else None
@@ -195,7 +198,7 @@ def test_another_policy_that_comes_meanwhile_counts_as_well(bench: PolicyBench) 
     assert (done.policy_number, bench.part("a").policy_number) == (3, 3)
 
 
-def test_a_broker_that_is_down_is_told_and_later_it_goes_on(bench: PolicyBench) -> None:
+def test_an_outage_of_the_broker_is_raised_and_the_next_run_continues(bench: PolicyBench) -> None:
     bench.plant(["a"])
     bench.put_policy()
     bench.journal.down = {"results.submit"}

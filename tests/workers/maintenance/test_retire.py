@@ -1,4 +1,4 @@
-"""Taking a version out of service: fed no more, worked off, retired, its queues deleted."""
+"""A version is taken out of service: no more uploads, messages worked off, retired, queues deleted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Bench:
     broker: SqliteBroker
     clock: FakeClock
     later_s: float = 0.0
-    """Added to the time of day of whoever retires."""
+    """Added to the time of day that `Retiring` sees."""
     worked_off: int = 0
     heard: list[int] = field(default_factory=list)
 
@@ -91,14 +91,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
-def test_what_waits_is_worked_off_before_the_version_is_retired(bench: Bench) -> None:
+def test_waiting_messages_are_worked_off_before_the_version_is_retired(bench: Bench) -> None:
     bench.submit(3)
     assert bench.retire() == Retired(discarded=0, dropped=True)
     assert (bench.worked_off, bench.heard) == (3, [3, 2, 1])
     assert (bench.state, bench.broker.topology.bound()) == (VersionState.RETIRED, ())
 
 
-def test_nothing_is_fed_to_it_while_it_is_worked_off(bench: Bench) -> None:
+def test_it_gets_no_uploads_while_its_messages_are_worked_off(bench: Bench) -> None:
     bench.submit(1)
     seen: list[VersionState] = []
     work = bench.work
@@ -113,7 +113,7 @@ def test_nothing_is_fed_to_it_while_it_is_worked_off(bench: Bench) -> None:
     assert (bench.worked_off, seen) == (1, [VersionState.REGISTERED])
 
 
-def test_what_is_thrown_away_counts_as_skipped(bench: Bench) -> None:
+def test_discarded_messages_count_as_skipped(bench: Bench) -> None:
     rows = [
         CatalogueImage(image_id=str(number), revision=0, image_uri="", event="uploaded", occurred_at_ms=0)
         for number in range(3)
@@ -125,7 +125,7 @@ def test_what_is_thrown_away_counts_as_skipped(bench: Bench) -> None:
     assert bench.store.counts.count(COLOUR, retired=True) == Ledger(skipped=3)
 
 
-def test_queues_that_are_held_stay_and_go_with_the_next_call(bench: Bench) -> None:
+def test_queues_with_a_leased_message_stay_and_are_deleted_by_the_next_call(bench: Bench) -> None:
     queue = bench.broker.model_queue(COLOUR)
     bench.submit(1)
     (held,) = queue.receive(max_live=1, max_backfill=0, wait_s=0)
@@ -136,7 +136,7 @@ def test_queues_that_are_held_stay_and_go_with_the_next_call(bench: Bench) -> No
 
 
 @pytest.mark.parametrize(("later_s", "idle_s"), [(0.0, 0.0), (39.0, 0.0), (640.0, 600.0)])
-def test_the_broker_hears_how_long_no_worker_can_have_put_anything_on_a_retry_delay(
+def test_the_broker_is_given_the_time_for_which_no_worker_can_have_retried_a_message(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, later_s: float, idle_s: float
 ) -> None:
     heard: list[float] = []
@@ -153,7 +153,7 @@ def test_the_broker_hears_how_long_no_worker_can_have_put_anything_on_a_retry_de
     assert heard == [pytest.approx(idle_s, abs=5.0)]
 
 
-def test_a_retired_version_that_is_still_bound_is_fed_no_more_after_the_next_call(bench: Bench) -> None:
+def test_a_retired_version_that_is_still_bound_is_unbound_by_the_next_call(bench: Bench) -> None:
     bench.retire()
     bench.broker.topology.bind(COLOUR)
     bench.submit(1)
@@ -162,7 +162,7 @@ def test_a_retired_version_that_is_still_bound_is_fed_no_more_after_the_next_cal
     assert bench.broker.topology.bound() == ()
 
 
-def test_the_history_says_when_it_was_retired_and_not_when_that_was_asked_for(bench: Bench) -> None:
+def test_the_history_has_the_time_of_retiring_and_not_of_the_command(bench: Bench) -> None:
     bench.submit(3)
     bench.retire()
     first, *_, last = (event.at_ms for event in bench.versions.read("colour").history)

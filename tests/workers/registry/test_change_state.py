@@ -1,4 +1,4 @@
-"""Switching versions: one compare-and-set, told to whoever follows, and never done behind somebody's back."""
+"""Versions are switched by one compare-and-set, announced, and never against somebody else's change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Bench:
         return read_card(folder / "card.toml")
 
     def side_by_side(self) -> None:
-        """Version 1 answers, version 2 is a shadow."""
+        """Register two versions: version 1 is active, version 2 a shadow."""
         for number in (1, 2):
             self.versions().add(self.card(number))
             self.versions().shadow(VersionName(model="colour", version=number))
@@ -79,14 +79,14 @@ def test_adding_keeps_the_card_under_its_digests(bench: Bench) -> None:
     assert bench.store.archive.get(version.card_sha256) == card.archived_bytes
 
 
-def test_the_former_version_stays_fed_after_a_switch(bench: Bench) -> None:
+def test_uploads_still_reach_the_former_version_after_a_switch(bench: Bench) -> None:
     bench.side_by_side()
     bench.versions().activate(bench.card(2))
     assert bench.states() == {1: VersionState.SHADOW, 2: VersionState.ACTIVE}
     assert bench.broker.topology.bound() == (ONE, TWO)
 
 
-def test_a_switch_and_a_rollback_are_told_to_whoever_follows_the_results(bench: Bench) -> None:
+def test_a_switch_and_a_rollback_are_announced_on_the_results_queue(bench: Bench) -> None:
     bench.side_by_side()
     bench.versions(reason="finer labels").activate(bench.card(2))
     bench.versions("bob@host").roll_back("colour")
@@ -97,8 +97,8 @@ def test_a_switch_and_a_rollback_are_told_to_whoever_follows_the_results(bench: 
 
 
 @dataclass(kw_only=True)
-class Overtaking:
-    """A broker, and a topology that others are quicker than."""
+class RacingBroker:
+    """A broker, and its topology, at which something happens just before queues are bound."""
 
     inner: SqliteBroker
     meanwhile: Callable[[], object]
@@ -115,66 +115,68 @@ class Overtaking:
         self.inner.topology.unbind(version)
 
 
-def test_who_is_overtaken_while_it_binds_leaves_nothing_bound_that_is_not_fed(bench: Bench) -> None:
+def test_a_shadow_that_loses_a_race_unbinds_its_queues(bench: Bench) -> None:
     bench.versions().add(bench.card(1))
-    broker = Overtaking(inner=bench.broker, meanwhile=lambda: bench.versions("bob").add(bench.card(2)))
+    broker = RacingBroker(inner=bench.broker, meanwhile=lambda: bench.versions("bob").add(bench.card(2)))
     versions = Versions(store=bench.store, broker=cast(Broker, broker), by="ann")
     with pytest.raises(UsageError, match="registered colour@2, by bob"):
         versions.shadow(ONE)
     assert bench.broker.topology.bound() == ()
 
 
-def test_who_is_overtaken_by_the_very_same_step_leaves_its_queues_bound(bench: Bench) -> None:
+def test_a_shadow_that_loses_a_race_to_the_same_change_leaves_its_queues_bound(bench: Bench) -> None:
     bench.versions().add(bench.card(1))
-    broker = Overtaking(inner=bench.broker, meanwhile=lambda: bench.versions("bob").shadow(ONE))
+    broker = RacingBroker(inner=bench.broker, meanwhile=lambda: bench.versions("bob").shadow(ONE))
     versions = Versions(store=bench.store, broker=cast(Broker, broker), by="ann")
     with pytest.raises(UsageError, match="shadow colour@1, by bob"):
         versions.shadow(ONE)
     assert bench.broker.topology.bound() == (ONE,)
 
 
-class Mute:
-    """A broker that goes away just before it is to tell."""
+class SilentBroker:
+    """A broker that is down when a switch is to be announced."""
 
     def announce(self, body: bytes) -> None:
         raise Unavailable("queue", "it is away")
 
 
-def test_a_switch_that_could_not_be_told_is_done_and_says_so(bench: Bench) -> None:
+def test_a_switch_that_could_not_be_announced_is_made_and_warned_about(bench: Bench) -> None:
     bench.side_by_side()
-    heard: list[str] = []
-    versions = Versions(store=bench.store, broker=cast(Broker, Mute()), by="ann@host", warn=heard.append)
+    warnings: list[str] = []
+    versions = Versions(
+        store=bench.store, broker=cast(Broker, SilentBroker()), by="ann@host", warn=warnings.append
+    )
     versions.activate(bench.card(2))
     assert bench.states()[2] is VersionState.ACTIVE
-    assert heard == ["the switch is made, but could not be announced: queue unavailable: it is away"]
+    assert warnings == ["the switch is made, but could not be announced: queue unavailable: it is away"]
 
 
 def unfit(_: ModelEntry) -> None:
     raise UsageError("coverage is 0.5")
 
 
-def test_a_limit_that_is_passed_is_told_and_nothing_is_switched(bench: Bench) -> None:
+def test_a_version_that_exceeds_a_limit_is_reported_and_not_activated(bench: Bench) -> None:
     bench.side_by_side()
     with pytest.raises(UsageError, match="coverage is 0.5"):
         bench.versions().activate(bench.card(2), refuse_unfit=unfit)
     assert bench.states()[2] is VersionState.SHADOW
 
 
-def test_who_is_overtaken_is_told_by_whom_when_and_with_what(bench: Bench) -> None:
+def test_a_lost_race_is_reported_with_who_won_it_when_and_with_which_change(bench: Bench) -> None:
     bench.side_by_side()
 
-    def overtaken(_: ModelEntry) -> None:
+    def lose_the_race(_: ModelEntry) -> None:
         bench.versions("bob@host").activate(bench.card(2))
 
     with pytest.raises(
         UsageError,
         match=r"changed meanwhile: activated colour@2 \(was colour@1\), by bob@host at \d{4}-.* UTC; nothing",
     ):
-        bench.versions().activate(bench.card(2), refuse_unfit=overtaken)
+        bench.versions().activate(bench.card(2), refuse_unfit=lose_the_race)
     assert [event.by for event in bench.versions().read("colour").history][-1] == "bob@host"
 
 
-def test_who_comes_too_late_is_told_who_was_first(bench: Bench) -> None:
+def test_activating_an_active_version_reports_who_activated_it(bench: Bench) -> None:
     bench.side_by_side()
     bench.versions("bob@host").activate(bench.card(2))
     with pytest.raises(
@@ -212,20 +214,20 @@ def test_a_model_keeps_its_task(bench: Bench) -> None:
         bench.versions().add(other)
 
 
-def test_an_unknown_model_is_named_beside_those_that_are_known(bench: Bench) -> None:
+def test_an_unknown_model_is_reported_with_the_registered_ones(bench: Bench) -> None:
     bench.side_by_side()
     with pytest.raises(UsageError, match="tagger is not registered; registered: colour"):
         bench.versions().roll_back("tagger")
 
 
-def test_a_version_that_is_fed_no_more_may_be_asked_for_twice(bench: Bench) -> None:
+def test_routing_of_a_version_may_be_stopped_twice(bench: Bench) -> None:
     bench.side_by_side()
     for _ in range(2):
         bench.versions().stop_routing(TWO)
     assert (bench.states()[2], bench.broker.topology.bound()) == (VersionState.REGISTERED, (ONE,))
 
 
-def test_what_a_worker_bound_that_started_while_a_version_was_fed_is_unbound_once_it_is_retired(
+def test_queues_that_a_late_worker_bound_are_unbound_when_the_version_is_retired(
     bench: Bench,
 ) -> None:
     bench.side_by_side()

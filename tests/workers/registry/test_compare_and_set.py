@@ -49,7 +49,7 @@ def test_a_record_that_needs_no_change_is_not_written() -> None:
     assert box.swaps == 0
 
 
-def test_a_record_that_never_stops_changing_is_given_up_by_name() -> None:
+def test_a_record_that_never_stops_changing_is_unavailable_and_named() -> None:
     box = Box(interruptions=[1] * 100)
     with pytest.raises(Unavailable, match="the number kept changing"):
         swap_with_retries(box.read, box.swap, lambda number: number * 10, record="the number")

@@ -1,4 +1,4 @@
-"""A version's next policy, while others change its record too."""
+"""A version is given its next policy, while others change its record too."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def test_an_equal_policy_changes_nothing_however_it_is_written(store: StoreFake)
     assert store.texts == ["", RED]
 
 
-def test_who_comes_second_is_told_by_whom_and_when_the_record_was_changed(store: StoreFake) -> None:
-    def overtake() -> None:
+def test_a_lost_race_is_reported_with_who_won_it_and_when(store: StoreFake) -> None:
+    def win_the_race() -> None:
         entry = store.read("colour")
         assert entry is not None
         assert store.inner.registry.swap(entry, transitions.put_policy(entry, 1, GREEN, BOB))
 
-    store.meanwhile = overtake
+    store.meanwhile = win_the_race
     with pytest.raises(UsageError) as caught:
         store.put(RED)
     assert str(caught.value) == (
@@ -101,13 +101,13 @@ def test_who_comes_second_is_told_by_whom_and_when_the_record_was_changed(store:
     assert store.texts == ["", GREEN]
 
 
-def test_a_policy_that_does_not_hold_is_not_put(store: StoreFake) -> None:
+def test_an_invalid_policy_is_not_applied(store: StoreFake) -> None:
     with pytest.raises(UsageError, match="line 1: unknown tag 'rde'; near it: 'red'"):
         store.put('renamed = { rde = "rot" }\n')
     assert store.texts == [""]
 
 
-def test_a_policy_that_cannot_be_read_any_more_gives_way_to_one_that_can(store: StoreFake) -> None:
+def test_a_policy_that_cannot_be_read_any_more_is_replaced_by_one_that_can(store: StoreFake) -> None:
     entry = store.read("colour")
     assert entry is not None
     assert store.inner.registry.swap(entry, transitions.put_policy(entry, 1, "of = 'old'\n", BOB))

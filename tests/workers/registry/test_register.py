@@ -1,4 +1,4 @@
-"""How a version becomes known, once, with its queue in place."""
+"""A version is registered once, after its queue is bound."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_registering_again_changes_nothing(bench: Bench) -> None:
     assert bench.entry() == before
 
 
-def test_the_entry_says_what_the_version_is_and_who_registered_it(bench: Bench) -> None:
+def test_the_entry_has_the_digest_labels_policy_and_author_of_the_version(bench: Bench) -> None:
     card = card_of(bench.folder, more=POLICY)
     bench.register(card)
     (version,) = bench.entry().versions
@@ -81,7 +81,7 @@ def test_the_entry_says_what_the_version_is_and_who_registered_it(bench: Bench) 
     assert (event.by, event.what) == ("ann@host", "registered colour@1")
 
 
-def test_a_card_that_is_not_what_was_registered_is_refused_with_both_digests(bench: Bench) -> None:
+def test_a_card_with_another_digest_than_the_registered_one_is_refused_with_both(bench: Bench) -> None:
     bench.register(card_of(bench.folder))
     changed = card_of(bench.folder).model_copy(update={"architecture_revision": 2})
     (known,) = bench.entry().versions
@@ -91,7 +91,7 @@ def test_a_card_that_is_not_what_was_registered_is_refused_with_both_digests(ben
     assert len(bench.entry().versions) == 1
 
 
-def test_its_queue_is_bound_before_the_version_is_known(bench: Bench) -> None:
+def test_its_queue_is_bound_before_the_version_is_registered(bench: Bench) -> None:
     bound_at_swap: list[tuple[VersionName, ...]] = []
     registry = bench.store.registry
 
@@ -146,7 +146,7 @@ def test_workers_that_start_together_agree_on_one_entry_each_and_one_active_vers
     assert len(bound) == 3
 
 
-def test_an_entry_that_changes_at_every_try_is_unavailable_and_not_awaited_for_ever(bench: Bench) -> None:
+def test_an_entry_that_changes_at_every_try_is_unavailable_after_a_limited_number(bench: Bench) -> None:
     tries: list[int] = []
 
     class RegistryFake:
@@ -167,7 +167,7 @@ def test_an_entry_that_changes_at_every_try_is_unavailable_and_not_awaited_for_e
     assert len(tries) == MAX_TRIES
 
 
-def test_a_broker_that_is_new_is_bound_for_a_version_known_before(bench: Bench) -> None:
+def test_a_registered_version_is_bound_on_a_new_broker(bench: Bench) -> None:
     card = card_of(bench.folder)
     bench.register(card)
     bench.broker.topology.unbind(card.version_name)
@@ -188,7 +188,7 @@ def test_a_version_that_is_retired_is_refused_and_not_bound_again(bench: Bench) 
     assert bench.broker.topology.bound() == ()
 
 
-def test_a_card_of_which_the_store_has_none_is_kept_when_its_worker_starts(bench: Bench) -> None:
+def test_a_card_that_the_store_lacks_is_archived_when_its_worker_starts(bench: Bench) -> None:
     card = card_of(bench.folder)
     bench.register(card)
     entry = bench.entry()
@@ -201,7 +201,7 @@ def test_a_card_of_which_the_store_has_none_is_kept_when_its_worker_starts(bench
 
 
 @pytest.mark.parametrize("policy", ["threshhold = 0.3", "renamed = { purple = 'violet' }"])
-def test_a_version_whose_policy_does_not_hold_is_not_registered(bench: Bench, policy: str) -> None:
+def test_a_version_with_an_invalid_policy_is_not_registered(bench: Bench, policy: str) -> None:
     card = card_of(bench.folder, more=f"[policy]\n{policy}\n")
     with pytest.raises(CardError, match="colour@1, policy: unknown .*; correct its card"):
         bench.register(card)
