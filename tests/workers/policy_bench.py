@@ -50,7 +50,7 @@ class PolicyBench:
     clock: FakeClock = field(default_factory=FakeClock)
     indexing: bool = True
     longest_queue: int = 0
-    heard: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
     watch: Callable[[], None] = lambda: None
     """Called after each wait."""
     journal: Journal = field(default_factory=Journal)
@@ -129,8 +129,8 @@ class PolicyBench:
         return republisher.republish(image_ids, progress=Progress(done=self._done, stalled=self._stalled))
 
     def _done(self, images: int) -> None:
-        self.heard.append(f"{images} done")
+        self.reported.append(f"{images} done")
 
     def _stalled(self, results: int) -> None:
-        self.heard.append(f"{results} waiting")
+        self.reported.append(f"{results} waiting")
         self.indexing = True

@@ -42,7 +42,7 @@ def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bo
     if not check:
         _confirm(image_ids, ids_file, yes=yes)
         erased = eraser.erase(image_ids, now_ms=int(time.time() * 1000))
-    remains = eraser.look(image_ids)
+    remains = eraser.check(image_ids)
     if as_json:
         session.print_json(_json(image_ids, erased, remains))
     else:

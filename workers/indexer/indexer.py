@@ -119,7 +119,7 @@ class Indexer:
     def refuse_mistakes(self) -> None:
         """Raise UsageError if store or search cannot be used with these settings.
 
-        A part that is only down is no mistake: `turn` parks then.
+        A part that is only down is not a mistake: `turn` parks then.
         """
         for ask in (self._store.registry.models, self._ask_search):
             with suppress(Unavailable):
@@ -129,7 +129,7 @@ class Indexer:
         """Take and apply waiting messages; return how many. While a part is down, park and return 0."""
         try:
             if self._parking.turned_long(self._settings.park_hold_s):
-                # Parked for so long that other indexers had better get the prefetched messages.
+                # Other indexers may take the prefetched messages while this one stays parked.
                 for inlet in (self._uploads, self._results, self._undeliverable):
                     inlet.queue.release_prefetched()
             if self._parking.waiting:

@@ -212,7 +212,7 @@ def _in_search(
 
 
 def _final(first: AuditResult, again: AuditResult | None, empty: EmptyQueues) -> AuditResult:
-    """Return the result of both looks; `again` is None for an image of which nothing was missing."""
+    """Return the result of both looks; `again` is None if nothing was missing at the first look."""
     if again is None:
         return first
     # Found meanwhile, or replaced by a revision that has been on its way for a moment only.

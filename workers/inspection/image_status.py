@@ -55,10 +55,10 @@ class Facts:
 def statuses(
     record: ImageRecord, registered: Registered, depths: Mapping[VersionName, Depths]
 ) -> list[ImageStatus]:
-    """Return the status under every version that gets uploads, and under every other one of which something
-    is kept, ordered by name.
+    """Return the status under every version that gets uploads, and under any other with results of the image,
+    ordered by name.
 
-    An image that the catalogue does not know has a status only under versions of which something is kept.
+    An image that the catalogue does not know has a status only under versions with results of it.
     `depths`: the queues of pending versions, as far as they could be read.
     """
     return [

@@ -92,7 +92,7 @@ class Eraser:
             revisions={image_id: number for chunk in erased for image_id, number in chunk.revisions.items()},
         )
 
-    def look(self, image_ids: Sequence[str]) -> Remains:
+    def check(self, image_ids: Sequence[str]) -> Remains:
         """Return what is left of these images. Raises: Unavailable.
 
         Queues are read before the store: a result that was in none of them had been stored by then.

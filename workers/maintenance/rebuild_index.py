@@ -25,7 +25,7 @@ class Rebuilt:
     unknown: tuple[str, ...]
     """IDs under which the store keeps nothing."""
     refused: tuple[str, ...]
-    """IDs of images of which the index refused a change."""
+    """IDs of images with a change that the index refused."""
 
 
 def policies(store: Store) -> dict[VersionName, ResolvedPolicy | None]:

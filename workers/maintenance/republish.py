@@ -41,7 +41,7 @@ class Republished:
     """IDs of images whose documents are still by an older policy: no output of them is stored, or search
     refused the result."""
     unknown: tuple[str, ...]
-    """Of the IDs that were named, those of which search has no part of this version."""
+    """The named IDs under which search has no part of this version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

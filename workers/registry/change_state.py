@@ -130,7 +130,7 @@ class Versions:
         entry = self.read(name.model)
         if transitions.known_version(entry, name.version).state.routed:
             entry = self._swap(entry, transitions.stop_routing(entry, name.version, self._author))
-        # After the record, since a worker that starts meanwhile binds what the record says is routed.
+        # After the record, since a worker that starts meanwhile binds the queues of routed versions.
         self._broker.topology.unbind(name)
         return entry
 

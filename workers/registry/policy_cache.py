@@ -95,7 +95,7 @@ class PolicyCache:
         try:
             entry = self._registry.read(model)
         except Unavailable:
-            # The registry's own error says more than that the record is too old.
+            # Until then the old record is good enough; afterwards this error explains why it is too old.
             if self._clock() - cached.read_s > self._max_age_s:
                 raise
         else:

@@ -85,8 +85,8 @@ def test_waiting_ends_only_after_the_last_message(
     broker = LateBroker(image_until_s=image_until_s, result_until_s=result_until_s)
     monkeypatch.setattr("time.sleep", broker.sleep)
     monkeypatch.setattr("time.monotonic", lambda: broker.now_s)
-    heard: list[Remaining] = []
-    wait_until_done(cast(Broker, broker), [TAGGER], watch=heard.append, every_s=0.5)
+    reported: list[Remaining] = []
+    wait_until_done(cast(Broker, broker), [TAGGER], watch=reported.append, every_s=0.5)
     assert broker.now_s >= result_until_s
 
 
@@ -107,5 +107,5 @@ def test_an_erasure_is_final_only_after_the_last_message(
         eraser = Eraser(
             store=store, search=search, broker=cast(Broker, broker), originals="", sleep=broker.sleep
         )
-        remains = eraser.look(["a"])
+        remains = eraser.check(["a"])
     assert not remains.final or broker.now_s >= result_until_s

@@ -50,8 +50,8 @@ class Bench:
     def erase(self, *image_ids: str) -> Erased:
         return self.eraser.erase(image_ids, now_ms=NOW_MS)
 
-    def look(self, *image_ids: str) -> Remains:
-        return self.eraser.look(image_ids)
+    def check(self, *image_ids: str) -> Remains:
+        return self.eraser.check(image_ids)
 
     def plant(self, image_id: str, *, revision: int = 3) -> None:
         """Keep an image everywhere, with outputs of one model and a failure of another."""
@@ -123,7 +123,7 @@ class TestErase:
     def test_an_erasure_sends_models_no_message(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
-        assert bench.look("me").in_flight == 0
+        assert bench.check("me").in_flight == 0
 
     def test_erasing_again_changes_nothing(self, bench: Bench) -> None:
         bench.plant("me")
@@ -178,7 +178,7 @@ class TestErase:
         bench.store.outputs.put([output(key(name)) for name in names])
         erased = bench.erase(*names)
         assert (erased.images, erased.outputs) == (1201, 1201)
-        assert bench.look(*names).kept == []
+        assert bench.check(*names).kept == []
 
     def test_an_erasure_that_is_interrupted_by_an_outage_is_finished_by_the_next_call(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -186,29 +186,29 @@ class TestErase:
         bench.plant("me")
 
         def down(self: object, image_ids: object) -> None:
-            raise Unavailable("store", "a test said so")
+            raise Unavailable("store", "a test took it down")
 
         with monkeypatch.context() as patch:
             patch.setattr("storage.stores.sqlite.outputs.SqliteOutputStore.erase", down)
             with pytest.raises(Unavailable):
                 bench.erase("me")
         assert bench.row("me").deleted
-        assert not bench.look("me").clean
+        assert not bench.check("me").clean
         bench.erase("me")
-        assert bench.look("me").clean
+        assert bench.check("me").clean
 
 
-class TestLook:
+class TestCheck:
     def test_after_the_indexer_nothing_remains_and_nothing_can_come(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
         bench.index()
-        assert bench.look("me").final
+        assert bench.check("me").final
 
     def test_search_may_still_find_the_image_until_the_indexer_has_run(self, bench: Bench) -> None:
         bench.plant("me")
         bench.erase("me")
-        remains = bench.look("me")
+        remains = bench.check("me")
         assert (remains.searchable, remains.clean, remains.final) == (["me"], True, False)
 
     def test_an_erasure_is_not_final_while_an_upload_waits_for_the_indexer(self, bench: Bench) -> None:
@@ -217,9 +217,9 @@ class TestLook:
         bench.index()
         later = ImageMessage(image_id="me", revision=9)
         bench.broker.catalogue().submit([encode(later)], Lane.LIVE)
-        assert (bench.look("me").clean, bench.look("me").final) == (True, False)
+        assert (bench.check("me").clean, bench.check("me").final) == (True, False)
         bench.index()
-        assert not bench.look("me").clean
+        assert not bench.check("me").clean
 
     def test_search_that_lost_the_erasure_is_not_clean_once_no_message_is_on_its_way(
         self, bench: Bench
@@ -227,14 +227,14 @@ class TestLook:
         bench.plant("me")
         bench.erase("me")
         bench.broker.catalogue().ack(bench.broker.catalogue().receive(max_live=9, max_backfill=9, wait_s=0))
-        assert not bench.look("me").clean
+        assert not bench.check("me").clean
         bench.erase("me")
         bench.index()
-        assert bench.look("me").final
+        assert bench.check("me").final
 
     def test_an_image_that_was_not_erased_is_named(self, bench: Bench) -> None:
         bench.plant("me")
-        (record,) = bench.look("me").kept
+        (record,) = bench.check("me").kept
         assert (len(record.outputs), len(record.failures), record.in_catalogue) == (2, 1, True)
 
     def test_an_erasure_is_not_final_while_a_worker_holds_a_message(self, bench: Bench) -> None:
@@ -243,7 +243,7 @@ class TestLook:
         bench.broker.model_queue(TAGGER).receive(max_live=1, max_backfill=0, wait_s=0)
         bench.erase("me")
         bench.index()
-        remains = bench.look("me")
+        remains = bench.check("me")
         assert (remains.in_flight, remains.clean, remains.final) == (1, True, False)
 
     def test_an_output_stored_afterwards_is_named_and_erased_by_the_next_call(self, bench: Bench) -> None:
@@ -252,20 +252,20 @@ class TestLook:
         late = replace(output(key("me", revision=3)), produced_at_ms=NOW_MS + 5)
         bench.store.outputs.put([late])
         bench.index()
-        remains = bench.look("me")
+        remains = bench.check("me")
         assert [record.image_id for record in remains.kept] == ["me"]
         assert not remains.clean
         bench.erase("me")
         bench.index()
-        assert bench.look("me").final
+        assert bench.check("me").final
 
     def test_a_late_result_does_not_bring_the_image_back_to_search(self, bench: Bench) -> None:
         bench.plant("me", revision=3)
         bench.erase("me")
         bench.index()
         bench.search.apply([result("me", part(revision=3, cat=0.9))])
-        assert bench.look("me").searchable == []
+        assert bench.check("me").searchable == []
 
     def test_a_deleted_document_is_not_searchable(self, bench: Bench) -> None:
         bench.search.apply([deletion("me")])
-        assert bench.look("me").searchable == []
+        assert bench.check("me").searchable == []

@@ -95,9 +95,9 @@ def test_every_models_part_is_made_from_its_output(bench: Bench) -> None:
     bench.rebuild("a")
     document = bench.document("a")
     assert (document.revision, document.occurred_at_ms) == (2, NOON_MS)
-    assert [said.label for said in document.parts["tagger_1"].tags] == ["tabby"]
+    assert [tag.label for tag in document.parts["tagger_1"].tags] == ["tabby"]
     assert set(document.parts["quality_1"].scores.values()) == {0.5}
-    assert {said.policy_number for said in document.parts.values()} == {1}
+    assert {part.policy_number for part in document.parts.values()} == {1}
 
 
 def test_parts_of_older_revisions_are_left_out(bench: Bench) -> None:
@@ -150,9 +150,9 @@ def test_an_id_under_which_nothing_is_kept_is_named(bench: Bench) -> None:
 def test_more_images_than_one_chunk_are_all_rebuilt(bench: Bench) -> None:
     names = [f"photo-{number}" for number in range(1201)]
     bench.store.catalogue.put([image(name, event="deleted") for name in names])
-    heard: list[int] = []
-    Rebuilder(store=bench.store, policies={}).fill(bench.search.rebuild(), names, progress=heard.append)
-    assert len(bench.search.get(names)) == sum(heard) == 1201
+    reported: list[int] = []
+    Rebuilder(store=bench.store, policies={}).fill(bench.search.rebuild(), names, progress=reported.append)
+    assert len(bench.search.get(names)) == sum(reported) == 1201
 
 
 def test_newer_changes_that_search_has_already_are_kept(bench: Bench) -> None:

@@ -187,7 +187,7 @@ def test_without_an_indexer_it_reports_waiting_results_and_continues_once_there_
     bench.put_policy()
     bench.indexing = False
     assert bench.republish().images == 2
-    assert bench.heard == ["2 waiting", "2 done"]
+    assert bench.reported == ["2 waiting", "2 done"]
 
 
 def test_a_policy_that_is_applied_during_the_wait_is_the_one_that_counts(bench: PolicyBench) -> None:

@@ -39,7 +39,7 @@ class Bench:
     later_s: float = 0.0
     """Added to the time of day that `Retiring` sees."""
     worked_off: int = 0
-    heard: list[int] = field(default_factory=list)
+    reported: list[int] = field(default_factory=list)
 
     @property
     def versions(self) -> Versions:
@@ -53,7 +53,7 @@ class Bench:
             open_broker=lambda: SqliteBroker(self.url, clock=self.clock),
             clock=self,
         )
-        return retiring.retire(COLOUR, discard=discard, waiting=self.heard.append)
+        return retiring.retire(COLOUR, discard=discard, waiting=self.reported.append)
 
     def time(self) -> float:
         return self.clock.time() + self.later_s
@@ -94,7 +94,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_waiting_messages_are_worked_off_before_the_version_is_retired(bench: Bench) -> None:
     bench.submit(3)
     assert bench.retire() == Retired(discarded=0, dropped=True)
-    assert (bench.worked_off, bench.heard) == (3, [3, 2, 1])
+    assert (bench.worked_off, bench.reported) == (3, [3, 2, 1])
     assert (bench.state, bench.broker.topology.bound()) == (VersionState.RETIRED, ())
 
 
@@ -139,18 +139,18 @@ def test_queues_with_a_leased_message_stay_and_are_deleted_by_the_next_call(benc
 def test_the_broker_is_given_the_time_for_which_no_worker_can_have_retried_a_message(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, later_s: float, idle_s: float
 ) -> None:
-    heard: list[float] = []
+    reported: list[float] = []
     drop = SqliteTopology.drop_if_empty
 
     def listening(topology: SqliteTopology, version: VersionName, *, idle_s: float) -> bool:
-        heard.append(idle_s)
+        reported.append(idle_s)
         return drop(topology, version, idle_s=idle_s)
 
     bench.retire()
     bench.later_s = later_s
     monkeypatch.setattr(SqliteTopology, "drop_if_empty", listening)
     assert bench.retire().dropped
-    assert heard == [pytest.approx(idle_s, abs=5.0)]
+    assert reported == [pytest.approx(idle_s, abs=5.0)]
 
 
 def test_a_retired_version_that_is_still_bound_is_unbound_by_the_next_call(bench: Bench) -> None:
