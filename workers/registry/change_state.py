@@ -57,7 +57,7 @@ class Versions:
     def add(self, card: ModelCard) -> ModelEntry:
         """Register a version, which gets no uploads yet.
 
-        Raises: CardError if its number is registered with another digest, or its policy does not hold;
+        Raises: CardError if its number is registered with another digest, or its policy is not valid;
         UsageError if its number is taken, or its model has another task; Unavailable.
         """
         expected = self._store.registry.read(card.name)

@@ -17,7 +17,7 @@ from workers.registry.records import read_version, swap_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class AppliedPolicy:
     """The policy that a version has after it was given one."""
 
     number: int
@@ -46,7 +46,9 @@ def checked_policy(text: str, *, source: str, version: VersionName, store: Store
     return _checked(text, source, model, entry, store)
 
 
-def put_policy(text: str, *, source: str, version: VersionName, author: Author, store: Store) -> Applied:
+def put_policy(
+    text: str, *, source: str, version: VersionName, author: Author, store: Store
+) -> AppliedPolicy:
     """Give the version this policy under the next number, unless its present one has the same content.
 
     Raises: as `checked_policy`; UsageError also if somebody else changed the model's record meanwhile, and
@@ -55,10 +57,10 @@ def put_policy(text: str, *, source: str, version: VersionName, author: Author, 
     model, entry = changeable_version(version, store)
     policy = _checked(text, source, model, entry, store)
     if is_present_policy(policy, entry):
-        return Applied(number=entry.policy_number, changed=False)
+        return AppliedPolicy(number=entry.policy_number, changed=False)
     changed = transitions.put_policy(model, version.version, text, author)
     swap_once(model, changed, store.registry)
-    return Applied(number=entry.policy_number + 1, changed=True)
+    return AppliedPolicy(number=entry.policy_number + 1, changed=True)
 
 
 def is_present_policy(policy: Policy, entry: VersionEntry) -> bool:

@@ -25,7 +25,7 @@ def ensure_registered(
 
     A version's queues are bound before it is registered, so that no image falls between the two; and again
     for a registered one, since the broker may be a new one. The card is archived where the store has none.
-    Raises: CardError if the version is registered with another digest or its policy does not hold; UsageError
+    Raises: CardError if the version is registered with another digest or its policy is not valid; UsageError
     if it is retired; Unavailable.
     """
     author = Author(by=by, at_ms=int(time.time() * 1000))
@@ -58,7 +58,7 @@ def ensure_registered(
 def new_entry(card: ModelCard, archive: Archive, author: Author) -> VersionEntry:
     """Return the entry of a version that is registered and gets no uploads yet; archive its card first.
 
-    Raises: CardError if its policy does not hold, for that policy would stop every indexer; Unavailable.
+    Raises: CardError if its policy is not valid, for that policy would stop every indexer; Unavailable.
     """
     try:
         check_policy(policy_of(card.policy), task=card.task, labels=card.labels)

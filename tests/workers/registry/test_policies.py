@@ -19,7 +19,7 @@ from panopticon.results.outputs import VersionName
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from workers.queues.sqlite import SqliteBroker
-from workers.registry.policies import Applied, put_policy
+from workers.registry.policies import AppliedPolicy, put_policy
 from workers.registry.register import ensure_registered
 
 COLOUR = VersionName(model="colour", version=1)
@@ -53,7 +53,7 @@ class StoreFake:
         self.meanwhile()
         return self.inner.registry.swap(expected, new)
 
-    def put(self, text: str, author: Author = ANN) -> Applied:
+    def put(self, text: str, author: Author = ANN) -> AppliedPolicy:
         return put_policy(text, source="p.toml", version=COLOUR, author=author, store=cast(Store, self))
 
     @property
@@ -73,15 +73,15 @@ def store(tmp_path: Path) -> Iterator[StoreFake]:
 
 
 def test_each_policy_has_the_next_number(store: StoreFake) -> None:
-    assert store.put(RED) == Applied(number=2, changed=True)
-    assert store.put(GREEN) == Applied(number=3, changed=True)
-    assert store.put(RED) == Applied(number=4, changed=True)
+    assert store.put(RED) == AppliedPolicy(number=2, changed=True)
+    assert store.put(GREEN) == AppliedPolicy(number=3, changed=True)
+    assert store.put(RED) == AppliedPolicy(number=4, changed=True)
     assert store.texts == ["", RED, GREEN, RED]
 
 
 def test_an_equal_policy_changes_nothing_however_it_is_written(store: StoreFake) -> None:
     store.put(RED)
-    assert store.put("# The same\n[renamed]\n\"red\" = 'rot'\n") == Applied(number=2, changed=False)
+    assert store.put("# The same\n[renamed]\n\"red\" = 'rot'\n") == AppliedPolicy(number=2, changed=False)
     assert store.texts == ["", RED]
 
 
@@ -111,4 +111,4 @@ def test_a_policy_that_cannot_be_read_any_more_is_replaced_by_one_that_can(store
     entry = store.read("colour")
     assert entry is not None
     assert store.inner.registry.swap(entry, transitions.put_policy(entry, 1, "of = 'old'\n", BOB))
-    assert store.put(RED) == Applied(number=3, changed=True)
+    assert store.put(RED) == AppliedPolicy(number=3, changed=True)

@@ -24,7 +24,7 @@ from workers.comparison.policies import Preview, preview
 from workers.comparison.sample import draw_sample
 from workers.maintenance.republish import Progress, Republished, Republisher
 from workers.registry.policies import (
-    Applied,
+    AppliedPolicy,
     changeable_version,
     checked_policy,
     is_present_policy,
@@ -295,13 +295,13 @@ def _said(evaluation: Evaluation) -> str:
     return printable(" · ".join(words)) or "nothing"
 
 
-def _applied_line(version: VersionName, applied: Applied) -> str:
+def _applied_line(version: VersionName, applied: AppliedPolicy) -> str:
     if applied.changed:
         return f"{version} has policy {applied.number} now."
     return f"{version} has this policy already, as number {applied.number}; nothing of it was changed."
 
 
-def _applied_json(version: VersionName, applied: Applied, republished: Republished) -> dict[str, Any]:
+def _applied_json(version: VersionName, applied: AppliedPolicy, republished: Republished) -> dict[str, Any]:
     return {
         "model": str(version),
         "number": applied.number,
