@@ -293,44 +293,6 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def labels_kept_in(archived_bytes: bytes) -> tuple[LabelRow, ...]:
-    """The labels of a card that was kept whole, one row per element of the output vector."""
-    return tuple(LabelRow(**row) for row in json.loads(archived_bytes)["labels"])
-
-
-def card_kept_in(archived_bytes: bytes) -> ModelCard:
-    """A card that was kept whole: without the files that it names, it has neither labels nor a digest.
-
-    Raises: CardError for one that another release of the program kept.
-    """
-    fields = json.loads(archived_bytes)["card"]
-    try:
-        return ModelCard(**{**fields, "folder": Path()})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise CardError(
-            f"the card that the store keeps of {fields['name']}@{fields['version']} is of another release: "
-            f"{where}: {first['msg']}"
-        ) from None
-
-
-def elements_kept_in(digest_input: bytes) -> tuple[str, ...]:
-    """The labels in what decided an output, one per element of its vector."""
-    return tuple(label for label, _synset in json.loads(digest_input)["elements"])
-
-
-def limits_kept_in(archived_bytes: bytes) -> dict[str, float]:
-    """The limits that a card which was kept whole sets; none if it is older than limits are."""
-    limits = json.loads(archived_bytes)["card"].get("limits", {})
-    return {name: limit for name, limit in limits.items() if limit is not None}
-
-
-def task_kept_in(archived_bytes: bytes) -> str:
-    """The task of a card that was kept whole."""
-    return str(json.loads(archived_bytes)["card"]["task"])
-
-
 def read_card(path: Path) -> ModelCard:
     """Read `card.toml`. Raises: CardError naming the file and what is wrong in it."""
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from panopticon.cards.cards import CardError, ModelCard, card_kept_in, labels_kept_in
+from panopticon.cards.archived import ArchivedCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.interfaces import Store
 from panopticon.models import all_cards, find_card
 from panopticon.registry.records import ReportRecord, VersionEntry
@@ -54,12 +55,12 @@ def find_known(name: VersionName, store: Store, models_dir: Path | None) -> Know
             entry=entry,
             report=report,
         )
-    whole = _kept(name, entry, store)
+    archived = ArchivedCard.parse(_kept(name, entry, store))
     return KnownVersion(
-        card=card_kept_in(whole),
+        card=archived.model_card(),
         is_here=False,
         digest=entry.digest,
-        elements=len(labels_kept_in(whole)),
+        elements=len(archived.labels),
         entry=entry,
         report=report,
     )
