@@ -148,7 +148,7 @@ def test_a_plugin_that_is_not_installed_is_told_with_those_that_are(
         _ = card.digest
     assert str(caught.value) == (
         "preprocessing.plugin: no 'demo' among the entry points 'panopticon.preprocessing'; installed: "
-        "other; pip install the distribution that brings it"
+        "other; pip install the distribution that provides it"
     )
 
 
