@@ -141,7 +141,7 @@ def test_altered_weights_are_refused_even_with_a_warm_cache(
 ) -> None:
     (tmp_path / "w.bin").write_bytes(b"altered")
     weights = {"file": str(tmp_path / "w.bin"), "sha256": "0" * 64}
-    with pytest.raises(CardError, match=r"w\.bin has sha256 .*, its card says 0000"):
+    with pytest.raises(CardError, match=r"w\.bin has sha256 .*, its card has 0000"):
         LiteRTEngine(altered(small, weights=weights), cache_dir=exported).load()
 
 

@@ -36,7 +36,7 @@ def test_the_built_model_has_the_cards_shape(quality: ModelCard) -> None:
 
 @pytest.mark.parametrize(
     ("builder", "told"),
-    [("narrow", r"\(None, 3\), its card says .*\(None, 5\)"), ("takes_floats", "float32, not uint8")],
+    [("narrow", r"\(None, 3\), its card expects .*\(None, 5\)"), ("takes_floats", "float32, not uint8")],
 )
 def test_a_model_that_is_not_what_its_card_says_is_refused(
     quality: ModelCard, builder: str, told: str

@@ -122,7 +122,7 @@ def test_a_pickle_that_calls_a_system_command_is_refused_and_nothing_runs(tmp_pa
     marker = tmp_path / "ran"
     parts: list[Any] = [MAGIC_NUMBER, 1001, {}, {}, []]
     parts[place] = Runs(os.system, f"touch {marker}")
-    with pytest.raises(CardError, match=r"refused: it asks for \w+\.system"):
+    with pytest.raises(CardError, match=r"refused: it refers to \w+\.system"):
         read(tmp_path, b"".join(pickle.dumps(part, protocol=2) for part in parts))
     assert not marker.exists()
 

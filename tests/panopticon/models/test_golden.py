@@ -113,7 +113,7 @@ def test_an_image_that_cannot_be_decoded_is_an_error(tmp_path: Path, engine: Eng
 
 
 def test_an_expected_element_that_the_model_has_not_is_an_error(tmp_path: Path, engine: Engine) -> None:
-    with pytest.raises(CardError, match="'violet', no such element"):
+    with pytest.raises(CardError, match="expects an unknown element 'violet'"):
         check_golden(card_with(tmp_path, beside(tmp_path, png("red"), {"violet": 0.0})), engine)
 
 

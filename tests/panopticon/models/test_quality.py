@@ -186,7 +186,7 @@ def test_a_fine_chequerboard_is_as_sharp_and_noisy_as_can_be(tiny: Any, quality:
 
 def test_a_name_that_is_no_measure_is_refused_with_those_that_are(quality: ModelCard) -> None:
     card = altered(quality, output={"names": ("beauty",)})
-    with pytest.raises(CardError, match="no measure 'beauty'; known: sharpness, brightness"):
+    with pytest.raises(CardError, match="unknown measure 'beauty'; known: sharpness, brightness"):
         KerasEngine(card, cache_dir=Path()).load()
 
 

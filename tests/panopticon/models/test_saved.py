@@ -152,29 +152,29 @@ def test_a_layer_that_is_not_keras_own_is_named(save: Save) -> None:
         def call(self, x: Any) -> Any:
             return x * 2
 
-    assert "needs 'Doubled', which is not Keras's own" in refused(save(through(Doubled())))
+    assert "needs 'Doubled', which is not part of Keras" in refused(save(through(Doubled())))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short"])
 def test_a_file_that_is_no_model_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.keras").write_bytes(content)
-    assert "model.keras is no Keras model, or a damaged one" in refused(card_of(tmp_path / "model.keras"))
+    assert "model.keras is not a Keras model, or a damaged one" in refused(card_of(tmp_path / "model.keras"))
 
 
 def test_weights_without_a_model_are_told_with_the_way_out(tmp_path: Path) -> None:
     mean_colour().save_weights(tmp_path / "model.weights.h5")
     weights = (tmp_path / "model.weights.h5").rename(tmp_path / "model.h5")
-    assert "holds weights and no model: save the whole model as .keras" in refused(card_of(weights))
+    assert "holds weights but no model: save the whole model as .keras" in refused(card_of(weights))
 
 
 def test_a_model_of_another_size_is_told_with_both(save: Save) -> None:
     told = refused(altered(save(mean_colour()), input={"width_px": 32}))
-    assert "takes 16 × 16 px, its card says 32 × 16" in told
+    assert "takes 16 × 16 px, its card has 32 × 16" in told
 
 
 def test_a_model_of_other_elements_is_told_with_both(save: Save) -> None:
     told = refused(altered(save(mean_colour()), output={"names": ("red", "green")}))
-    assert "(None, 3), its card says" in told
+    assert "(None, 3), its card expects" in told
 
 
 @pytest.mark.parametrize(

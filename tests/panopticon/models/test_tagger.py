@@ -129,5 +129,5 @@ def test_a_tensor_of_another_shape_is_not_loaded(tagger: ModelCard) -> None:
 
 
 def test_weights_that_are_not_the_cards_are_not_built(tagger: ModelCard) -> None:
-    with pytest.raises(CardError, match="its card says 0000"):
+    with pytest.raises(CardError, match="its card has 0000"):
         build_model(altered(tagger, weights={"sha256": "0" * 64}))
