@@ -35,19 +35,19 @@ def test_the_built_model_has_the_cards_shape(quality: ModelCard) -> None:
 
 
 @pytest.mark.parametrize(
-    ("builder", "told"),
+    ("builder", "message"),
     [("narrow", r"\(None, 3\), its card expects .*\(None, 5\)"), ("takes_floats", "float32, not uint8")],
 )
-def test_a_model_that_is_not_what_its_card_says_is_refused(
-    quality: ModelCard, builder: str, told: str
+def test_a_model_that_does_not_match_its_card_is_refused(
+    quality: ModelCard, builder: str, message: str
 ) -> None:
-    with pytest.raises(CardError, match=told):
+    with pytest.raises(CardError, match=message):
         build_model(altered(quality, architecture=f"{__name__}:{builder}"))
 
 
 @pytest.mark.parametrize(
     "architecture", ["no_such_module:build", "panopticon.models.quality:absent", "words", ":"]
 )
-def test_a_builder_that_is_not_there_is_told(quality: ModelCard, architecture: str) -> None:
+def test_the_error_for_a_missing_builder_names_it(quality: ModelCard, architecture: str) -> None:
     with pytest.raises(CardError, match=f"architecture '{architecture}'"):
         build_model(altered(quality, architecture=architecture))

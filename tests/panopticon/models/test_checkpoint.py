@@ -100,7 +100,7 @@ def test_a_parameter_is_read_as_its_tensor(tmp_path: Path, torch: ModuleType) ->
     assert read(tmp_path, checkpoint({"p": parameter}, [storage]))["p"].tolist() == [5]
 
 
-def test_a_storage_of_no_known_numbers_is_refused(tmp_path: Path, torch: ModuleType) -> None:
+def test_a_storage_of_an_unknown_number_type_is_refused(tmp_path: Path, torch: ModuleType) -> None:
     storage = Storage(OrderedDict, "a", np.array([5], dtype="<f4"))
     tensor = Tensor(torch._utils._rebuild_tensor_v2, storage, 0, (1,), (1,))
     with pytest.raises(CardError, match="not a storage of numbers"):
@@ -128,7 +128,7 @@ def test_a_pickle_that_calls_a_system_command_is_refused_and_nothing_runs(tmp_pa
 
 
 @pytest.mark.parametrize("function", [eval, exec, getattr, __import__, os.remove, io.open])
-def test_no_other_function_can_be_named_either(tmp_path: Path, function: Any) -> None:
+def test_a_pickle_that_names_another_function_is_refused(tmp_path: Path, function: Any) -> None:
     with pytest.raises(CardError, match="refused"):
         read(tmp_path, pickle.dumps(Runs(function, "x"), protocol=2))
 
@@ -146,21 +146,21 @@ def test_a_tensor_that_reaches_outside_its_storage_is_refused(
         read(tmp_path, checkpoint({"w": tensor}, [storage]))
 
 
-def test_a_checkpoint_cut_short_anywhere_is_refused(tmp_path: Path, small: bytes) -> None:
+def test_a_checkpoint_truncated_anywhere_is_refused(tmp_path: Path, small: bytes) -> None:
     for length in range(len(small)):
         with pytest.raises(CardError):
             read(tmp_path, small[:length])
 
 
 @given(content=st.binary(max_size=200))
-def test_bytes_that_are_no_checkpoint_are_refused(
+def test_bytes_that_are_not_a_checkpoint_are_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     with pytest.raises(CardError):
         read(tmp_path_factory.getbasetemp(), content)
 
 
-def test_another_pickle_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
+def test_another_pickle_is_refused_as_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="not a legacy torch checkpoint"):
         read(tmp_path, pickle.dumps({}) * 5)
 

@@ -67,7 +67,7 @@ def test_there_are_1000_labels_each_with_its_own_synset(tagger: ModelCard) -> No
     assert synsets == sorted(synsets)
 
 
-def test_no_two_labels_are_one_to_a_searcher(tagger: ModelCard) -> None:
+def test_no_two_labels_are_equal_for_search(tagger: ModelCard) -> None:
     assert len({fold_label(row.label) for row in tagger.labels}) == 1000
 
 
@@ -98,7 +98,9 @@ def test_a_broader_term_finds_the_label(tagger: ModelCard, label: str, term: str
     ("label", "term"),
     [("espresso", "animal"), ("moped", "container"), ("tiger cat", "entity"), ("tiger cat", "dog")],
 )
-def test_a_term_that_is_wrong_or_says_nothing_does_not(tagger: ModelCard, label: str, term: str) -> None:
+def test_a_wrong_or_meaningless_term_does_not_find_the_label(
+    tagger: ModelCard, label: str, term: str
+) -> None:
     ancestors = {row.label: row.ancestors for row in tagger.labels}
     assert term not in ancestors[label]
 
