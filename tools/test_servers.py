@@ -1,7 +1,7 @@
-"""`python -m tools.test_servers`: what the tests' servers need of the system, installed where it can be.
+"""Install the system packages of the tests' servers: `python -m tools.test_servers`.
 
-As root on Debian or Ubuntu it says what it installs, and installs it. Elsewhere it names the one command and
-goes on; the tests then fail under CI, and are skipped at home.
+As root on Debian or Ubuntu it names the missing packages and installs them. Elsewhere it prints the command
+and exits with code 0; the tests of the servers then fail under CI, and are skipped elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGES = {
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Run the program and return its exit code."""
     missing = [name for name, program in PACKAGES.items() if not _is_here(program)]
     if not missing:
         return 0

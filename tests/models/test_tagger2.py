@@ -1,4 +1,4 @@
-"""The second version of the tagger with which tests compare, activate and roll back."""
+"""The second version of the tagger, which tests compare, activate and roll back."""
 
 from __future__ import annotations
 

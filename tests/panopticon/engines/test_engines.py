@@ -21,7 +21,7 @@ from tests.panopticon.null_card import write_null_card
 
 
 class OwnEngine(NullEngine):
-    """What a person might bring."""
+    """A custom engine."""
 
 
 @pytest.fixture

@@ -39,13 +39,13 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture(scope="module")
 def small(quality: ModelCard) -> ModelCard:
-    """A version that is exported in a moment."""
+    """A version that takes little time to export."""
     return altered(quality, input={"width_px": 16, "height_px": 16}, golden=())
 
 
 @pytest.fixture(scope="module")
 def exported(small: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that holds the small version."""
+    """A cache with the export of the small version."""
     folder = tmp_path_factory.mktemp("exported")
     prepare(small, folder)
     return folder

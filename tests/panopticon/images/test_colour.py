@@ -11,7 +11,7 @@ GREY = (124, 124, 124)
 
 
 def shown(image: Image.Image, profile: bytes | None = None) -> tuple[int, ...]:
-    """The first pixel, as `decode` would show it."""
+    """Return the first pixel as `decode` would convert it."""
     white = white_of([image]) if is_numeric(image) else 255.0
     pixel = to_rgb(additive(image, white=white), profile).getpixel((0, 0))
     assert isinstance(pixel, tuple)

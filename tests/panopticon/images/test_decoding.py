@@ -18,7 +18,7 @@ WHOLE = Preprocessing()
 
 
 def pixels_of(encoded: bytes, *, size_px: tuple[int, int] = (32, 32)) -> NDArray[np.int16]:
-    """Signed, so that differences can be taken."""
+    """Return the decoded pixels as signed numbers, so that they can be subtracted."""
     model = Input(width_px=size_px[0], height_px=size_px[1])
     return decode(encoded, input=model, preprocessing=WHOLE).pixels.astype(np.int16)
 
@@ -28,7 +28,7 @@ def decoded(encoded: bytes) -> Decoded:
 
 
 def quadrants(width_px: int = 64, height_px: int = 64) -> Image.Image:
-    """Red, green, blue and white corners, so that every turn and flip shows."""
+    """Make a picture with a red, green, blue and white corner, so that every turn and flip is visible."""
     image = Image.new("RGB", (2, 2))
     for at, colour in zip(((0, 0), (1, 0), (0, 1), (1, 1)), ("red", "lime", "blue", "white"), strict=True):
         image.paste(colour, (*at, at[0] + 1, at[1] + 1))

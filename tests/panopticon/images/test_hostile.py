@@ -24,7 +24,7 @@ def decoded(encoded: bytes) -> Decoded:
 
 
 def outcome(encoded: bytes) -> str:
-    """`decoded`, or the reason why not; fails the test for anything else."""
+    """Return `decoded`, or the reason for the rejection. Any other exception fails the test."""
     try:
         pixels = decoded(encoded).pixels
     except Rejected as rejected:
@@ -35,7 +35,7 @@ def outcome(encoded: bytes) -> str:
 
 @cache
 def samples() -> dict[str, bytes]:
-    """Small files that between them reach every decoder."""
+    """Return small files that together reach every decoder."""
     photo = pictures.photo(32, 24)
     frames = [pictures.photo(32, 24, seed=seed) for seed in range(3)]
     dressed = pictures.oriented(6, photo)

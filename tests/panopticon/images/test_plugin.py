@@ -49,7 +49,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def png(width_px: int, height_px: int, *, orientation: int = 1) -> bytes:
-    """White, its first pixel red."""
+    """Make a white picture whose first pixel is red."""
     image = Image.new("RGB", (width_px, height_px), "white")
     image.putpixel((0, 0), (255, 0, 0))
     exif = Image.Exif()

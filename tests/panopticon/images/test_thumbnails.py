@@ -1,4 +1,4 @@
-"""Small pictures for people."""
+"""Thumbnails for people."""
 
 from __future__ import annotations
 

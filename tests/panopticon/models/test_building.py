@@ -10,7 +10,7 @@ from tests.panopticon.altered import altered
 
 
 def narrow(card: ModelCard) -> Any:
-    """One element fewer than the card has."""
+    """Build a model with one element fewer than the card has."""
     import keras
 
     image = keras.Input((card.input.height_px, card.input.width_px, 3), dtype="uint8")
@@ -19,7 +19,7 @@ def narrow(card: ModelCard) -> Any:
 
 
 def takes_floats(card: ModelCard) -> Any:
-    """Input that is not uint8."""
+    """Build a model whose input is not uint8."""
     import keras
 
     image = keras.Input((card.input.height_px, card.input.width_px, 3))

@@ -22,7 +22,7 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 
 
 class Storage:
-    """What torch's pickles name instead of holding."""
+    """A storage of numbers, which torch's pickles name instead of containing it."""
 
     def __init__(self, kind: type, key: str, values: np.ndarray[Any, Any]) -> None:
         self.kind, self.key, self.values = kind, key, values
@@ -45,7 +45,7 @@ class Tensor:
 
 @pytest.fixture
 def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """As much of torch as pickling a tensor asks for."""
+    """Install the parts of torch that pickling a tensor needs."""
     torch, inner = ModuleType("torch"), ModuleType("torch._utils")
     for name in ("FloatStorage", "LongStorage"):
         setattr(torch, name, type(name, (), {"__module__": "torch", "__qualname__": name}))
@@ -69,7 +69,7 @@ def checkpoint(tensors: Any, storages: list[Storage]) -> bytes:
 
 @pytest.fixture
 def small(torch: ModuleType) -> bytes:
-    """Two tensors: a transposed view that begins inside its storage, and a scalar count."""
+    """A checkpoint of two tensors: a transposed view that begins inside its storage, and a scalar count."""
     floats = Storage(torch.FloatStorage, "a", np.arange(8, dtype="<f4"))
     count = Storage(torch.LongStorage, "b", np.array([7], dtype="<i8"))
     rebuild = torch._utils._rebuild_tensor_v2
@@ -108,7 +108,7 @@ def test_a_storage_of_an_unknown_number_type_is_refused(tmp_path: Path, torch: M
 
 
 class Runs:
-    """Pickles to a call of a function."""
+    """An object that pickles to a call of a function."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = function, arguments

@@ -37,7 +37,7 @@ def card_with(folder: Path, *golden: Golden) -> ModelCard:
 
 
 def beside(folder: Path, encoded: bytes, expected: dict[str, float], *, name: str = "a.png") -> Golden:
-    """A golden example whose image is written beside the card."""
+    """Make a golden example and write its image next to the card."""
     (folder / name).write_bytes(encoded)
     return Golden(image=name, sha256=hashlib.sha256(encoded).hexdigest(), expected=expected)
 

@@ -40,7 +40,7 @@ Save = Callable[[Any], ModelCard]
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
-    """Saves a model, and gives the card that names it."""
+    """Return a function that saves a model and returns a card for it."""
 
     def save(model: Any, file: str = "model.keras") -> ModelCard:
         model.save(tmp_path / file)
@@ -57,7 +57,7 @@ def card_of(path: Path) -> ModelCard:
 
 
 def mean_colour(*, dtype: str = "float32", size_px: int | None = SIZE_PX, channels: int = 3) -> Any:
-    """The mean of what it is given, unscaled."""
+    """Build a model that returns the mean of its input, unscaled."""
     import keras
 
     image = keras.Input((size_px, size_px, channels), dtype=dtype)

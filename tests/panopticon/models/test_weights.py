@@ -16,7 +16,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def card(tmp_path: Path) -> ModelCard:
-    """A card whose weights lie beside it."""
+    """A card with its weights next to it."""
     (tmp_path / "w.bin").write_bytes(CONTENT)
     return altered(write_null_card(tmp_path), weights=Weights(file="w.bin", sha256=SHA256))
 

@@ -1,4 +1,4 @@
-"""Where an image lies that does not say so itself."""
+"""The location of an original, with and without a URI in the message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nobody could take is kept with its body, whatever that is."""
+"""Dead letters are stored with their body."""
 
 from __future__ import annotations
 
