@@ -163,8 +163,8 @@ from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images import decode
 from tests import corpus, pictures
-beside = [pictures.with_chunks(pictures.encoded(pictures.photo(), "PNG"), *corpus.text_bombs())]
-files = [*corpus.bombs().values(), *beside]
+with_texts = [pictures.with_chunks(pictures.encoded(pictures.photo(), "PNG"), *corpus.text_bombs())]
+files = [*corpus.bombs().values(), *with_texts]
 def peak_bytes():
     status = open("/proc/self/status").read()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024

@@ -76,7 +76,7 @@ def flat(red: int, green: int, blue: int) -> NDArray[np.uint8]:
     return np.full((1, SIZE_PX, SIZE_PX, 3), (red, green, blue), dtype=np.uint8)
 
 
-def said(card: ModelCard, picture: NDArray[np.uint8]) -> list[float]:
+def output_for(card: ModelCard, picture: NDArray[np.uint8]) -> list[float]:
     values: list[float] = build_model(card).predict_on_batch(picture)[0].tolist()
     return values
 
@@ -84,26 +84,26 @@ def said(card: ModelCard, picture: NDArray[np.uint8]) -> list[float]:
 @pytest.mark.parametrize("file", ["model.keras", "model.h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_a_saved_model_runs_by_its_card_alone(save: Any, file: str) -> None:
-    assert said(save(mean_colour(), file), flat(10, 20, 30)) == [10, 20, 30]
+    assert output_for(save(mean_colour(), file), flat(10, 20, 30)) == [10, 20, 30]
 
 
 def test_a_model_that_takes_pixels_is_run_as_it_is(save: Save) -> None:
-    assert said(save(mean_colour(dtype="uint8")), flat(10, 20, 30)) == [10, 20, 30]
+    assert output_for(save(mean_colour(dtype="uint8")), flat(10, 20, 30)) == [10, 20, 30]
 
 
 def test_pixels_are_scaled_to_floats_by_the_numbers_in_the_card(save: Save) -> None:
     card = altered(save(mean_colour()), input={"scaling": {"multiply": 0.5, "add": -1.0}})
-    assert said(card, flat(10, 20, 30)) == [4, 9, 14]
+    assert output_for(card, flat(10, 20, 30)) == [4, 9, 14]
 
 
 def test_each_channel_is_scaled_separately_in_the_models_order(save: Save) -> None:
     scaling = {"multiply": (1.0, 2.0, 4.0), "add": (0.0, 0.0, 1.0)}
     card = altered(save(mean_colour()), input={"scaling": scaling, "order": "BGR"})
-    assert said(card, flat(10, 20, 30)) == [30, 40, 41]
+    assert output_for(card, flat(10, 20, 30)) == [30, 40, 41]
 
 
 def test_a_model_of_open_size_gets_the_size_in_the_card(save: Save) -> None:
-    assert said(save(mean_colour(size_px=None)), flat(10, 20, 30)) == [10, 20, 30]
+    assert output_for(save(mean_colour(size_px=None)), flat(10, 20, 30)) == [10, 20, 30]
 
 
 def test_litert_gives_the_same_output(save: Save, tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def test_known_photos_are_tagged_as_the_published_weights_tag_them(
     image: str,
     expected: dict[str, float],
 ) -> None:
-    said = probabilities(loaded("tagger@1", name), tagger, photo(image))
-    best = sorted(said, key=said.__getitem__, reverse=True)[: len(expected)]
+    found = probabilities(loaded("tagger@1", name), tagger, photo(image))
+    best = sorted(found, key=found.__getitem__, reverse=True)[: len(expected)]
     assert best == list(expected)
-    assert {label: said[label] for label in best} == pytest.approx(expected, abs=0.06)
+    assert {label: found[label] for label in best} == pytest.approx(expected, abs=0.06)
 
 
 @pytest.mark.parametrize("name", ENGINES)
