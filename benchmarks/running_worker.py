@@ -56,7 +56,8 @@ class RunningWorker:
 
     def start(self) -> None:
         """Start the worker and wait until its model process has passed its self-test."""
-        self._process = subprocess.Popen(self._command(), env=self._environ())
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("PANOPTICON_")}
+        self._process = subprocess.Popen(self._command(), env=environ)
         self._queue = self.broker.model_queue(self._version)
         while self._steps() is None:
             if self._process.poll() is not None:
@@ -119,9 +120,6 @@ class RunningWorker:
             options += ["--set", f"models_dir={self._models_dir}"]
         work = ["worker", "--model", str(self._version), "--metrics-port", str(self._port)]
         return [sys.executable, "-m", "workers.cli.main", *options, *work]
-
-    def _environ(self) -> dict[str, str]:
-        return {key: value for key, value in os.environ.items() if not key.startswith("PANOPTICON_")}
 
     def _steps(self) -> dict[str, float] | None:
         """Return the CPU seconds of the model process by step; None before its first report."""

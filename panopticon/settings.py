@@ -252,7 +252,14 @@ def read_settings(
     """
     layers = [
         (str(file), _from_file(file) if file else {}),
-        (f"the environment ({PREFIX}…)", _from_environ(environ)),
+        (
+            f"the environment ({PREFIX}…)",
+            {
+                key.removeprefix(PREFIX).lower(): text
+                for key, text in environ.items()
+                if key.startswith(PREFIX)
+            },
+        ),
         ("the command line", {key: value for key, value in flags.items() if value is not None}),
     ]
     origins = {key: origin for origin, layer in layers for key in layer}
@@ -279,14 +286,10 @@ def _check_known(key: str, origin: str) -> None:
 
 def _refusal(key: str, origin: str, value: object, fault: str) -> str:
     what = fault.removeprefix("Value error, ").removeprefix("Input ")
-    means = Settings.model_fields[key].description
-    return f"setting {key!r} from {origin}{_shown(value)}: {what} ({means})"
-
-
-def _shown(value: object) -> str:
-    """Return the value for a message, or nothing if it has a colon: it may be a URL with a password in it."""
-    text = repr(value)
-    return "" if ":" in text else f" is {text:.60}"
+    description = Settings.model_fields[key].description
+    # A value with a colon is not shown: it may be a URL with a password in it.
+    shown = "" if ":" in repr(value) else f" is {value!r:.60}"
+    return f"setting {key!r} from {origin}{shown}: {what} ({description})"
 
 
 def _written(value: object) -> str:
@@ -302,9 +305,3 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"settings file {file}: {error}") from None
     except RecursionError:
         raise SettingsError(f"settings file {file}: nested too deeply") from None
-
-
-def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    return {
-        key.removeprefix(PREFIX).lower(): value for key, value in environ.items() if key.startswith(PREFIX)
-    }

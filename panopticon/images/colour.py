@@ -65,7 +65,11 @@ def to_rgb(image: Image.Image, profile: object) -> Image.Image:
     profile: the ICC profile found in the file; anything that is not a profile for these colours is ignored.
     """
     opaque = image.convert("L" if image.mode == "LA" else "RGB") if image.mode in ("LA", "RGBA") else image
-    colours = (_by_profile(opaque, profile) if isinstance(profile, bytes) else None) or opaque.convert("RGB")
+    transform = None
+    if isinstance(profile, bytes) and len(profile) <= _MAX_PROFILE_BYTES and opaque.mode in _PROFILED:
+        transform = _transform(profile, opaque.mode)
+    profiled = ImageCms.applyTransform(opaque, transform) if transform else None
+    colours = profiled or opaque.convert("RGB")
     if opaque is image:
         return colours
     paper = Image.new("RGB", image.size, "white")
@@ -73,17 +77,9 @@ def to_rgb(image: Image.Image, profile: object) -> Image.Image:
     return paper
 
 
-def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """Apply the ICC profile; return None if it is broken, changes nothing, or is for other colours."""
-    if len(profile) > _MAX_PROFILE_BYTES or image.mode not in _PROFILED:
-        return None
-    transform = _transform(profile, image.mode)
-    return ImageCms.applyTransform(image, transform) if transform else None
-
-
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Build the perceptual transform from a profile to sRGB; return None for a profile to be ignored.
+    """Build the perceptual transform from a profile to sRGB; None if it is broken or changes nothing.
 
     It is cached, because photos of one camera share a profile, and building a transform can take longer than
     decoding a photo.

@@ -70,22 +70,25 @@ def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
     for golden in card.golden:
         package, separator, inside = golden.image.partition(":")
         try:
-            encoded = _read(
-                _inside(package, inside) if separator else card.folder / golden.image, golden.sha256
-            )
+            path = _path_inside(package, inside) if separator else card.folder / golden.image
+            encoded = _read(path, golden.sha256)
         except _Missing as missing:
             if not separator:
                 raise CardError(f"{card.version_name}: golden image {missing}") from None
             yield GoldenImage(golden=golden, pixels=None, missing=str(missing))
         else:
-            yield GoldenImage(golden=golden, pixels=_decoded(card, golden, encoded))
+            try:
+                decoded = decode(encoded, input=card.input, preprocessing=card.preprocessing)
+            except Rejected as error:
+                raise CardError(f"{card.version_name}: golden image {golden.image}: {error}") from None
+            yield GoldenImage(golden=golden, pixels=decoded.pixels)
 
 
 class _Missing(Exception):  # noqa: N818
     """An image that a card names is not on this machine."""
 
 
-def _inside(package: str, path: str) -> Path:
+def _path_inside(package: str, path: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise _Missing(f"{package} is not installed")
@@ -101,13 +104,6 @@ def _read(path: Path, sha256: str) -> bytes:
     if actual != sha256:
         raise _Missing(f"{path} has sha256 {actual}, the card has {sha256}")
     return encoded
-
-
-def _decoded(card: ModelCard, golden: Golden, encoded: bytes) -> NDArray[np.uint8]:
-    try:
-        return decode(encoded, input=card.input, preprocessing=card.preprocessing).pixels
-    except Rejected as error:
-        raise CardError(f"{card.version_name}: golden image {golden.image}: {error}") from None
 
 
 def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:

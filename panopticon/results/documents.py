@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 from panopticon.messages import DeletedPublished, FailedPublished, ResultPublished, Tag, to_ms
 from panopticon.results.outputs import VersionName
@@ -71,7 +70,16 @@ def change_of(message: ResultPublished | FailedPublished | DeletedPublished) -> 
         revision=message.revision,
         occurred_at_ms=to_ms(message.occurred_at),
     )
-    return replace(change, **_part_of(message)) if isinstance(message, ResultPublished) else change
+    if not isinstance(message, ResultPublished):
+        return change
+    part = Part(
+        revision=message.revision,
+        policy_number=message.policy_number,
+        tags=message.tags,
+        scores=message.scores,
+    )
+    version = VersionName(model=message.model, version=message.version)
+    return replace(change, part_name=version.part, part=part)
 
 
 def merge(document: SearchDocument, change: Change) -> SearchDocument:
@@ -106,7 +114,15 @@ def encode_document(document: SearchDocument) -> bytes:
         "revision": document.revision,
         "deleted": document.deleted,
         "occurred_at_ms": document.occurred_at_ms,
-        "parts": {name: _part_fields(part) for name, part in document.parts.items()},
+        "parts": {
+            name: {
+                "revision": part.revision,
+                "policy_number": part.policy_number,
+                "tags": [tag.model_dump() for tag in part.tags],
+                "scores": dict(part.scores),
+            }
+            for name, part in document.parts.items()
+        },
     }
     return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -114,31 +130,11 @@ def encode_document(document: SearchDocument) -> bytes:
 def decode_document(body: bytes) -> SearchDocument:
     """Decode the result of `encode_document`."""
     fields = json.loads(body)
-    parts = {name: _part_from(part) for name, part in fields.pop("parts").items()}
-    return SearchDocument(parts=parts, **fields)
-
-
-def _part_fields(part: Part) -> dict[str, Any]:
-    return {
-        "revision": part.revision,
-        "policy_number": part.policy_number,
-        "tags": [tag.model_dump() for tag in part.tags],
-        "scores": dict(part.scores),
+    parts = {
+        name: Part(**{**part, "tags": tuple(Tag(**tag) for tag in part["tags"])})
+        for name, part in fields.pop("parts").items()
     }
-
-
-def _part_from(fields: dict[str, Any]) -> Part:
-    return Part(**{**fields, "tags": tuple(Tag(**tag) for tag in fields["tags"])})
-
-
-def _part_of(message: ResultPublished) -> dict[str, Any]:
-    part = Part(
-        revision=message.revision,
-        policy_number=message.policy_number,
-        tags=message.tags,
-        scores=message.scores,
-    )
-    return {"part_name": VersionName(model=message.model, version=message.version).part, "part": part}
+    return SearchDocument(parts=parts, **fields)
 
 
 def _with_part(document: SearchDocument, change: Change) -> SearchDocument:
