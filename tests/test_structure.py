@@ -22,6 +22,7 @@ from tools.measure_structure import (
     parameter_count,
     table_of,
 )
+from tools.trace_image import Way, read_trace
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = ("panopticon", "storage", "workers")
@@ -184,3 +185,16 @@ def test_a_folder_without_any_of_the_packages_is_refused(
         main([str(tmp_path)])
     assert stopped.value.code == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_trace_separates_the_way_of_an_image_from_the_start_and_the_idle_loop(tmp_path: Path) -> None:
+    lines = ["python -m workers.model_process.main --fd=3", "1.0 function p.start", "2.5 function p.turn"]
+    lines += ["5.1 function p.turn", "5.2 function p.decode", "5.2 class p.Decoded", "9.9 function p.stop"]
+    file = module(tmp_path, "\n".join(lines), "7.trace")
+    trace = read_trace(file, (2.0, 5.0, 6.0))
+    assert trace.process == "model process"
+    assert trace.entered() == ["p.decode", "p.turn"]
+    assert trace.only_with_image("function") == ["p.decode"]
+    text = Way(processes=(trace,)).text()
+    assert "2 functions entered,    1 of them not while idle,   1 classes" in text
+    assert text.endswith("  p.Decoded")

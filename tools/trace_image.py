@@ -124,7 +124,7 @@ def trace_image(root: Path) -> Way:
             ended_s = time.time()
         files = sorted((folder / "traces").glob("*.trace"))
         times_s = (ready_s, submitted_s, ended_s)
-        return Way(processes=tuple(_read_trace(file, times_s) for file in files))
+        return Way(processes=tuple(read_trace(file, times_s) for file in files))
 
 
 def _prepare(folder: Path) -> dict[str, str]:
@@ -172,7 +172,7 @@ def _outputs(database: Path) -> int:
     return int(rows)
 
 
-def _read_trace(file: Path, times_s: tuple[float, float, float]) -> ProcessTrace:
+def read_trace(file: Path, times_s: tuple[float, float, float]) -> ProcessTrace:
     """Split the events of one process into those while idle and those on the image's way."""
     ready_s, submitted_s, ended_s = times_s
     command, *lines = file.read_text("utf-8").splitlines()
