@@ -123,6 +123,7 @@ def _open_source(encoded: bytes, limits: DecodeLimits, *, crop: float, target_px
     stored_size_px = image.size
     factor = coarse_factor(central_square(image.size, crop).side_px, target_px)
     draft_px = draft_size(image.size, factor)
+    # Of these formats only JPEG can be decoded at a reduced size.
     if isinstance(image, JpegImageFile) and draft_px:
         image.draft(None, draft_px)
     load_pixels(image)

@@ -109,6 +109,7 @@ def _translated(error: Exception) -> Rejected:
         return rejected(Reason.TOO_COSTLY, detail)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return rejected(Reason.TOO_MANY_PIXELS, detail)
+    # Pillow has no exception class for this case; only the message identifies it.
     if str(error) == "not identified by this driver":
         return rejected(Reason.ZERO_SIZE, "the header gives no width, height or kind of pixel")
     if isinstance(error.__cause__ or error, EOFError | struct.error | IndexError) or "runcated" in str(error):

@@ -130,6 +130,7 @@ def _header(encoded: bytes) -> tuple[_Layout, int]:
         order = ">"
     else:
         raise DirectoryError("no TIFF header")
+    # The number 43 marks a BigTIFF, whose offsets have 8 bytes.
     if _Layout(order, "H", "L").number(encoded, 2, "H") == 43:
         big = _Layout(order, "Q", "Q")
         return big, big.number(encoded, 8, "Q")

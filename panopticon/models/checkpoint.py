@@ -113,7 +113,7 @@ _ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
 def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
     if (_next(file), _next(file)) != (_MAGIC_NUMBER, _PROTOCOL):
         raise ValueError("not a legacy torch checkpoint")
-    _next(file)
+    _next(file)  # the system info, which the tensors do not need
     views = {name: view for name, view in _next(file).items() if isinstance(view, _View)}
     dtypes = {view.key: view.dtype for view in views.values()}
     storages = {key: _storage(file, dtypes[key]) for key in _next(file)}

@@ -111,6 +111,7 @@ def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:
     if image.pixels is None:
         return GoldenResult(image=golden.image, ok=True, skipped=True, detail=image.missing)
     values = _expected_elements(card, golden, engine.run(image.pixels[np.newaxis])[0])
+    # `not … <= …` rather than `>`, so that NaN fails.
     wrong = [
         f"{name} is {values[name]:.4g}, not {expected:.4g} ± {golden.tolerance:g}"
         for name, expected in golden.expected.items()

@@ -51,6 +51,7 @@ def resume(query: Query) -> tuple[Query, PageEnd | None]:
 def _read(fields: Any) -> tuple[str, tuple[str, ...], PageEnd]:
     parts, image_id = tuple(fields["parts"]), fields["image_id"]
     for text in (image_id, *parts):
+        # A lone surrogate or another type raises here; a database would raise later.
         str.encode(text)
     return fields["of"], parts, PageEnd(rank=float(fields["rank"]), image_id=image_id)
 

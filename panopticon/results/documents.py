@@ -92,10 +92,12 @@ def merge(document: SearchDocument, change: Change) -> SearchDocument:
     if change.revision > document.revision:
         document = SearchDocument(image_id=change.image_id, revision=change.revision)
     if change.kind is ChangeKind.DELETED:
+        # Only deletes set a tombstone's time, so that it does not depend on results that came before them.
         occurred_at_ms = (
             max(change.occurred_at_ms, document.occurred_at_ms) if document.deleted else change.occurred_at_ms
         )
         return replace(document, deleted=True, occurred_at_ms=occurred_at_ms, parts={})
+    # A delete wins over every other change of its revision, whichever comes first.
     if document.deleted:
         return document
     document = replace(document, occurred_at_ms=max(document.occurred_at_ms, change.occurred_at_ms))
