@@ -1,7 +1,7 @@
-"""Install the system packages of the tests' servers: `python -m tools.test_servers`.
+"""`python -m tools.test_servers`: what the tests' servers need of the system, installed where it can be.
 
-As root on Debian or Ubuntu it names the missing packages and installs them. Elsewhere it prints the command
-and exits with code 0; the tests of the servers then fail under CI, and are skipped elsewhere.
+As root on Debian or Ubuntu it says what it installs, and installs it. Elsewhere it names the one command and
+goes on; the tests then fail under CI, and are skipped at home.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ PACKAGES = {
 
 
 def main() -> int:
-    """Run the program and return its exit code."""
-    missing = [
-        name for name, program in PACKAGES.items() if not program.exists() and not shutil.which(program.name)
-    ]
+    """Returns the exit code."""
+    missing = [name for name, program in PACKAGES.items() if not _is_here(program)]
     if not missing:
         return 0
     command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
@@ -34,6 +32,10 @@ def main() -> int:
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-qq"], check=False, env=environ, stdout=subprocess.DEVNULL)
     return subprocess.run(command, check=False, env=environ, stdout=subprocess.DEVNULL).returncode
+
+
+def _is_here(program: Path) -> bool:
+    return program.exists() or shutil.which(program.name) is not None
 
 
 if __name__ == "__main__":
