@@ -198,3 +198,8 @@ def test_a_trace_separates_the_way_of_an_image_from_the_start_and_the_idle_loop(
     text = Way(processes=(trace,)).text()
     assert "2 functions entered,    1 of them not while idle,   1 classes" in text
     assert text.endswith("  p.Decoded")
+
+
+def test_no_docstring_is_a_fragment() -> None:
+    """A docstring begins with a verb or with a noun phrase that names its subject."""
+    assert fragments_in(measure_tree(ROOT)) == []
