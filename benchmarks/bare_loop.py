@@ -1,4 +1,4 @@
-"""What a script would do without any of this project: fetch → decode → the same engine, on all cores."""
+"""A script without the rest of this project: read → decode → the same engine, on all cores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCHES_AHEAD = 3
 
 
 class BareLoop:
-    """Every core in the way that suits the engine."""
+    """A loop over photos that uses every core in the way that suits the engine."""
 
     def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:
         self._card = card
@@ -32,7 +32,7 @@ class BareLoop:
         self._own = [self._shared, *(self._loaded(cache_dir) for _ in range(others))]
 
     def ways(self) -> dict[str, Callable[[Sequence[Path]], float]]:
-        """Name → a run over photos that returns its seconds: whatever uses every core of this engine."""
+        """Return the ways to use every core: name → a run over photos that returns its seconds."""
         if self._shared.engine_per_thread:
             return {"one engine a core": self._side_by_side}
         return {"decoding ahead of one engine": self._ahead}

@@ -1,4 +1,4 @@
-"""The least that pika needs for consume → confirmed publish → ack: the yardstick of the queue benchmark."""
+"""A minimal pika loop of consume → confirmed publish → ack, the reference of the queue benchmark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUORUM = {"x-queue-type": "quorum"}
 
 
 def fill(url: str, bodies: list[bytes]) -> None:
-    """Two empty quorum queues, the first then filled, each message confirmed with the last."""
+    """Declare two empty quorum queues and fill the first; the confirm of the last message covers them all."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     for queue in (QUEUE, RESULTS):
@@ -26,7 +26,7 @@ def fill(url: str, bodies: list[bytes]) -> None:
 
 
 def one_by_one(url: str, messages: int) -> float:
-    """Seconds with a confirm waited for after each message."""
+    """Return the seconds of a loop that waits for a confirm after each message."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     channel.confirm_delivery()
@@ -43,7 +43,7 @@ def one_by_one(url: str, messages: int) -> float:
 
 
 class WindowedLoop:
-    """Up to `window` messages under way at once on one SelectConnection."""
+    """A loop with up to `window` messages in flight on one SelectConnection."""
 
     def __init__(self, url: str, *, messages: int, window: int) -> None:
         self._url = url
@@ -54,7 +54,7 @@ class WindowedLoop:
         self._seconds = 0.0
 
     def run(self) -> float:
-        """Seconds."""
+        """Run the loop and return its seconds."""
         self._connection = pika.SelectConnection(
             pika.URLParameters(self._url),
             on_open_callback=self._opened,

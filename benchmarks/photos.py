@@ -1,4 +1,4 @@
-"""Photos made on the spot, so that a benchmark needs no data set."""
+"""Generated photos, so that a benchmark needs no data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 
 def make_photos(folder: Path, *, count: int, width_px: int, height_px: int, seed: int = 1) -> list[Path]:
-    """JPEGs with the smooth areas, edges and grain of photos, each different; quality 85."""
+    """Make different JPEGs of quality 85 with the smooth areas, edges and grain of photos."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     base = [_scene(random, width_px, height_px) for _ in range(min(count, 16))]

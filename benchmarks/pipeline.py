@@ -1,4 +1,4 @@
-"""`python -m benchmarks.pipeline`: what the whole worker costs beside a bare loop, as ratios of one run.
+"""Compare the whole worker with a bare loop, as ratios of one run: `python -m benchmarks.pipeline`.
 
 Prints one JSON object: images a second of the bare loop and of the worker on the same 500x375 JPEGs and their
 `ratio`; CPU milliseconds per image of both processes that are not fetch, decode or run, measured with a null
@@ -27,7 +27,7 @@ MODELS = Path(__file__).parent / "models"
 
 
 def throughput(folder: Path, *, model: str, images: int, rounds: int) -> dict[str, Any]:
-    """Bare loop and worker in turn on the same files, so that the machine's moods meet both."""
+    """Run bare loop and worker in turn on the same files, so that the machine's speed affects both alike."""
     card, settings = find_card(parse_version(model), None), Settings()
     prepare_model(card, settings)
     photos = make_photos(folder / "photos", count=images, width_px=500, height_px=375)
@@ -58,7 +58,7 @@ def _rates(seconds: dict[str, list[float]], images: int) -> dict[str, Any]:
 
 
 def overhead(folder: Path, *, images: int) -> dict[str, Any]:
-    """CPU beside fetch, decode and run, and memory, with a null model on tiny pictures."""
+    """Measure CPU time outside fetch, decode and run, and memory, with a null model on tiny pictures."""
     card = read_card(MODELS / "null" / "card.toml")
     photos = make_photos(folder / "tiny", count=200, width_px=32, height_px=32)
     worker = RunningWorker(card.version_name, folder=folder, models_dir=MODELS)

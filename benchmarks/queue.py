@@ -1,11 +1,11 @@
-"""`python -m benchmarks.queue`: what the adapters for RabbitMQ and Cassandra cost beside their bare drivers.
+"""Compare the adapters for RabbitMQ and Cassandra with their bare drivers: `python -m benchmarks.queue`.
 
-Prints one JSON object: consume → confirmed publish → ack beside a minimal pika loop with the same window, and
-beside a confirm for each message; Cassandra writes beside bare `execute_concurrent`; and the CPU milliseconds
-per image of a consumer on both servers with a null model. A ratio is that of two runs, one after the other;
-each is printed, and their median.
+Prints one JSON object: consume → confirmed publish → ack against a minimal pika loop with the same window,
+and against a confirm for each message; Cassandra writes against bare `execute_concurrent`; and the CPU
+milliseconds per image of a consumer on both servers with a null model. A ratio compares two runs, one after
+the other; each is printed, and their median.
 
-Without URLs it starts servers of its own, which takes what the tests need.
+Without URLs it starts its own servers, which needs the programs that the tests need.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BODY = b'{"image_id":"0123456789","image_uri":"s3://bucket/0123456789.jpg","revi
 
 
 def broker_ratios(url: str, *, messages: int, rounds: int) -> dict[str, Any]:
-    """The adapter beside both loops of bare pika."""
+    """Compare the adapter with both loops of bare pika."""
     amqp = url.partition("?")[0]
     ways = {
         "adapter": lambda: _through_adapter(url, messages),
@@ -90,8 +90,11 @@ def _one_by_one(url: str, messages: int) -> float:
 
 
 def store_ratio(url: str, *, outputs: int, rounds: int) -> dict[str, Any]:
-    """The adapter's `put` beside the driver's own helper with the same statement, consistency, payloads and
-    window. Both are prepared and warm, and no row is written twice."""
+    """Compare the adapter's `put` with the driver's own helper.
+
+    Both use the same statement, consistency, payloads and window. Both are prepared and warm, and no row is
+    written twice.
+    """
     address = address_of(url)
     cluster = new_cluster(address, Timeouts())
     with closing(open_store(url)) as store, ExitStack() as at_the_end:
@@ -122,7 +125,7 @@ def _put_bare(session: Session, prepared: PreparedStatement, batch: Sequence[Out
 
 
 def _new_outputs(count: int) -> list[Output]:
-    """Of images that nobody knows, as large as those of the tagger."""
+    """Make outputs of new images, as large as those of the tagger."""
     vectors = np.random.default_rng().random((count, 1000)).astype(np.float16)
     return [_output(uuid4().hex, vector) for vector in vectors]
 
@@ -148,7 +151,7 @@ def _timed(put: Callable[[Sequence[Output]], None], batch: Sequence[Output]) -> 
 
 
 def _in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each; every round goes the other way round, so that the machine's moods meet all."""
+    """Return the seconds of each run, by way. The order alternates, as the machine's speed may change."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name in reversed([*ways]) if number % 2 else ways:
@@ -161,7 +164,7 @@ def _rates(seconds: Mapping[str, Sequence[float]], count: int) -> dict[str, int]
 
 
 def _ratio(seconds: Mapping[str, Sequence[float]], other: str) -> dict[str, Any]:
-    """How many times the rate of the other the adapter has."""
+    """Return the adapter's rate divided by that of the other way."""
     pairs = [slow / ours for slow, ours in zip(seconds[other], seconds["adapter"], strict=True)]
     return {
         "median": round(statistics.median(pairs), 3),
@@ -170,7 +173,7 @@ def _ratio(seconds: Mapping[str, Sequence[float]], other: str) -> dict[str, Any]
 
 
 def consumer_cpu(broker_url: str, store_url: str, folder: Path, *, images: int) -> dict[str, Any]:
-    """Of a real worker on both servers, with a null model on tiny pictures."""
+    """Measure the CPU time of a worker on both servers, with a null model on tiny pictures."""
     card = read_card(MODELS / "null" / "card.toml")
     photos = make_photos(folder / "tiny", count=200, width_px=32, height_px=32)
     places = {"broker": broker_url, "store": store_url, "file_roots": str(folder)}

@@ -1,4 +1,4 @@
-"""A real worker process on a fresh SQLite file, fed and watched from outside."""
+"""A real worker process on a fresh SQLite file, with measurements of it from outside."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ POLL_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuTimes:
-    """CPU seconds so far."""
+    """CPU seconds used so far."""
 
     consumer_s: float
     model_process_s: float
     model_steps_s: float
-    """Of the model process: in fetch, decode and run."""
+    """Seconds of the model process in fetch, decode and run."""
 
 
 class RunningWorker:
-    """`panopticon worker` as an operator would start it."""
+    """A process of `panopticon worker`, started as an operator would start it."""
 
     def __init__(
         self,
@@ -55,8 +55,9 @@ class RunningWorker:
         self._port = _free_port()
 
     def start(self) -> None:
-        """Returns when the model process has passed its self-test."""
-        self._process = subprocess.Popen(self._command(), env=self._environ())
+        """Start the worker and wait until its model process has passed its self-test."""
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("PANOPTICON_")}
+        self._process = subprocess.Popen(self._command(), env=environ)
         self._queue = self.broker.model_queue(self._version)
         while self._steps() is None:
             if self._process.poll() is not None:
@@ -72,7 +73,7 @@ class RunningWorker:
         return open_broker(self._places.get("broker", self.database))
 
     def run(self, photos: Sequence[Path]) -> float:
-        """Seconds from the submit to the last ack."""
+        """Submit the photos and return the seconds until the last ack."""
         bodies = [
             encode(
                 ImageMessage(
@@ -88,7 +89,7 @@ class RunningWorker:
         return time.perf_counter() - begun_s
 
     def cpu(self) -> CpuTimes:
-        """Read after the model process has had time to report (it does so each second)."""
+        """Return the CPU times, after waiting for the report that the model process makes each second."""
         time.sleep(1.5)
         steps = self._steps() or {}
         consumer = psutil.Process(self._process.pid).cpu_times()
@@ -99,7 +100,7 @@ class RunningWorker:
         )
 
     def memory_bytes(self) -> dict[str, int]:
-        """Unique resident memory of both processes."""
+        """Return the unique resident memory of both processes."""
         consumer = psutil.Process(self._process.pid)
         (child,) = consumer.children()
         return {
@@ -120,11 +121,8 @@ class RunningWorker:
         work = ["worker", "--model", str(self._version), "--metrics-port", str(self._port)]
         return [sys.executable, "-m", "workers.cli.main", *options, *work]
 
-    def _environ(self) -> dict[str, str]:
-        return {key: value for key, value in os.environ.items() if not key.startswith("PANOPTICON_")}
-
     def _steps(self) -> dict[str, float] | None:
-        """CPU seconds of the model process by step; None before it has reported."""
+        """Return the CPU seconds of the model process by step; None before its first report."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics") as answer:
                 families = text_string_to_metric_families(answer.read().decode())

@@ -1,4 +1,4 @@
-"""Servers for benchmarks: those whose URLs are given, or nodes of our own for as long as the block lasts."""
+"""Servers for benchmarks: those whose URLs are given, or own nodes that run until the block ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.storage.stores.cassandra.keyspaces import at_keyspace
 
 @contextmanager
 def rabbitmq(url: str | None, folder: Path) -> Iterator[str]:
-    """The URL of a virtual host of its own."""
+    """Yield the URL of a new virtual host."""
     node = None if url else RabbitNode(folder / "rabbitmq")
     try:
         if node is not None:
@@ -30,7 +30,7 @@ def rabbitmq(url: str | None, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def cassandra(url: str | None, folder: Path) -> Iterator[str]:
-    """The URL of a keyspace of its own, which stays on a server that was given."""
+    """Yield the URL of a new keyspace, which stays on a server that was given."""
     node = None if url else CassandraNode(folder / "cassandra")
     try:
         if node is not None:
@@ -43,7 +43,7 @@ def cassandra(url: str | None, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def opensearch(url: str | None) -> Iterator[str]:
-    """The URL of an index of its own, which is dropped at the end."""
+    """Yield the URL of a new index, which is dropped at the end."""
     node = None if url else OpenSearchNode()
     try:
         if node is not None:

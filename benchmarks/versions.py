@@ -1,12 +1,11 @@
-"""`python -m benchmarks.versions`: what a change of policy and a switch of versions cost.
+"""Measure a change of policy and a switch of versions: `python -m benchmarks.versions`.
 
-Prints one JSON object for each place (one SQLite file; RabbitMQ, Cassandra and OpenSearch): documents a
-second of a policy's republishing, from stored vectors of 1,000 classes through the results queue and an
-indexer into search, beside bulk indexing of the same documents alone; and how a switch looks to queries that
-never pause.
-The wait until everyone knows the policy is left out: it is a setting.
+Prints one JSON object for each place (one SQLite file; RabbitMQ, Cassandra and OpenSearch): documents per
+second while a policy is republished, from stored vectors of 1,000 classes through the results queue and an
+indexer into search, against bulk indexing of the same documents alone; and the effect of a switch on queries
+that never pause. The wait until every process knows the policy is left out: it is a setting.
 
-Without URLs it starts servers of its own, which takes what the tests need.
+Without URLs it starts its own servers, which needs the programs that the tests need.
 """
 
 from __future__ import annotations
@@ -50,16 +49,16 @@ from workers.registry.register import new_entry
 TAGGER = VersionName(model="tagger", version=1)
 BENCH = Author(by="benchmark", at_ms=1)
 BULK = 500
-"""Changes in one request of the indexing alone."""
+"""Changes in one request of the bulk indexing."""
 WARM_QUERIES = 200
 
 Selection = tuple[float, float, tuple[str, ...]]
-"""One query: when it began and ended, and the parts that it was answered from."""
+"""One query: its begin and end in seconds, and the parts that it was answered from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One set of systems, in which the tagger has seen some images."""
+    """One set of systems with outputs of the tagger for some images."""
 
     settings: Settings
     store: Store
@@ -73,7 +72,7 @@ class Place:
         return resolve_policy(entry, transitions.known_version(entry, TAGGER.version), self.store.archive)
 
     def put_policy(self) -> ResolvedPolicy:
-        """The same text under the next number: as many documents, as large."""
+        """Apply the same policy under the next number, so that documents keep their number and size."""
         entry = self.store.registry.read(TAGGER.model)
         assert entry is not None
         known = transitions.known_version(entry, TAGGER.version)
@@ -87,7 +86,7 @@ class Place:
 
 @contextmanager
 def filled(settings: Settings, *, images: int) -> Iterator[Place]:
-    """Two versions of the tagger are registered, the first active; outputs and documents are there."""
+    """Yield a place with outputs, documents and two registered versions of the tagger, the first active."""
     store, broker = open_store(settings.store_url), broker_of(settings)
     with closing(store), closing(broker):
         _register(store)
@@ -114,7 +113,7 @@ def _register(store: Store) -> None:
 
 
 def _outputs(images: int) -> list[Output]:
-    """Probabilities of 1,000 classes, of which a few stand out."""
+    """Make outputs with probabilities of 1,000 classes, of which a few are high."""
     logits = 2 * np.random.default_rng(1).gumbel(size=(images, 1000))
     vectors = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return [
@@ -134,7 +133,7 @@ def _outputs(images: int) -> list[Output]:
 
 
 def republishing(place: Place, *, rounds: int) -> dict[str, Any]:
-    """Both ways renew every document; each round goes the other way round."""
+    """Compare both ways to rewrite every document; the order alternates from round to round."""
     ways = {"republish": _republished_s, "bulk_indexing": _indexed_s}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     with _indexer(place.settings):
@@ -195,7 +194,7 @@ def _indexed_s(place: Place) -> float:
 
 
 def _index(place: Place, policy: ResolvedPolicy) -> float:
-    """Seconds in which search takes them, made beforehand."""
+    """Return the seconds in which search indexes changes that were made beforehand."""
     changes = place.changes(policy)
     begun_s = time.perf_counter()
     for at in range(0, len(changes), BULK):
@@ -215,7 +214,7 @@ def _indexer(settings: Settings) -> Iterator[None]:
 
 
 def switching(place: Place, *, switches: int) -> dict[str, Any]:
-    """Queries one after the other on a connection of their own, through so many switches."""
+    """Run queries one after the other on their own connection, through that many switches."""
     asked: list[Selection] = []
     stop = threading.Event()
     asking = threading.Thread(target=_ask_on, args=(place.settings, asked, stop))

@@ -1,1 +1,1 @@
-"""What the system is about: messages, cards, images, outputs, documents. No sockets, drivers or threads."""
+"""The core of the system: messages, cards, images, outputs, documents. No sockets, drivers or threads."""

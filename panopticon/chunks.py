@@ -1,4 +1,4 @@
-"""Long sequences in lists of a bounded length."""
+"""Splitting long sequences into lists of a bounded length."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TypeVar
 CHUNK = 500
 """Messages in one publish, and IDs in one look-up."""
 
-
 T = TypeVar("T")
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one shorter."""
+    """Yield lists of `size` items; the last one may be shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

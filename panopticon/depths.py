@@ -9,12 +9,13 @@ from panopticon.messages import Lane
 
 Depths = Mapping[Lane, Depth]
 
-
 HOPS = 2
-"""Queues that an image goes through: its model's, then that of the results. So where all were empty so many
-times and once more, each a broker's `depth_lag_s` apart, nothing of what was there before is under way."""
+"""Queues that an image goes through: its model's queue, then the results queue.
+
+Once all of them were empty in `HOPS` + 1 readings, each a broker's `depth_lag_s` apart, no message from
+before the first reading is still in transit."""
 
 
 def total(depths: Depths) -> int:
-    """Messages of both lanes in any state."""
+    """Return the number of messages of both lanes, in any state."""
     return sum(depth.total for depth in depths.values())

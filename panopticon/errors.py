@@ -1,9 +1,9 @@
-"""The error tree. Each class answers "what now?"; any other exception is a bug and is loud.
+"""The error tree. Each class answers "what now?"; any other exception is a bug and stops the program.
 
 PanopticonError
-├── UsageError      a person's mistake: one line, exit code 2
-├── Rejected        this image will never pass: keep a Failure, do not retry
-├── Transient       this image may pass later: one attempt is spent on a retry delay
+├── UsageError      a person's mistake: report one line, exit with code 2
+├── Rejected        this image will never succeed: store a Failure, do not retry
+├── Transient       this image may succeed later: spend one attempt and retry after a delay
 └── Unavailable     a component that the settings name is down: park, spend no attempt
 """
 
@@ -11,15 +11,15 @@ from __future__ import annotations
 
 
 class PanopticonError(Exception):
-    """Base of every error this system raises on purpose."""
+    """The base class of every error that this system raises on purpose."""
 
 
 class UsageError(PanopticonError):
-    """Bad input from a person. The message names the thing, the value and the way out, in one line."""
+    """A person's mistake. The message names the thing, the value and the way out, in one line."""
 
 
 class Rejected(PanopticonError):  # noqa: N818
-    """This image will never pass: store a Failure with `reason`, never retry."""
+    """An image that will never succeed: store a Failure with `reason`, never retry."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -28,7 +28,7 @@ class Rejected(PanopticonError):  # noqa: N818
 
 
 class Transient(PanopticonError):  # noqa: N818
-    """This image may pass later: spend one attempt and retry it after a delay."""
+    """An image that may succeed later: spend one attempt and retry after a delay."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -37,7 +37,10 @@ class Transient(PanopticonError):  # noqa: N818
 
 
 class Unavailable(PanopticonError):  # noqa: N818
-    """`component` (store, queue, search, source, model) is down: park, spend no attempt, resume by itself."""
+    """A component that is down: park, spend no attempt, and resume without help once it answers.
+
+    `component` is store, queue, search, source or model.
+    """
 
     def __init__(self, component: str, reason: str) -> None:
         super().__init__(f"{component} unavailable: {reason}")

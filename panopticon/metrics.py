@@ -1,4 +1,4 @@
-"""Every Prometheus metric, in one list."""
+"""The Prometheus metrics: the name, meaning and labels of each, and the registry of one process."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ HistogramName = Literal[
     "panopticon_run_seconds",
     "panopticon_batch_images",
 ]
-GaugeName = Literal[
-    "panopticon_parked",
-    "panopticon_queue_messages",
-]
+GaugeName = Literal["panopticon_parked"]
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -33,14 +30,14 @@ IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """What one metric means, and the labels that every sample of it bears."""
+    """The meaning of one metric, and the labels that each of its samples carries."""
 
     help: str
     labels: tuple[str, ...]
-    """`model` is written `tagger@1`, `lane` live or backfill; `reason` and `part` are those of errors.py;
-    `queue` is a model version, `results`, `catalogue` or `undeliverable`."""
+    """`model` is written `tagger@1`, `lane` is live or backfill, `part` the component of an Unavailable;
+    `reason` is the reason code of a Failure or of a restart."""
     buckets: tuple[float, ...] = ()
-    """Upper bounds, in the metric's unit; of a histogram only."""
+    """Upper bounds of a histogram's buckets, in the metric's unit; empty for the other kinds."""
 
 
 COUNTERS: dict[CounterName, MetricSpec] = {
@@ -49,11 +46,11 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         labels=("model", "lane"),
     ),
     "panopticon_images_dead_total": MetricSpec(
-        help="Images given up: a Failure was stored.",
+        help="Images that failed for good: a Failure was stored.",
         labels=("model", "reason"),
     ),
     "panopticon_images_retried_total": MetricSpec(
-        help="Attempts spent: images put on a retry delay.",
+        help="Attempts spent: images that wait for a retry.",
         labels=("model", "reason"),
     ),
     "panopticon_images_republished_total": MetricSpec(
@@ -61,7 +58,7 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         labels=("model",),
     ),
     "panopticon_park_total": MetricSpec(
-        help="Times that work was parked because this part was down.",
+        help="Times that work was parked because this component was down.",
         labels=("part",),
     ),
     "panopticon_model_restarts_total": MetricSpec(
@@ -69,18 +66,18 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         labels=("model", "reason"),
     ),
     "panopticon_results_applied_total": MetricSpec(
-        help="Changes handed to the search index, by what became of them: applied, stale or refused.",
+        help="Changes sent to the search index, by outcome: applied, stale or refused.",
         labels=("outcome",),
     ),
     "panopticon_model_cpu_seconds_total": MetricSpec(
-        help="CPU seconds of the model processes: in fetch, decode and run, and of the whole process.",
+        help="CPU seconds of the model processes, by step: fetch, decode, run, or the whole process.",
         labels=("model", "step"),
     ),
 }
 
 HISTOGRAMS: dict[HistogramName, MetricSpec] = {
     "panopticon_fetch_decode_seconds": MetricSpec(
-        help="Seconds from the reference of one image to its pixels.",
+        help="Seconds to fetch and decode one image.",
         labels=("model",),
         buckets=SECONDS,
     ),
@@ -98,54 +95,50 @@ HISTOGRAMS: dict[HistogramName, MetricSpec] = {
 
 GAUGES: dict[GaugeName, MetricSpec] = {
     "panopticon_parked": MetricSpec(
-        help="1 while parked because this part is down, else 0.",
+        help="1 while parked because this component is down, else 0.",
         labels=("part",),
-    ),
-    "panopticon_queue_messages": MetricSpec(
-        help="Messages of one queue by state: ready, held or retrying.",
-        labels=("queue", "lane", "state"),
     ),
 }
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own.
+    """The metrics of one process, in their own registry.
 
-    An unknown name is a KeyError; a label too many or too few is a ValueError.
+    An unknown name raises KeyError; a missing or an unknown label raises ValueError.
     """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._counters = {name: self._counter(name, spec) for name, spec in COUNTERS.items()}
-        self._histograms = {name: self._histogram(name, spec) for name, spec in HISTOGRAMS.items()}
-        self._gauges = {name: self._gauge(name, spec) for name, spec in GAUGES.items()}
+        self._counters = {
+            name: Counter(name, spec.help, spec.labels, registry=self._registry)
+            for name, spec in COUNTERS.items()
+        }
+        self._histograms = {
+            name: Histogram(name, spec.help, spec.labels, registry=self._registry, buckets=spec.buckets)
+            for name, spec in HISTOGRAMS.items()
+        }
+        self._gauges = {
+            name: Gauge(name, spec.help, spec.labels, registry=self._registry)
+            for name, spec in GAUGES.items()
+        }
 
     def count(self, name: CounterName, n: float = 1, **labels: str) -> None:
-        """Add `n`, at least 0."""
+        """Add `n`, which is at least 0, to a counter."""
         self._counters[name].labels(**labels).inc(n)
 
     def observe(self, name: HistogramName, value: float, **labels: str) -> None:
-        """Add one observation, in the unit that ends the metric's name."""
+        """Add one observation to a histogram, in the unit that ends the metric's name."""
         self._histograms[name].labels(**labels).observe(value)
 
     def set(self, name: GaugeName, value: float, **labels: str) -> None:
-        """Replace the value of these labels."""
+        """Replace the value of a gauge for these labels."""
         self._gauges[name].labels(**labels).set(value)
 
     @property
     def registry(self) -> CollectorRegistry:
-        """For an exporter."""
+        """Return the registry, for an exporter."""
         return self._registry
 
     def text(self) -> bytes:
-        """Everything measured so far, in Prometheus' text format 0.0.4."""
+        """Return everything measured so far, in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
-
-    def _counter(self, name: str, spec: MetricSpec) -> Counter:
-        return Counter(name, spec.help, spec.labels, registry=self._registry)
-
-    def _histogram(self, name: str, spec: MetricSpec) -> Histogram:
-        return Histogram(name, spec.help, spec.labels, registry=self._registry, buckets=spec.buckets)
-
-    def _gauge(self, name: str, spec: MetricSpec) -> Gauge:
-        return Gauge(name, spec.help, spec.labels, registry=self._registry)

@@ -1,4 +1,4 @@
-"""Parts of one's own: named `module:attribute`, or entry points of installed distributions."""
+"""Plug-ins: code named by `module:attribute`, or by an entry point of an installed distribution."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryPointPlugin:
-    """One entry point, and the distribution that it is from."""
+    """An entry point and the distribution that provides it."""
 
     name: str
     distribution: str
     version: str
     attribute: Any
-    """What the entry point names, imported."""
+    """The imported object that the entry point names."""
 
     def __str__(self) -> str:
         return f"{self.name} of {self.distribution} {self.version}"
 
 
 def load_plugin(name: str) -> Any:
-    """The attribute that `module:attribute` names. Raises: ImportError, saying what is not there."""
+    """Import the object that `module:attribute` names. Raises: ImportError naming what is missing."""
     module, _, attribute = name.partition(":")
     if not module or not attribute or module.startswith("."):
         raise ImportError("not of the form module:attribute")
@@ -34,16 +34,17 @@ def load_plugin(name: str) -> Any:
 
 
 def find_entry_point(group: str, name: str) -> EntryPointPlugin:
-    """The one entry point of that group and name. Raises: ImportError, with the way out."""
+    """Return the one entry point of that group and name. Raises: ImportError, with the way out."""
     found = {point.dist.name: point for point in entry_points(group=group, name=name) if point.dist}
     if not found:
         known = ", ".join(sorted({point.name for point in entry_points(group=group)})) or "none"
         raise ImportError(
             f"no {name!r} among the entry points {group!r}; installed: {known}; "
-            "pip install the distribution that brings it"
+            "pip install the distribution that provides it"
         )
     if len(found) > 1:
-        raise ImportError(f"{name!r} is brought by {' and by '.join(sorted(found))}; uninstall all but one")
+        providers = " and by ".join(sorted(found))
+        raise ImportError(f"{name!r} is provided by {providers}; uninstall all but one")
     ((distribution, point),) = found.items()
     version = point.dist.version if point.dist else ""
     try:

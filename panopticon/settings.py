@@ -18,7 +18,7 @@ PREFIX = "PANOPTICON_"
 
 
 class SettingsError(UsageError):
-    """A setting is unknown or unreadable. Names the key and where it was read, never a credential."""
+    """An unknown or unreadable setting. The message names key and origin, and never shows a credential."""
 
 
 def _split(value: object) -> object:
@@ -46,7 +46,7 @@ def _check_url(value: str) -> str:
 
 
 MAX_SECONDS = 7 * 24 * 3600
-"""A week: longer is a slip of the pen, and overflows the timers of some systems."""
+"""One week. A longer time is most likely a typing error, and overflows the timers of some systems."""
 
 Number = Annotated[int, BeforeValidator(_refuse_bool)]
 Share = Annotated[float, BeforeValidator(_refuse_bool)]
@@ -64,100 +64,132 @@ def _default_database() -> str:
 
 
 class Settings(BaseModel):
-    """Every setting, its default, and what it means (`panopticon settings` prints this table)."""
+    """Every setting with its default and its description, as `panopticon settings` prints them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     database: Annotated[Url, BeforeValidator(_refuse_empty)] = Field(
-        default_factory=_default_database, description="URL of whatever has no URL below: one SQLite file"
+        default_factory=_default_database,
+        description="URL of one SQLite file, used for every component below that has no URL",
     )
-    broker: Url = Field(default="", description="URL of the queues; empty: the database")
+    broker: Url = Field(default="", description="URL of the message queues; empty: the database")
     store: Url = Field(
-        default="", description="URL of outputs, failures, catalogue and registry; empty: the database"
+        default="",
+        description="URL of the store of outputs, failures, catalogue and registry; empty: the database",
     )
     search: Url = Field(default="", description="URL of the search index; empty: the database")
     originals: str = Field(
-        default="", description="where an image without a URI lies: file:///photos/{image_id}"
+        default="",
+        description="URI template of images that come without a URI, such as file:///photos/{image_id}",
     )
     file_roots: Folders = Field(
         default=(),
-        description="folders from which file:// may be read; empty: any if the broker is SQLite, else none",
+        description="folders from which file:// may read; empty: any if the broker is SQLite, else none",
     )
     private_hosts: Entries = Field(
         default=(),
-        description="hosts, host:port or networks from which http:// may be read though they are not public",
+        description="non-public hosts, host:port or networks from which http:// may read",
     )
-    s3_endpoint: Url = Field(default="", description="URL of an S3 of your own; empty: Amazon's")
-    s3_region: str = Field(default="", description="region of s3://; empty: as the AWS tools find it")
+    s3_endpoint: Url = Field(default="", description="URL of an S3-compatible service; empty: Amazon S3")
+    s3_region: str = Field(default="", description="AWS region for s3://; empty: as the AWS tools find it")
     s3_addressing: Literal["auto", "path", "virtual"] = Field(
-        default="auto", description="where the bucket stands: in the path or in the host's name"
+        default="auto", description="bucket name in the URL: in the path, or in the host name (virtual)"
     )
     models: Names = Field(
-        default=("tagger@1", "quality@1"), description="model versions `panopticon index` runs"
+        default=("tagger@1", "quality@1"), description="model versions that `panopticon index` runs"
     )
-    models_dir: Folder | None = Field(default=None, description="folder with model cards of your own")
+    models_dir: Folder | None = Field(default=None, description="folder with your own model cards")
     cache_dir: Folder = Field(
         default_factory=lambda: platformdirs.user_cache_path("panopticon"),
-        description="converted models, keyed by digest; may be deleted at any time",
+        description="folder for converted models, named by digest; may be deleted at any time",
     )
-    engine: str = Field(default="", description="keras or litert; empty: the first that the card allows")
-    threads: Number = Field(default=0, ge=0, description="threads of a model process; 0: one per core")
-    max_bytes: Number = Field(default=64 * 1024 * 1024, gt=0, description="largest original that is fetched")
-    max_pixels: Number = Field(default=100_000_000, gt=0, description="largest picture that is decoded")
-    fetch_timeout_s: Seconds = Field(default=20.0, description="for one original")
+    engine: str = Field(
+        default="", description="inference engine, keras or litert; empty: the first that the card allows"
+    )
+    threads: Number = Field(default=0, ge=0, description="threads of one model process; 0: one per core")
+    max_bytes: Number = Field(
+        default=64 * 1024 * 1024, gt=0, description="size of the largest original accepted, in bytes"
+    )
+    max_pixels: Number = Field(
+        default=100_000_000, gt=0, description="width × height of the largest image accepted, in pixels"
+    )
+    fetch_timeout_s: Seconds = Field(
+        default=20.0, description="seconds to fetch one original; then the attempt fails"
+    )
     item_timeout_s: Seconds = Field(
-        default=60.0, description="for one decode or one run, before it is killed"
+        default=60.0, description="seconds for one decode or one model run; then the model process is killed"
     )
-    lease_s: Seconds = Field(default=60.0, description="a delivery not renewed for so long comes again")
+    lease_s: Seconds = Field(
+        default=60.0, description="redeliver a message whose lease is not renewed in this time, in seconds"
+    )
     retry_delays_s: Delays = Field(
-        default=(10.0, 60.0, 600.0, 3600.0), description="the retry delays; after the last: dead"
+        default=(10.0, 60.0, 600.0, 3600.0),
+        description="delays between retries, in seconds; after the last the image fails",
     )
     registry_every_s: Seconds = Field(
-        default=5.0, description="between two readings of the registry; parked after three in vain"
+        default=5.0, description="seconds between registry reads; a worker parks after 3 × this without one"
     )
     backfill_waiting: Number = Field(
-        default=1000, gt=0, description="most messages that `panopticon backfill` lets wait in its lane"
+        default=1000,
+        gt=0,
+        description="messages that `panopticon backfill` keeps waiting in its lane at most",
     )
-    grace_s: Seconds = Field(default=25.0, description="time to finish what is held after SIGTERM")
-    park_max_s: Seconds = Field(default=30.0, description="longest pause between two tries while parked")
+    grace_s: Seconds = Field(default=25.0, description="seconds to finish leased messages after SIGTERM")
+    park_max_s: Seconds = Field(
+        default=30.0, description="longest pause between two attempts to resume while parked, in seconds"
+    )
     park_hold_s: Seconds = Field(
-        default=60.0, description="parked for longer, a worker requeues what it has leased"
+        default=60.0, description="requeue leased messages after being parked for this time, in seconds"
     )
     breaker_failures: Number = Field(
-        default=10, gt=0, description="images in a row that fail before a host of originals is down"
+        default=10, gt=0, description="failed images in a row after which a host of originals counts as down"
     )
     dead_share: Share = Field(
-        default=0.5, gt=0, le=1, description="park when more of the last 200 are dead; 1: never"
+        default=0.5,
+        gt=0,
+        le=1,
+        description="park when more than this share of the last 200 images failed for good; 1: never",
     )
     ready_file: Folder | None = Field(
-        default=None, description="file touched every 5 s while work can be taken, removed while parked"
+        default=None, description="file touched every 5 s while ready for work, removed while parked"
     )
     settle_s: Seconds = Field(
-        default=10.0, description="time between the two readings that prove an image lost"
+        default=10.0, description="seconds between the two snapshots that show an image to be lost"
     )
     min_coverage: Share = Field(
         default=0.99,
         ge=0,
         le=1,
-        description="to activate: share of the searchable images, of the old version's",
+        description="to activate: least share of the old version's searchable images that are covered",
     )
     min_agreement: Share = Field(
-        default=0.0, ge=0, le=1, description="to activate: share of images with the same best tag"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="to activate: least share of images with the same best tag",
     )
     min_jaccard: Share = Field(
-        default=0.0, ge=0, le=1, description="to activate: mean likeness of the sets of tags"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="to activate: least mean Jaccard index of the images' sets of tags",
     )
     max_ks: Share = Field(
-        default=1.0, ge=0, le=1, description="to activate: Kolmogorov–Smirnov statistic of any score"
+        default=1.0,
+        ge=0,
+        le=1,
+        description="to activate: greatest Kolmogorov–Smirnov statistic of any score",
     )
-    max_waiting: Number = Field(default=1000, ge=0, description="to activate: messages on the results queue")
+    max_waiting: Number = Field(
+        default=1000, ge=0, description="to activate: most messages on the results queue"
+    )
     report_max_age_s: Seconds = Field(
-        default=86_400.0, description="to activate: a comparison that is older is made again"
+        default=86_400.0, description="to activate: greatest age of its comparison, in seconds"
     )
 
     @property
     def registry_max_age_s(self) -> float:
-        """Who could not read the registry for so long parks."""
+        """Seconds without a successful read of the registry after which a process parks."""
         return 3 * self.registry_every_s
 
     @property
@@ -174,33 +206,38 @@ class Settings(BaseModel):
 
     @property
     def readable_roots(self) -> tuple[Path, ...]:
-        """Whoever publishes to a broker must not choose any file of a worker's machine."""
+        """Folders from which `file://` may read: `file_roots`, or any folder if the broker is SQLite.
+
+        On a broker others may publish, and they must not choose any file of a worker's machine.
+        """
         embedded = self.broker_url.startswith("sqlite:")
         return self.file_roots or ((Path("/"),) if embedded else ())
 
     def without_addresses(self) -> Settings:
-        """The same, but of broker, store and search only the schemes, so no password: for a process that
-        decodes what strangers send."""
+        """Return a copy whose component URLs are cut down to their schemes, so that it holds no password.
+
+        It is for the process that decodes files from strangers.
+        """
         urls = {"database": self.database, "broker": self.broker, "store": self.store, "search": self.search}
         schemes = {part: re.sub("(?<=://).*", "", url, flags=re.DOTALL) for part, url in urls.items()}
         return self.model_copy(update=schemes)
 
     def as_environ(self) -> dict[str, str]:
-        """The variables from which another process reads these very settings."""
+        """Return the environment variables from which another process reads equal settings."""
         return {f"{PREFIX}{key.upper()}": _written(value) for key, value in self if value is not None}
 
 
 class SettingRow(NamedTuple):
-    """One line of the table of settings."""
+    """One row of the table of settings."""
 
     key: str
     default: str
-    """As it would be written in the environment; empty where nothing is set."""
+    """The default as it would be written in the environment; empty if there is none."""
     description: str
 
 
 def describe() -> Iterator[SettingRow]:
-    """Every setting, in the order of `Settings`."""
+    """Yield a row for each setting, in the order of `Settings`."""
     for key, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
         yield SettingRow(key, _written(default), field.description or "")
@@ -211,11 +248,18 @@ def read_settings(
 ) -> Settings:
     """Merge the three sources; a flag that is None was not given.
 
-    Raises: SettingsError naming the key, where it was read and what it accepts.
+    Raises: SettingsError naming the key, its origin and what it accepts.
     """
     layers = [
         (str(file), _from_file(file) if file else {}),
-        (f"the environment ({PREFIX}…)", _from_environ(environ)),
+        (
+            f"the environment ({PREFIX}…)",
+            {
+                key.removeprefix(PREFIX).lower(): text
+                for key, text in environ.items()
+                if key.startswith(PREFIX)
+            },
+        ),
         ("the command line", {key: value for key, value in flags.items() if value is not None}),
     ]
     origins = {key: origin for origin, layer in layers for key in layer}
@@ -242,14 +286,10 @@ def _check_known(key: str, origin: str) -> None:
 
 def _refusal(key: str, origin: str, value: object, fault: str) -> str:
     what = fault.removeprefix("Value error, ").removeprefix("Input ")
-    means = Settings.model_fields[key].description
-    return f"setting {key!r} from {origin}{_shown(value)}: {what} ({means})"
-
-
-def _shown(value: object) -> str:
-    """Nothing where there is a colon: it may be a URL with a password in it."""
-    text = repr(value)
-    return "" if ":" in text else f" is {text:.60}"
+    description = Settings.model_fields[key].description
+    # A value with a colon is not shown: it may be a URL with a password in it.
+    shown = "" if ":" in repr(value) else f" is {value!r:.60}"
+    return f"setting {key!r} from {origin}{shown}: {what} ({description})"
 
 
 def _written(value: object) -> str:
@@ -265,9 +305,3 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"settings file {file}: {error}") from None
     except RecursionError:
         raise SettingsError(f"settings file {file}: nested too deeply") from None
-
-
-def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    return {
-        key.removeprefix(PREFIX).lower(): value for key, value in environ.items() if key.startswith(PREFIX)
-    }

@@ -1,4 +1,4 @@
-"""A folder of broken, hostile and odd files, and what must become of each."""
+"""A folder of broken, hostile and odd files, with the expected fate of each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests import pictures
 
 
 class Fate(StrEnum):
-    """What must become of one path."""
+    """The expected fate of one path."""
 
     STORED = "stored"
     """A good photo."""
     REJECTED = "rejected"
-    """No photo, and a reason is due."""
+    """Not a photo, to be rejected with a reason."""
     EITHER = "either"
-    """Stored or rejected, but one of them: a flipped bit may hurt or not."""
+    """Either stored or rejected: a flipped bit may do harm or not."""
     ALIAS = "alias"
     """A link to a good photo in the folder: the same real path, so the same image."""
     NOT_A_FILE = "not_a_file"
@@ -37,13 +37,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What must become of every path of a hostile folder."""
+    """The expected fate of every path of a hostile folder."""
 
     fates: Mapping[bytes, Fate]
-    """By absolute path, in bytes, since not every name is text."""
+    """Fates by absolute path, in bytes, since not every name is text."""
 
     def paths(self, fate: Fate) -> frozenset[bytes]:
-        """The paths of one fate."""
+        """Return the paths of one fate."""
         return frozenset(path for path, each in self.fates.items() if each is fate)
 
 
@@ -55,7 +55,7 @@ class _File:
 
 
 def make_hostile_folder(folder: Path) -> Expected:
-    """Fills an empty or absent folder; the same files each time, about a thousand in 5 MB."""
+    """Fill an empty or absent folder with the same files each time, about a thousand in 5 MB."""
     folder.mkdir(parents=True, exist_ok=True)
     root = os.fsencode(folder.resolve())
     fates: dict[bytes, Fate] = {}
@@ -127,7 +127,7 @@ def _odd_names() -> Iterator[_File]:
 
 
 def _kinds() -> Iterator[_File]:
-    """Good pictures of kinds that naive decoders stumble over."""
+    """Yield good pictures of kinds that naive decoders fail on."""
     photo = pictures.photo(seed=2)
     deep = np.linspace(0, 65535, 48 * 36).reshape(36, 48)
     kinds = {
@@ -175,12 +175,12 @@ def _zeros(count: int) -> bytes:
 
 
 def text_bombs() -> list[tuple[bytes, bytes]]:
-    """A hundred texts that unpack to a megabyte each."""
+    """Return a hundred text chunks that unpack to a megabyte each."""
     return [(b"zTXt", b"Comment\0\0" + _zeros(1024 * 1024))] * 100
 
 
 def _wrong_names() -> Iterator[_File]:
-    """Names that lie, in both directions, and formats that are known but not decoded."""
+    """Yield files whose suffix is wrong, in both directions, and formats that are known but not decoded."""
     good = pictures.encoded(pictures.photo(seed=3), "JPEG")
     for name in (b"notes.txt", b"table.csv", b"really a jpeg.png", b"archive.zip", b"setup.exe"):
         yield _File(b"liars/" + name, good, Fate.STORED)
@@ -208,13 +208,13 @@ def _wrong_names() -> Iterator[_File]:
 
 
 def _small() -> dict[str, bytes]:
-    """The smallest useful file of every format, so that every tenth byte is not too many files."""
+    """Return a very small file of every format, so that cutting at every tenth byte gives few files."""
     image = pictures.photo(24, 18, seed=4)
     return {name: pictures.encoded(image, name) for name in pictures.FORMAT_OPTIONS}
 
 
 _END_MARK_BYTES = {"GIF": 2, "JPEG": 2}
-"""A picture that lacks only these may be whole."""
+"""Bytes at the end of a file that its picture does not need."""
 
 
 def _truncated() -> Iterator[_File]:
@@ -239,13 +239,13 @@ def _flipped() -> Iterator[_File]:
 
 
 def _bombs() -> Iterator[_File]:
-    """Small files that ask for gigabytes, or for minutes."""
+    """Yield the files of `bombs`."""
     for name, content in bombs().items():
         yield _File(b"bombs/" + name.encode(), content, Fate.REJECTED)
 
 
 def bombs() -> dict[str, bytes]:
-    """Small files that ask for gigabytes, or for minutes, by a name that tells their format."""
+    """Return small files that would take gigabytes or minutes to decode, by a name with their format."""
     jpeg = bytearray(pictures.encoded(pictures.photo(), "JPEG"))
     size_at = jpeg.index(b"\xff\xc0") + 5
     jpeg[size_at : size_at + 4] = struct.pack(">HH", 65000, 65000)
@@ -286,7 +286,7 @@ def _no_pixels() -> Iterator[_File]:
 
 
 def _links(root: bytes) -> dict[bytes, Fate]:
-    """Hard links are files of their own; a soft link leads to its target's real path."""
+    """Make links. A hard link counts as a file; a soft link has the real path of its target."""
     folder = os.path.join(root, b"links")
     os.makedirs(folder)
     photo = os.path.join(root, b"good", b"photo00.jpg")
@@ -311,7 +311,7 @@ def _links(root: bytes) -> dict[bytes, Fate]:
 
 
 def _specials(root: bytes) -> dict[bytes, Fate]:
-    """What is no ordinary file, and two files that are ordinary but unwilling."""
+    """Make entries that are not ordinary files, a file that is too large, and one that cannot be read."""
     folder = os.path.join(root, b"specials")
     names = (b"folder.jpg", b"pipe.jpg", b"socket.jpg", b"huge.jpg", b"unreadable.jpg")
     directory, pipe, door, huge, unreadable = (os.path.join(folder, name) for name in names)
@@ -333,7 +333,7 @@ def _specials(root: bytes) -> dict[bytes, Fate]:
 
 
 def _make_socket(folder: bytes, name: bytes) -> None:
-    """Bound through the folder's descriptor, since the path of a socket may not be long."""
+    """Bind a socket through the folder's descriptor, since the path of a socket may not be long."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as door:

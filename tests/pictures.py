@@ -1,4 +1,4 @@
-"""Encoded images for tests: good ones of every kind, and the parts that bad ones are made of."""
+"""Encoded images for tests: good ones of every kind, and parts from which bad ones are made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMAT_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def photo(width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX, *, seed: int = 0) -> Image.Image:
-    """A smooth RGB picture with some grain, as photos are; the same for the same seed."""
+    """Make a smooth RGB picture with some grain, like a photo; the same for the same seed."""
     rng = np.random.default_rng(seed)
     blobs = rng.integers(0, 256, size=(5, 6, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(blobs).resize((width_px, height_px), Image.Resampling.BICUBIC))
@@ -34,19 +34,19 @@ def photo(width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX, *, seed: int = 0
 
 
 def encoded(image: Image.Image, name: str, **options: Any) -> bytes:
-    """An image in a format, by Pillow's name for it."""
+    """Encode an image in a format, given by Pillow's name for it."""
     buffer = io.BytesIO()
     image.save(buffer, name, **{**FORMAT_OPTIONS.get(name, {}), **options})
     return buffer.getvalue()
 
 
 def one_of_each(*, seed: int = 0) -> dict[str, bytes]:
-    """A good small picture in every format that is decoded."""
+    """Return a good small picture in every format that is decoded."""
     return {name: encoded(photo(seed=seed), name) for name in FORMAT_OPTIONS}
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
-    """A PNG chunk."""
+    """Return a PNG chunk."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
@@ -59,7 +59,7 @@ def png(
     rows: bytes = b"",
     extra: Sequence[tuple[bytes, bytes]] = (),
 ) -> bytes:
-    """A PNG of any header; `rows` is what its data unpacks to, `extra` stands before the data."""
+    """Return a PNG with any header; its data unpacks to `rows`, and the chunks `extra` precede the data."""
     header = struct.pack(">IIBBBBB", width_px, height_px, depth, kind, 0, 0, 0)
     middle = b"".join(chunk(name, body) for name, body in extra)
     data = chunk(b"IDAT", zlib.compress(rows))
@@ -67,18 +67,18 @@ def png(
 
 
 def with_chunks(encoded_png: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    """The same PNG with more chunks after its header."""
+    """Return the same PNG with more chunks after its header."""
     return encoded_png[:33] + b"".join(chunk(name, body) for name, body in chunks) + encoded_png[33:]
 
 
 def tiff(tags: Sequence[tuple[int, int, int, int]], data: bytes = b"") -> bytes:
-    """A little-endian TIFF of tags (tag, type, count, value or offset); `data` follows the directory."""
+    """Return a little-endian TIFF with tags (tag, type, count, value or offset), then `data`."""
     entries = b"".join(struct.pack("<HHLL", *tag) for tag in tags)
     return b"II*\0" + struct.pack("<LH", 8, len(tags)) + entries + struct.pack("<L", 0) + data
 
 
 def bmp(width_px: int, height_px: int, *, bits: int = 24, compression: int = 0, data: bytes = b"") -> bytes:
-    """A BMP of any header; at eight bits with a palette of greens."""
+    """Return a BMP with any header; at eight bits with a palette of greens."""
     palette = b"".join(bytes((0, index, 0, 0)) for index in range(256)) if bits == 8 else b""
     header = struct.pack(
         "<LLLHHLLLLLL", 40, width_px, height_px, 1, bits, compression, len(data), 0, 0, len(palette) // 4, 0
@@ -90,7 +90,7 @@ def bmp(width_px: int, height_px: int, *, bits: int = 24, compression: int = 0, 
 def tags_of(
     width_px: int, height_px: int, *, data_at: int, data_bytes: int
 ) -> list[tuple[int, int, int, int]]:
-    """The tags of an uncompressed grey TIFF of one strip."""
+    """Return the tags of an uncompressed grey TIFF of one strip."""
     return [
         (256, 4, 1, width_px),
         (257, 4, 1, height_px),
@@ -105,14 +105,14 @@ def tags_of(
 
 
 def many_scans(times: int) -> bytes:
-    """A progressive JPEG of four megapixels in a few kilobytes, with its last scan repeated `times` times."""
+    """Return a progressive JPEG of 4 megapixels in a few kilobytes, its last scan repeated `times` times."""
     whole = encoded(Image.new("L", (2048, 2048), 90), "JPEG", progressive=True)
     last = whole[whole.rindex(b"\xff\xda") : -2]
     return whole[:-2] + last * times + whole[-2:]
 
 
 def oriented(orientation: int, image: Image.Image | None = None, name: str = "JPEG", **options: Any) -> bytes:
-    """A picture whose EXIF says how it is to be turned."""
+    """Return a picture with an EXIF orientation."""
     exif = Image.Exif()
     exif[274] = orientation
     return encoded(image or photo(), name, exif=exif, **options)

@@ -24,22 +24,22 @@ def decodes(path: bytes) -> bool:
     return True
 
 
-def test_it_holds_hundreds_of_files_of_every_fate(hostile: Expected) -> None:
+def test_the_folder_has_hundreds_of_files_of_every_fate(hostile: Expected) -> None:
     assert len(hostile.fates) > 500
     assert set(hostile.fates.values()) == set(Fate)
 
 
-def test_what_must_be_stored_can_be_decoded(hostile: Expected) -> None:
+def test_every_file_that_must_be_stored_can_be_decoded(hostile: Expected) -> None:
     assert [
         path for path in hostile.paths(Fate.STORED) | hostile.paths(Fate.ALIAS) if not decodes(path)
     ] == []
 
 
-def test_what_must_be_rejected_cannot_be_decoded(hostile: Expected) -> None:
+def test_no_file_that_must_be_rejected_can_be_decoded(hostile: Expected) -> None:
     assert [path for path in hostile.paths(Fate.REJECTED) if decodes(path)] == []
 
 
-def test_what_is_no_file_is_none(hostile: Expected) -> None:
+def test_entries_listed_as_other_than_files_are_not_files(hostile: Expected) -> None:
     others = hostile.paths(Fate.NOT_A_FILE) | hostile.paths(Fate.FOLDER)
     assert [path for path in others if os.path.isfile(path)] == []
 

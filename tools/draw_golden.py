@@ -1,9 +1,9 @@
-"""Draw the golden image that lies beside each shipped card: a traffic light against the sky.
+"""Draw the golden image next to each shipped card: a traffic light against the sky.
 
     python -m tools.draw_golden panopticon/models/tagger/golden.png
 
-It is drawn four times too large and reduced, so that its edges are those of a photo. The cards hold the
-SHA-256 of the files as they were written; another version of Pillow may pack the same pixels otherwise.
+It is drawn four times too large and reduced, so that its edges look like those of a photo. The cards have the
+SHA-256 of the files as they were written; another version of Pillow may compress the same pixels differently.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from PIL import Image, ImageDraw
 SIDE_PX = 256
 OVERSAMPLING = 4
 LAMPS = ((96, (235, 40, 30)), (128, (245, 190, 40)), (160, (40, 190, 90)))
-"""Height of its centre and colour of each lamp."""
+"""Height of the centre and colour of each lamp."""
 
 
 def draw() -> Image.Image:
-    """RGB, `SIDE_PX` square."""
+    """Return the image: RGB, `SIDE_PX` square."""
     side = SIDE_PX * OVERSAMPLING
     picture = Image.fromarray(_sky(side))
     pen = ImageDraw.Draw(picture)

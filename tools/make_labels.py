@@ -7,7 +7,7 @@ LEMMAS     lines `synset<TAB>name, other name, …` (the same wheel: imagenet_sy
 DATA_NOUN  WordNet 3.0 nouns (Debian's wordnet-base: /usr/share/wordnet/data.noun), format in wndb(5)
 
 A label is the first name of its synset. Its ancestors are its other names, then the first two names of every
-synset above it, nearest first, without those that are too abstract to be searched for.
+synset above it, nearest first, without those that are too abstract for search.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TOO_ABSTRACT = frozenset(
 )
 
 NOT_IN_PLAIN_ENGLISH = frozenset({("04576211", "03094503")})
-"""Hypernyms that nobody would search by: WordNet counts a wheeled vehicle among the containers."""
+"""Hypernyms that nobody would search for: WordNet counts a wheeled vehicle among the containers."""
 
 RENAMED = {
     "n02012849": "crane (bird)",
@@ -60,7 +60,7 @@ RENAMED = {
     "n03126707": "crane (machine)",
     "n03710721": "tank suit",
 }
-"""Synsets whose first name another class has too, in whatever case."""
+"""Synsets whose first name another class has too, compared without case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Noun:
 
 
 def read_nouns(path: Path) -> dict[str, Noun]:
-    """WordNet's nouns by their eight-digit offset."""
+    """Read WordNet's nouns, by their eight-digit offset."""
     lines = path.read_text("ascii").splitlines()
     return dict(_noun(line.split(" | ")[0].split(" ")) for line in lines if not line.startswith("  "))
 
@@ -84,7 +84,7 @@ def _noun(fields: list[str]) -> tuple[str, Noun]:
 
 
 def ancestors(offset: str, nouns: dict[str, Noun]) -> Iterator[Noun]:
-    """Every synset above this one, once, breadth first."""
+    """Yield every synset above this one, once, breadth first."""
     seen, waiting = {offset}, [offset]
     while waiting:
         below = waiting.pop(0)

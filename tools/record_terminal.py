@@ -1,8 +1,8 @@
-"""Draw a terminal in which Panopticon really runs: `python -m tools.record_terminal docs/terminal.svg`.
+"""Draw a terminal with the real output of Panopticon: `python -m tools.record_terminal docs/terminal.svg`.
 
-Every command runs in a pseudo-terminal on the sample photos, with a database of its own; what it prints is
-what is drawn, but for the name of the temporary folder, which becomes a home. Progress goes to standard
-error and is left out.
+Every command runs in a pseudo-terminal on the sample photos, with a temporary database. Its output is drawn
+unchanged, except for the name of the temporary folder, which is replaced by a home folder. Progress goes to
+standard error and is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PHOTOS = (
 
 
 def record(folder: Path) -> str:
-    """The picture, as SVG."""
+    """Run the commands and return the picture as SVG."""
     terminal = Console(width=COLUMNS, record=True, file=StringIO(), force_terminal=True)
     _gather(folder / "photos")
     for command in ("panopticon index photos", "panopticon search animal", "panopticon status"):
@@ -50,14 +50,14 @@ def record(folder: Path) -> str:
 
 
 def _word_by_word(printed: str) -> Text:
-    """Each word is placed by itself, so that columns stand under each other in any font."""
+    """Give each word its own place, so that columns are aligned in any font."""
     text = Text.from_ansi(printed)
     text.highlight_regex(r"\S+", "none")
     return text
 
 
 def _gather(folder: Path) -> None:
-    """Copies of the photos that are drawn."""
+    """Copy the sample photos into a new folder."""
     folder.mkdir()
     site_packages = Path(folders()[0]).resolve().parents[1]
     for photo in PHOTOS:
@@ -65,7 +65,7 @@ def _gather(folder: Path) -> None:
 
 
 def _output(command: str, folder: Path) -> str:
-    """What a command prints on a terminal; what it prints on standard error is shown to who records."""
+    """Return the output of a command on a terminal. Its standard error goes to ours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(
@@ -105,12 +105,12 @@ def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
     except OSError:
-        # Linux says so, where others give an empty read, once nobody can write any more.
+        # Once nobody can write any more, Linux raises EIO; other systems return no bytes.
         return b""
 
 
 def _local_fonts_only() -> str:
-    """Rich's frame without the fonts that it would fetch from elsewhere."""
+    """Return Rich's SVG frame without the fonts that it would download."""
     return re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 

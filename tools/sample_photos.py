@@ -1,4 +1,4 @@
-"""Print the folders of the photos that lie in the sample packages: `python -m tools.sample_photos`."""
+"""Print the folders of the photos in the sample packages: `python -m tools.sample_photos`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 
 
 def folders() -> list[str]:
-    """One folder a package, relative to the working directory, so that no space in its path can hurt."""
+    """Return one folder per package, relative to the working directory, so that its path has no spaces."""
     return [os.path.relpath(os.path.join(_home(package), folder)) for package, folder in FOLDERS.items()]
 
 

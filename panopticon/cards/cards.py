@@ -1,4 +1,4 @@
-"""Model cards: what one model version is, read from `card.toml` and the files beside it."""
+"""Model cards: the description of one model version, read from `card.toml` and the files next to it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from panopticon.plugins import EntryPointPlugin, find_entry_point
 from panopticon.results.outputs import VersionName
 
 PREPROCESSING_PLUGINS = "panopticon.preprocessing"
-"""The entry point group of custom preprocessing."""
+"""The entry point group of preprocessing plug-ins."""
 SAVED_MODEL_SUFFIXES = (".keras", ".h5")
 SHIPPED = Path(__file__).parents[1] / "models"
 
 
 class CardError(UsageError):
-    """A card, or a file it names, is not what it should be."""
+    """A card, or a file that it names, is missing or invalid."""
 
 
 class _Section(BaseModel):
@@ -32,30 +32,30 @@ class _Section(BaseModel):
 
 
 class Preprocessing(_Section):
-    """From a picture to the model's input: the largest central square × `crop`, resized to the input size.
+    """The steps from an image to the model's input: the central square × `crop`, resized to the input size.
 
-    A `plugin` takes the place of both.
+    A `plugin` replaces both steps.
     """
 
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the short side that is kept, cut from the centre."""
+    """Side of the central square as a share of the image's short side."""
     resize: Literal["bicubic", "bilinear", "lanczos", "box"] = "bicubic"
     plugin: str = ""
-    """An entry point's name in the group `panopticon.preprocessing`."""
+    """Name of an entry point in the group `panopticon.preprocessing`; empty for no plug-in."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Handed to the plug-in as keyword arguments."""
+    """Keyword arguments for the plug-in."""
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Self:
         if self.plugin and (self.crop, self.resize) != (1.0, "bicubic"):
-            raise ValueError("crop and resize are not looked at where a plugin does the work: leave them out")
+            raise ValueError("crop and resize have no effect with a plugin: leave them out")
         if self.options and not self.plugin:
-            raise ValueError("options: they are a plugin's, and none is named")
+            raise ValueError("options: they belong to a plugin, and none is named")
         return self
 
     @cached_property
     def custom(self) -> EntryPointPlugin | None:
-        """The plug-in; None where none is named. Raises: CardError if it is not installed."""
+        """The plug-in; None if the card names none. Raises: CardError if it is not installed."""
         if not self.plugin:
             return None
         try:
@@ -65,12 +65,12 @@ class Preprocessing(_Section):
 
     @property
     def description(self) -> str:
-        """For people: what it does. Raises: CardError, as `custom`."""
+        """A description for people. Raises: CardError, as `custom` does."""
         return f"plug-in {self.custom}" if self.custom else f"centre square × {self.crop:g}, {self.resize}"
 
     @property
     def digest_input(self) -> dict[str, Any]:
-        """What of it decides the output."""
+        """The fields that affect the model's output."""
         if self.custom is None:
             return {"crop": self.crop, "resize": self.resize}
         return {
@@ -82,7 +82,7 @@ class Preprocessing(_Section):
 
 
 class Scaling(_Section):
-    """Pixel × `multiply` + `add`, one number or one for each channel in the model's own order."""
+    """Pixel × `multiply` + `add`. Each is one number, or one for each channel in the model's own order."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -91,9 +91,9 @@ class Scaling(_Section):
 
 
 class Input(_Section):
-    """(N, height_px, width_px, 3) uint8 RGB, 0 to 255. Scaling is the model's own first layer.
+    """The model's input: (N, height_px, width_px, 3) uint8 RGB, 0 to 255. Its first layer scales the pixels.
 
-    A saved model that takes floats is given that layer: by `scaling`, after the channels are put in `order`.
+    A saved model that takes floats gets layers that put the channels in `order` and then apply `scaling`.
     """
 
     width_px: Annotated[int, Field(ge=1, le=4096)]
@@ -103,12 +103,12 @@ class Input(_Section):
 
     @property
     def adapted(self) -> bool:
-        """Whether something is put before the model."""
+        """Return whether layers for `scaling` or `order` are put in front of the model."""
         return self.scaling is not None or self.order != "RGB"
 
     @property
     def digest_input(self) -> dict[str, Any]:
-        """What of it decides the output: what is left at its default is not named."""
+        """The fields that affect the model's output, without those that have their default value."""
         return self.model_dump(exclude_defaults=True)
 
 
@@ -116,45 +116,47 @@ class OutputSpec(_Section):
     """The model's output: (N, D). D is the number of labels (tagging) or of names (scoring)."""
 
     dtype: Literal["float16", "float32"] = "float32"
-    """As stored."""
+    """Type of the stored elements."""
     names: tuple[str, ...] = ()
-    """Scoring: what each element is called."""
+    """Scoring: the name of each element."""
     labels: str = ""
-    """Tagging: a CSV file beside the card; columns label, synset, ancestors (broader terms, `|` between)."""
+    """Tagging: a CSV file next to the card; columns label, synset, ancestors (broader terms, `|` between)."""
 
 
 class Weights(_Section):
-    """Where the source weights come from: a file beside the card, or one inside an installed distribution."""
+    """The source of the weights: a file next to the card, or one inside an installed distribution."""
 
     file: str
-    """Relative to the card, or to site-packages where `distribution` is given."""
+    """Path relative to the card, or to site-packages if `distribution` is given."""
     distribution: str = ""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     licence: str = ""
-    """Under which they may be used, an SPDX identifier where there is one."""
+    """Licence of the weights: an SPDX identifier if there is one."""
 
 
 class Engines(_Section):
+    """The engines that may run the model."""
+
     allowed: Annotated[tuple[str, ...], Field(min_length=1)] = ("litert", "keras")
-    """Names, or `module:Class` for an engine of one's own; the first is the default on a CPU."""
+    """Names, or `module:Class` for a custom engine; the first is the default on a CPU."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
-    """Greatest absolute difference in any element: between engines, or a stored vector and bare Keras."""
+    """Greatest absolute difference in any element between two engines, or a stored vector and plain Keras."""
 
 
 class Needs(_Section):
-    """What running it takes."""
+    """The resources that the model needs."""
 
     memory_mb: Annotated[int, Field(ge=0)] = 0
-    """Of one loaded model process."""
+    """Memory of one loaded model process, in MB."""
     hardware: str = "cpu"
     images_per_s: Annotated[float, Field(ge=0)] = 0
-    """As measured of the engine alone, on the hardware named."""
+    """Throughput of the engine alone, measured on `hardware`."""
 
 
 class CardLimits(_Section):
-    """What a comparison with the version before must come to before this one may be activated.
+    """Limits that a comparison with the previous version must meet before this version may be activated.
 
-    What is left out, the settings of the same names say; see `activation.Limits`.
+    A limit that is left out is taken from the setting of the same name; see `activation.Limits`.
     """
 
     min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -165,17 +167,19 @@ class CardLimits(_Section):
 
 
 class Golden(_Section):
-    """An image and what the model must say of it."""
+    """An image, and the values that the model must return for it."""
 
     image: str
-    """A file beside the card, or `package:path` inside an importable package (skipped where it is not)."""
+    """A file next to the card, or `package:path` inside an importable package (skipped if there is none)."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     expected: dict[str, float]
-    """Element name → value; elements left out are not looked at."""
+    """Element name → value; elements left out are not checked."""
     tolerance: Annotated[float, Field(gt=0)] = 0.02
 
 
 class LabelRow(_Section):
+    """The names of one element of the output vector."""
+
     label: str
     synset: str = ""
     ancestors: tuple[str, ...] = ()
@@ -191,15 +195,15 @@ class ModelCard(BaseModel):
     task: Literal["tagging", "scoring"]
     summary: str
     changes: str
-    """What changed since the version before."""
+    """Changes since the previous version."""
     unsuitable: str = ""
-    """Which images it is not for, and what it cannot see."""
+    """Images for which the model is unsuitable, and things that it cannot see."""
     architecture: str = ""
     """`module:function` that builds the Keras model (`build(card) -> keras.Model`), for keras and litert.
 
-    Left out where `weights.file` is a whole saved model."""
+    Empty if `weights.file` is a whole saved model."""
     architecture_revision: Annotated[int, Field(ge=1)] = 1
-    """Raised whenever the arithmetic of the builder, or of an engine of one's own, changes."""
+    """A number to raise whenever the arithmetic of the builder, or of a custom engine, changes."""
     input: Input
     preprocessing: Preprocessing = Preprocessing()
     output: OutputSpec
@@ -207,11 +211,11 @@ class ModelCard(BaseModel):
     engines: Engines = Engines()
     needs: Needs = Needs()
     policy: dict[str, Any] = Field(default_factory=dict)
-    """The policy with which the version is registered; see `policy.Policy`."""
+    """The policy that the version gets when it is registered; see `policy.Policy`."""
     limits: CardLimits = CardLimits()
     golden: tuple[Golden, ...] = ()
     folder: Path
-    """Where the card lies; not part of the digest."""
+    """Folder of the card file; not part of the digest."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -230,14 +234,15 @@ class ModelCard(BaseModel):
 
     @property
     def version_name(self) -> VersionName:
+        """The model and the version, as in `tagger@1`."""
         return VersionName(model=self.name, version=self.version)
 
     @property
     def is_saved_model(self) -> bool:
-        """Whether the weights file is the whole Keras model, so that nothing has to build it."""
+        """Return whether the weights file is a whole Keras model, so that no builder is needed."""
         file = self.weights.file if self.weights else ""
-        archived_bytes = file.endswith(SAVED_MODEL_SUFFIXES) and not file.endswith(".weights.h5")
-        return archived_bytes and not self.architecture and self._on_keras
+        is_whole = file.endswith(SAVED_MODEL_SUFFIXES) and not file.endswith(".weights.h5")
+        return is_whole and not self.architecture and self._on_keras
 
     @property
     def _on_keras(self) -> bool:
@@ -254,85 +259,44 @@ class ModelCard(BaseModel):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of `deciding`."""
+        """SHA-256 of `digest_input`, in hexadecimal."""
         return hashlib.sha256(self.digest_input).hexdigest()
 
     @property
     def digest_input(self) -> bytes:
-        """Canonical JSON of everything that decides the output."""
-        return canonical_json(self._digest_fields()).encode()
+        """Canonical JSON of everything that affects the model's output."""
+        builder = self.architecture or self.engines.allowed[0]
+        return canonical_json(
+            {
+                "architecture": [
+                    "saved model" if self.is_saved_model else builder,
+                    self.architecture_revision,
+                ],
+                "task": self.task,
+                "input": self.input.digest_input,
+                "preprocessing": self.preprocessing.digest_input,
+                "dtype": self.output.dtype,
+                "elements": [[row.label, row.synset] for row in self.labels],
+                "weights_sha256": self.weights.sha256 if self.weights else None,
+            }
+        ).encode()
 
     @property
     def archived_bytes(self) -> bytes:
-        """Canonical JSON of the card and its labels with their broader terms, to be kept for ever."""
+        """Canonical JSON of the card and its labels with their broader terms, for the store's archive."""
         labels = [row.model_dump() for row in self.labels]
         return canonical_json(
             {"card": self.model_dump(mode="json", exclude={"folder"}), "labels": labels}
         ).encode()
 
-    @property
-    def _built_by(self) -> str:
-        if self.is_saved_model:
-            return "saved model"
-        return self.architecture or self.engines.allowed[0]
-
-    def _digest_fields(self) -> dict[str, Any]:
-        return {
-            "architecture": [self._built_by, self.architecture_revision],
-            "task": self.task,
-            "input": self.input.digest_input,
-            "preprocessing": self.preprocessing.digest_input,
-            "dtype": self.output.dtype,
-            "elements": [[row.label, row.synset] for row in self.labels],
-            "weights_sha256": self.weights.sha256 if self.weights else None,
-        }
-
 
 def canonical_json(value: Any) -> str:
-    """Sorted keys, no spaces, ASCII only: one text for one value."""
+    """Encode as JSON with sorted keys, no spaces and ASCII only, so that equal values give equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def labels_kept_in(archived_bytes: bytes) -> tuple[LabelRow, ...]:
-    """The labels of a card that was kept whole, one row per element of the output vector."""
-    return tuple(LabelRow(**row) for row in json.loads(archived_bytes)["labels"])
-
-
-def card_kept_in(archived_bytes: bytes) -> ModelCard:
-    """A card that was kept whole: without the files that it names, it has neither labels nor a digest.
-
-    Raises: CardError for one that another release of the program kept.
-    """
-    fields = json.loads(archived_bytes)["card"]
-    try:
-        return ModelCard(**{**fields, "folder": Path()})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise CardError(
-            f"the card that the store keeps of {fields['name']}@{fields['version']} is of another release: "
-            f"{where}: {first['msg']}"
-        ) from None
-
-
-def elements_kept_in(digest_input: bytes) -> tuple[str, ...]:
-    """The labels in what decided an output, one per element of its vector."""
-    return tuple(label for label, _synset in json.loads(digest_input)["elements"])
-
-
-def limits_kept_in(archived_bytes: bytes) -> dict[str, float]:
-    """The limits that a card which was kept whole sets; none if it is older than limits are."""
-    limits = json.loads(archived_bytes)["card"].get("limits", {})
-    return {name: limit for name, limit in limits.items() if limit is not None}
-
-
-def task_kept_in(archived_bytes: bytes) -> str:
-    """The task of a card that was kept whole."""
-    return str(json.loads(archived_bytes)["card"]["task"])
-
-
 def read_card(path: Path) -> ModelCard:
-    """Read `card.toml`. Raises: CardError naming the file and what is wrong in it."""
+    """Read `card.toml`. Raises: CardError naming the file and the mistake in it."""
     try:
         fields = tomllib.loads(path.read_text("utf-8"))
         return ModelCard(**{**fields, "folder": path.parent})
@@ -352,22 +316,24 @@ def read_card(path: Path) -> ModelCard:
 def _read_labels(path: Path) -> tuple[LabelRow, ...]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [_label_row(row) for row in csv.DictReader(file)]
+            rows = [
+                LabelRow(
+                    label=row["label"],
+                    synset=row.get("synset", ""),
+                    ancestors=tuple(term for term in row.get("ancestors", "").split("|") if term),
+                )
+                for row in csv.DictReader(file)
+            ]
     except KeyError as error:
-        raise CardError(f"labels file {path}: it has no column {error}") from None
+        raise CardError(f"labels file {path}: no column {error}") from None
     except (OSError, ValueError, csv.Error) as error:
         raise CardError(f"labels file {path}: {error}") from None
     return _distinct(f"labels file {path}", rows)
 
 
-def _label_row(row: dict[str, str]) -> LabelRow:
-    ancestors = tuple(term for term in row.get("ancestors", "").split("|") if term)
-    return LabelRow(label=row["label"], synset=row.get("synset", ""), ancestors=ancestors)
-
-
 def _distinct(where: str, rows: list[LabelRow]) -> tuple[LabelRow, ...]:
-    """Policies and golden examples name an element by its label, so no two may share one."""
+    """Refuse equal labels, because policies and golden examples name an element by its label."""
     most_common = Counter(row.label for row in rows).most_common(1)
     if most_common and most_common[0][1] > 1:
-        raise CardError(f"{where}: {most_common[0][0]!r} stands there twice")
+        raise CardError(f"{where}: {most_common[0][0]!r} occurs twice")
     return tuple(rows)

@@ -1,7 +1,7 @@
-"""Files that can be made again, each named by what it is for and by its own SHA-256.
+"""A cache of files that can be rebuilt, each named by its key and its own SHA-256.
 
-A file is put in place by one rename, so that nobody sees half of it and two makers at once do no harm; one
-that was damaged later no longer matches its name and counts as absent.
+A file is put in place by one rename, so that nobody sees half of it and two writers at once do no harm. A
+file that was damaged later no longer matches its name and counts as absent.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from panopticon.errors import UsageError
 
 
 def find_file(folder: Path, key: str, suffix: str) -> Path | None:
-    """An undamaged file made for `key`, if there is one."""
+    """Return an undamaged file of this key, if there is one."""
     candidates = sorted(folder.glob(f"{key}.*{suffix}"))
     return next((path for path in candidates if path.name == _name(key, path.read_bytes(), suffix)), None)
 
 
 def add_file(folder: Path, key: str, suffix: str, content: bytes) -> Path:
-    """Keep `content` for `key`. Raises: UsageError if the folder cannot be written to."""
+    """Store `content` under `key`. Raises: UsageError if the folder cannot be written to."""
     path = folder / _name(key, content, suffix)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From a Keras model to a LiteRT file that agrees with it. The only part of LiteRT that needs TensorFlow."""
+"""Export of a Keras model to a LiteRT file that agrees with it. Only this part of LiteRT needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from panopticon.errors import UsageError
 
 
 def export(card: ModelCard, cache_dir: Path) -> Path:
-    """Build, convert, compare, and only then keep the file. Takes some 10 s and 1.2 GB of memory.
+    """Build, convert and compare the model, and only then cache the file.
 
-    Raises: CardError if the two differ by more than the card's tolerance, or as `build_model` does.
+    It takes about 10 s and 1.2 GB of memory.
+    Raises: CardError if Keras and LiteRT differ by more than the card's tolerance, or as `build_model` does.
     """
     reference = KerasEngine(card, cache_dir=cache_dir)
     reference.load()
@@ -38,7 +39,7 @@ def _convert(model: Any, path: Path) -> None:
             "unset KERAS_BACKEND, or choose the engine keras"
         )
     with warnings.catch_warnings():
-        # TensorFlow warns of its own use of its own deprecated names.
+        # TensorFlow warns about its own use of names that it has deprecated.
         warnings.simplefilter("ignore")
         model.export(path, format="litert", verbose=False)
 

@@ -1,4 +1,4 @@
-"""The reference: the Keras model itself, on whichever backend Keras is set to."""
+"""The reference engine: the Keras model itself, on the backend that Keras is configured to use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from panopticon.models.building import build_model
 
 
 class KerasEngine:
-    """Runs `predict_on_batch`; `predict` in a loop is slower and leaks (keras#13118)."""
+    """An engine that calls `predict_on_batch`; `predict` in a loop is slower and leaks (keras#13118)."""
 
     name = "keras"
     best_batch = 8
@@ -32,7 +32,7 @@ class KerasEngine:
         self.libraries = _libraries()
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W, 3) RGB, 0 to 255 → (N, D)."""
+        """Run the model: (N, H, W, 3) RGB, 0 to 255 → (N, D)."""
         return np.asarray(self.model.predict_on_batch(batch), dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""LiteRT: the default on a CPU. Runs the file exported from the Keras model, without TensorFlow."""
+"""The default engine on a CPU: LiteRT runs the file exported from the Keras model, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from panopticon.models.weights import refuse_altered_weights
 
 
 class LiteRTEngine:
-    """One interpreter of one thread, fixed at one image a run.
+    """An engine with one interpreter of one thread, fixed at one image per run.
 
-    Measured on two cores, a batch of one, two or four images runs at one rate and larger ones run slower,
-    while each change of the batch size costs up to a batch's time. So the interpreter is never resized; a
-    batch is only what is handed over at once, and no image's output depends on its neighbours. Two
+    Measured on two cores, batches of one, two or four images run at the same rate and larger ones run slower,
+    while each change of the batch size costs up to a batch's time. So the interpreter is never resized: a
+    batch is only the number of images passed at once, and no image's output depends on its neighbours. Two
     interpreters of one thread ran 5 to 11 % more images than one of two threads.
     """
 
@@ -34,14 +34,14 @@ class LiteRTEngine:
         self.libraries = f"ai-edge-litert {version('ai-edge-litert')}"
 
     def load(self) -> None:
-        """Open the cached export, exporting first if there is none.
+        """Open the cached export; export first if there is none.
 
         Raises: CardError if the weights are here but are not the card's, or the export disagrees with Keras;
-        UsageError if it has to be exported and what that needs is not installed.
+        UsageError if the libraries for an export are needed and not installed.
         """
         refuse_altered_weights(self._card)
         self._file.open(find_export(self._card, self._cache_dir) or prepare(self._card, self._cache_dir))
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W, 3) RGB, 0 to 255 → (N, D)."""
+        """Run the model: (N, H, W, 3) RGB, 0 to 255 → (N, D)."""
         return self._file.run(batch)

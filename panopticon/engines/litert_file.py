@@ -1,4 +1,4 @@
-"""A LiteRT file exported from a Keras model: its name in the cache, and running it without TensorFlow."""
+"""A LiteRT file exported from a Keras model: its name in the cache, and an interpreter that runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIX = ".tflite"
 
 
 class LiteRTFile:
-    """One interpreter of one thread, fixed at one image a run."""
+    """An interpreter of one thread, fixed at one image per run. It needs no TensorFlow."""
 
     best_batch = 4
 
@@ -26,7 +26,7 @@ class LiteRTFile:
         self._input = self._output = -1
 
     def open(self, path: Path) -> None:
-        """Read one exported file."""
+        """Load one exported file."""
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter(model_path=str(path), num_threads=1)
@@ -35,7 +35,7 @@ class LiteRTFile:
         self._output = self._interpreter.get_output_details()[0]["index"]
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W, 3) RGB, 0 to 255 → (N, D)."""
+        """Run the model: (N, H, W, 3) RGB, 0 to 255 → (N, D)."""
         outputs = np.empty((len(batch), self._dim), dtype=np.float32)
         for row, image in zip(outputs, batch, strict=True):
             self._interpreter.set_tensor(self._input, image[np.newaxis])
@@ -45,7 +45,7 @@ class LiteRTFile:
 
 
 def export_key(card: ModelCard) -> str:
-    """Name an export by the version's digest and the libraries that make and run it."""
+    """Return the cache key of an export: the version's digest, and the libraries that make and run it."""
     libraries = f"keras{version('keras')}-litert{version('ai-edge-litert')}"
     return f"{card.name}-{card.version}-{card.digest[:16]}-{libraries}"
 

@@ -1,4 +1,4 @@
-"""No model at all: the mean colour, so that everything around a model can be loaded and broken cheaply."""
+"""An engine without a model, for load tests and fault tests of everything around a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ELEMENTS = 3
 
 
 class NullEngine:
-    """Mean red, green and blue of each image, in [0, 1]; D = 3."""
+    """An engine that returns the mean red, green and blue of each image, in [0, 1]; D = 3."""
 
     name = "null"
     best_batch = 32
@@ -25,11 +25,11 @@ class NullEngine:
         self.libraries = f"numpy {version('numpy')}"
 
     def load(self) -> None:
-        """Raises: CardError unless the card has three elements."""
+        """Check the card. Raises: CardError unless it has three elements."""
         if len(self._card.labels) != ELEMENTS:
-            raise CardError(f"{self._card.version_name}: the null engine gives {ELEMENTS} elements")
+            raise CardError(f"{self._card.version_name}: the null engine returns {ELEMENTS} elements")
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W, 3) RGB, 0 to 255 → (N, 3) means over the pixels, 0 to 1."""
+        """Return the means over the pixels: (N, H, W, 3) RGB, 0 to 255 → (N, 3), 0 to 1."""
         means: NDArray[np.float64] = batch.mean(axis=(1, 2), dtype=np.float64)
         return (means / 255).astype(np.float32)

@@ -1,7 +1,7 @@
-"""`python -m panopticon.engines.prepare tagger@1 --cache-dir D`: export for LiteRT, in a process of its own.
+"""Export a model version for LiteRT: `python -m panopticon.engines.prepare tagger@1 --cache-dir D`.
 
-Exporting imports TensorFlow, whose memory a long-lived worker should not keep. Exit code 0: prepared, now or
-before; 2: a person's mistake, told in one line on standard error.
+It is a program, because exporting imports TensorFlow, whose memory a long-lived worker should not keep. Exit
+code 0: the export is in the cache; 2: a person's mistake, reported in one line on standard error.
 """
 
 from __future__ import annotations
@@ -19,20 +19,26 @@ from panopticon.models.weights import refuse_altered_weights
 
 
 def prepared(card: ModelCard, cache_dir: Path) -> bool:
-    """Return whether an undamaged export of this version lies in the cache."""
+    """Return whether the cache has an undamaged export of this version."""
     return find_export(card, cache_dir) is not None
 
 
 def prepare(card: ModelCard, cache_dir: Path) -> Path:
-    """Export now. Imports TensorFlow, so a long-lived process should run this module as a program instead."""
+    """Export now. This imports TensorFlow: a long-lived process should run this module as a program."""
     from panopticon.engines.export import export
 
     return export(card, cache_dir)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
-    options = _parser().parse_args(arguments)
+    """Run the program and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m panopticon.engines.prepare", description="Export a model version for LiteRT."
+    )
+    parser.add_argument("version", help="model version, such as tagger@1")
+    parser.add_argument("--cache-dir", type=Path, required=True, help="folder for exports")
+    parser.add_argument("--models-dir", type=Path, help="folder with your own model cards")
+    options = parser.parse_args(arguments)
     try:
         card = find_card(parse_version(options.version), options.models_dir)
         refuse_altered_weights(card)
@@ -42,16 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m panopticon.engines.prepare", description="Export for LiteRT."
-    )
-    parser.add_argument("version", help="a model version, as tagger@1")
-    parser.add_argument("--cache-dir", type=Path, required=True, help="where exports are kept")
-    parser.add_argument("--models-dir", type=Path, help="folder with model cards of your own")
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Encoded bytes to the pixels a model takes, or one reason why not.
+"""Decoding: encoded bytes become the pixels that a model takes, or the image is rejected with one reason.
 
-`decoding` tells the way from one to the other; each step has its own file.
+The module `decoding` shows the order of the steps; each step has its own file.
 """
 
 from panopticon.images.decoding import Decoded, DecodeLimits, decode

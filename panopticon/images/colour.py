@@ -1,7 +1,7 @@
-"""Any Pillow mode to RGB.
+"""Conversion of any Pillow mode to RGB.
 
-In two steps, so that a large image is never copied whole: `additive` works on strips before scaling,
-`to_rgb` on what scaling has left.
+It takes two steps, so that a large image is never copied whole: `additive` converts strips before scaling,
+`to_rgb` the scaled image.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ _MAX_PROFILE_BYTES = 4 * 1024 * 1024
 
 
 def is_numeric(image: Image.Image) -> bool:
-    """Whether pixels are numbers of more than eight bits, whose white must be found first."""
+    """Return whether pixels are numbers of more than eight bits, whose white must be found first."""
     return image.mode in _NUMERIC
 
 
 def white_of(strips: Iterable[Image.Image], *, bits: int = 16) -> float:
-    """The value to be shown as white.
+    """Return the pixel value that stands for white.
 
-    Sixteen-bit modes: the largest of `bits` bits. Modes I and F say nothing about their range, so it is taken
-    from the largest finite value: the least of 1 (F only), 255, 65535 and that value itself that holds it.
+    Sixteen-bit modes: the largest number of `bits` bits. Modes I and F do not define their range, so white is
+    derived from the largest finite value: the smallest of 1 (F only), 255 and 65535 that is not below it, or
+    that value itself.
     """
     largest = 0.0
     for strip in strips:
@@ -42,12 +43,15 @@ def white_of(strips: Iterable[Image.Image], *, bits: int = 16) -> float:
 
 
 def additive(image: Image.Image, *, white: float = 255.0) -> Image.Image:
-    """The same picture in a mode whose values may be averaged: L, LA, RGB, RGBA, CMYK, YCbCr or LAB.
+    """Convert to a mode whose values may be averaged: L, LA, RGB, RGBA, CMYK, YCbCr or LAB.
 
-    white: for numeric modes, what `white_of` said of the whole image.
+    white: for numeric modes, the result of `white_of` for the whole image.
     """
     if is_numeric(image):
-        return _numbers_to_grey(image, white)
+        # Linear from 0 to `white`; values outside are clipped, and what is not a number becomes black.
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=white, neginf=0.0)
+        grey = np.clip(values * np.float32(255.0 / white), 0.0, 255.0)
+        return Image.fromarray(np.rint(grey).astype(np.uint8))
     if "transparency" in image.info or (image.mode == "P" and image.has_transparency_data):
         return image.convert("RGBA")
     if image.mode in _ADDITIVE:
@@ -56,12 +60,16 @@ def additive(image: Image.Image, *, white: float = 255.0) -> Image.Image:
 
 
 def to_rgb(image: Image.Image, profile: object) -> Image.Image:
-    """An additive image as sRGB, on white where it is transparent.
+    """Convert an additive image to sRGB, on white where it is transparent.
 
-    profile: ICC, as found in the file; whatever is no profile, or not for these colours, is ignored.
+    profile: the ICC profile found in the file; anything that is not a profile for these colours is ignored.
     """
     opaque = image.convert("L" if image.mode == "LA" else "RGB") if image.mode in ("LA", "RGBA") else image
-    colours = (_by_profile(opaque, profile) if isinstance(profile, bytes) else None) or opaque.convert("RGB")
+    transform = None
+    if isinstance(profile, bytes) and len(profile) <= _MAX_PROFILE_BYTES and opaque.mode in _PROFILED:
+        transform = _transform(profile, opaque.mode)
+    profiled = ImageCms.applyTransform(opaque, transform) if transform else None
+    colours = profiled or opaque.convert("RGB")
     if opaque is image:
         return colours
     paper = Image.new("RGB", image.size, "white")
@@ -69,26 +77,11 @@ def to_rgb(image: Image.Image, profile: object) -> Image.Image:
     return paper
 
 
-def _numbers_to_grey(image: Image.Image, white: float) -> Image.Image:
-    """Linear, 0 to black and `white` to white; what lies outside is clipped, what is no number is black."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=white, neginf=0.0)
-    grey = np.clip(values * np.float32(255.0 / white), 0.0, 255.0)
-    return Image.fromarray(np.rint(grey).astype(np.uint8))
-
-
-def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The image by its ICC profile; None where that is broken, says nothing new, or is for other colours."""
-    if len(profile) > _MAX_PROFILE_BYTES or image.mode not in _PROFILED:
-        return None
-    transform = _transform(profile, image.mode)
-    return ImageCms.applyTransform(image, transform) if transform else None
-
-
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB, perceptual; None for what `_by_profile` ignores.
+    """Build the perceptual transform from a profile to sRGB; None if it is broken or changes nothing.
 
-    Remembered, because photos of one camera share a profile, and building a transform can take longer than
+    It is cached, because photos of one camera share a profile, and building a transform can take longer than
     decoding a photo.
     """
     try:
@@ -100,8 +93,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether 17 × 17 × 17 colours stay within one level of what they were, as with the copies of sRGB."""
+    """Return whether 17 × 17 × 17 colours change by at most one level, as with copies of sRGB."""
     steps = np.arange(0, 257, 16).clip(max=255)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(17, 17 * 17, 3)
-    shown = np.asarray(ImageCms.applyTransform(Image.fromarray(cube.astype(np.uint8)), transform))
-    return bool(np.abs(shown.astype(int) - cube).max() <= 1)
+    transformed = np.asarray(ImageCms.applyTransform(Image.fromarray(cube.astype(np.uint8)), transform))
+    return bool(np.abs(transformed.astype(int) - cube).max() <= 1)

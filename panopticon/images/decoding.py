@@ -1,4 +1,4 @@
-"""The way from encoded bytes to pixels."""
+"""Decode an encoded image into the pixels that a model takes."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What sets a picture of each EXIF orientation upright (EXIF 2.3, tag 274)."""
+"""The transposition that turns an image of each EXIF orientation upright (EXIF 2.3, tag 274)."""
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeLimits:
-    """What one image may cost.
+    """Limits on the size of one image.
 
-    A picture of 100 megapixels takes at its peak, on top of its encoded bytes: baseline JPEG 0.01 GB, GIF and
+    Peak memory of an image of 100 megapixels, on top of its encoded bytes: baseline JPEG 0.01 GB, GIF and
     palette PNG 0.13, other PNG and TIFF 0.5, progressive JPEG 0.8, AVIF 0.9, WebP 1.5.
     """
 
     max_bytes: int = 64 * 1024 * 1024
-    """Encoded."""
+    """Size of the encoded image."""
     max_pixels: int = 100_000_000
-    """Width × height, as the header says it. WebP, GIF and TIFF also stop at Pillow's own 178,956,970."""
+    """Width × height, as the header gives it. WebP, GIF and TIFF also stop at Pillow's own 178,956,970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,30 @@ class Decoded:
     """(height_px, width_px, 3) of the model's input, sRGB, 0 to 255, C-contiguous."""
     width_px: int
     height_px: int
-    """Of the original, the way up it is looked at."""
+    """Size of the original when upright."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Source:
+    """An image whose pixels are decoded, still at the size and the way up that its decoder gave them."""
+
+    image: ImageFile.ImageFile
+    stored_size_px: tuple[int, int]
+    """Width and height as the header gives them: before a JPEG's scaled decode, before turning."""
+    orientation: int
+    """EXIF orientation, 1 to 8."""
+    bits: int
+    """Bits in use of a sixteen-bit mode."""
+
+    def turned(self, size_px: tuple[int, int]) -> tuple[int, int]:
+        """Swap width and height if the image lies on its side."""
+        return size_px[::-1] if self.orientation in _SIDEWAYS else size_px
+
+    def upright_rgb(self, scaled: Image.Image) -> NDArray[np.uint8]:
+        """Return the pixels of `scaled`, which is made of this image, as upright sRGB: (H, W, 3)."""
+        rgb = to_rgb(scaled, self.image.info.get("icc_profile"))
+        turn = _TURNS.get(self.orientation)
+        return np.array(rgb if turn is None else rgb.transpose(turn))
 
 
 _LIMITS = DecodeLimits()
@@ -66,56 +89,61 @@ def decode(
     preprocessing: Preprocessing,
     limits: DecodeLimits = _LIMITS,
 ) -> Decoded:
-    """The central part of an image, or what a plug-in makes of the whole, upright, sRGB, of the input's size.
+    """Decode an image to the input's size: its central square, or a plug-in's output for the whole image.
 
-    JPEG, PNG, WebP, GIF (first frame), TIFF (first page), BMP and AVIF, told by content. Several threads may
-    call it at once.
+    Formats, recognised by content: JPEG, PNG, WebP, GIF (first frame), TIFF (first page), BMP and AVIF.
+    Several threads may call this function at once.
 
     Raises: Rejected, with a `Reason` or as the plug-in does; CardError if there is no plug-in, or it fails.
     """
-    _check_bytes(len(encoded), limits.max_bytes)
-    format_ = format_of(encoded)
-    image = open_header(encoded, format_, max_pixels=limits.max_pixels)
-    width_px, height_px = image.size
     target_px = max(input.width_px, input.height_px)
-    _load_scaled(image, crop=preprocessing.crop, target_px=target_px)
-    tags = encoded if format_ is Format.TIFF else image.info.get("exif", b"")
-    orientation = tiff_ifd.orientation_of(tags)
-    bits = tiff_ifd.bits_of(encoded) if format_ is Format.TIFF else 16
-    size_px = (input.width_px, input.height_px)
+    source = _open_source(encoded, limits, crop=preprocessing.crop, target_px=target_px)
     plugin = preprocessing.custom
-    small = (
-        reduced(image, target_px, bits=bits)
-        if plugin
-        else resized(
-            image,
-            central_square(image.size, preprocessing.crop),
-            size_px[::-1] if orientation in _SIDEWAYS else size_px,
-            filter_name=preprocessing.resize,
-            bits=bits,
-        )
-    )
-    colours = to_rgb(small, image.info.get("icc_profile"))
-    upright = colours.transpose(_TURNS[orientation]) if orientation in _TURNS else colours
-    if orientation in _SIDEWAYS:
-        width_px, height_px = height_px, width_px
-    pixels = np.array(upright)
     if plugin:
-        pixels = apply_plugin(pixels, plugin, input=input, preprocessing=preprocessing)
+        # A plug-in does its own cropping and resizing, so it is given the whole picture.
+        picture = source.upright_rgb(reduced(source.image, target_px, bits=source.bits))
+        pixels = apply_plugin(picture, plugin, input=input, preprocessing=preprocessing)
+    else:
+        pixels = _central_square(source, input, preprocessing)
+    width_px, height_px = source.turned(source.stored_size_px)
     return Decoded(pixels=pixels, width_px=width_px, height_px=height_px)
 
 
-def _check_bytes(size_bytes: int, max_bytes: int) -> None:
-    if size_bytes == 0:
+def _open_source(encoded: bytes, limits: DecodeLimits, *, crop: float, target_px: int) -> _Source:
+    """Check the header against the limits, then decode the pixels.
+
+    A JPEG is decoded as small as its decoder can make it while leaving enough pixels for the fine step.
+    """
+    if not encoded:
         raise rejected(Reason.EMPTY, "0 bytes")
-    if size_bytes > max_bytes:
-        raise rejected(Reason.TOO_MANY_BYTES, f"{size_bytes} bytes; at most {max_bytes}")
-
-
-def _load_scaled(image: ImageFile.ImageFile, *, crop: float, target_px: int) -> None:
-    """Decodes the pixels; a JPEG as small as its decoder can make it while leaving the fine step enough."""
+    if len(encoded) > limits.max_bytes:
+        raise rejected(Reason.TOO_MANY_BYTES, f"{len(encoded)} bytes; at most {limits.max_bytes}")
+    format_ = format_of(encoded)
+    image = open_header(encoded, format_, max_pixels=limits.max_pixels)
+    stored_size_px = image.size
     factor = coarse_factor(central_square(image.size, crop).side_px, target_px)
-    size_px = draft_size(image.size, factor)
-    if isinstance(image, JpegImageFile) and size_px:
-        image.draft(None, size_px)
+    draft_px = draft_size(image.size, factor)
+    # Of these formats only JPEG can be decoded at a reduced size.
+    if isinstance(image, JpegImageFile) and draft_px:
+        image.draft(None, draft_px)
     load_pixels(image)
+    is_tiff = format_ is Format.TIFF
+    return _Source(
+        image=image,
+        stored_size_px=stored_size_px,
+        orientation=tiff_ifd.orientation_of(encoded if is_tiff else image.info.get("exif", b"")),
+        bits=tiff_ifd.bits_of(encoded) if is_tiff else 16,
+    )
+
+
+def _central_square(source: _Source, input_: Input, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Cut, scale and turn the central square: (height_px, width_px, 3) of the input."""
+    scaled = resized(
+        source.image,
+        central_square(source.image.size, preprocessing.crop),
+        # Turning comes last, on fewer pixels, so an image on its side is scaled to the turned input size.
+        source.turned((input_.width_px, input_.height_px)),
+        filter_name=preprocessing.resize,
+        bits=source.bits,
+    )
+    return source.upright_rgb(scaled)

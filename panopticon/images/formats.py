@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes; its name is never asked."""
+"""Recognition of image formats by the first bytes of a file; its name is not used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panopticon.images.reasons import Reason, rejected
 
 
 class Format(StrEnum):
-    """The formats that are decoded."""
+    """The image formats that can be decoded."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -62,17 +62,19 @@ _NOT_ALLOWED = (
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEAD_BYTES = 1024
+"""First bytes of a file that are enough to recognise its format."""
 
 
 def format_of(encoded: bytes) -> Format:
-    """The format of an encoded image.
+    """Return the format of an encoded image.
 
     Raises: Rejected (`format_not_allowed`, `not_an_image`, `truncated`).
     """
     for magic, known in _ALLOWED:
         if encoded.startswith(magic):
             return known
-    if _is_bmp(encoded):
+    # The letters BM alone prove little, so the size of the second header has to be one that exists.
+    if encoded.startswith(b"BM") and int.from_bytes(encoded[14:18], "little") in _BMP_HEADER_SIZES:
         return Format.BMP
     if encoded[4:8] == b"ftyp":
         return _iso_media(encoded)
@@ -82,7 +84,7 @@ def format_of(encoded: bytes) -> Format:
 
 
 def begins_like_a_picture(head: bytes) -> bool:
-    """Whether a file with these first bytes (`HEAD_BYTES` of them suffice) is of a format that is decoded."""
+    """Return whether a file that begins with `head` (at least `HEAD_BYTES`) has a decodable format."""
     try:
         format_of(head)
     except Rejected:
@@ -90,13 +92,8 @@ def begins_like_a_picture(head: bytes) -> bool:
     return True
 
 
-def _is_bmp(encoded: bytes) -> bool:
-    """Two letters are too few to tell; the size of the second header must be one that exists."""
-    return encoded.startswith(b"BM") and int.from_bytes(encoded[14:18], "little") in _BMP_HEADER_SIZES
-
-
 def _iso_media(encoded: bytes) -> Format:
-    """AVIF if any of the brands says so; else HEIC, video and their kin."""
+    """Return AVIF if it is among the file's brands. Raises: Rejected for HEIC, video and similar files."""
     box_bytes = min(int.from_bytes(encoded[:4]), HEAD_BYTES)
     if len(encoded) < box_bytes:
         raise rejected(Reason.TRUNCATED, "ends within the list of its brands")
@@ -123,11 +120,7 @@ def _refusal(encoded: bytes) -> Exception:
             return rejected(Reason.FORMAT_NOT_ALLOWED, name)
     if encoded[:1] == b"P" and encoded[1:2] in b"1234567Ff" and encoded[2:3].isspace():
         return rejected(Reason.FORMAT_NOT_ALLOWED, "Netpbm")
-    if _is_svg(encoded):
+    head = encoded[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"<") and b"<svg" in head:
         return rejected(Reason.FORMAT_NOT_ALLOWED, "SVG")
     return rejected(Reason.NOT_AN_IMAGE, f"begins with {encoded[:12].hex(' ')}")
-
-
-def _is_svg(encoded: bytes) -> bool:
-    head = encoded[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()
-    return head.startswith(b"<") and b"<svg" in head

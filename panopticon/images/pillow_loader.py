@@ -1,7 +1,7 @@
-"""Pillow reads the bytes: the header first, the pixels only if the header promises what we can bear.
+"""Loading with Pillow: the header first, and the pixels only if the header is within the limits.
 
-Only Pillow's calls lie inside `_reading`, so that a mistake of ours is never taken for a corrupt image.
-The plugins are called by name: `PIL.Image.open` would try others, and warns about sizes.
+Only calls of Pillow lie inside `_reading`, so that a bug of ours is never taken for a corrupt image.
+Pillow's plug-ins are called by name: `PIL.Image.open` would try others too, and warns about sizes.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from panopticon.images.png import picture_of
 from panopticon.images.reasons import Reason, rejected
 
 _MAX_PASSES = 32
-"""How often the largest picture allowed may be gone over; a smaller one more often, up to the same work."""
+"""Passes over the largest image allowed; a smaller image may take more, up to the same work."""
 _RUN_LENGTH_PASSES = 256
-"""What Pillow's run-length BMP counts as: it is unpacked by a loop in Python."""
+"""Passes that a run-length BMP counts as, because Pillow unpacks it by a loop in Python."""
 _MAX_TILE_PX = 4096 * 4096
 
 
 class _Jpeg(JpegImageFile):
     def _read_dpi_from_exif(self) -> None:
-        """Left out: nobody asks for the resolution, and it warns about broken EXIF."""
+        """Do nothing: the resolution is not needed, and reading it warns about broken EXIF."""
 
 
 class _Tiff(TiffImageFile):
     def load_prepare(self) -> None:
-        """Makes room for the pixels without Pillow's warning about sizes, which are checked already."""
+        """Allocate the pixels without Pillow's warning about sizes, which are checked already."""
         if self._im is None:
             self.im = Image.new(self.mode, self._tile_size, None).im
         super().load_prepare()
 
     def _setup(self) -> None:
-        """The size as stored: Pillow gives that of the upright picture, which it makes in `load_end`."""
+        """Set the size as stored: Pillow sets that of the upright image, which it makes in `load_end`."""
         super()._setup()
         self._size = self._tile_size
 
     def load_end(self) -> None:
-        """Left out: a picture is turned after scaling, as all others are."""
+        """Do nothing: every image is turned after scaling."""
 
 
 _PLUGINS: Mapping[Format, type[ImageFile.ImageFile]] = {
@@ -66,7 +66,7 @@ _PLUGINS: Mapping[Format, type[ImageFile.ImageFile]] = {
 
 
 def open_header(encoded: bytes, format_: Format, *, max_pixels: int) -> ImageFile.ImageFile:
-    """The image as its header describes it; no pixel is decoded yet.
+    """Open the image and check its header; no pixel is decoded yet.
 
     Raises: Rejected (`zero_size`, `too_many_pixels`, `too_costly`, `truncated`, `corrupt`).
     """
@@ -86,7 +86,7 @@ def open_header(encoded: bytes, format_: Format, *, max_pixels: int) -> ImageFil
 
 
 def load_pixels(image: ImageFile.ImageFile) -> None:
-    """Decodes the pixels.
+    """Decode the pixels.
 
     Raises: Rejected (`truncated`, `corrupt`, `too_costly`).
     """
@@ -96,7 +96,7 @@ def load_pixels(image: ImageFile.ImageFile) -> None:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Whatever Pillow raises while it reads these bytes is about these bytes."""
+    """Turn any exception into Rejected: Pillow reads one file here, so its exceptions are about that file."""
     try:
         yield
     except Exception as error:
@@ -109,6 +109,7 @@ def _translated(error: Exception) -> Rejected:
         return rejected(Reason.TOO_COSTLY, detail)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return rejected(Reason.TOO_MANY_PIXELS, detail)
+    # Pillow has no exception class for this case; only the message identifies it.
     if str(error) == "not identified by this driver":
         return rejected(Reason.ZERO_SIZE, "the header gives no width, height or kind of pixel")
     if isinstance(error.__cause__ or error, EOFError | struct.error | IndexError) or "runcated" in str(error):
@@ -124,9 +125,9 @@ def _check_pixels(width_px: int, height_px: int, max_pixels: int) -> None:
 
 
 def _check_work(image: ImageFile.ImageFile, encoded: bytes, max_pixels: int) -> None:
-    """Refuses what decodes so slowly that the pixel limit says nothing.
+    """Reject an image that decodes far more slowly than its number of pixels suggests.
 
-    A progressive JPEG is gone over once a scan, whose marker cannot occur in its data.
+    A progressive JPEG takes one pass for each scan. The marker of a scan cannot occur in its data.
     """
     passes = 1
     if "progressive" in image.info:
@@ -138,9 +139,9 @@ def _check_work(image: ImageFile.ImageFile, encoded: bytes, max_pixels: int) -> 
 
 
 def _check_webp(encoded: bytes, max_pixels: int) -> None:
-    """Before Pillow opens it: opening makes room for the whole canvas."""
+    """Check the size before Pillow opens the file, because opening allocates the whole canvas."""
     if int.from_bytes(encoded[4:8], "little") + 8 > len(encoded):
-        raise rejected(Reason.TRUNCATED, "shorter than its RIFF header says")
+        raise rejected(Reason.TRUNCATED, "shorter than its RIFF header gives")
     if encoded[12:16] == b"VP8X":
         width_px = int.from_bytes(encoded[24:27], "little") + 1
         height_px = int.from_bytes(encoded[27:30], "little") + 1
@@ -155,7 +156,7 @@ def _check_webp(encoded: bytes, max_pixels: int) -> None:
 
 
 def _check_avif(encoded: bytes) -> None:
-    """The boxes must all be there: the decoder says of a missing end only that the data is bad."""
+    """Check that all boxes are complete: the decoder reports a missing end only as bad data."""
     start = 0
     while start < len(encoded):
         size = int.from_bytes(encoded[start : start + 4])
@@ -167,13 +168,15 @@ def _check_avif(encoded: bytes) -> None:
             raise rejected(Reason.CORRUPT, f"box of {size} bytes at byte {start}")
         start += size
     if start > len(encoded):
-        raise rejected(Reason.TRUNCATED, f"the last box ends {start - len(encoded)} bytes behind the file")
+        raise rejected(
+            Reason.TRUNCATED, f"the last box ends {start - len(encoded)} bytes after the end of the file"
+        )
 
 
 def _check_tiff(encoded: bytes) -> None:
-    """Before Pillow opens it: opening warns about a broken directory.
+    """Check the directory before Pillow opens the file, because opening warns about a broken directory.
 
-    One tile can be larger than the image, and is unpacked whole.
+    One tile can be larger than the image, and is unpacked whole, so its size is limited as well.
     """
     try:
         tags = tiff_ifd.first_directory(encoded)

@@ -1,8 +1,8 @@
-"""Preprocessing of one's own: a plug-in between the picture and the model's input.
+"""Preprocessing plug-ins: custom code that turns an image into the model's input.
 
-A plug-in is called `plugin(picture, width_px, height_px, **options)`. The picture is whole, upright, sRGB,
-(H, W, 3) uint8 and read-only; what comes back is (height_px, width_px, 3) uint8 RGB. It may raise `Rejected`;
-whatever else it raises is the model's fault. Several threads call it at once.
+A plug-in is called as `plugin(picture, width_px, height_px, **options)`. The picture is whole, upright, sRGB,
+(H, W, 3) uint8 and read-only; the result is (height_px, width_px, 3) uint8 RGB. It may raise `Rejected`; any
+other exception counts as a fault of the model. Several threads call it at once.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ def apply_plugin(
     input: Input,  # noqa: A002
     preprocessing: Preprocessing,
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) → (height_px, width_px, 3), C-contiguous.
+    """Call the plug-in: (H, W, 3) → (height_px, width_px, 3), C-contiguous. `picture` becomes read-only.
 
-    Raises: Rejected, if the plug-in does; CardError if it raises anything else, or gives something else.
+    Raises: Rejected if it does; CardError if it raises anything else or returns another shape or type.
     """
     picture.flags.writeable = False
     try:
-        given = plugin.attribute(picture, input.width_px, input.height_px, **preprocessing.options)
+        result = plugin.attribute(picture, input.width_px, input.height_px, **preprocessing.options)
     except Rejected:
         raise
     except Exception as error:
         raise CardError(f"preprocessing plug-in {plugin}: {type(error).__name__}: {error}") from error
-    pixels = np.asarray(given)
+    pixels = np.asarray(result)
     expected = (input.height_px, input.width_px, 3)
     if pixels.shape != expected or pixels.dtype != np.uint8:
         raise CardError(
@@ -46,19 +46,21 @@ def apply_plugin(
 
 
 def try_plugin(plugin: EntryPointPlugin, *, input: Input, preprocessing: Preprocessing) -> None:  # noqa: A002
-    """Run it twice over pictures of odd sizes. Raises: CardError, also if two runs differ."""
+    """Run the plug-in twice on pictures of odd sizes. Raises: CardError, also if the two runs differ."""
     random = np.random.default_rng(0)
     for size_px in _TRIAL_SIZES_PX:
         picture = random.integers(0, 256, (*size_px, 3), dtype=np.uint8)
         one, other = (_accepted(picture, plugin, input, preprocessing) for _ in range(2))
         if not np.array_equal(one, other):
-            raise CardError(f"preprocessing plug-in {plugin}: it makes two results of one picture")
+            raise CardError(
+                f"preprocessing plug-in {plugin}: it returns two different results for one picture"
+            )
 
 
 def _accepted(
     picture: NDArray[np.uint8], plugin: EntryPointPlugin, input_: Input, preprocessing: Preprocessing
 ) -> NDArray[np.uint8]:
-    """What it makes of a picture; no pixels of one that it rejects, which is its right."""
+    """Return the plug-in's result, or an empty array if it rejects the picture, which it may do."""
     try:
         return apply_plugin(picture, plugin, input=input_, preprocessing=preprocessing)
     except Rejected:

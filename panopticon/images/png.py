@@ -1,7 +1,7 @@
-"""The part of a PNG that makes the picture.
+"""Removal of the chunks of a PNG that do not affect its pixels.
 
-Text, time, animation and private chunks are left behind before Pillow reads the file: there lie the bombs
-(compressed text) and the warnings (broken animation), and nothing that is seen.
+Text, time, animation and private chunks are removed before Pillow reads the file: they can hold decompression
+bombs (compressed text) and cause warnings (broken animation), and nothing of them is visible.
 Source: PNG (Third Edition), section 5.
 """
 
@@ -18,7 +18,7 @@ _MAX_PROFILE_BYTES = 1024 * 1024
 
 
 def picture_of(encoded: bytes) -> bytes:
-    """The same PNG with only the chunks that are needed to show it.
+    """Return the same PNG with only the chunks that are needed to show it.
 
     Raises: Rejected (`truncated`, `corrupt`).
     """
@@ -31,22 +31,22 @@ def picture_of(encoded: bytes) -> bytes:
 
 
 def _chunks(encoded: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of every chunk up to the last one, IEND."""
+    """Yield name, start and end of every chunk up to the last one, IEND."""
     start = _SIGNATURE_BYTES
     name = b""
     while name != b"IEND":
         name = encoded[start + 4 : start + 8]
         end = start + 12 + int.from_bytes(encoded[start : start + 4])
         if end > len(encoded):
-            raise rejected(Reason.TRUNCATED, f"chunk {name!r} at byte {start} ends behind the file")
+            raise rejected(Reason.TRUNCATED, f"chunk {name!r} at byte {start} ends after the end of the file")
         if (start == _SIGNATURE_BYTES) != (name == b"IHDR"):
-            raise rejected(Reason.CORRUPT, f"chunk {name!r} stands where it may not")
+            raise rejected(Reason.CORRUPT, f"chunk {name!r} is in a wrong place")
         yield name, start, end
         start = end
 
 
 def _is_bomb(chunk: bytes) -> bool:
-    """Whether a profile unpacks to more than any real one holds."""
+    """Return whether a profile unpacks to more bytes than any real one has, or is not compressed data."""
     stream = zlib.decompressobj()
     try:
         stream.decompress(chunk[chunk.find(b"\0") + 2 :], _MAX_PROFILE_BYTES)

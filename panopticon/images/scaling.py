@@ -1,4 +1,4 @@
-"""From the original's size to the model's, over no more pixels than that needs."""
+"""Scaling from the original's size to the model's, over no more pixels than that needs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from PIL import Image
 from panopticon.images.colour import additive, is_numeric, white_of
 
 FINE_STEPS = 2
-"""The card's filter is given at least so many times the pixels it must leave, a side.
+"""Least ratio of sides before and after the card's filter, which is the last step of scaling.
 
 The steps before it are plain averages: a JPEG's scaled decode, then blocks. Measured against the filter alone
-on photos of 2 and 12 megapixels, the mean difference is 0.5 of 255 at 2, and 1.7 at 1, a fifth faster."""
+on photos of 2 and 12 megapixels, the mean difference is 0.5 of 255 at a ratio of 2, and 1.7 at 1, which is a
+fifth faster."""
 
 _STRIP_PX = 4_000_000
 _FILTERS: dict[Literal["bicubic", "bilinear", "lanczos", "box"], Image.Resampling] = {
@@ -35,24 +36,27 @@ class Square:
     side_px: float
 
     def bounds(self) -> tuple[int, int, int, int]:
-        """The whole pixels that it touches: left, top, right, bottom."""
+        """Return the whole pixels that the square touches: left, top, right, bottom."""
         right, bottom = self.left_px + self.side_px, self.top_px + self.side_px
         return int(self.left_px), int(self.top_px), -int(-right // 1), -int(-bottom // 1)
 
 
 def central_square(size_px: tuple[int, int], crop: float) -> Square:
-    """The largest central square × `crop`."""
+    """Return the largest central square × `crop`."""
     side_px = min(size_px) * crop
     return Square(left_px=(size_px[0] - side_px) / 2, top_px=(size_px[1] - side_px) / 2, side_px=side_px)
 
 
 def coarse_factor(side_px: float, target_px: int) -> int:
-    """By what whole number a square may be averaged down before the fine step; at least 1."""
+    """Return the whole number, at least 1, by which a square may be averaged down before the fine step."""
     return max(1, int(side_px / (FINE_STEPS * target_px)))
 
 
 def draft_size(size_px: tuple[int, int], factor: int) -> tuple[int, int] | None:
-    """What to ask of `JpegImageFile.draft` to scale by the largest power of two up to `factor` and 8."""
+    """Return the size for `JpegImageFile.draft` that scales by the largest power of two up to `factor` and 8.
+
+    Return None if that power is 1.
+    """
     power = min(8, 1 << (factor.bit_length() - 1))
     return (max(1, size_px[0] // power), max(1, size_px[1] // power)) if power > 1 else None
 
@@ -65,9 +69,9 @@ def resized(
     filter_name: Literal["bicubic", "bilinear", "lanczos", "box"],
     bits: int = 16,
 ) -> Image.Image:
-    """The square of the image, scaled to `size_px`, in an additive mode.
+    """Scale the square of the image to `size_px`, in an additive mode.
 
-    bits: of a sixteen-bit mode, how many are used.
+    bits: bits in use of a sixteen-bit mode.
     """
     factor = coarse_factor(square.side_px, max(size_px))
     bounds = square.bounds()
@@ -79,15 +83,15 @@ def resized(
 
 
 def reduced(image: Image.Image, target_px: int, *, bits: int = 16) -> Image.Image:
-    """The whole image, averaged down by a whole number, in an additive mode.
+    """Average the whole image down by a whole number, in an additive mode.
 
-    Its short side keeps at least `FINE_STEPS` × `target_px`, where it had so many.
+    Its short side keeps at least `FINE_STEPS` × `target_px` pixels, unless it had fewer.
     """
     return _averaged(image, (0, 0, *image.size), coarse_factor(min(image.size), target_px), bits)
 
 
 def _averaged(image: Image.Image, bounds: tuple[int, int, int, int], factor: int, bits: int) -> Image.Image:
-    """The part within `bounds`, averaged over blocks of `factor` pixels a side; copies are made of strips."""
+    """Average the part within `bounds` over blocks of `factor` pixels a side, copying one strip at a time."""
     convert = additive
     if is_numeric(image):
         convert = partial(additive, white=white_of(_strips(image, bounds, factor), bits=bits))

@@ -1,4 +1,4 @@
-"""A small picture of an image, for people."""
+"""Thumbnails: small JPEGs of images, for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _JPEG_QUALITY = 80
 
 
 def thumbnail(encoded: bytes, *, side_px: int, limits: DecodeLimits) -> bytes:
-    """JPEG of the central square, about what models see; nothing of the original's metadata is in it.
+    """Return a JPEG of the central square, which is roughly what models see, without the original's metadata.
 
     Raises: Rejected, with a `Reason`.
     """

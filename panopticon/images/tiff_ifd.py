@@ -1,7 +1,7 @@
-"""A TIFF directory: where TIFF keeps its header, and EXIF the orientation.
+"""Reading a TIFF directory (IFD): it holds the header of a TIFF file, and the orientation in EXIF.
 
-Pillow reads these too, but by warning about what is broken, and warnings cannot be caught safely while other
-threads decode. So what it would warn about is found here first.
+Pillow reads directories too, but it warns about broken ones, and warnings cannot be caught safely while other
+threads decode. So the mistakes that it would warn about are found here first.
 Source: TIFF 6.0, section 2; BigTIFF as in the libtiff design document.
 """
 
@@ -23,7 +23,7 @@ _SINGLE_VALUED = frozenset(
     {WIDTH, HEIGHT, 259, 262, 266, ORIENTATION, 277, 278, 282, 283, 284, 296, 322, 323}
 )
 _OPAQUE = frozenset({347, 34675})
-"""JPEG tables and the ICC profile, which are bytes."""
+"""Tags whose values are bytes: JPEG tables and the ICC profile."""
 _BYTE_KINDS = frozenset({1, 2, 7})
 _VALUE_BYTES = {
     1: 1,
@@ -47,7 +47,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}
 
 
 class DirectoryError(ValueError):
-    """These bytes hold no directory that can be trusted. `truncated`: it points behind the end."""
+    """A directory that is missing or broken. `truncated`: it points past the end of the bytes."""
 
     def __init__(self, detail: str, *, truncated: bool = False) -> None:
         super().__init__(detail)
@@ -56,7 +56,7 @@ class DirectoryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the directory's numbers are written."""
+    """The byte order and the widths of a directory's numbers."""
 
     order: Literal["<", ">"]
     count: Literal["H", "Q"]
@@ -72,20 +72,20 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One tag, and where its values are."""
+    """One tag and the place of its values."""
 
     tag: int
     kind: int
     count: int
     values_at: int
     outside_bytes: int
-    """Of values that do not fit into the entry; 0 for those that do."""
+    """Size of values that do not fit into the entry; 0 if they do."""
 
 
 def first_directory(encoded: bytes) -> Mapping[int, int]:
-    """The first directory's tags: the first value of each that holds whole numbers.
+    """Return the first value of each tag of the first directory that holds whole numbers.
 
-    Raises: DirectoryError when it is not all there, its values overlap, or a tag of one value has more.
+    Raises: DirectoryError if it is incomplete, its values overlap, or a single-valued tag has several.
     """
     layout, at = _header(encoded)
     tags: dict[int, int] = {}
@@ -101,7 +101,7 @@ def first_directory(encoded: bytes) -> Mapping[int, int]:
 
 
 def orientation_of(exif: bytes) -> int:
-    """EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read.
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if there is none or it cannot be read.
 
     Other tags may be broken, as they are in many photos.
     """
@@ -116,13 +116,13 @@ def orientation_of(exif: bytes) -> int:
 
 
 def bits_of(tiff: bytes) -> int:
-    """Bits of a TIFF's first sample; 16 where it does not say a number up to that."""
+    """Return the bits of a TIFF's first sample; 16 if it gives no number from 1 to 16."""
     value = first_directory(tiff).get(BITS_PER_SAMPLE, 16)
     return value if 1 <= value <= 16 else 16
 
 
 def _header(encoded: bytes) -> tuple[_Layout, int]:
-    """The layout, and where the first directory begins."""
+    """Return the layout and the offset of the first directory."""
     order: Literal["<", ">"]
     if encoded.startswith(b"II"):
         order = "<"
@@ -130,6 +130,7 @@ def _header(encoded: bytes) -> tuple[_Layout, int]:
         order = ">"
     else:
         raise DirectoryError("no TIFF header")
+    # The number 43 marks a BigTIFF, whose offsets have 8 bytes.
     if _Layout(order, "H", "L").number(encoded, 2, "H") == 43:
         big = _Layout(order, "Q", "Q")
         return big, big.number(encoded, 8, "Q")
@@ -158,7 +159,7 @@ def _entries(encoded: bytes, layout: _Layout, at: int) -> Iterator[_Entry]:
 
 def _check(entry: _Entry, file_bytes: int) -> None:
     if entry.outside_bytes and entry.values_at + entry.outside_bytes > file_bytes:
-        raise DirectoryError(f"tag {entry.tag} lies behind the end", truncated=True)
+        raise DirectoryError(f"tag {entry.tag} lies past the end", truncated=True)
     if entry.tag in _SINGLE_VALUED and entry.count != 1:
         raise DirectoryError(f"tag {entry.tag} has {entry.count} values instead of one")
     if entry.tag in _OPAQUE and entry.kind not in _BYTE_KINDS:

@@ -1,7 +1,7 @@
-"""A restricted reader of torch's legacy checkpoint format: it needs no torch and runs nothing of the file's.
+"""A restricted reader of torch's legacy checkpoint format. It needs no torch and runs no code from the file.
 
 The file is five pickles (magic number, protocol, system info, the tensors, their storage keys), then for each
-key an int64 count and so many raw values. A tensor is a view (offset, shape, strides) of one storage.
+key an int64 count and that many raw values. A tensor is a view (offset, shape, strides) of one storage.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _DTYPES = {
 
 
 def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a state dict, by name, as read-only arrays of their own shape and dtype.
+    """Read the tensors of a state dict, by name, as read-only arrays of their own shape and dtype.
 
-    Raises: CardError if the file is not such a checkpoint, is cut short, or asks for any name that tensors do
-    not need.
+    Raises: CardError if the file is not such a checkpoint, ends early, or refers to any Python name that
+    tensors do not need.
     """
     try:
         with path.open("rb") as file:
@@ -61,33 +61,33 @@ _BAD_PICKLE = (
     OverflowError,
     MemoryError,
 )
-"""What an unpickler raises on bytes that are no pickle, or not this one."""
+"""Exceptions of an unpickler for bytes that are not a pickle, or not the expected one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """A tensor before its storage has been read."""
+    """A tensor whose storage has not been read yet."""
 
     key: str
     dtype: str
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    """In elements."""
+    """Step of each dimension, in elements."""
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names that tensors need, and refuses every other one before anything is called."""
+    """An unpickler that knows the names that tensors need, and refuses every other one before any call."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
-        raise pickle.UnpicklingError(f"refused: it asks for {module}.{name}, which no tensor needs")
+        raise pickle.UnpicklingError(f"refused: it refers to {module}.{name}, which no tensor needs")
 
     def persistent_load(self, pid: Any) -> tuple[str, str]:
-        """A storage is named ('storage', type, key, device, count, view); type and key matter here."""
+        """Return key and type of the storage ('storage', type, key, device, count, view)."""
         kind, dtype, key = pid[:3]
         if kind != "storage" or dtype not in _DTYPES.values():
             raise pickle.UnpicklingError("refused: not a storage of numbers")
@@ -113,7 +113,7 @@ _ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
 def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
     if (_next(file), _next(file)) != (_MAGIC_NUMBER, _PROTOCOL):
         raise ValueError("not a legacy torch checkpoint")
-    _next(file)
+    _next(file)  # the system info, which the tensors do not need
     views = {name: view for name, view in _next(file).items() if isinstance(view, _View)}
     dtypes = {view.key: view.dtype for view in views.values()}
     storages = {key: _storage(file, dtypes[key]) for key in _next(file)}
@@ -132,12 +132,12 @@ def _storage(file: BinaryIO, dtype: str) -> NDArray[Any]:
 def _exactly(file: BinaryIO, size_bytes: int) -> bytes:
     content = file.read(size_bytes)
     if len(content) != size_bytes:
-        raise EOFError("cut short")
+        raise EOFError("it ends early")
     return content
 
 
 def _tensor(view: _View, storage: NDArray[Any]) -> NDArray[Any]:
-    """A strided view; one that would reach outside its storage is refused, for numpy would not look."""
+    """Make a strided view. Raises: ValueError if it reaches outside its storage: numpy does not check."""
     bounds = (view.offset, *view.shape, *view.strides)
     last = view.offset + sum((size - 1) * step for size, step in zip(view.shape, view.strides, strict=True))
     if any(not isinstance(bound, int) or bound < 0 for bound in bounds) or last >= storage.size:

@@ -1,7 +1,7 @@
-"""`python -m panopticon.models.describe model.keras`: what a saved model takes and gives, as JSON.
+"""Describe the input and output of a saved model as JSON: `python -m panopticon.models.describe model.keras`.
 
-In a process of its own, for reading it takes Keras's backend. Exit code 2: a person's mistake, told in one
-line on standard error.
+It is a program, because reading the model needs Keras's backend. Exit code 2: a person's mistake, reported in
+one line on standard error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from panopticon.models.saved import open_saved
 
 
 def described(path: Path) -> dict[str, Any]:
-    """width_px, height_px and elements, each None where the model leaves it open; takes, the input's dtype.
+    """Return width_px, height_px and elements (each None if the model leaves it open), and the input dtype.
 
     Raises: CardError as `open_saved` does; UsageError if Keras or its backend is not installed.
     """
@@ -35,7 +35,7 @@ def described(path: Path) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Run the program and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m panopticon.models.describe", description="Describe a saved Keras model."
     )

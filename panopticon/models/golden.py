@@ -1,4 +1,4 @@
-"""Golden examples: images for which a card says what its model must answer."""
+"""Golden examples: images for which a card states the values that its model must return."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from panopticon.interfaces import Engine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenResult:
-    """What one engine made of one golden example."""
+    """The result of one golden example on one engine."""
 
     image: str
     ok: bool
-    """Also true where the example was skipped."""
+    """True also if the example was skipped."""
     detail: str
     skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GoldenImage:
-    """One golden example, with its image ready for the model."""
+    """A golden example with its image decoded for the model."""
 
     golden: Golden
     pixels: NDArray[np.uint8] | None
-    """(H, W, 3) at the card's input size; None where the image is not on this machine."""
+    """(H, W, 3) at the card's input size; None if the image is not on this machine."""
     missing: str = ""
-    """Why it is not."""
+    """Reason for which the image is not on this machine."""
 
 
 def check_golden(card: ModelCard, engine: Engine) -> list[GoldenResult]:
-    """Every golden example of the card, through the decoder and the loaded engine, in the card's order.
+    """Run every golden example of the card through the decoder and the loaded engine, in the card's order.
 
     Raises: CardError as `golden_images` does, or if the model has no element of an expected name.
     """
@@ -49,9 +49,10 @@ def check_golden(card: ModelCard, engine: Engine) -> list[GoldenResult]:
 
 
 def self_test(card: ModelCard, engine: Engine) -> None:
-    """Raises: Unavailable if the engine fails a golden example that is here; CardError as `check_golden`.
+    """Check the plug-in, then the golden examples that are on this machine.
 
-    A plug-in that does not do its work is found here, before an image could be blamed for it.
+    A broken plug-in is found here, before a failure could be counted against an image.
+    Raises: Unavailable if the engine fails a golden example; CardError as `check_golden` and `try_plugin` do.
     """
     if plugin := card.preprocessing.custom:
         try_plugin(plugin, input=card.input, preprocessing=card.preprocessing)
@@ -61,30 +62,33 @@ def self_test(card: ModelCard, engine: Engine) -> None:
 
 
 def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
-    """The card's golden examples, in its order.
+    """Yield the card's golden examples, in its order.
 
-    An image of a package is missing if the package, the file or just that content of it is not there.
-    Raises: CardError if an image beside the card is missing or altered, or any cannot be decoded.
+    An image of a package counts as missing if the package or the file is not there, or has other content.
+    Raises: CardError if an image next to the card is missing or altered, or any cannot be decoded.
     """
     for golden in card.golden:
         package, separator, inside = golden.image.partition(":")
         try:
-            encoded = _read(
-                _inside(package, inside) if separator else card.folder / golden.image, golden.sha256
-            )
+            path = _path_inside(package, inside) if separator else card.folder / golden.image
+            encoded = _read(path, golden.sha256)
         except _Missing as missing:
             if not separator:
                 raise CardError(f"{card.version_name}: golden image {missing}") from None
             yield GoldenImage(golden=golden, pixels=None, missing=str(missing))
         else:
-            yield GoldenImage(golden=golden, pixels=_decoded(card, golden, encoded))
+            try:
+                decoded = decode(encoded, input=card.input, preprocessing=card.preprocessing)
+            except Rejected as error:
+                raise CardError(f"{card.version_name}: golden image {golden.image}: {error}") from None
+            yield GoldenImage(golden=golden, pixels=decoded.pixels)
 
 
 class _Missing(Exception):  # noqa: N818
-    """The image a card names is not here."""
+    """An image that a card names is not on this machine."""
 
 
-def _inside(package: str, path: str) -> Path:
+def _path_inside(package: str, path: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise _Missing(f"{package} is not installed")
@@ -98,15 +102,8 @@ def _read(path: Path, sha256: str) -> bytes:
         raise _Missing(f"{path}: {error.strerror}") from None
     actual = hashlib.sha256(encoded).hexdigest()
     if actual != sha256:
-        raise _Missing(f"{path} has sha256 {actual}, the card says {sha256}")
+        raise _Missing(f"{path} has sha256 {actual}, the card has {sha256}")
     return encoded
-
-
-def _decoded(card: ModelCard, golden: Golden, encoded: bytes) -> NDArray[np.uint8]:
-    try:
-        return decode(encoded, input=card.input, preprocessing=card.preprocessing).pixels
-    except Rejected as error:
-        raise CardError(f"{card.version_name}: golden image {golden.image}: {error}") from None
 
 
 def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:
@@ -114,13 +111,14 @@ def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:
     if image.pixels is None:
         return GoldenResult(image=golden.image, ok=True, skipped=True, detail=image.missing)
     values = _expected_elements(card, golden, engine.run(image.pixels[np.newaxis])[0])
+    # `not … <= …` rather than `>`, so that NaN fails.
     wrong = [
         f"{name} is {values[name]:.4g}, not {expected:.4g} ± {golden.tolerance:g}"
         for name, expected in golden.expected.items()
         if not abs(values[name] - expected) <= golden.tolerance
     ]
-    said = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    return GoldenResult(image=golden.image, ok=not wrong, detail="; ".join(wrong) or said)
+    values_text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    return GoldenResult(image=golden.image, ok=not wrong, detail="; ".join(wrong) or values_text)
 
 
 def _expected_elements(card: ModelCard, golden: Golden, vector: NDArray[np.float32]) -> dict[str, float]:
@@ -128,6 +126,6 @@ def _expected_elements(card: ModelCard, golden: Golden, vector: NDArray[np.float
     unknown = golden.expected.keys() - places.keys()
     if unknown:
         raise CardError(
-            f"{card.version_name}: golden image {golden.image} expects {min(unknown)!r}, no such element"
+            f"{card.version_name}: golden image {golden.image} expects an unknown element {min(unknown)!r}"
         )
     return {name: float(vector[places[name]]) for name in golden.expected}

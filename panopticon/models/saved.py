@@ -1,4 +1,4 @@
-"""A whole Keras model in a file: read without running any code of the file's, and given the house's input."""
+"""A whole Keras model in a file, read without running code from the file and adapted to uint8 RGB input."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from panopticon.models.weights import verified_weights
 
 _UNKNOWN = re.compile(r"Could not locate (?:class|function) '([^']+)'")
 _UNSAFE = re.compile(r"deserialization of an? `(\w+)`")
-_TOLD_CHARS = 200
+_MAX_DETAIL_CHARS = 200
 
 
 def saved_model(card: ModelCard) -> Any:
-    """The card's weights file as a keras.Model: (N, height_px, width_px, 3) uint8 RGB → (N, D) float32.
+    """Read the card's weights file as a keras.Model: (N, height_px, width_px, 3) uint8 RGB → (N, D) float32.
 
-    A model that takes floats gets a first layer that makes them of pixels, as `scaling` and `order` say.
-    Raises: CardError if the file is not the card's, or `open_saved` refuses it, or it takes another size.
+    A model that takes floats gets first layers that convert pixels to floats by `scaling` and `order`.
+    Raises: CardError if the file is not the card's, `open_saved` refuses it, or it takes another size.
     """
     path = verified_weights(card)
     model = open_saved(path)
     height_px, width_px = model.input_shape[1:3]
     if height_px not in (None, card.input.height_px) or width_px not in (None, card.input.width_px):
         raise CardError(
-            f"{path} takes {width_px} × {height_px} px, its card says {card.input.width_px} × "
+            f"{path} takes {width_px} × {height_px} px, its card has {card.input.width_px} × "
             f"{card.input.height_px}: correct input.width_px and input.height_px"
         )
     if model.inputs[0].dtype != "uint8":
@@ -36,11 +36,17 @@ def saved_model(card: ModelCard) -> Any:
 
 
 def open_saved(path: Path) -> Any:
-    """The keras.Model in the file, with one input (N, H, W, 3) of uint8 or floats and one output (N, D).
+    """Read the keras.Model in the file: one input (N, H, W, 3) of uint8 or floats and one output (N, D).
 
-    Raises: CardError if it cannot be read, would have to run code of the file's, or is another kind of model.
+    Raises: CardError if it cannot be read, would run code from the file, or is another kind of model.
     """
-    model = _load(path)
+    import keras
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # Any exception of Keras is about the file here: its readers raise those of their libraries.
+        raise CardError(f"{path} {_refusal(str(error))}") from error
     inputs, outputs = model.inputs, model.outputs
     shapes = f"{model.input_shape} to {model.output_shape}"
     if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0].shape) != 2:
@@ -52,30 +58,20 @@ def open_saved(path: Path) -> Any:
     return model
 
 
-def _load(path: Path) -> Any:
-    import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        # Whatever Keras raises here is about the file: its readers raise what their libraries raise.
-        raise CardError(f"{path} {_refusal(str(error))}") from error
-
-
-def _refusal(said: str) -> str:
+def _refusal(error: str) -> str:
     builder = "give `architecture = module:function`, which builds the model in code that is installed"
-    if unsafe := _UNSAFE.search(said):
+    if unsafe := _UNSAFE.search(error):
         return (
-            f"holds a {unsafe[1]} layer, whose code would be run from a file: "
+            f"holds a {unsafe[1]} layer, which would run code from the file: "
             f"replace it by a layer class (keras.layers.Rescaling, …) and save again, or {builder}"
         )
-    if unknown := _UNKNOWN.search(said):
-        return f"needs {unknown[1]!r}, which is not Keras's own: use Keras's layers, or {builder}"
-    if "No model config" in said:
-        return f"holds weights and no model: save the whole model as .keras, or {builder}"
-    if "File not found" in said:
-        return "is no Keras model, or a damaged one: it is no zip archive"
-    return f"is no Keras model, or a damaged one: {' '.join(said.split())[:_TOLD_CHARS]}"
+    if unknown := _UNKNOWN.search(error):
+        return f"needs {unknown[1]!r}, which is not part of Keras: use Keras's layers, or {builder}"
+    if "No model config" in error:
+        return f"holds weights but no model: save the whole model as .keras, or {builder}"
+    if "File not found" in error:
+        return "is not a Keras model, or a damaged one: it is not a zip archive"
+    return f"is not a Keras model, or a damaged one: {' '.join(error.split())[:_MAX_DETAIL_CHARS]}"
 
 
 def _with_pixels(model: Any, input_: Input) -> Any:

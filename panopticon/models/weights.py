@@ -1,4 +1,4 @@
-"""Source weights: finding the file that a card names, and proving that it is that file."""
+"""Source weights: finding the file that a card names, and checking its SHA-256."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from panopticon.cards.cards import CardError, ModelCard, Weights
 
 
 def verified_weights(card: ModelCard) -> Path:
-    """The card's weights file, its SHA-256 as the card says.
+    """Return the card's weights file after checking its SHA-256.
 
-    Raises: CardError if the card names none, or its package or file is missing, or its digest differs.
+    Raises: CardError if the card names none, its package or file is missing, or its digest differs.
     """
     if card.weights is None:
         raise CardError(f"{card.version_name}: its card names no weights")
@@ -21,19 +21,19 @@ def verified_weights(card: ModelCard) -> Path:
     if actual != card.weights.sha256:
         raise CardError(
             f"{card.version_name}: weights file {path} has sha256 {actual}, "
-            f"its card says {card.weights.sha256}"
+            f"its card has {card.weights.sha256}"
         )
     return path
 
 
 def refuse_altered_weights(card: ModelCard) -> None:
-    """Raises: CardError if the weights are here and are not the card's; missing ones are no error."""
+    """Check the weights, unless they are missing. Raises: CardError if they are not the card's."""
     if card.weights is not None and has_weights(card):
         verified_weights(card)
 
 
 def has_weights(card: ModelCard) -> bool:
-    """Whether the card's weights file is on this machine."""
+    """Return whether the card's weights file is on this machine."""
     try:
         return card.weights is not None and _locate(card, card.weights).is_file()
     except CardError:
@@ -53,7 +53,7 @@ def _locate(card: ModelCard, weights: Weights) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Raises: CardError if the file cannot be read."""
+    """Return the SHA-256 of a file, in hexadecimal. Raises: CardError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from panopticon.cards.cards import limits_kept_in
+from panopticon.cards.archived import ArchivedCard
 from panopticon.errors import UsageError
 from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
 from panopticon.registry.transitions import known_version
@@ -31,7 +31,7 @@ class Limits:
 
 def limits_of(settings: Settings, kept_card: bytes | None) -> Limits:
     """The limits of the card, as it was kept of the new version; what it leaves out, the settings say."""
-    own = limits_kept_in(kept_card) if kept_card is not None else {}
+    own = ArchivedCard.parse(kept_card).limits if kept_card is not None else {}
     names = (field.name for field in fields(Limits))
     return Limits(**{name: own.get(name, getattr(settings, name)) for name in names})
 

@@ -1,4 +1,4 @@
-"""One backfill: a list of IDs on its way to one model version, and how far it has come."""
+"""The record of one backfill: a list of IDs on its way to one model version, and its progress."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from enum import StrEnum
 from panopticon.results.outputs import VersionName
 
 _KEYS = {"owner": "runner", "heartbeat_at_ms": "fed_at_ms"}
-"""Field → its key in the database, where that is the name of an earlier release."""
+"""Field → its key in the database, for fields that an earlier release named differently."""
 _FIELDS = {key: field for field, key in _KEYS.items()}
 
 
 class BackfillState(StrEnum):
+    """The state of a backfill: only a running one submits images."""
+
     RUNNING = "running"
     PAUSED = "paused"
     CANCELLED = "cancelled"
@@ -21,45 +23,46 @@ class BackfillState(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Return whether the state is final."""
         return self in (BackfillState.CANCELLED, BackfillState.DONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """Read whole, and replaced whole by compare-and-set."""
+    """The record of one backfill, read whole and replaced whole by compare-and-set."""
 
     name: str
-    """Such as `tagger@2-1f3a9c0d`: the version, and the beginning of the list's digest."""
+    """The version and the beginning of the list's digest, such as `tagger@2-1f3a9c0d`."""
     serial: int
-    """+1 at each swap."""
+    """Number that grows by 1 at each swap."""
     model: str
     version: int
     source: str
-    """Where the IDs come from, as a person named it."""
+    """The source of the IDs, as a person named it."""
     ids_sha256: str
-    """Of its IDs, sorted, each once, each ended by a line feed; empty where they are drawn from search."""
+    """Digest of the distinct sorted IDs, each ended by a line feed; empty for IDs drawn from search."""
     total: int
-    """IDs in the list; where it is drawn from search, those that search held at the beginning."""
+    """IDs in the list; for IDs drawn from search, the number that search had at the beginning."""
     state: BackfillState
     begun_at_ms: int
     changed_at_ms: int
     by: str
     owner: str = ""
-    """Names the process that runs it; another process takes over by putting its own name here."""
+    """The process that runs it; another process takes over by putting its own name here."""
     heartbeat_at_ms: int = 0
-    """When the owner last wrote, by its own clock; it does so every few seconds, whatever it waits for."""
+    """Time of the owner's last write, by its own clock; it writes every few seconds, even while waiting."""
     cursor: int = 0
-    """IDs that have been looked at, in the order of their UTF-8 bytes."""
+    """Number of IDs that have been checked, in the order of their UTF-8 bytes."""
     after: str = ""
-    """The last of them."""
+    """The last ID that has been checked."""
     submitted: int = 0
-    """Of those looked at: put on the queue."""
+    """Checked IDs that were put on the queue."""
     stored: int = 0
-    """Of those looked at: there is an output already."""
+    """Checked IDs that had an output already."""
     skipped: int = 0
-    """Of those looked at: deleted, dead, or discarded."""
+    """Checked IDs that were deleted, dead or discarded."""
     unknown: int = 0
-    """Of those looked at: not in the catalogue."""
+    """Checked IDs that are not in the catalogue."""
 
     @property
     def version_name(self) -> VersionName:
@@ -67,11 +70,11 @@ class Backfill:
 
     @property
     def left(self) -> int:
-        """IDs that are still to be looked at, as far as is known."""
+        """IDs still to be checked, as far as is known."""
         return max(self.total - self.cursor, 0)
 
     def changed(self, *, at_ms: int, **fields: object) -> Backfill:
-        """Ready to be swapped in."""
+        """Return a changed copy with the next serial, ready to be swapped in."""
         return replace(self, serial=self.serial + 1, changed_at_ms=at_ms, **fields)  # type: ignore[arg-type]
 
 
@@ -82,6 +85,6 @@ def encode_backfill(backfill: Backfill) -> bytes:
 
 
 def decode_backfill(body: bytes) -> Backfill:
-    """Decode what `encode_backfill` made."""
+    """Decode the result of `encode_backfill`."""
     fields = {_FIELDS.get(key, key): value for key, value in json.loads(body).items()}
     return Backfill(**{**fields, "state": BackfillState(fields["state"])})

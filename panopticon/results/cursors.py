@@ -1,4 +1,4 @@
-"""Where a page of search results ended, as an opaque text that only the same query accepts."""
+"""Cursors: the end of a page of search results, as an opaque text that only the same query accepts."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _PAGE_FIELDS = ("cursor", "limit", "parts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageEnd:
-    """The last document of a page, as it was ordered."""
+    """The place of the last document of a page in the order of the results."""
 
     rank: float
-    """Its probability, score or time; -inf where it has none."""
+    """Its probability, score or time; -inf if it has none."""
     image_id: str
 
 
 def encode_cursor(query: Query, end: PageEnd) -> str:
-    """URL-safe; holds the query's parts, so that every page is answered from the same versions."""
+    """Encode a URL-safe cursor. It has the query's parts, so that every page is from the same versions."""
     fields = {"of": _digest(query), "parts": query.parts, "rank": end.rank, "image_id": end.image_id}
     return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
 
 
 def resume(query: Query) -> tuple[Query, PageEnd | None]:
-    """The query with the parts it began with, and where its page before ended; None at its beginning.
+    """Return the query with its original parts, and the end of its previous page; None for the first page.
 
     Raises: UsageError unless the cursor is empty or was made for this query. Its limit may change.
     """
@@ -40,7 +40,9 @@ def resume(query: Query) -> tuple[Query, PageEnd | None]:
         fields = json.loads(base64.b64decode(query.cursor.encode("ascii"), altchars=b"-_", validate=True))
         of, parts, end = _read(fields)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        raise UsageError(f"cursor {query.cursor!r} is none of ours: begin again without it") from None
+        raise UsageError(
+            f"cursor {query.cursor!r} is not one that search printed: begin again without it"
+        ) from None
     if of != _digest(query):
         raise UsageError(f"cursor {query.cursor!r} belongs to another query: begin again without it")
     return replace(query, parts=parts), end
@@ -49,6 +51,7 @@ def resume(query: Query) -> tuple[Query, PageEnd | None]:
 def _read(fields: Any) -> tuple[str, tuple[str, ...], PageEnd]:
     parts, image_id = tuple(fields["parts"]), fields["image_id"]
     for text in (image_id, *parts):
+        # A lone surrogate or another type raises here; a database would raise later.
         str.encode(text)
     return fields["of"], parts, PageEnd(rank=float(fields["rank"]), image_id=image_id)
 

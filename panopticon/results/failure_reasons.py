@@ -1,4 +1,4 @@
-"""Reason codes of failures that more than one program has to recognise."""
+"""Reason codes of failures that several programs have to recognise."""
 
 INDEX_REFUSED = "index_refused"
-"""The search index did not take the change."""
+"""The search index refused the change."""

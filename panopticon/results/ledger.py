@@ -1,4 +1,4 @@
-"""The state of one (image, model version), and what counts as lost."""
+"""The ledger: the state of each image for each model version, and the counts of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panopticon.results.outputs import CatalogueImage, Failure, FailureState
 
 
 class State(StrEnum):
-    """Exactly one holds, at the catalogue's revision: the first of these that does."""
+    """The state of one image for one model version, at the catalogue's revision: the first that applies."""
 
     STORED = "stored"
     DEAD = "dead"
@@ -19,7 +19,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Counts of one model version: accepted = stored + dead + skipped + pending, always."""
+    """The counts of one model version. Always accepted = stored + dead + skipped + pending."""
 
     stored: int = 0
     dead: int = 0
@@ -28,19 +28,20 @@ class Ledger:
 
     @property
     def accepted(self) -> int:
+        """Images that the version should have processed."""
         return self.stored + self.dead + self.skipped + self.pending
 
 
 def state_of(
     image: CatalogueImage | None, *, has_output: bool, failure: Failure | None, retired: bool
 ) -> State:
-    """Where one image stands with one model version.
+    """Return the state of one image for one model version.
 
     Args:
-        image: its catalogue row; None where only a failure is known of it (a message that was no message).
-        has_output: whether an output of the row's revision is stored.
-        failure: the failure kept for that revision, if any.
-        retired: whether the version takes no images any more.
+        image: its catalogue row; None if only a failure of it is known (from a malformed message).
+        has_output: true if an output of the row's revision is stored.
+        failure: the failure stored for that revision, if any.
+        retired: true if the version accepts no images any more.
     """
     if has_output:
         return State.STORED

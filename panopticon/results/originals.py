@@ -1,4 +1,4 @@
-"""Where the original of an image lies."""
+"""The location of an image's original."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from panopticon.messages import ImageMessage
 
 
 def original_uri(message: ImageMessage, template: str) -> str:
-    """The message's own URI, else `template` with the ID, percent-encoded, for `{image_id}`; may be empty."""
+    """Return the message's URI, or `template` with the percent-encoded ID for `{image_id}`; may be empty."""
     return message.image_uri or template.replace("{image_id}", quote(message.image_id))
 
 
 def host_of(uri: str) -> str:
-    """What is down together: scheme, host and port; of files all. Empty for what is no URI."""
+    """Return scheme, host and port, which fail together; `file://` for files. Empty for an invalid URI."""
     try:
         parts = urlsplit(uri)
     except ValueError:

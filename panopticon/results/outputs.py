@@ -1,4 +1,4 @@
-"""What a model said of an image, what went wrong instead, and the one-value payload codec."""
+"""Outputs and failures of images, catalogue rows, and the codec of an output's payload."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class VersionName:
 
     @property
     def part(self) -> str:
-        """Its name as a part of the search document: `tagger_1`."""
+        """The name of its part of a search document, such as `tagger_1`."""
         return f"{self.model}_{self.version}"
 
     def key(self, image_id: str, revision: int) -> OutputKey:
@@ -35,7 +35,7 @@ class VersionName:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class OutputKey:
-    """What one output, or one failure, is about."""
+    """The key of one output or failure."""
 
     image_id: str
     model: str
@@ -44,17 +44,18 @@ class OutputKey:
 
     @property
     def version_name(self) -> VersionName:
+        """The model and its version."""
         return VersionName(model=self.model, version=self.version)
 
     @property
     def columns(self) -> tuple[str, str, int, int]:
-        """In the order of every store's primary key."""
+        """The fields in the order of every store's primary key."""
         return self.image_id, self.model, self.version, self.revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Output:
-    """The raw result of one model version for one revision of one image. No policy is in it."""
+    """The raw result of one model version for one revision of one image, before any policy."""
 
     key: OutputKey
     vector: NDArray[np.floating[Any]]
@@ -70,7 +71,7 @@ class Output:
 
 
 class FailureState(StrEnum):
-    """`dead` counts in the ledger; the others are history. Each goes further than the one before it."""
+    """The state of a failure. Only `dead` counts in the ledger; the others are history, in this order."""
 
     DEAD = "dead"
     REPLAYED = "replayed"
@@ -78,13 +79,13 @@ class FailureState(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for `dead`; of two states of one death the higher is the later."""
+        """The place in the order, 0 for `dead`: of two states of one failure the higher is the later."""
         return list(FailureState).index(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why one image has no output of one model version, with the message that can be tried again."""
+    """The reason for which one image has no output of one model version, and the message to retry it with."""
 
     key: OutputKey
     state: FailureState
@@ -93,7 +94,7 @@ class Failure:
     attempts: int
     last_at_ms: int
     message: bytes
-    """The body as it came, so that replaying needs no other source."""
+    """The message body as it came, so that a replay needs no other source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +110,14 @@ class CatalogueImage:
 
     @property
     def deleted(self) -> bool:
+        """Return whether the newest event deleted the image."""
         return self.event == "deleted"
 
     def supersedes(self, other: CatalogueImage) -> bool:
-        """The highest revision wins and a delete wins a tie; after that the later, then the greater URI."""
+        """Return whether this row replaces the other.
+
+        The highest revision wins, and a delete wins a tie; after that the later time, then the greater URI.
+        """
         return self._order > other._order
 
     @property
@@ -127,19 +132,19 @@ _STORED_DTYPES: dict[str, np.dtype[np.floating[Any]]] = {
 
 
 def quantise(vector: NDArray[Any], dtype: str) -> NDArray[np.floating[Any]]:
-    """The vector as it is stored: shape (D,), little-endian float16 or float32.
+    """Convert a vector to its stored form: shape (D,), little-endian float16 or float32.
 
     Raises: Rejected(`not_finite`) if any element is NaN or infinite in that dtype.
     """
     with np.errstate(over="ignore"):
         stored = np.asarray(vector).astype(_STORED_DTYPES[dtype])
     if not np.isfinite(stored).all():
-        raise Rejected("not_finite", "the model gave NaN or infinity")
+        raise Rejected("not_finite", "the model returned NaN or infinity")
     return stored
 
 
 def encode_payload(output: Output) -> bytes:
-    """Everything but the key, as one MessagePack value, so that two runs of one key can never blend."""
+    """Encode everything but the key as one MessagePack value, so that two runs of one key can never mix."""
     dtype = output.vector.dtype.name
     fields = {
         "vector": output.vector.astype(_STORED_DTYPES[dtype], copy=False).tobytes(),
@@ -157,7 +162,7 @@ def encode_payload(output: Output) -> bytes:
 
 
 def decode_payload(key: OutputKey, payload: bytes) -> Output:
-    """The inverse of `encode_payload`. The vector is read-only."""
+    """Decode the result of `encode_payload`. The vector is read-only."""
     fields = msgpack.unpackb(payload)
     vector = np.frombuffer(fields.pop("vector"), dtype=np.dtype(fields.pop("dtype")).newbyteorder("<"))
     return Output(key=key, vector=vector, **fields)

@@ -1,4 +1,4 @@
-"""What can be asked of a search index: the same answers from every adapter."""
+"""Queries to a search index and their results, the same for every adapter."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from panopticon.results.documents import SearchDocument
 
 
 class Order(StrEnum):
-    """Ties are always broken by image_id, ascending."""
+    """The order of search results. Ties are always broken by image_id, ascending."""
 
     PROBABILITY = "probability"
-    """Highest probability among the labels asked for, highest first."""
+    """Highest probability among the queried labels, highest first."""
     SCORE = "score"
     """The score named by `order_score`, highest first; documents without it come last."""
     NEWEST = "newest"
@@ -21,7 +21,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRange:
-    """Both ends included; None is open."""
+    """A range of one score, with both ends included. None leaves an end open."""
 
     name: str
     minimum: float | None = None
@@ -30,26 +30,29 @@ class ScoreRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Documents that are no tombstones and satisfy every condition in the named parts."""
+    """A query for documents, without tombstones, whose named parts satisfy every condition."""
 
     parts: tuple[str, ...]
-    """Names of the active versions' parts; nothing else in a document is looked at."""
+    """Names of the active versions' parts; other parts of a document are ignored."""
     all_of: tuple[str, ...] = ()
+    """Labels that must all match: each matches a tag whose label or ancestor is equal after `fold_label`."""
     any_of: tuple[str, ...] = ()
-    """Labels: each matches a tag whose label or ancestor is equal after `fold_label`."""
+    """Labels of which at least one must match."""
     min_probability: float = 0.0
     scores: tuple[ScoreRange, ...] = ()
     order: Order = Order.NEWEST
     order_score: str = ""
     limit: int = 20
     cursor: str = ""
-    """From the page before; it carries the parts with which the query began, which then replace `parts`."""
+    """Cursor of the previous page; the parts in it replace `parts`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPage:
+    """One page of search results."""
+
     documents: tuple[SearchDocument, ...]
     cursor: str
-    """Empty on the last page."""
+    """Cursor for the next page; empty on the last page."""
     parts: tuple[str, ...]
-    """The parts this page was answered from."""
+    """The parts that this page was answered from."""

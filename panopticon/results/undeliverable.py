@@ -33,9 +33,9 @@ def encode_envelope(body: bytes, *, version: VersionName, reason: str, detail: s
 
 
 def failure_of(envelope: bytes, *, at_ms: int) -> Failure:
-    """Make the Failure under which a dead letter is kept; its ID is a hash of the body, so repeats are one.
+    """Make the Failure that stores a dead letter. Its ID is a hash of the body, so repeats are one failure.
 
-    A body that is no envelope was put there by the broker, and is kept verbatim.
+    A body that is not an envelope was put there by the broker, and is stored verbatim.
     """
     try:
         parsed = Undeliverable.model_validate_json(envelope)
@@ -54,7 +54,7 @@ def failure_of(envelope: bytes, *, at_ms: int) -> Failure:
 
 
 def _envelope(body: bytes, version: VersionName, reason: str, detail: str) -> Undeliverable:
-    """Unvalidated, since validation would take `body` for its base64."""
+    """Make an envelope without validation, which would take `body` for its base64."""
     return Undeliverable.model_construct(
         schema_=1, model=version.model, version=version.version, reason=reason, detail=detail, body=body
     )

@@ -110,7 +110,7 @@ def test_a_saved_model_works_until_its_file_differs_by_one_byte(saved: Installat
     content, before = bytearray(path.read_bytes()), sha256(path)
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    told = f"mine@1: weights file {path} has sha256 {sha256(path)}, its card says {before}"
+    told = f"mine@1: weights file {path} has sha256 {sha256(path)}, its card has {before}"
 
     assert complaint(saved.panopticon("worker", "--model", "mine@1")) == f"panopticon: {told}"
     assert complaint(saved.panopticon("index", "red.png")).endswith(told)

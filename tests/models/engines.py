@@ -1,4 +1,4 @@
-"""Engines that misbehave on purpose. A pure red picture is their cue."""
+"""Engines that misbehave on purpose. For some of them a pure red picture is the cue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _has_cue(batch: NDArray[np.uint8]) -> bool:
 
 
 class ExitingEngine(NullEngine):
-    """Takes its whole process with it."""
+    """An engine that ends its whole process on the cue."""
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         if _has_cue(batch):
@@ -32,7 +32,7 @@ class ExitingEngine(NullEngine):
 
 
 class HangingEngine(NullEngine):
-    """Never comes back."""
+    """An engine that hangs on the cue."""
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         if _has_cue(batch):
@@ -41,14 +41,14 @@ class HangingEngine(NullEngine):
 
 
 class DyingEngine(NullEngine):
-    """No picture survives it."""
+    """An engine that ends its process on every picture."""
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         os._exit(9)
 
 
 class CountingEngine(NullEngine):
-    """Keeps one byte for each image it was given, in the file `runs` of the cache's folder."""
+    """An engine that appends one byte for each image to the file `runs` in the cache's folder."""
 
     def __init__(self, card: ModelCard, *, cache_dir: Path) -> None:
         super().__init__(card, cache_dir=cache_dir)
@@ -65,7 +65,7 @@ class CountingEngine(NullEngine):
 
 
 class SlowEngine(NullEngine):
-    """Takes its time, so that a kill finds it at work."""
+    """An engine that is slow, so that a kill interrupts a run."""
 
     best_batch = 8
 
@@ -75,7 +75,7 @@ class SlowEngine(NullEngine):
 
 
 class NotingEngine(NullEngine):
-    """Writes down who runs which colour before it is run, and takes its time."""
+    """A slow engine that records which worker runs which colour, before the run."""
 
     best_batch = 8
 
@@ -91,7 +91,7 @@ class NotingEngine(NullEngine):
 
 
 class MisledEngine(NullEngine):
-    """In its process MISLEADING resolves to the address where clouds keep their secrets."""
+    """An engine in whose process MISLEADING resolves to the address of a cloud's secret metadata."""
 
     def load(self) -> None:
         super().load()
@@ -104,5 +104,5 @@ class MisledEngine(NullEngine):
 
 
 def notes_in(cache_dir: Path) -> Path:
-    """A line for every run: the worker's process, red, green and blue."""
+    """Return the file that has a line for every image: the worker's process ID, red, green and blue."""
     return cache_dir.with_name("runs")

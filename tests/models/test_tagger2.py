@@ -1,4 +1,4 @@
-"""The second version of the tagger with which tests compare, activate and roll back."""
+"""The second version of the tagger, which tests compare, activate and roll back."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from panopticon.models import find_card, parse_version
 MODELS = Path(__file__).parent
 
 
-def test_every_line_of_the_second_tagger_holds(cache_dir: Path) -> None:
+def test_every_check_of_the_second_tagger_passes(cache_dir: Path) -> None:
     lines = list(check_card(find_card(parse_version("tagger@2"), MODELS), cache_dir=cache_dir))
     assert [line for line in lines if not line.ok or line.skipped] == []
 
 
-def test_it_is_another_version_of_the_shipped_one() -> None:
+def test_the_second_tagger_is_another_version_of_the_shipped_one() -> None:
     first, second = (find_card(parse_version(name), MODELS) for name in ("tagger@1", "tagger@2"))
     assert first.digest != second.digest
     assert first.labels == second.labels

@@ -8,7 +8,7 @@ from panopticon.cards.cards import ModelCard
 
 
 def altered(card: ModelCard, **fields: Any) -> ModelCard:
-    """The card validated anew with fields replaced; a mapping replaces only its own keys of a section.
+    """Return the card with other fields, validated again. A mapping replaces only its own keys of a section.
 
     `model_copy` would not do: it copies the cached digest and labels too.
     """

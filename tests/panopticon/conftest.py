@@ -1,4 +1,4 @@
-"""Engines of the shipped models, loaded once a session, and photos that lie in installed packages."""
+"""Engines of the shipped models, loaded once per session, and photos from installed packages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def quality() -> ModelCard:
 
 @pytest.fixture(scope="session")
 def loaded(cache_dir: Path) -> OpenEngine:
-    """`loaded("tagger@1", "litert")` → the engine, the same one each time."""
+    """Return a function: `loaded("tagger@1", "litert")` → the engine, the same one each time."""
     engines: dict[tuple[str, str], Engine] = {}
 
     def load(version: str, name: str) -> Engine:
@@ -43,7 +43,7 @@ def loaded(cache_dir: Path) -> OpenEngine:
 
 @pytest.fixture(scope="session")
 def photo() -> Callable[[str], bytes]:
-    """`photo("skimage:data/coffee.png")` → the file's bytes."""
+    """Return a function: `photo("skimage:data/coffee.png")` → the file's bytes."""
 
     def read(name: str) -> bytes:
         package, _, inside = name.partition(":")

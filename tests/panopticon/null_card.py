@@ -1,4 +1,4 @@
-"""A card for the null engine, written into a folder, for tests that need a model and no learned one."""
+"""A card for the null engine, for tests that need a model but not a trained one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ engines = { allowed = ["null"], tolerance = 0.001 }
 
 
 def write_null_card(folder: Path, more: str = "") -> ModelCard:
-    """The card, with `more` TOML appended."""
+    """Write the card with `more` TOML appended, and read it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "card.toml"
     path.write_text(NULL_CARD + more, "utf-8")

@@ -1,4 +1,4 @@
-"""What hypothesis draws: valid values of the core's types."""
+"""Hypothesis strategies for valid values of the core's types."""
 
 from __future__ import annotations
 

@@ -37,12 +37,14 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 @pytest.mark.parametrize(
     ("names", "specs"), [(CounterName, COUNTERS), (HistogramName, HISTOGRAMS), (GaugeName, GAUGES)]
 )
-def test_every_name_has_its_meaning_and_every_meaning_its_name(names: Any, specs: dict[str, object]) -> None:
+def test_every_name_has_a_specification_and_every_specification_a_name(
+    names: Any, specs: dict[str, object]
+) -> None:
     assert set(get_args(names)) == set(specs)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_name_is_prefixed_and_in_the_words_of_prometheus(name: str) -> None:
+def test_a_name_has_the_prefix_and_the_characters_that_prometheus_allows(name: str) -> None:
     assert re.fullmatch(r"panopticon_[a-z_]+[a-z]", name)
 
 
@@ -51,7 +53,7 @@ def test_only_counters_end_in_total() -> None:
 
 
 @pytest.mark.parametrize("spec", ALL.values(), ids=ALL.keys())
-def test_a_metric_says_what_it_means_in_a_sentence(spec: Any) -> None:
+def test_the_help_of_a_metric_is_a_sentence(spec: Any) -> None:
     assert re.fullmatch(r"[A-Z0-9].+\.", spec.help)
 
 
@@ -68,7 +70,7 @@ def test_counts_add_up() -> None:
     assert value(metrics, "panopticon_images_dead_total", model="tagger@1", reason="truncated") == 4
 
 
-def test_each_set_of_labels_is_counted_apart() -> None:
+def test_each_set_of_labels_is_counted_separately() -> None:
     metrics = Metrics()
     metrics.count("panopticon_images_stored_total", model="tagger@1", lane="live")
     metrics.count("panopticon_images_stored_total", 2, model="tagger@1", lane="backfill")
@@ -84,7 +86,7 @@ def test_an_observation_falls_into_its_buckets() -> None:
     assert value(metrics, "panopticon_batch_images_sum", model="tagger@1") == 8
 
 
-def test_a_gauge_holds_what_was_set_last() -> None:
+def test_a_gauge_has_the_value_that_was_set_last() -> None:
     metrics = Metrics()
     metrics.set("panopticon_parked", 1, part="store")
     metrics.set("panopticon_parked", 0, part="store")
@@ -98,7 +100,7 @@ def test_an_unknown_name_is_a_key_error(method: Any) -> None:
 
 
 @pytest.mark.parametrize("labels", [{}, {"model": "a@1"}, {"model": "a@1", "lane": "live", "part": "x"}])
-def test_labels_that_are_not_the_metrics_own_are_a_value_error(labels: Any) -> None:
+def test_labels_that_the_metric_does_not_have_are_a_value_error(labels: Any) -> None:
     with pytest.raises(ValueError, match="label"):
         Metrics().count("panopticon_images_stored_total", **labels)
 

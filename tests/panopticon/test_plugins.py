@@ -13,14 +13,14 @@ def test_an_attribute_is_named_by_its_module() -> None:
 @pytest.mark.parametrize(
     "name", ["", ":", "panopticon.errors", "panopticon.errors:", ":Rejected", ".errors:Rejected"]
 )
-def test_another_form_is_refused(name: str) -> None:
+def test_a_name_of_another_form_is_refused(name: str) -> None:
     with pytest.raises(ImportError, match="not of the form module:attribute"):
         load_plugin(name)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("no_such_module:X", "no_such_module"), ("panopticon.errors:X", "'X'")]
+    ("name", "message"), [("no_such_module:X", "no_such_module"), ("panopticon.errors:X", "'X'")]
 )
-def test_what_is_not_there_is_told(name: str, told: str) -> None:
-    with pytest.raises(ImportError, match=told):
+def test_the_error_for_a_missing_module_or_attribute_names_it(name: str, message: str) -> None:
+    with pytest.raises(ImportError, match=message):
         load_plugin(name)

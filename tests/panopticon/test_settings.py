@@ -56,14 +56,14 @@ def test_sources_that_set_different_keys_are_merged(tmp_path: Path) -> None:
     assert (merged.threads, merged.engine, merged.max_pixels) == (1, "keras", 5)
 
 
-def test_variables_of_other_programs_are_not_looked_at() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     assert settings(environ={"PATH": "/bin", "THREADS": "x", "panopticon_threads": "x"}).threads == 0
 
 
 @pytest.mark.parametrize(
     "text", ["", "\n# nothing\n", "\ufeffthreads = 0\n"], ids=["empty", "comment", "bom"]
 )
-def test_a_file_that_says_nothing_leaves_the_defaults(tmp_path: Path, text: str) -> None:
+def test_a_file_without_settings_leaves_the_defaults(tmp_path: Path, text: str) -> None:
     assert settings(file=written(tmp_path, text)) == settings()
 
 
@@ -83,7 +83,7 @@ def test_no_delay_at_all_means_no_retry() -> None:
     assert settings(environ={"PANOPTICON_RETRY_DELAYS_S": ""}).retry_delays_s == ()
 
 
-def test_what_has_no_url_of_its_own_lies_in_the_database() -> None:
+def test_a_component_without_a_url_uses_the_database() -> None:
     read = settings(flags={"database": "sqlite:////x.db", "search": "opensearch://host"})
     urls = (read.broker_url, read.store_url, read.search_url)
     assert urls == ("sqlite:////x.db", "sqlite:////x.db", "opensearch://host")
@@ -119,14 +119,16 @@ BAD_VALUES = [
 
 
 @pytest.mark.parametrize(("key", "value"), BAD_VALUES, ids=lambda value: value[:20])
-def test_a_bad_variable_stops_with_its_key_its_origin_and_what_it_means(key: str, value: str) -> None:
-    told = refusal(environ={PREFIX + key.upper(): value})
-    assert told.startswith(f"setting {key!r} from the environment (PANOPTICON_…)")
-    assert told.endswith(f"({Settings.model_fields[key].description})")
+def test_the_error_for_a_bad_variable_names_its_key_its_origin_and_its_description(
+    key: str, value: str
+) -> None:
+    message = refusal(environ={PREFIX + key.upper(): value})
+    assert message.startswith(f"setting {key!r} from the environment (PANOPTICON_…)")
+    assert message.endswith(f"({Settings.model_fields[key].description})")
 
 
 @pytest.mark.parametrize(("key", "value"), BAD_VALUES, ids=lambda value: value[:20])
-def test_a_bad_flag_stops_with_its_key_and_its_origin(key: str, value: str) -> None:
+def test_the_error_for_a_bad_flag_names_its_key_and_its_origin(key: str, value: str) -> None:
     assert refusal(flags={key: value}).startswith(f"setting {key!r} from the command line")
 
 
@@ -146,7 +148,9 @@ def test_a_bad_flag_stops_with_its_key_and_its_origin(key: str, value: str) -> N
         ("retry_delays_s", "retry_delays_s = [true]"),
     ],
 )
-def test_a_bad_value_in_the_file_stops_with_its_key_and_the_file(tmp_path: Path, key: str, line: str) -> None:
+def test_the_error_for_a_bad_value_in_the_file_names_its_key_and_the_file(
+    tmp_path: Path, key: str, line: str
+) -> None:
     file = written(tmp_path, line)
     assert refusal(file=file).startswith(f"setting {key!r} from {file}")
 
@@ -155,18 +159,18 @@ def test_a_bad_value_is_shown() -> None:
     assert "is 'many'" in refusal(environ={"PANOPTICON_THREADS": "many"})
 
 
-def test_a_bad_value_that_another_source_overrides_is_not_looked_at() -> None:
+def test_a_bad_value_that_another_source_overrides_is_ignored() -> None:
     assert settings(flags={"threads": 2}, environ={"PANOPTICON_THREADS": "many"}).threads == 2
 
 
 @pytest.mark.parametrize(
     "origin", [{"flags": {"borker": "x"}}, {"environ": {"PANOPTICON_BORKER": "x"}}], ids=["flag", "variable"]
 )
-def test_an_unknown_setting_is_named_with_the_closest_and_with_all(origin: dict[str, Any]) -> None:
-    told = refusal(**origin)
-    assert told.startswith("unknown setting 'borker' from ")
-    assert "did you mean 'broker'?" in told
-    assert told.endswith("known: " + ", ".join(Settings.model_fields))
+def test_the_error_for_an_unknown_setting_names_the_closest_one_and_all(origin: dict[str, Any]) -> None:
+    message = refusal(**origin)
+    assert message.startswith("unknown setting 'borker' from ")
+    assert "did you mean 'broker'?" in message
+    assert message.endswith("known: " + ", ".join(Settings.model_fields))
 
 
 def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
@@ -190,7 +194,7 @@ def test_a_credential_in_a_refused_value_is_never_repeated(tmp_path: Path, key: 
         assert SECRET not in refusal(**sources)
 
 
-def test_a_credential_beside_a_refused_value_is_never_repeated() -> None:
+def test_a_credential_next_to_a_refused_value_is_never_repeated() -> None:
     assert SECRET not in refusal(flags={"broker": f"amqp://me:{SECRET}@host", "threads": -1})
 
 
@@ -203,19 +207,19 @@ def test_a_credential_in_a_broken_file_is_never_repeated(tmp_path: Path) -> None
     ["threads", "threads = 1\nthreads = 2", "threads = " + "9" * 5000, "models = " + "[" * 100_000],
     ids=["no-value", "given-twice", "huge-number", "deep"],
 )
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path, text: str) -> None:
+def test_the_error_for_a_file_that_is_not_toml_names_the_file(tmp_path: Path, text: str) -> None:
     file = written(tmp_path, text)
     assert refusal(file=file).startswith(f"settings file {file}: ")
 
 
-def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_file_that_is_not_utf_8_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "panopticon.toml"
     file.write_bytes(b'engine = "\xff"')
     assert refusal(file=file).startswith(f"settings file {file}: ")
 
 
 @pytest.mark.parametrize("name", ["absent.toml", "."])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+def test_the_error_for_an_unreadable_file_names_the_file(tmp_path: Path, name: str) -> None:
     assert refusal(file=tmp_path / name).startswith(f"settings file {tmp_path / name}: ")
 
 
@@ -224,10 +228,10 @@ def test_any_variable_gives_settings_or_one_line(key: str, value: str) -> None:
     try:
         settings(environ={PREFIX + key.upper(): value})
     except SettingsError as refused:
-        told = str(refused)
+        message = str(refused)
     else:
-        told = ""
-    assert "\n" not in told
+        message = ""
+    assert "\n" not in message
 
 
 def test_every_setting_is_described_in_order() -> None:
@@ -241,12 +245,12 @@ def test_a_default_is_described_as_it_would_be_written_in_the_environment() -> N
     assert settings(environ=environ) == settings()
 
 
-def test_what_is_not_set_is_described_by_nothing() -> None:
+def test_a_setting_without_a_default_is_described_by_an_empty_text() -> None:
     defaults = {key: default for key, default, _ in describe()}
     assert (defaults["models_dir"], defaults["broker"]) == ("", "")
 
 
-def test_what_a_process_that_decodes_is_told_holds_no_password_and_the_same_rights() -> None:
+def test_the_environment_of_a_decoding_process_has_no_password_and_equal_rights() -> None:
     read = settings(
         flags={
             "broker": f"amqp://ann:{SECRET}@host/vhost?x={SECRET}",
@@ -256,8 +260,8 @@ def test_what_a_process_that_decodes_is_told_holds_no_password_and_the_same_righ
     )
     environ = read.without_addresses().as_environ()
     assert SECRET not in str(environ)
-    told = settings(environ=environ)
-    assert (told.max_bytes, told.readable_roots, told.broker) == (5, (), "amqp://")
+    child = settings(environ=environ)
+    assert (child.max_bytes, child.readable_roots, child.broker) == (5, (), "amqp://")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +274,7 @@ def test_what_a_process_that_decodes_is_told_holds_no_password_and_the_same_righ
         ({"broker": "sqlite:////queue.db"}, (Path("/"),)),
     ],
 )
-def test_files_may_be_read_under_the_roots_or_anywhere_where_no_broker_is(
+def test_files_are_read_under_the_roots_or_anywhere_if_the_broker_is_sqlite(
     flags: dict[str, Any], roots: tuple[Path, ...]
 ) -> None:
     read = settings(flags=flags)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from panopticon.cards.cards import canonical_json, task_kept_in
+from panopticon.cards.archived import ArchivedCard
+from panopticon.cards.cards import canonical_json
 from panopticon.chunks import CHUNK, chunks
 from panopticon.depths import Depths, total
 from panopticon.errors import UsageError
@@ -174,7 +175,8 @@ def _known(store: Store, name: VersionName) -> _Known:
     """The task is its own card's: a model's record holds that of its first version."""
     model, entry = read_version(name, store.registry)
     kept = store.archive.get(entry.card_sha256)
-    return _Known(name=name, model=model, entry=entry, task=task_kept_in(kept) if kept else model.task)
+    task = ArchivedCard.parse(kept).task if kept else model.task
+    return _Known(name=name, model=model, entry=entry, task=task)
 
 
 def _side(store: Store, known: _Known) -> Side:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from panopticon.cards.cards import elements_kept_in
+from panopticon.cards.archived import element_names
 from panopticon.errors import UsageError
 from panopticon.interfaces import Archive
 from panopticon.policy.policy import Reason
@@ -106,7 +106,7 @@ def _by_own_digest(
         entry=entry,
         revision=revision,
         labels_from=LabelsFrom.DIGEST if archived else LabelsFrom.NOWHERE,
-        top=_top(output, elements_kept_in(archived) if archived else ()),
+        top=_top(output, element_names(archived) if archived else ()),
         note=note,
     )
 

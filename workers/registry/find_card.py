@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from panopticon.cards.cards import CardError, ModelCard, card_kept_in, labels_kept_in
+from panopticon.cards.archived import ArchivedCard
+from panopticon.cards.cards import CardError, ModelCard
 from panopticon.interfaces import Store
 from panopticon.models import all_cards, find_card
 from panopticon.registry.records import ReportRecord, VersionEntry
@@ -61,17 +62,18 @@ def find_known(name: VersionName, store: Store, models_dir: Path | None) -> Know
             entry=entry,
             report=report,
         )
-    archived = store.archive.get(entry.card_sha256)
-    if archived is None:
+    body = store.archive.get(entry.card_sha256)
+    if body is None:
         raise CardError(
             f"{name} has a card neither on this machine nor in the store; start a worker of it once, which "
             "keeps it"
         )
+    archived = ArchivedCard.parse(body)
     return KnownVersion(
-        card=card_kept_in(archived),
+        card=archived.model_card(),
         is_here=False,
         digest=entry.digest,
-        elements=len(labels_kept_in(archived)),
+        elements=len(archived.labels),
         entry=entry,
         report=report,
     )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from panopticon.cards.cards import CardError, LabelRow, labels_kept_in
+from panopticon.cards.archived import ArchivedCard
+from panopticon.cards.cards import CardError, LabelRow
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Archive, Registry
 from panopticon.messages import ResultPublished
@@ -148,4 +149,4 @@ def label_rows(model: ModelEntry, entry: VersionEntry, archive: Archive) -> tupl
             f"{model.model}@{entry.version}: the store has no card of it; start a worker of it once, which "
             "keeps it"
         )
-    return labels_kept_in(archived)
+    return ArchivedCard.parse(archived).labels

@@ -1,8 +1,8 @@
-"""Published measures of technical quality, as functions of Keras tensors on any backend.
+"""Published measures of technical image quality, as functions of Keras tensors on any backend.
 
-All take colours from 0 to 1, as encoded (gamma-compressed sRGB), so that no measure depends on how many bits
-a picture has. `rgb` is (N, H, W, 3) and `luma` (N, H, W, 1), both float32, with H and W at least 3; every
-result is (N, 1) float32, finite for every picture, flat ones too.
+All take colours from 0 to 1, as encoded (gamma-compressed sRGB), so that no measure depends on the bit depth
+of an image. `rgb` is (N, H, W, 3) and `luma` (N, H, W, 1), both float32, with H and W at least 3; every
+result is (N, 1) float32, finite for every image, including flat ones.
 """
 
 from __future__ import annotations
@@ -65,27 +65,30 @@ def noise(luma: Any) -> Any:
 
 
 def _mixed(rgb: Any, red: float, green: float, blue: float) -> Any:
-    """The weighted sum of the three colours, (N, H, W, 1)."""
+    """Return the weighted sum of the three colours, (N, H, W, 1)."""
     weights = np.array([red, green, blue], dtype=np.float32).reshape(1, 1, 3, 1)
     return ops.conv(rgb, weights, padding="valid")
 
 
 def _down(x: Any) -> Any:
-    """Second difference along the height, which is 2 less."""
+    """Return the second difference along the height, which becomes 2 less."""
     return x[:, 2:] + x[:, :-2] - 2 * x[:, 1:-1]
 
 
 def _across(x: Any) -> Any:
-    """Second difference along the width, which is 2 less."""
+    """Return the second difference along the width, which becomes 2 less."""
     return x[:, :, 2:] + x[:, :, :-2] - 2 * x[:, :, 1:-1]
 
 
 def _mean(x: Any) -> Any:
-    """(N, H, W, C) → (N, C). Row by row first: one long float32 sum loses digits."""
+    """Return the mean, (N, H, W, C) → (N, C), row by row first: one long float32 sum loses digits."""
     return ops.mean(ops.mean(x, axis=2), axis=1)
 
 
 def _variance(x: Any) -> Any:
-    """(N, H, W, C) → (N, C), in two passes: mean of squares less square of the mean may fall below 0."""
+    """Return the variance, (N, H, W, C) → (N, C), in two passes.
+
+    The mean of squares minus the square of the mean could become negative.
+    """
     mean = ops.expand_dims(_mean(x), (1, 2))
     return _mean(ops.square(x - mean))

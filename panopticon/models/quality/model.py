@@ -1,4 +1,4 @@
-"""The measures as one Keras model: no weights, so that it runs and exports as any other does."""
+"""The quality measures as one Keras model without weights, so that it runs and exports like any other."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ OF_COLOUR = {"colourfulness": measures.colourfulness}
 
 
 def build(card: ModelCard) -> Any:
-    """(N, H, W, 3) uint8 RGB → (N, D) float32, one measure for each of the card's names, in its order.
+    """Build the model: (N, H, W, 3) uint8 RGB → (N, D) float32, one measure per name, in the card's order.
 
-    Raises: CardError for a name that is no measure.
+    Raises: CardError for a name that is not a measure.
     """
     image = keras.Input((card.input.height_px, card.input.width_px, 3), dtype="uint8", name="image")
     rgb = layers.Rescaling(1 / 255, name="scale")(image)
@@ -36,4 +36,4 @@ def _measure(name: str, rgb: Any, luma: Any) -> Any:
         return OF_LUMA[name](luma)
     if name in OF_COLOUR:
         return OF_COLOUR[name](rgb)
-    raise CardError(f"no measure {name!r}; known: {', '.join([*OF_LUMA, *OF_COLOUR])}")
+    raise CardError(f"unknown measure {name!r}; known: {', '.join([*OF_LUMA, *OF_COLOUR])}")

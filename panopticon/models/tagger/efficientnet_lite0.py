@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 as a Keras model, with the weights of its torch checkpoint.
+"""EfficientNet-Lite0 as a Keras model with the weights of its torch checkpoint.
 
 Architecture: EfficientNet-Lite (Liu, 2020), which is EfficientNet (Tan and Le, 2019, arXiv:1905.11946)
-without squeeze-and-excitation, with ReLU6 for swish, and with a stem and a head that do not scale.
+without squeeze-and-excitation, with ReLU6 in place of swish, and with a stem and a head of fixed size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from panopticon.models.weights import verified_weights
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """`repeats` inverted-residual blocks of `filters` outputs; the first has the stride."""
+    """A stage of `repeats` inverted-residual blocks of `filters` outputs; the first block has the stride."""
 
     repeats: int
     kernel: int
@@ -43,7 +43,7 @@ STAGES = (
 
 
 def build(card: ModelCard) -> Any:
-    """(N, H, W, 3) uint8 RGB → (N, 1000) float32 probabilities, each row summing to 1.
+    """Build the model: (N, H, W, 3) uint8 RGB → (N, 1000) float32 probabilities, each row summing to 1.
 
     Raises: CardError if the weights are missing, altered, or of another architecture.
     """
@@ -53,7 +53,7 @@ def build(card: ModelCard) -> Any:
 
 
 def architecture(card: ModelCard) -> Any:
-    """The model with weights as Keras initialises them. Layers are named as the checkpoint's tensors are."""
+    """Build the model with Keras's initial weights. Its layers have the names of the checkpoint's tensors."""
     image = keras.Input((card.input.height_px, card.input.width_px, 3), dtype="uint8", name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(image)
     x = _convolution(x, "conv_stem", "bn0", filters=32, kernel=3, stride=2)
@@ -66,7 +66,7 @@ def architecture(card: ModelCard) -> Any:
 
 
 def load_weights(model: Any, tensors: dict[str, NDArray[Any]]) -> None:
-    """Put every tensor into the layer of its name. Raises: CardError unless the two sets of names are one."""
+    """Copy every tensor into the layer of its name. Raises: CardError if the two sets of names differ."""
     prefixes = {_layer_name(name): name.rpartition(".")[0] for name in tensors}
     wanted = {layer.name for layer in model.layers if layer.weights}
     if wanted != prefixes.keys():
@@ -113,12 +113,15 @@ def _relu6(x: Any) -> Any:
 
 
 def _layer_name(tensor: str) -> str:
-    """`_blocks.3._expand_conv.weight` → `blocks_3_expand_conv`: exports bear no dot and no leading line."""
+    """Return `blocks_3_expand_conv` for `_blocks.3._expand_conv.weight`.
+
+    Exports allow no dot in a name and no underscore at its beginning.
+    """
     return tensor.rpartition(".")[0].replace("._", "_").replace(".", "_").removeprefix("_")
 
 
 def _arrays(layer: Any, prefix: str, tensors: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """In the order of `layer.weights`, with torch's axes (outputs first) turned into those of Keras."""
+    """Return arrays in the order of `layer.weights`, with torch's axes (outputs first) as Keras has them."""
     weight = tensors[f"{prefix}.weight"]
     if isinstance(layer, layers.BatchNormalization):
         return [weight, *(tensors[f"{prefix}.{name}"] for name in ("bias", "running_mean", "running_var"))]

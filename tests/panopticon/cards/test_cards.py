@@ -22,7 +22,7 @@ from tests.panopticon.null_card import NULL_CARD, write_null_card
         ("output", "dtype", "float32"),
     ],
 )
-def test_whatever_decides_the_output_changes_the_digest(
+def test_a_field_that_affects_the_output_changes_the_digest(
     tagger: ModelCard, section: str, field: str, value: Any
 ) -> None:
     assert altered(tagger, **{section: {field: value}}).digest != tagger.digest
@@ -36,7 +36,7 @@ def test_another_builder_changes_the_digest(tagger: ModelCard) -> None:
     assert altered(tagger, architecture="other:build").digest != tagger.digest
 
 
-def test_another_engine_of_ones_own_changes_the_digest(tmp_path: Path) -> None:
+def test_another_custom_engine_changes_the_digest(tmp_path: Path) -> None:
     card = write_null_card(tmp_path)
     assert altered(card, engines={"allowed": ("plug:In",)}).digest != card.digest
 
@@ -70,7 +70,9 @@ def test_one_changed_label_or_synset_changes_the_digest(
         {"golden": (Golden(image="x.png", sha256="0" * 64, expected={}),)},
     ],
 )
-def test_what_does_not_decide_the_output_leaves_the_digest(tagger: ModelCard, update: dict[str, Any]) -> None:
+def test_a_field_that_does_not_affect_the_output_leaves_the_digest(
+    tagger: ModelCard, update: dict[str, Any]
+) -> None:
     assert altered(tagger, **update).digest == tagger.digest
 
 
@@ -89,7 +91,7 @@ def test_a_missing_card_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ("name = ", "Invalid value"),
         (NULL_CARD.replace("version = 1", "version = 0"), "version: "),
@@ -102,16 +104,16 @@ def test_a_missing_card_is_named(tmp_path: Path) -> None:
         (NULL_CARD.replace(', names = ["red", "green", "blue"]', ""), "output.names: "),
     ],
 )
-def test_a_wrong_card_is_told_by_its_path_and_key(tmp_path: Path, wrong: str, told: str) -> None:
+def test_the_error_for_a_wrong_card_names_its_path_and_key(tmp_path: Path, wrong: str, message: str) -> None:
     path = tmp_path / "card.toml"
     path.write_text(wrong, "utf-8")
     with pytest.raises(CardError) as caught:
         read_card(path)
-    assert str(caught.value).startswith(f"model card {path}: {told}")
+    assert str(caught.value).startswith(f"model card {path}: {message}")
     assert "\n" not in str(caught.value)
 
 
-def test_a_card_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_the_error_for_a_card_that_is_not_text_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "card.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CardError, match=r"card\.toml"):
@@ -132,12 +134,14 @@ def test_a_labels_file_gives_a_row_for_each_element(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
-    [("name\ncat\n", "no column 'label'"), ("label\ncat\ncat\n", "'cat' stands there twice")],
+    ("labels", "message"),
+    [("name\ncat\n", "no column 'label'"), ("label\ncat\ncat\n", "'cat' occurs twice")],
 )
-def test_a_wrong_labels_file_is_told(tmp_path: Path, labels: str, told: str) -> None:
+def test_the_error_for_a_wrong_labels_file_names_the_mistake(
+    tmp_path: Path, labels: str, message: str
+) -> None:
     card = labelled_card(tmp_path, labels)
-    with pytest.raises(CardError, match=told):
+    with pytest.raises(CardError, match=message):
         _ = card.labels
 
 
@@ -150,7 +154,7 @@ def test_a_missing_labels_file_is_named(tmp_path: Path) -> None:
 
 def test_two_scores_of_one_name_are_refused(quality: ModelCard) -> None:
     card = altered(quality, output={"names": ("noise", "noise")})
-    with pytest.raises(CardError, match="'noise' stands there twice"):
+    with pytest.raises(CardError, match="'noise' occurs twice"):
         _ = card.labels
 
 
@@ -166,7 +170,7 @@ def test_the_digest_of_a_shipped_version_never_changes(name: str, digest: str) -
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ("", "architecture: the engines keras and litert need a builder, or a whole saved model"),
         ('[weights]\nfile = "a.weights.h5"\nsha256 = "{0}"\n', "architecture: the engines keras and litert"),
@@ -174,13 +178,11 @@ def test_the_digest_of_a_shipped_version_never_changes(name: str, digest: str) -
         ('[weights]\nfile = "a.keras"\nsha256 = "{0}"\n[input.scaling]\nmultiply = inf\n', "input.scaling"),
     ],
 )
-def test_a_saved_model_needs_no_builder_and_nothing_else_does_without(
-    tmp_path: Path, more: str, told: str
-) -> None:
+def test_only_a_saved_model_needs_no_builder(tmp_path: Path, more: str, message: str) -> None:
     text = NULL_CARD.replace('["null"]', '["keras"]').replace("input = { width_px = 8, height_px = 8 }", "")
     sizes = "[input]\nwidth_px = 8\nheight_px = 8\n"
     (tmp_path / "card.toml").write_text(text + sizes + more.replace("{0}", "0" * 64), "utf-8")
-    with pytest.raises(CardError, match=told):
+    with pytest.raises(CardError, match=message):
         read_card(tmp_path / "card.toml")
 
 

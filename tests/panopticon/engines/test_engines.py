@@ -21,7 +21,7 @@ from tests.panopticon.null_card import write_null_card
 
 
 class OwnEngine(NullEngine):
-    """What a person might bring."""
+    """A custom engine."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_an_engine_is_chosen_by_name(tagger: ModelCard, tmp_path: Path) -> None:
     assert isinstance(open_engine(tagger, engine="keras", cache_dir=tmp_path), KerasEngine)
 
 
-def test_an_engine_the_card_does_not_allow_is_refused_with_those_it_does(
+def test_the_error_for_an_engine_that_the_card_does_not_allow_names_those_it_does(
     tagger: ModelCard, tmp_path: Path
 ) -> None:
     with pytest.raises(
@@ -46,13 +46,13 @@ def test_an_engine_the_card_does_not_allow_is_refused_with_those_it_does(
         open_engine(tagger, engine="null", cache_dir=tmp_path)
 
 
-def test_an_engine_of_ones_own_is_named_by_module_and_class(null_card: ModelCard) -> None:
+def test_a_custom_engine_is_named_by_module_and_class(null_card: ModelCard) -> None:
     card = altered(null_card, engines={"allowed": (f"{__name__}:OwnEngine",)})
     assert isinstance(open_engine(card, cache_dir=null_card.folder), OwnEngine)
 
 
 @pytest.mark.parametrize("name", ["nothing", "no.such.module:Class", f"{__name__}:Missing", ":", ".x:Y"])
-def test_an_engine_that_is_not_there_is_told_with_the_known_ones(null_card: ModelCard, name: str) -> None:
+def test_the_error_for_an_unknown_engine_names_the_known_ones(null_card: ModelCard, name: str) -> None:
     card = altered(null_card, engines={"allowed": (name,)})
     with pytest.raises(UsageError, match="known: keras, litert, null, or module:Class"):
         open_engine(card, cache_dir=null_card.folder)

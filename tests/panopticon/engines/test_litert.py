@@ -39,13 +39,13 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture(scope="module")
 def small(quality: ModelCard) -> ModelCard:
-    """A version that is exported in a moment."""
+    """A version that takes little time to export."""
     return altered(quality, input={"width_px": 16, "height_px": 16}, golden=())
 
 
 @pytest.fixture(scope="module")
 def exported(small: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that holds the small version."""
+    """A cache with the export of the small version."""
     folder = tmp_path_factory.mktemp("exported")
     prepare(small, folder)
     return folder
@@ -91,7 +91,7 @@ def test_with_a_warm_cache_neither_keras_nor_tensorflow_is_imported(
     assert ran.stdout == "[]\n", ran.stderr
 
 
-def test_an_export_is_found_again_and_only_for_its_own_digest(small: ModelCard, exported: Path) -> None:
+def test_an_export_is_found_only_for_its_own_digest(small: ModelCard, exported: Path) -> None:
     assert prepared(small, exported)
     assert not prepared(altered(small, architecture_revision=2), exported)
     assert not prepared(small, exported / "elsewhere")
@@ -110,14 +110,14 @@ def test_an_export_names_the_libraries_that_made_it(small: ModelCard) -> None:
     assert "litert" in key
 
 
-def test_an_export_that_disagrees_is_refused_and_not_kept(small: ModelCard, tmp_path: Path) -> None:
+def test_an_export_that_disagrees_is_refused_and_not_cached(small: ModelCard, tmp_path: Path) -> None:
     strict = altered(small, engines={"tolerance": 1e-30})
     with pytest.raises(CardError, match=r"LiteRT differs from Keras by .*, its card allows 1e-30"):
         prepare(strict, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_on_a_backend_that_exports_nothing_the_way_out_is_told(
+def test_the_error_on_a_backend_that_cannot_export_names_the_way_out(
     small: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
@@ -126,7 +126,7 @@ def test_on_a_backend_that_exports_nothing_the_way_out_is_told(
         prepare(small, tmp_path)
 
 
-def test_a_damaged_export_is_made_again(small: ModelCard, tmp_path: Path) -> None:
+def test_a_damaged_export_is_rebuilt(small: ModelCard, tmp_path: Path) -> None:
     path = prepare(small, tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
@@ -141,7 +141,7 @@ def test_altered_weights_are_refused_even_with_a_warm_cache(
 ) -> None:
     (tmp_path / "w.bin").write_bytes(b"altered")
     weights = {"file": str(tmp_path / "w.bin"), "sha256": "0" * 64}
-    with pytest.raises(CardError, match=r"w\.bin has sha256 .*, its card says 0000"):
+    with pytest.raises(CardError, match=r"w\.bin has sha256 .*, its card has 0000"):
         LiteRTEngine(altered(small, weights=weights), cache_dir=exported).load()
 
 
@@ -152,7 +152,7 @@ def test_two_processes_that_prepare_at_once_both_succeed(tmp_path: Path) -> None
     assert {path.suffix for path in tmp_path.iterdir()} == {SUFFIX}
 
 
-def test_preparing_without_tensorflow_tells_the_extra_to_install(tmp_path: Path) -> None:
+def test_the_error_for_preparing_without_tensorflow_names_the_extra_to_install(tmp_path: Path) -> None:
     ran = python(
         "-c", WITHOUT_TENSORFLOW, "tagger@1", "--cache-dir", str(tmp_path), KERAS_BACKEND="tensorflow"
     )
@@ -163,14 +163,14 @@ def test_preparing_without_tensorflow_tells_the_extra_to_install(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("tagger", "'tagger'"), ("tagger@9", "unknown model version tagger@9")]
+    ("version", "message"), [("tagger", "'tagger'"), ("tagger@9", "unknown model version tagger@9")]
 )
-def test_preparing_what_is_no_version_is_told_in_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, version: str, told: str
+def test_the_error_for_preparing_an_invalid_version_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, version: str, message: str
 ) -> None:
     from panopticon.engines.prepare import main
 
     assert main([version, "--cache-dir", str(tmp_path)]) == 2
-    told_all = capsys.readouterr().err
-    assert told in told_all
-    assert told_all.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1

@@ -1,4 +1,4 @@
-"""ICC profiles for tests: sRGB, and what is made of it by moving its primaries."""
+"""ICC profiles for tests: sRGB, and profiles made from it by moving its primaries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def _tag(profile: bytes, name: bytes) -> tuple[int, int]:
-    """Where a tag's content begins, and how long it is (ICC.1, 7.3)."""
+    """Return offset and size of a tag's content (ICC.1, 7.3)."""
     for index in range(int.from_bytes(profile[128:132])):
         signature, offset, size = struct.unpack_from(">4sLL", profile, 132 + 12 * index)
         if signature == name:
@@ -36,7 +36,7 @@ def _xyz(*values: float) -> bytes:
 
 
 def _grey(gamma: float) -> bytes:
-    """A grey profile of one white point and one curve."""
+    """Make a grey profile of one white point and one curve."""
     white = _xyz(0.9642, 1.0, 0.8249)
     curve = b"curv\0\0\0\0" + struct.pack(">LH2x", 1, round(gamma * 256))
     body_at = 128 + 4 + 2 * 12
@@ -62,4 +62,4 @@ WIDE = _with(
 """The primaries of Adobe RGB (1998), adapted to D50, with the curve of sRGB."""
 
 GREY_GAMMA_1 = _grey(1.0)
-"""Linear light."""
+"""A grey profile of linear light."""

@@ -11,7 +11,7 @@ GREY = (124, 124, 124)
 
 
 def shown(image: Image.Image, profile: bytes | None = None) -> tuple[int, ...]:
-    """The first pixel, as `decode` would show it."""
+    """Return the first pixel as `decode` would convert it."""
     white = white_of([image]) if is_numeric(image) else 255.0
     pixel = to_rgb(additive(image, white=white), profile).getpixel((0, 0))
     assert isinstance(pixel, tuple)
@@ -38,13 +38,13 @@ def numbers(value: float, dtype: str) -> Image.Image:
         ("LA", GREY),
     ],
 )
-def test_a_colour_stays_what_it_is_in_every_mode(mode: str, expected: tuple[int, ...]) -> None:
+def test_every_mode_keeps_the_colour(mode: str, expected: tuple[int, ...]) -> None:
     image = Image.new("RGB", (4, 4), ORANGE).convert(mode)
     assert shown(image) == pytest.approx(expected, abs=4)
 
 
 @pytest.mark.parametrize(("mode", "straight"), [("RGBa", "RGBA"), ("La", "LA")])
-def test_premultiplied_colours_are_shown_as_the_straight_ones(mode: str, straight: str) -> None:
+def test_premultiplied_colours_equal_the_straight_ones(mode: str, straight: str) -> None:
     image = Image.new("RGBA", (4, 4), (200, 200, 200, 128)).convert(straight)
     assert shown(image.convert(mode)) == pytest.approx(shown(image), abs=2)
 
@@ -79,13 +79,13 @@ def test_numbers_are_scaled_to_eight_bits(value: float, dtype: str, expected: in
     assert shown(numbers(value, dtype)) == (expected,) * 3
 
 
-def test_one_infinite_pixel_darkens_no_other() -> None:
+def test_an_infinite_pixel_does_not_darken_the_others() -> None:
     values = np.full((4, 4), 0.5, dtype=np.float32)
     values[3, 3] = np.inf
     assert shown(Image.fromarray(values)) == (128,) * 3
 
 
-def test_the_range_is_that_of_all_strips_together() -> None:
+def test_white_is_derived_from_all_strips_together() -> None:
     assert white_of([numbers(0.5, "f4"), numbers(40_000, "f4")]) == 65535.0
 
 
@@ -94,12 +94,12 @@ def test_twelve_bits_in_sixteen_fill_the_whole_range() -> None:
 
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0, (255, 255, 255)), (255, ORANGE), (128, (227, 177, 152))])
-def test_transparency_is_laid_on_white(alpha: int, expected: tuple[int, ...]) -> None:
+def test_transparent_pixels_are_blended_with_white(alpha: int, expected: tuple[int, ...]) -> None:
     assert shown(Image.new("RGBA", (4, 4), (*ORANGE, alpha))) == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
-def test_a_transparent_colour_is_laid_on_white(mode: str) -> None:
+def test_a_transparent_colour_becomes_white(mode: str) -> None:
     image = Image.new(mode, (4, 4), 0)
     if mode == "P":
         image.putpalette(bytes(768))
@@ -107,7 +107,7 @@ def test_a_transparent_colour_is_laid_on_white(mode: str) -> None:
     assert shown(image) == (255, 255, 255)
 
 
-def test_a_profile_that_swaps_two_colours_is_followed() -> None:
+def test_a_profile_that_swaps_two_colours_is_applied() -> None:
     red, green, blue = shown(Image.new("RGB", (4, 4), (250, 10, 10)), SWAPPED)
     assert green > 200
     assert red < 100
@@ -124,11 +124,11 @@ def test_a_copy_of_srgb_changes_no_byte() -> None:
     assert to_rgb(photo, SRGB).tobytes() == photo.tobytes()
 
 
-def test_a_grey_profile_is_followed() -> None:
+def test_a_grey_profile_is_applied() -> None:
     assert shown(Image.new("L", (4, 4), 55), GREY_GAMMA_1) == pytest.approx((127,) * 3, abs=3)
 
 
-def test_alpha_outlives_the_profile() -> None:
+def test_applying_a_profile_keeps_the_alpha_channel() -> None:
     see_through = shown(Image.new("RGBA", (4, 4), (250, 10, 10, 0)), SWAPPED)
     assert see_through == (255, 255, 255)
 

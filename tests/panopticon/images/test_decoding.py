@@ -18,7 +18,7 @@ WHOLE = Preprocessing()
 
 
 def pixels_of(encoded: bytes, *, size_px: tuple[int, int] = (32, 32)) -> NDArray[np.int16]:
-    """Signed, so that differences can be taken."""
+    """Return the decoded pixels as signed numbers, so that they can be subtracted."""
     model = Input(width_px=size_px[0], height_px=size_px[1])
     return decode(encoded, input=model, preprocessing=WHOLE).pixels.astype(np.int16)
 
@@ -28,7 +28,7 @@ def decoded(encoded: bytes) -> Decoded:
 
 
 def quadrants(width_px: int = 64, height_px: int = 64) -> Image.Image:
-    """Red, green, blue and white corners, so that every turn and flip shows."""
+    """Make a picture with a red, green, blue and white corner, so that every turn and flip is visible."""
     image = Image.new("RGB", (2, 2))
     for at, colour in zip(((0, 0), (1, 0), (0, 1), (1, 1)), ("red", "lime", "blue", "white"), strict=True):
         image.paste(colour, (*at, at[0] + 1, at[1] + 1))
@@ -44,7 +44,7 @@ def test_every_format_gives_the_model_its_shape(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", pictures.FORMAT_OPTIONS)
-def test_every_format_shows_the_same_picture(name: str) -> None:
+def test_every_format_gives_the_same_picture(name: str) -> None:
     original = np.asarray(pictures.photo(64, 64), dtype=np.int16)
     shown = pixels_of(pictures.encoded(pictures.photo(64, 64), name), size_px=(64, 64))
     assert np.abs(shown - original).mean() < 8
@@ -76,7 +76,7 @@ def test_tiny_and_extreme_shapes_are_scaled_up(name: str, size_px: tuple[int, in
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_orientation_is_undone(name: str, orientation: int) -> None:
+def test_an_oriented_image_is_turned_upright(name: str, orientation: int) -> None:
     turned = pictures.oriented(orientation, quadrants(), name)
     with Image.open(io.BytesIO(turned)) as image:
         image.load()
@@ -116,18 +116,18 @@ def test_broken_exif_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_several_frames_the_first_is_shown(name: str) -> None:
+def test_the_first_of_several_frames_is_decoded(name: str) -> None:
     red, blue = Image.new("RGB", (40, 40), "red"), Image.new("RGB", (40, 40), "blue")
     moving = pictures.encoded(red, name, save_all=True, append_images=[blue])
     assert np.abs(pixels_of(moving) - (255, 0, 0)).max() < 8
 
 
-def test_a_profile_in_the_file_is_followed() -> None:
+def test_a_profile_in_the_file_is_applied() -> None:
     plain = pictures.encoded(Image.new("RGB", (40, 40), (250, 10, 10)), "PNG", icc_profile=SWAPPED)
     assert pixels_of(plain)[0, 0].argmax() == 1
 
 
-def test_the_inverted_cmyk_of_adobe_is_turned_round() -> None:
+def test_the_inverted_cmyk_of_adobe_is_inverted_back() -> None:
     orange = pictures.encoded(Image.new("RGB", (40, 40), (200, 100, 50)).convert("CMYK"), "JPEG")
     assert pixels_of(orange)[0, 0] == pytest.approx((200, 100, 50), abs=3)
 
@@ -156,7 +156,7 @@ def test_scaling_in_steps_stays_close_to_scaling_at_once(mode: str, monkeypatch:
     assert difference.max() < 32
 
 
-def test_a_large_jpeg_is_decoded_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_jpeg_is_decoded_at_a_reduced_size(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 
     def resized(image: Image.Image, *args: object, **options: object) -> Image.Image:
@@ -180,7 +180,7 @@ def test_several_threads_decode_at_once() -> None:
     assert together == alone
 
 
-def test_the_pixel_limit_is_the_one_that_was_given() -> None:
+def test_an_image_at_the_pixel_limit_is_decoded_and_one_above_is_rejected() -> None:
     photo = pictures.encoded(pictures.photo(100, 100), "PNG")
     decode(photo, input=MODEL, preprocessing=WHOLE, limits=DecodeLimits(max_pixels=10_000))
     with pytest.raises(Rejected) as raised:
@@ -188,7 +188,7 @@ def test_the_pixel_limit_is_the_one_that_was_given() -> None:
     assert raised.value.reason == "too_many_pixels"
 
 
-def test_the_byte_limit_is_the_one_that_was_given() -> None:
+def test_an_image_at_the_byte_limit_is_decoded_and_one_above_is_rejected() -> None:
     photo = pictures.one_of_each()["JPEG"]
     decode(photo, input=MODEL, preprocessing=WHOLE, limits=DecodeLimits(max_bytes=len(photo)))
     with pytest.raises(Rejected) as raised:
@@ -198,7 +198,7 @@ def test_the_byte_limit_is_the_one_that_was_given() -> None:
 
 @pytest.mark.parametrize("size_px", [(9_500, 9_900), (9_900, 9_500)])
 @pytest.mark.parametrize("name", ["PNG", "TIFF"])
-def test_a_picture_between_our_limit_and_that_of_pillow_warns_of_nothing(
+def test_an_image_between_our_pixel_limit_and_that_of_pillow_causes_no_warning(
     name: str, size_px: tuple[int, int]
 ) -> None:
     result = decoded(pictures.encoded(Image.new("1", size_px), name, **_packed(name)))

@@ -24,7 +24,7 @@ def decoded(encoded: bytes) -> Decoded:
 
 
 def outcome(encoded: bytes) -> str:
-    """`decoded`, or the reason why not; fails the test for anything else."""
+    """Return `decoded`, or the reason for the rejection. Any other exception fails the test."""
     try:
         pixels = decoded(encoded).pixels
     except Rejected as rejected:
@@ -35,7 +35,7 @@ def outcome(encoded: bytes) -> str:
 
 @cache
 def samples() -> dict[str, bytes]:
-    """Small files that between them reach every decoder."""
+    """Return small files that together reach every decoder."""
     photo = pictures.photo(32, 24)
     frames = [pictures.photo(32, 24, seed=seed) for seed in range(3)]
     dressed = pictures.oriented(6, photo)
@@ -59,7 +59,7 @@ SAMPLE_NAMES = sorted(samples())
 
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
-def test_every_sample_decodes_while_it_is_whole(name: str) -> None:
+def test_every_undamaged_sample_decodes(name: str) -> None:
     assert outcome(samples()[name]) == "decoded"
 
 
@@ -80,13 +80,13 @@ def test_a_file_that_lacks_only_its_end_mark_may_be_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"])
-def test_half_a_photo_is_called_truncated(name: str) -> None:
+def test_half_a_photo_is_rejected_as_truncated(name: str) -> None:
     whole = pictures.encoded(pictures.photo(200, 150), name)
     assert outcome(whole[: len(whole) // 2]) == "truncated"
 
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
-def test_flipped_bits_decode_or_give_a_reason(name: str) -> None:
+def test_flipped_bits_decode_or_are_rejected_with_a_reason(name: str) -> None:
     rng = random.Random(name)
     for _ in range(120):
         broken = bytearray(samples()[name])
@@ -97,7 +97,7 @@ def test_flipped_bits_decode_or_give_a_reason(name: str) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_decode_or_give_a_reason(encoded: bytes) -> None:
+def test_any_bytes_decode_or_are_rejected_with_a_reason(encoded: bytes) -> None:
     assert outcome(encoded)
 
 
@@ -117,12 +117,12 @@ HEADS = (
 
 
 @given(st.sampled_from(HEADS), st.binary(max_size=200))
-def test_any_bytes_behind_a_right_beginning_decode_or_give_a_reason(head: bytes, rest: bytes) -> None:
+def test_any_bytes_after_a_valid_head_decode_or_are_rejected_with_a_reason(head: bytes, rest: bytes) -> None:
     assert outcome(head + rest)
 
 
 @given(st.sampled_from(SAMPLE_NAMES), st.data())
-def test_any_splice_of_two_files_decodes_or_gives_a_reason(name: str, data: st.DataObject) -> None:
+def test_any_splice_of_two_files_decodes_or_is_rejected_with_a_reason(name: str, data: st.DataObject) -> None:
     first, second = samples()[name], samples()[data.draw(st.sampled_from(SAMPLE_NAMES))]
     cut = data.draw(st.integers(0, len(first)))
     rest = data.draw(st.integers(0, len(second)))
@@ -145,7 +145,9 @@ BOMB_REASONS = {
 
 
 @pytest.mark.parametrize(("name", "reason"), BOMB_REASONS.items())
-def test_a_bomb_is_told_by_its_header(name: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_rejected_by_its_header(
+    name: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def load_pixels(image: Image.Image) -> None:
         pytest.fail(f"{name} was decoded")
 
@@ -161,8 +163,8 @@ from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images import decode
 from tests import corpus, pictures
-beside = [pictures.with_chunks(pictures.encoded(pictures.photo(), "PNG"), *corpus.text_bombs())]
-files = [*corpus.bombs().values(), *beside]
+with_texts = [pictures.with_chunks(pictures.encoded(pictures.photo(), "PNG"), *corpus.text_bombs())]
+files = [*corpus.bombs().values(), *with_texts]
 def peak_bytes():
     status = open("/proc/self/status").read()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
@@ -187,7 +189,7 @@ def test_all_bombs_together_take_little_memory() -> None:
     assert child.stderr == ""
 
 
-def test_a_scan_bomb_is_fine_while_it_is_small() -> None:
+def test_a_small_jpeg_of_many_scans_is_decoded() -> None:
     few = pictures.encoded(pictures.photo(), "JPEG", progressive=True)
     assert few.count(b"\xff\xda") > 5
     assert outcome(few) == "decoded"
@@ -214,7 +216,7 @@ def test_a_small_run_length_bmp_is_decoded() -> None:
     ],
     ids=repr,
 )
-def test_whatever_pillow_raises_becomes_one_reason(
+def test_every_exception_of_pillow_becomes_one_reason(
     error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(self: Image.Image) -> None:
@@ -225,7 +227,7 @@ def test_whatever_pillow_raises_becomes_one_reason(
 
 
 @pytest.mark.parametrize("step", ["resized", "to_rgb", "central_square"])
-def test_a_mistake_of_ours_is_not_taken_for_a_bad_image(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_of_ours_is_not_taken_for_a_bad_image(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
@@ -254,14 +256,14 @@ CHUNK_NAMES = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT")
     st.lists(st.tuples(st.sampled_from(CHUNK_NAMES), st.binary(max_size=40)), max_size=4),
     st.binary(max_size=400),
 )
-def test_any_chunks_with_right_checksums_decode_or_give_a_reason(
+def test_any_chunks_with_valid_checksums_decode_or_are_rejected_with_a_reason(
     kind: int, depth: int, extra: list[tuple[bytes, bytes]], rows: bytes
 ) -> None:
     assert outcome(pictures.png(5, 5, depth=depth, kind=kind, rows=rows, extra=extra))
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**16 - 1)] * 2, *[st.integers(0, 2**32 - 1)] * 2), max_size=4))
-def test_any_tag_beside_those_of_a_good_tiff_decodes_or_gives_a_reason(
+def test_any_tag_added_to_a_good_tiff_decodes_or_is_rejected_with_a_reason(
     extra: list[tuple[int, int, int, int]],
 ) -> None:
     tags = pictures.tags_of(4, 4, data_at=8, data_bytes=16)

@@ -49,7 +49,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def png(width_px: int, height_px: int, *, orientation: int = 1) -> bytes:
-    """White, its first pixel red."""
+    """Make a white picture whose first pixel is red."""
     image = Image.new("RGB", (width_px, height_px), "white")
     image.putpixel((0, 0), (255, 0, 0))
     exif = Image.Exif()
@@ -95,12 +95,12 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("body", "told"), BROKEN)
-def test_a_plugin_that_does_not_do_its_work_is_named_with_its_version(
-    install: Install, body: str, told: str
+@pytest.mark.parametrize(("body", "message"), BROKEN)
+def test_the_error_for_a_broken_plugin_names_it_with_its_version(
+    install: Install, body: str, message: str
 ) -> None:
     install(f"def prepare(picture, width_px, height_px):\n    {body}\n")
-    with pytest.raises(CardError, match=f"plug-in demo of demo-plugin 1.2: {told}"):
+    with pytest.raises(CardError, match=f"plug-in demo of demo-plugin 1.2: {message}"):
         decoded(png(5, 5))
 
 
@@ -109,9 +109,9 @@ def card(tmp_path: Path) -> ModelCard:
     return altered(write_null_card(tmp_path / "card"), preprocessing={"plugin": "demo"})
 
 
-@pytest.mark.parametrize(("body", "told"), BROKEN)
-def test_it_is_found_by_the_self_test_before_any_image_is(
-    install: Install, card: ModelCard, body: str, told: str
+@pytest.mark.parametrize(("body", "message"), BROKEN)
+def test_a_broken_plugin_fails_the_self_test_before_any_image(
+    install: Install, card: ModelCard, body: str, message: str
 ) -> None:
     install(f"def prepare(picture, width_px, height_px):\n    {body}\n")
     with pytest.raises(CardError, match="preprocessing plug-in demo"):
@@ -123,12 +123,12 @@ def preprocessing_line(card: ModelCard) -> tuple[bool, str]:
     return lines["preprocessing"].ok, lines["preprocessing"].detail
 
 
-def test_models_check_tells_which_plugin_did_its_work(install: Install, card: ModelCard) -> None:
+def test_models_check_names_the_plugin_that_passed(install: Install, card: ModelCard) -> None:
     install(WHOLE)
     assert preprocessing_line(card) == (True, "plug-in demo of demo-plugin 1.2")
 
 
-def test_a_plugin_that_throws_dice_is_told_by_models_check(install: Install, card: ModelCard) -> None:
+def test_models_check_reports_a_plugin_with_random_results(install: Install, card: ModelCard) -> None:
     install(
         "import numpy as np\ndice = np.random.default_rng()\n"
         "def prepare(picture, width_px, height_px):\n"
@@ -136,11 +136,11 @@ def test_a_plugin_that_throws_dice_is_told_by_models_check(install: Install, car
     )
     assert preprocessing_line(card) == (
         False,
-        "preprocessing plug-in demo of demo-plugin 1.2: it makes two results of one picture",
+        "preprocessing plug-in demo of demo-plugin 1.2: it returns two different results for one picture",
     )
 
 
-def test_a_plugin_that_is_not_installed_is_told_with_those_that_are(
+def test_the_error_for_a_missing_plugin_names_those_that_are_installed(
     install: Install, card: ModelCard
 ) -> None:
     install(WHOLE, name="other")
@@ -148,11 +148,11 @@ def test_a_plugin_that_is_not_installed_is_told_with_those_that_are(
         _ = card.digest
     assert str(caught.value) == (
         "preprocessing.plugin: no 'demo' among the entry points 'panopticon.preprocessing'; installed: "
-        "other; pip install the distribution that brings it"
+        "other; pip install the distribution that provides it"
     )
 
 
-def test_a_plugin_that_cannot_be_imported_is_told(install: Install, card: ModelCard) -> None:
+def test_the_error_for_a_plugin_that_cannot_be_imported_names_it(install: Install, card: ModelCard) -> None:
     install("import no_such_module\n")
     with pytest.raises(CardError, match=r"'demo' of demo-plugin 1\.2: No module named 'no_such_module'"):
         _ = card.digest
@@ -175,6 +175,6 @@ def test_distribution_version_and_options_are_in_the_digest(
 @pytest.mark.parametrize(
     "section", [{"plugin": "demo", "crop": 0.9}, {"plugin": "demo", "resize": "box"}, {"options": {"a": 1}}]
 )
-def test_what_would_not_be_looked_at_is_refused(section: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="leave them out|a plugin's"):
+def test_a_preprocessing_field_without_effect_is_refused(section: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="leave them out|belong to a plugin"):
         Preprocessing(**section)

@@ -14,7 +14,7 @@ def test_a_plain_png_is_left_as_it_is() -> None:
     assert picture_of(PLAIN) == PLAIN
 
 
-def test_chunks_that_show_nothing_are_left_out() -> None:
+def test_chunks_that_do_not_affect_the_picture_are_removed() -> None:
     loud = pictures.with_chunks(PLAIN, (b"tEXt", b"Comment\0hello"), (b"acTL", bytes(8)), (b"prVt", b"x"))
     assert picture_of(loud) == PLAIN
 
@@ -29,11 +29,11 @@ def test_orientation_and_profile_are_kept() -> None:
 @pytest.mark.parametrize(
     "profile", [zlib.compress(bytes(2 * 1024 * 1024)), b"not packed"], ids=["bomb", "broken"]
 )
-def test_a_profile_that_cannot_be_unpacked_is_left_out(profile: bytes) -> None:
+def test_a_profile_that_cannot_be_unpacked_is_removed(profile: bytes) -> None:
     assert picture_of(pictures.with_chunks(PLAIN, (b"iCCP", b"p\0\0" + profile))) == PLAIN
 
 
-def test_what_follows_the_end_is_left_out() -> None:
+def test_bytes_after_the_end_are_removed() -> None:
     assert picture_of(PLAIN + b"more") == PLAIN
 
 
@@ -43,7 +43,7 @@ def test_a_missing_end_is_truncated() -> None:
     assert raised.value.reason == "truncated"
 
 
-def test_a_first_chunk_that_is_no_header_is_corrupt() -> None:
+def test_a_first_chunk_that_is_not_a_header_is_corrupt() -> None:
     with pytest.raises(Rejected) as raised:
         picture_of(PLAIN[:8] + PLAIN[33:])
     assert raised.value.reason == "corrupt"

@@ -49,7 +49,7 @@ def test_a_draft_scales_by_the_largest_power_of_two_that_fits(factor: int, scale
 
 @pytest.mark.parametrize("size_px", [(1000, 700), (700, 1000), (333, 332), (5, 4), (1, 1), (64, 4000)])
 @pytest.mark.parametrize("crop", [1.0, 0.875, 0.1])
-def test_averaging_in_strips_gives_what_averaging_at_once_gives(
+def test_averaging_in_strips_equals_averaging_at_once(
     size_px: tuple[int, int], crop: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = pictures.photo(*size_px)
@@ -66,7 +66,7 @@ def test_a_square_is_scaled_as_if_it_had_been_cut_out() -> None:
     assert cut.tobytes() == resized(image, square, (64, 64), filter_name="bicubic").tobytes()
 
 
-def test_each_filter_of_a_card_gives_a_result_of_its_own() -> None:
+def test_each_filter_of_a_card_gives_a_different_result() -> None:
     image, square = pictures.photo(100, 100), central_square((100, 100), 1.0)
     results = {
         resized(image, square, (64, 64), filter_name=name).tobytes()

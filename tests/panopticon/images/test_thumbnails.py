@@ -1,4 +1,4 @@
-"""Small pictures for people."""
+"""Thumbnails for people."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_a_thumbnail_is_a_square_jpeg_of_the_size_asked_for(size_px: tuple[int, 
     assert made.getpixel((32, 32)) == pytest.approx((200, 90, 20), abs=4)
 
 
-def test_nothing_of_the_original_s_metadata_is_in_it() -> None:
+def test_a_thumbnail_has_no_metadata_of_the_original() -> None:
     encoded = jpeg_of((64, 64))
     assert b"where I live" in encoded
     assert b"where I live" not in thumbnail(encoded, side_px=64, limits=DecodeLimits())
 
 
-def test_a_picture_beyond_the_limits_has_none() -> None:
+def test_an_image_beyond_the_limits_has_no_thumbnail() -> None:
     with pytest.raises(Rejected, match="too_many_pixels"):
         thumbnail(jpeg_of((640, 480)), side_px=64, limits=DecodeLimits(max_pixels=1000))

@@ -28,18 +28,18 @@ def test_the_first_of_several_values_elsewhere_is_read() -> None:
 @pytest.mark.parametrize(
     "tag", [(256, 4, 1000, 8), (40_000, 1, 2**31, 8), (40_000, 2, 100, 2**32 - 1)], ids=str
 )
-def test_a_value_behind_the_end_is_told(tag: tuple[int, int, int, int]) -> None:
+def test_a_value_past_the_end_is_an_error(tag: tuple[int, int, int, int]) -> None:
     with pytest.raises(DirectoryError) as raised:
         first_directory(pictures.tiff([tag]))
     assert raised.value.truncated
 
 
-def test_several_values_where_there_may_be_one_are_told() -> None:
+def test_several_values_of_a_single_valued_tag_are_an_error() -> None:
     with pytest.raises(DirectoryError, match="2 values"):
         first_directory(pictures.tiff([(tiff_ifd.WIDTH, 3, 2, 5)]))
 
 
-def test_a_directory_that_claims_too_many_entries_is_told() -> None:
+def test_a_directory_that_claims_too_many_entries_is_an_error() -> None:
     with pytest.raises(DirectoryError) as raised:
         first_directory(b"II*\0" + struct.pack("<LH", 8, 65535) + bytes(100))
     assert raised.value.truncated
@@ -50,17 +50,17 @@ def test_orientation_is_read_with_and_without_the_jpeg_prefix(prefix: bytes) -> 
     assert orientation_of(prefix + pictures.tiff([(tiff_ifd.ORIENTATION, 3, 1, 8)])) == 8
 
 
-def test_orientation_is_read_beside_a_broken_tag() -> None:
+def test_orientation_is_read_next_to_a_broken_tag() -> None:
     broken = (271, 2, 500, 2**31)
     assert orientation_of(pictures.tiff([broken, (tiff_ifd.ORIENTATION, 3, 1, 3)])) == 3
 
 
-def test_orientation_is_read_where_the_directory_ends_early() -> None:
+def test_orientation_is_read_from_a_directory_that_ends_early() -> None:
     whole = pictures.tiff([(tiff_ifd.ORIENTATION, 3, 1, 3), (305, 2, 4, 0), (306, 2, 4, 0)])
     assert orientation_of(whole[:30]) == 3
 
 
-def test_values_that_overlap_are_told() -> None:
+def test_values_that_overlap_are_an_error() -> None:
     with pytest.raises(DirectoryError, match="overlap"):
         first_directory(pictures.tiff([(40_000 + index, 1, 60, 8) for index in range(5)]))
 

@@ -10,7 +10,7 @@ from tests.panopticon.altered import altered
 
 
 def narrow(card: ModelCard) -> Any:
-    """One element fewer than the card has."""
+    """Build a model with one element fewer than the card has."""
     import keras
 
     image = keras.Input((card.input.height_px, card.input.width_px, 3), dtype="uint8")
@@ -19,7 +19,7 @@ def narrow(card: ModelCard) -> Any:
 
 
 def takes_floats(card: ModelCard) -> Any:
-    """Input that is not uint8."""
+    """Build a model whose input is not uint8."""
     import keras
 
     image = keras.Input((card.input.height_px, card.input.width_px, 3))
@@ -35,19 +35,19 @@ def test_the_built_model_has_the_cards_shape(quality: ModelCard) -> None:
 
 
 @pytest.mark.parametrize(
-    ("builder", "told"),
-    [("narrow", r"\(None, 3\), its card says .*\(None, 5\)"), ("takes_floats", "float32, not uint8")],
+    ("builder", "message"),
+    [("narrow", r"\(None, 3\), its card expects .*\(None, 5\)"), ("takes_floats", "float32, not uint8")],
 )
-def test_a_model_that_is_not_what_its_card_says_is_refused(
-    quality: ModelCard, builder: str, told: str
+def test_a_model_that_does_not_match_its_card_is_refused(
+    quality: ModelCard, builder: str, message: str
 ) -> None:
-    with pytest.raises(CardError, match=told):
+    with pytest.raises(CardError, match=message):
         build_model(altered(quality, architecture=f"{__name__}:{builder}"))
 
 
 @pytest.mark.parametrize(
     "architecture", ["no_such_module:build", "panopticon.models.quality:absent", "words", ":"]
 )
-def test_a_builder_that_is_not_there_is_told(quality: ModelCard, architecture: str) -> None:
+def test_the_error_for_a_missing_builder_names_it(quality: ModelCard, architecture: str) -> None:
     with pytest.raises(CardError, match=f"architecture '{architecture}'"):
         build_model(altered(quality, architecture=architecture))

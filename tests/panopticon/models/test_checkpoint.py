@@ -22,7 +22,7 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 
 
 class Storage:
-    """What torch's pickles name instead of holding."""
+    """A storage of numbers, which torch's pickles name instead of containing it."""
 
     def __init__(self, kind: type, key: str, values: np.ndarray[Any, Any]) -> None:
         self.kind, self.key, self.values = kind, key, values
@@ -45,7 +45,7 @@ class Tensor:
 
 @pytest.fixture
 def torch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """As much of torch as pickling a tensor asks for."""
+    """Install the parts of torch that pickling a tensor needs."""
     torch, inner = ModuleType("torch"), ModuleType("torch._utils")
     for name in ("FloatStorage", "LongStorage"):
         setattr(torch, name, type(name, (), {"__module__": "torch", "__qualname__": name}))
@@ -69,7 +69,7 @@ def checkpoint(tensors: Any, storages: list[Storage]) -> bytes:
 
 @pytest.fixture
 def small(torch: ModuleType) -> bytes:
-    """Two tensors: a transposed view that begins inside its storage, and a scalar count."""
+    """A checkpoint of two tensors: a transposed view that begins inside its storage, and a scalar count."""
     floats = Storage(torch.FloatStorage, "a", np.arange(8, dtype="<f4"))
     count = Storage(torch.LongStorage, "b", np.array([7], dtype="<i8"))
     rebuild = torch._utils._rebuild_tensor_v2
@@ -100,7 +100,7 @@ def test_a_parameter_is_read_as_its_tensor(tmp_path: Path, torch: ModuleType) ->
     assert read(tmp_path, checkpoint({"p": parameter}, [storage]))["p"].tolist() == [5]
 
 
-def test_a_storage_of_no_known_numbers_is_refused(tmp_path: Path, torch: ModuleType) -> None:
+def test_a_storage_of_an_unknown_number_type_is_refused(tmp_path: Path, torch: ModuleType) -> None:
     storage = Storage(OrderedDict, "a", np.array([5], dtype="<f4"))
     tensor = Tensor(torch._utils._rebuild_tensor_v2, storage, 0, (1,), (1,))
     with pytest.raises(CardError, match="not a storage of numbers"):
@@ -108,7 +108,7 @@ def test_a_storage_of_no_known_numbers_is_refused(tmp_path: Path, torch: ModuleT
 
 
 class Runs:
-    """Pickles to a call of a function."""
+    """An object that pickles to a call of a function."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = function, arguments
@@ -122,13 +122,13 @@ def test_a_pickle_that_calls_a_system_command_is_refused_and_nothing_runs(tmp_pa
     marker = tmp_path / "ran"
     parts: list[Any] = [MAGIC_NUMBER, 1001, {}, {}, []]
     parts[place] = Runs(os.system, f"touch {marker}")
-    with pytest.raises(CardError, match=r"refused: it asks for \w+\.system"):
+    with pytest.raises(CardError, match=r"refused: it refers to \w+\.system"):
         read(tmp_path, b"".join(pickle.dumps(part, protocol=2) for part in parts))
     assert not marker.exists()
 
 
 @pytest.mark.parametrize("function", [eval, exec, getattr, __import__, os.remove, io.open])
-def test_no_other_function_can_be_named_either(tmp_path: Path, function: Any) -> None:
+def test_a_pickle_that_names_another_function_is_refused(tmp_path: Path, function: Any) -> None:
     with pytest.raises(CardError, match="refused"):
         read(tmp_path, pickle.dumps(Runs(function, "x"), protocol=2))
 
@@ -146,21 +146,21 @@ def test_a_tensor_that_reaches_outside_its_storage_is_refused(
         read(tmp_path, checkpoint({"w": tensor}, [storage]))
 
 
-def test_a_checkpoint_cut_short_anywhere_is_refused(tmp_path: Path, small: bytes) -> None:
+def test_a_checkpoint_truncated_anywhere_is_refused(tmp_path: Path, small: bytes) -> None:
     for length in range(len(small)):
         with pytest.raises(CardError):
             read(tmp_path, small[:length])
 
 
 @given(content=st.binary(max_size=200))
-def test_bytes_that_are_no_checkpoint_are_refused(
+def test_bytes_that_are_not_a_checkpoint_are_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     with pytest.raises(CardError):
         read(tmp_path_factory.getbasetemp(), content)
 
 
-def test_another_pickle_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
+def test_another_pickle_is_refused_as_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="not a legacy torch checkpoint"):
         read(tmp_path, pickle.dumps({}) * 5)
 

@@ -36,8 +36,10 @@ def card_with(folder: Path, *golden: Golden) -> ModelCard:
     return altered(write_null_card(folder), golden=golden)
 
 
-def beside(folder: Path, encoded: bytes, expected: dict[str, float], *, name: str = "a.png") -> Golden:
-    """A golden example whose image is written beside the card."""
+def golden_example(
+    folder: Path, encoded: bytes, expected: dict[str, float], *, name: str = "a.png"
+) -> Golden:
+    """Make a golden example and write its image next to the card."""
     (folder / name).write_bytes(encoded)
     return Golden(image=name, sha256=hashlib.sha256(encoded).hexdigest(), expected=expected)
 
@@ -47,8 +49,8 @@ def engine(tmp_path: Path) -> Engine:
     return NullEngine(write_null_card(tmp_path), cache_dir=tmp_path)
 
 
-def test_an_engine_that_answers_as_expected_passes(tmp_path: Path, engine: Engine) -> None:
-    card = card_with(tmp_path, beside(tmp_path, png("red"), RED))
+def test_an_engine_with_the_expected_values_passes(tmp_path: Path, engine: Engine) -> None:
+    card = card_with(tmp_path, golden_example(tmp_path, png("red"), RED))
     self_test(card, engine)
     assert [(result.ok, result.skipped) for result in check_golden(card, engine)] == [(True, False)]
 
@@ -57,24 +59,24 @@ def test_an_engine_that_answers_as_expected_passes(tmp_path: Path, engine: Engin
 def test_one_element_beyond_the_tolerance_fails_the_self_test(
     tmp_path: Path, engine: Engine, expected: dict[str, float]
 ) -> None:
-    card = card_with(tmp_path, beside(tmp_path, png("red"), expected))
+    card = card_with(tmp_path, golden_example(tmp_path, png("red"), expected))
     with pytest.raises(Unavailable, match=r"colour@1 fails its self-test: a\.png: .* not ") as caught:
         self_test(card, engine)
     assert caught.value.component == "model"
 
 
 def test_an_element_that_is_not_a_number_fails(tmp_path: Path) -> None:
-    card = card_with(tmp_path, beside(tmp_path, png("red"), {"red": 1.0}))
+    card = card_with(tmp_path, golden_example(tmp_path, png("red"), {"red": 1.0}))
     assert not check_golden(card, NotANumber(card, cache_dir=tmp_path))[0].ok
 
 
-def test_elements_left_out_are_not_looked_at(tmp_path: Path, engine: Engine) -> None:
-    self_test(card_with(tmp_path, beside(tmp_path, png("red"), {"blue": 0.0})), engine)
+def test_elements_that_an_example_leaves_out_are_not_checked(tmp_path: Path, engine: Engine) -> None:
+    self_test(card_with(tmp_path, golden_example(tmp_path, png("red"), {"blue": 0.0})), engine)
 
 
 def test_every_example_is_checked_in_the_cards_order(tmp_path: Path, engine: Engine) -> None:
-    right = beside(tmp_path, png("red"), RED, name="right.png")
-    wrong = beside(tmp_path, png("blue"), RED, name="wrong.png")
+    right = golden_example(tmp_path, png("red"), RED, name="right.png")
+    wrong = golden_example(tmp_path, png("blue"), RED, name="wrong.png")
     results = check_golden(card_with(tmp_path, right, wrong), engine)
     assert [(result.image, result.ok) for result in results] == [("right.png", True), ("wrong.png", False)]
 
@@ -92,14 +94,16 @@ def test_an_image_of_a_package_that_is_not_here_is_skipped_with_a_note(
     self_test(card, engine)
 
 
-def test_a_missing_image_beside_the_card_is_an_error(tmp_path: Path, engine: Engine) -> None:
+def test_a_missing_image_next_to_the_card_is_an_error(tmp_path: Path, engine: Engine) -> None:
     card = card_with(tmp_path, Golden(image="a.png", sha256="0" * 64, expected=RED))
     with pytest.raises(CardError, match=r"a\.png: No such file"):
         check_golden(card, engine)
 
 
-def test_an_altered_image_beside_the_card_is_told_by_both_digests(tmp_path: Path, engine: Engine) -> None:
-    card = card_with(tmp_path, beside(tmp_path, png("red"), RED))
+def test_the_error_for_an_altered_image_next_to_the_card_names_both_digests(
+    tmp_path: Path, engine: Engine
+) -> None:
+    card = card_with(tmp_path, golden_example(tmp_path, png("red"), RED))
     (tmp_path / "a.png").write_bytes(png("blue"))
     with pytest.raises(CardError) as caught:
         check_golden(card, engine)
@@ -109,16 +113,16 @@ def test_an_altered_image_beside_the_card_is_told_by_both_digests(tmp_path: Path
 
 def test_an_image_that_cannot_be_decoded_is_an_error(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(CardError, match=r"golden image a\.png"):
-        check_golden(card_with(tmp_path, beside(tmp_path, b"no image", RED)), engine)
+        check_golden(card_with(tmp_path, golden_example(tmp_path, b"no image", RED)), engine)
 
 
-def test_an_expected_element_that_the_model_has_not_is_an_error(tmp_path: Path, engine: Engine) -> None:
-    with pytest.raises(CardError, match="'violet', no such element"):
-        check_golden(card_with(tmp_path, beside(tmp_path, png("red"), {"violet": 0.0})), engine)
+def test_an_expected_element_that_the_model_does_not_have_is_an_error(tmp_path: Path, engine: Engine) -> None:
+    with pytest.raises(CardError, match="expects an unknown element 'violet'"):
+        check_golden(card_with(tmp_path, golden_example(tmp_path, png("red"), {"violet": 0.0})), engine)
 
 
-def test_images_come_at_the_cards_input_size(tmp_path: Path) -> None:
-    (image,) = golden_images(card_with(tmp_path, beside(tmp_path, png("red"), RED)))
+def test_golden_images_have_the_cards_input_size(tmp_path: Path) -> None:
+    (image,) = golden_images(card_with(tmp_path, golden_example(tmp_path, png("red"), RED)))
     assert image.pixels is not None
     assert image.pixels.shape == (8, 8, 3)
 

@@ -20,7 +20,7 @@ def test_a_version_is_written_with_an_at_sign() -> None:
 @pytest.mark.parametrize(
     "text", ["", "tagger", "tagger@", "tagger@0", "tagger@01", "Tagger@1", "tagger@1 ", "a@1@2"]
 )
-def test_anything_else_is_no_version_and_the_way_out_is_told(text: str) -> None:
+def test_the_error_for_anything_else_names_the_way_out(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_version(text)
     assert repr(text) in str(caught.value)
@@ -31,13 +31,13 @@ def test_tagger_and_quality_ship() -> None:
     assert [str(card.version_name) for card in all_cards()] == ["quality@1", "tagger@1"]
 
 
-def test_a_card_of_ones_own_is_found_beside_the_shipped_ones(tmp_path: Path) -> None:
+def test_a_card_in_an_extra_folder_is_found_next_to_the_shipped_ones(tmp_path: Path) -> None:
     write_null_card(tmp_path / "colour")
     assert find_card(COLOUR, tmp_path).folder == tmp_path / "colour"
     assert find_card(parse_version("tagger@1"), tmp_path).name == "tagger"
 
 
-def test_a_later_version_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_a_later_version_has_its_own_folder(tmp_path: Path) -> None:
     write_null_card(tmp_path / "colour")
     later = write_null_card(tmp_path / "colour" / "2")
     later.folder.joinpath("card.toml").write_text(
@@ -47,7 +47,7 @@ def test_a_later_version_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
     assert versions == ["colour@1", "colour@2", "quality@1", "tagger@1"]
 
 
-def test_an_unknown_version_is_told_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_version_names_the_known_ones() -> None:
     with pytest.raises(CardError, match=r"unknown model version tagger@9; known: quality@1, tagger@1"):
         find_card(parse_version("tagger@9"))
 
@@ -59,6 +59,6 @@ def test_two_cards_for_one_version_are_refused_naming_both_folders(tmp_path: Pat
         all_cards(tmp_path)
 
 
-def test_a_folder_of_cards_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_folder_of_cards_names_it(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="nowhere"):
         all_cards(tmp_path / "nowhere")

@@ -134,7 +134,7 @@ def by_definition(pixels: Pixels) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", ["keras", "litert"])
-def test_both_engines_measure_what_the_formulas_say(
+def test_both_engines_agree_with_the_formulas(
     loaded: OpenEngine, quality: ModelCard, pixels: Pixels, name: str
 ) -> None:
     values = loaded("quality@1", name).run(pixels[np.newaxis])[0].tolist()
@@ -154,7 +154,7 @@ def tiny(quality: ModelCard) -> Any:
 
 
 @given(pixels=arrays(np.uint8, (SIDE_PX, SIDE_PX, 3), elements=st.sampled_from([0, 1, 127, 254, 255])))
-def test_every_picture_measures_finite_and_within_range(
+def test_every_measure_of_any_picture_is_finite_and_within_range(
     tiny: Any, quality: ModelCard, pixels: Pixels
 ) -> None:
     values = np.asarray(tiny.predict_on_batch(pixels[np.newaxis]))[0]
@@ -176,7 +176,7 @@ def test_a_flat_picture_has_only_brightness(
     assert values == pytest.approx(dict.fromkeys(values, 0), abs=1e-5)
 
 
-def test_a_fine_chequerboard_is_as_sharp_and_noisy_as_can_be(tiny: Any, quality: ModelCard) -> None:
+def test_a_fine_chequerboard_has_the_greatest_sharpness_and_noise(tiny: Any, quality: ModelCard) -> None:
     pixels = np.repeat(FINEST[..., np.newaxis], 3, axis=-1).astype(np.uint8)
     values = dict(zip(quality.output.names, tiny.predict_on_batch(pixels[np.newaxis])[0], strict=True))
     assert values["sharpness"] == pytest.approx(16, rel=1e-5)
@@ -184,9 +184,9 @@ def test_a_fine_chequerboard_is_as_sharp_and_noisy_as_can_be(tiny: Any, quality:
     assert values["noise"] == pytest.approx(np.sqrt(np.pi / 2) * 8 / 6, rel=1e-5)
 
 
-def test_a_name_that_is_no_measure_is_refused_with_those_that_are(quality: ModelCard) -> None:
+def test_the_error_for_an_unknown_measure_names_the_known_ones(quality: ModelCard) -> None:
     card = altered(quality, output={"names": ("beauty",)})
-    with pytest.raises(CardError, match="no measure 'beauty'; known: sharpness, brightness"):
+    with pytest.raises(CardError, match="unknown measure 'beauty'; known: sharpness, brightness"):
         KerasEngine(card, cache_dir=Path()).load()
 
 

@@ -40,7 +40,7 @@ Save = Callable[[Any], ModelCard]
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
-    """Saves a model, and gives the card that names it."""
+    """Return a function that saves a model and returns a card for it."""
 
     def save(model: Any, file: str = "model.keras") -> ModelCard:
         model.save(tmp_path / file)
@@ -57,7 +57,7 @@ def card_of(path: Path) -> ModelCard:
 
 
 def mean_colour(*, dtype: str = "float32", size_px: int | None = SIZE_PX, channels: int = 3) -> Any:
-    """The mean of what it is given, unscaled."""
+    """Build a model that returns the mean of its input, unscaled."""
     import keras
 
     image = keras.Input((size_px, size_px, channels), dtype=dtype)
@@ -76,7 +76,7 @@ def flat(red: int, green: int, blue: int) -> NDArray[np.uint8]:
     return np.full((1, SIZE_PX, SIZE_PX, 3), (red, green, blue), dtype=np.uint8)
 
 
-def said(card: ModelCard, picture: NDArray[np.uint8]) -> list[float]:
+def output_for(card: ModelCard, picture: NDArray[np.uint8]) -> list[float]:
     values: list[float] = build_model(card).predict_on_batch(picture)[0].tolist()
     return values
 
@@ -84,29 +84,29 @@ def said(card: ModelCard, picture: NDArray[np.uint8]) -> list[float]:
 @pytest.mark.parametrize("file", ["model.keras", "model.h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_a_saved_model_runs_by_its_card_alone(save: Any, file: str) -> None:
-    assert said(save(mean_colour(), file), flat(10, 20, 30)) == [10, 20, 30]
+    assert output_for(save(mean_colour(), file), flat(10, 20, 30)) == [10, 20, 30]
 
 
 def test_a_model_that_takes_pixels_is_run_as_it_is(save: Save) -> None:
-    assert said(save(mean_colour(dtype="uint8")), flat(10, 20, 30)) == [10, 20, 30]
+    assert output_for(save(mean_colour(dtype="uint8")), flat(10, 20, 30)) == [10, 20, 30]
 
 
-def test_floats_are_made_of_pixels_as_the_card_says(save: Save) -> None:
+def test_pixels_are_scaled_to_floats_by_the_numbers_in_the_card(save: Save) -> None:
     card = altered(save(mean_colour()), input={"scaling": {"multiply": 0.5, "add": -1.0}})
-    assert said(card, flat(10, 20, 30)) == [4, 9, 14]
+    assert output_for(card, flat(10, 20, 30)) == [4, 9, 14]
 
 
-def test_each_channel_is_scaled_by_its_own_in_the_models_order(save: Save) -> None:
+def test_each_channel_is_scaled_separately_in_the_models_order(save: Save) -> None:
     scaling = {"multiply": (1.0, 2.0, 4.0), "add": (0.0, 0.0, 1.0)}
     card = altered(save(mean_colour()), input={"scaling": scaling, "order": "BGR"})
-    assert said(card, flat(10, 20, 30)) == [30, 40, 41]
+    assert output_for(card, flat(10, 20, 30)) == [30, 40, 41]
 
 
-def test_a_model_of_any_size_gets_that_of_the_card(save: Save) -> None:
-    assert said(save(mean_colour(size_px=None)), flat(10, 20, 30)) == [10, 20, 30]
+def test_a_model_of_open_size_gets_the_size_in_the_card(save: Save) -> None:
+    assert output_for(save(mean_colour(size_px=None)), flat(10, 20, 30)) == [10, 20, 30]
 
 
-def test_litert_says_the_same_of_it(save: Save, tmp_path: Path) -> None:
+def test_litert_gives_the_same_output(save: Save, tmp_path: Path) -> None:
     card = altered(save(mean_colour()), input={"scaling": {"multiply": 0.5, "add": -1.0}, "order": "BGR"})
     engine = open_engine(card, engine="litert", cache_dir=tmp_path / "cache")
     engine.load()
@@ -123,10 +123,10 @@ def refused(card: ModelCard) -> str:
 def test_a_lambda_layer_is_refused_with_the_way_out(save: Save) -> None:
     import keras
 
-    told = refused(save(through(keras.layers.Lambda(lambda x: x / 255))))
-    assert "model.keras holds a Lambda layer" in told
-    assert "keras.layers.Rescaling" in told
-    assert "architecture = module:function" in told
+    message = refused(save(through(keras.layers.Lambda(lambda x: x / 255))))
+    assert "model.keras holds a Lambda layer" in message
+    assert "keras.layers.Rescaling" in message
+    assert "architecture = module:function" in message
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
@@ -136,7 +136,7 @@ def test_a_lambda_layer_in_an_older_file_is_refused_too(save: Any) -> None:
     assert "holds a Lambda layer" in refused(save(through(keras.layers.Lambda(lambda x: x)), "model.h5"))
 
 
-def test_a_layer_that_brings_a_program_is_refused_too(save: Save, tmp_path: Path) -> None:
+def test_a_layer_that_contains_a_program_is_refused_too(save: Save, tmp_path: Path) -> None:
     import keras
 
     mean_colour().export(tmp_path / "program", format="tf_saved_model", verbose=False)
@@ -145,50 +145,50 @@ def test_a_layer_that_brings_a_program_is_refused_too(save: Save, tmp_path: Path
     assert "holds a TFSMLayer layer" in refused(save(keras.Model(image, layer(image))))
 
 
-def test_a_layer_that_is_not_keras_own_is_named(save: Save) -> None:
+def test_the_error_for_a_layer_that_is_not_part_of_keras_names_it(save: Save) -> None:
     import keras
 
     class Doubled(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: Any) -> Any:
             return x * 2
 
-    assert "needs 'Doubled', which is not Keras's own" in refused(save(through(Doubled())))
+    assert "needs 'Doubled', which is not part of Keras" in refused(save(through(Doubled())))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short"])
-def test_a_file_that_is_no_model_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.keras").write_bytes(content)
-    assert "model.keras is no Keras model, or a damaged one" in refused(card_of(tmp_path / "model.keras"))
+    assert "model.keras is not a Keras model, or a damaged one" in refused(card_of(tmp_path / "model.keras"))
 
 
-def test_weights_without_a_model_are_told_with_the_way_out(tmp_path: Path) -> None:
+def test_the_error_for_weights_without_a_model_names_the_way_out(tmp_path: Path) -> None:
     mean_colour().save_weights(tmp_path / "model.weights.h5")
     weights = (tmp_path / "model.weights.h5").rename(tmp_path / "model.h5")
-    assert "holds weights and no model: save the whole model as .keras" in refused(card_of(weights))
+    assert "holds weights but no model: save the whole model as .keras" in refused(card_of(weights))
 
 
-def test_a_model_of_another_size_is_told_with_both(save: Save) -> None:
-    told = refused(altered(save(mean_colour()), input={"width_px": 32}))
-    assert "takes 16 × 16 px, its card says 32 × 16" in told
+def test_the_error_for_a_model_of_another_size_names_both_sizes(save: Save) -> None:
+    message = refused(altered(save(mean_colour()), input={"width_px": 32}))
+    assert "takes 16 × 16 px, its card has 32 × 16" in message
 
 
-def test_a_model_of_other_elements_is_told_with_both(save: Save) -> None:
-    told = refused(altered(save(mean_colour()), output={"names": ("red", "green")}))
-    assert "(None, 3), its card says" in told
+def test_the_error_for_a_model_of_other_elements_names_both_shapes(save: Save) -> None:
+    message = refused(altered(save(mean_colour()), output={"names": ("red", "green")}))
+    assert "(None, 3), its card expects" in message
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [
         (lambda: mean_colour(channels=1), "has to be (N, height, width, 3), channels last"),
         (lambda: mean_colour(dtype="int32"), "takes int32"),
     ],
 )
-def test_another_kind_of_input_is_told(save: Save, model: Callable[[], Any], told: str) -> None:
-    assert told in refused(save(model()))
+def test_another_kind_of_input_is_refused(save: Save, model: Callable[[], Any], message: str) -> None:
+    assert message in refused(save(model()))
 
 
-def test_several_outputs_are_told(save: Save) -> None:
+def test_several_outputs_are_refused(save: Save) -> None:
     import keras
 
     image = keras.Input((SIZE_PX, SIZE_PX, 3))
@@ -210,7 +210,7 @@ def test_one_changed_byte_is_refused_before_the_file_is_read(save: Save) -> None
     assert "has sha256" in refused(card)
 
 
-def test_what_is_put_before_the_model_is_in_the_digest(save: Save) -> None:
+def test_scaling_and_order_are_in_the_digest(save: Save) -> None:
     card = save(mean_colour())
     scaled = altered(card, input={"scaling": {"multiply": 0.5}})
     turned = altered(card, input={"order": "BGR"})

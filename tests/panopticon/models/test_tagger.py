@@ -45,10 +45,10 @@ def test_known_photos_are_tagged_as_the_published_weights_tag_them(
     image: str,
     expected: dict[str, float],
 ) -> None:
-    said = probabilities(loaded("tagger@1", name), tagger, photo(image))
-    best = sorted(said, key=said.__getitem__, reverse=True)[: len(expected)]
+    found = probabilities(loaded("tagger@1", name), tagger, photo(image))
+    best = sorted(found, key=found.__getitem__, reverse=True)[: len(expected)]
     assert best == list(expected)
-    assert {label: said[label] for label in best} == pytest.approx(expected, abs=0.06)
+    assert {label: found[label] for label in best} == pytest.approx(expected, abs=0.06)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -67,7 +67,7 @@ def test_there_are_1000_labels_each_with_its_own_synset(tagger: ModelCard) -> No
     assert synsets == sorted(synsets)
 
 
-def test_no_two_labels_are_one_to_a_searcher(tagger: ModelCard) -> None:
+def test_no_two_labels_are_equal_for_search(tagger: ModelCard) -> None:
     assert len({fold_label(row.label) for row in tagger.labels}) == 1000
 
 
@@ -98,7 +98,9 @@ def test_a_broader_term_finds_the_label(tagger: ModelCard, label: str, term: str
     ("label", "term"),
     [("espresso", "animal"), ("moped", "container"), ("tiger cat", "entity"), ("tiger cat", "dog")],
 )
-def test_a_term_that_is_wrong_or_says_nothing_does_not(tagger: ModelCard, label: str, term: str) -> None:
+def test_a_wrong_or_meaningless_term_does_not_find_the_label(
+    tagger: ModelCard, label: str, term: str
+) -> None:
     ancestors = {row.label: row.ancestors for row in tagger.labels}
     assert term not in ancestors[label]
 
@@ -129,5 +131,5 @@ def test_a_tensor_of_another_shape_is_not_loaded(tagger: ModelCard) -> None:
 
 
 def test_weights_that_are_not_the_cards_are_not_built(tagger: ModelCard) -> None:
-    with pytest.raises(CardError, match="its card says 0000"):
+    with pytest.raises(CardError, match="its card has 0000"):
         build_model(altered(tagger, weights={"sha256": "0" * 64}))

@@ -66,17 +66,17 @@ ENTRIES = st.builds(
 
 
 @given(DOCUMENTS)
-def test_a_document_comes_back_as_it_was(document: SearchDocument) -> None:
+def test_decoding_an_encoded_document_gives_an_equal_document(document: SearchDocument) -> None:
     assert decode_document(encode_document(document)) == document
 
 
 @given(ENTRIES)
-def test_a_registry_entry_comes_back_as_it_was(entry: ModelEntry) -> None:
+def test_decoding_an_encoded_registry_entry_gives_an_equal_entry(entry: ModelEntry) -> None:
     assert decode_entry(encode_entry(entry)) == entry
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
-def test_a_score_that_is_no_number_is_not_encoded(score: float) -> None:
+def test_a_score_that_is_not_finite_is_not_encoded(score: float) -> None:
     document = SearchDocument(
         image_id="a", parts={"q_1": Part(revision=0, policy_number=1, scores={"s": score})}
     )
@@ -84,6 +84,6 @@ def test_a_score_that_is_no_number_is_not_encoded(score: float) -> None:
         encode_document(document)
 
 
-def test_text_that_is_no_unicode_is_not_encoded() -> None:
+def test_text_with_lone_surrogates_is_not_encoded() -> None:
     with pytest.raises(ValueError, match="surrogates"):
         encode_document(SearchDocument(image_id="\udcff"))

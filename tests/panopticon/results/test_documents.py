@@ -65,8 +65,8 @@ def oracle(history: Iterable[Change]) -> SearchDocument:
     revision, is_deleted, occurred_at_ms = -1, False, 0
     parts: dict[str, Part] = {}
     for change in sorted(history, key=_place):
-        told_before = change.revision == revision and is_deleted == (change.kind is ChangeKind.DELETED)
-        occurred_at_ms = max(occurred_at_ms, change.occurred_at_ms) if told_before else change.occurred_at_ms
+        seen_before = change.revision == revision and is_deleted == (change.kind is ChangeKind.DELETED)
+        occurred_at_ms = max(occurred_at_ms, change.occurred_at_ms) if seen_before else change.occurred_at_ms
         if change.revision > revision or change.kind is ChangeKind.DELETED:
             parts = {}
         if change.part is not None:
@@ -123,7 +123,7 @@ def test_a_change_applied_again_changes_nothing(history: list[Change]) -> None:
 
 
 @given(histories())
-def test_every_part_of_a_document_is_of_its_revision(history: list[Change]) -> None:
+def test_every_part_of_a_document_has_the_revision_of_the_document(history: list[Change]) -> None:
     document = after(*history)
     assert all(part.revision == document.revision for part in document.parts.values())
 
@@ -133,7 +133,7 @@ def test_a_result_is_written_as_its_part() -> None:
     assert after(change).parts == {"tagger_1": change.part}
 
 
-def test_versions_keep_a_part_each() -> None:
+def test_each_version_has_its_own_part() -> None:
     document = after(result(1, "tagger_1"), result(1, "tagger_2"))
     assert policies_of(document) == {"tagger_1": (1, 1), "tagger_2": (1, 1)}
 
@@ -146,13 +146,13 @@ def test_a_lower_policy_number_is_stale() -> None:
     assert policies_of(after(result(1, policy_number=2), result(1))) == {"tagger_1": (1, 2)}
 
 
-def test_of_two_parts_of_one_rank_the_first_stays() -> None:
+def test_the_first_of_two_parts_of_equal_rank_stays() -> None:
     other = Part(revision=1, policy_number=1)
     change = Change(kind=ChangeKind.RESULT, image_id="a", revision=1, part_name="tagger_1", part=other)
     assert after(result(1), change).parts["tagger_1"] != other
 
 
-def test_a_higher_revision_drops_what_was_said_of_the_lower() -> None:
+def test_a_higher_revision_drops_the_parts_of_the_lower() -> None:
     document = after(result(1, "tagger_1", 9), result(2, "quality_1"))
     assert policies_of(document) == {"quality_1": (2, 1)}
 
@@ -162,7 +162,7 @@ def test_a_result_of_a_lower_revision_is_stale() -> None:
     assert merge(document, result(1, policy_number=9)) == document
 
 
-def test_a_failure_drops_what_was_said_of_the_lower_revision() -> None:
+def test_a_failure_drops_the_parts_of_a_lower_revision() -> None:
     document = after(result(1), failed(2))
     assert (document.revision, document.deleted, document.parts) == (2, False, {})
 
@@ -181,7 +181,7 @@ def test_a_delete_wins_a_tie(other: Change) -> None:
     assert after(deleted(1), other) == after(other, deleted(1)) == after(deleted(1))
 
 
-def test_an_image_uploaded_again_at_a_higher_revision_is_no_tombstone_any_more() -> None:
+def test_an_image_uploaded_again_at_a_higher_revision_is_not_a_tombstone_any_more() -> None:
     document = after(deleted(1), result(2))
     assert (document.deleted, policies_of(document)) == (False, {"tagger_1": (2, 1)})
 
@@ -190,12 +190,12 @@ def test_a_failure_at_a_higher_revision_clears_a_tombstone_too() -> None:
     assert not after(deleted(1), failed(2)).deleted
 
 
-def test_the_latest_time_told_for_a_revision_stays() -> None:
+def test_the_latest_time_received_for_a_revision_stays() -> None:
     history = (result(1, occurred_at_ms=5), failed(1, occurred_at_ms=9), result(1, "quality_1"))
     assert after(*history).occurred_at_ms == 9
 
 
-def test_a_tombstone_bears_the_time_of_its_deletes_only() -> None:
+def test_a_tombstone_has_the_time_of_its_deletes_only() -> None:
     history = (failed(1, occurred_at_ms=9), deleted(1, occurred_at_ms=3), deleted(1, occurred_at_ms=4))
     assert after(*history).occurred_at_ms == 4
 
@@ -204,7 +204,7 @@ def test_the_time_of_a_lower_revision_is_forgotten() -> None:
     assert after(failed(1, occurred_at_ms=9), failed(2)).occurred_at_ms == 0
 
 
-def test_a_published_result_asks_for_its_part() -> None:
+def test_a_published_result_becomes_a_change_with_its_part() -> None:
     message = ResultPublished(
         image_id="a",
         revision=3,
@@ -226,12 +226,12 @@ def test_a_published_result_asks_for_its_part() -> None:
     )
 
 
-def test_a_published_failure_asks_for_no_part() -> None:
+def test_a_published_failure_becomes_a_change_without_a_part() -> None:
     message = FailedPublished(image_id="a", revision=3, model="tagger", version=2, reason="truncated")
     assert change_of(message) == failed(3)
 
 
-def test_a_published_delete_asks_for_a_tombstone() -> None:
+def test_a_published_delete_becomes_a_change_to_a_tombstone() -> None:
     assert change_of(DeletedPublished(image_id="a", revision=3)) == deleted(3)
 
 

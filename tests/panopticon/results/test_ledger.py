@@ -27,7 +27,7 @@ def test_an_uploaded_image_without_anything_is_pending() -> None:
 
 
 @given(image=images, failure=failures, retired=st.booleans())
-def test_an_output_makes_an_image_stored_whatever_else_is_known(
+def test_an_image_with_an_output_is_stored_in_every_case(
     image: CatalogueImage | None, failure: Failure | None, retired: bool
 ) -> None:
     assert state_of(image, has_output=True, failure=failure, retired=retired) is State.STORED
@@ -59,7 +59,7 @@ def test_an_image_of_a_retired_version_is_skipped() -> None:
     assert state_of(image(), has_output=False, failure=None, retired=True) is State.SKIPPED
 
 
-def test_what_was_no_message_and_was_discarded_is_skipped() -> None:
+def test_a_discarded_malformed_message_is_skipped() -> None:
     discarded = failure(FailureState.DISCARDED)
     assert state_of(None, has_output=False, failure=discarded, retired=False) is State.SKIPPED
 
@@ -74,7 +74,7 @@ def test_only_an_uploaded_image_of_a_version_in_use_can_be_pending(
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=4, max_size=4))
-def test_the_ledger_closes(counts: list[int]) -> None:
+def test_accepted_is_the_sum_of_all_states(counts: list[int]) -> None:
     stored, dead, skipped, pending = counts
     ledger = Ledger(stored=stored, dead=dead, skipped=skipped, pending=pending)
     assert ledger.accepted == sum(counts)

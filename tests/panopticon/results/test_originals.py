@@ -1,4 +1,4 @@
-"""Where an image lies that does not say so itself."""
+"""The location of an original, with and without a URI in the message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panopticon.results.originals import host_of, original_uri
 TEMPLATE = "file:///photos/{image_id}.jpg"
 
 
-def test_the_message_knows_best() -> None:
+def test_the_uri_of_the_message_comes_first() -> None:
     message = ImageMessage(image_id="1", image_uri="file:///elsewhere.png")
     assert original_uri(message, TEMPLATE) == "file:///elsewhere.png"
 
@@ -26,11 +26,11 @@ def test_the_message_knows_best() -> None:
         ("{image_id}", "file:///photos/%7Bimage_id%7D.jpg"),
     ],
 )
-def test_else_the_template_is_filled_with_the_id(image_id: str, uri: str) -> None:
+def test_without_a_uri_the_template_is_filled_with_the_id(image_id: str, uri: str) -> None:
     assert original_uri(ImageMessage(image_id=image_id), TEMPLATE) == uri
 
 
-def test_without_either_there_is_none() -> None:
+def test_without_a_uri_or_a_template_the_uri_is_empty() -> None:
     assert original_uri(ImageMessage(image_id="1"), "") == ""
 
 
@@ -45,5 +45,5 @@ def test_without_either_there_is_none() -> None:
         ("http://[", ""),
     ],
 )
-def test_what_is_down_together_is_named_without_path_and_password(uri: str, host: str) -> None:
+def test_the_host_of_a_uri_has_no_path_and_no_password(uri: str, host: str) -> None:
     assert host_of(uri) == host

@@ -66,7 +66,7 @@ def image(revision: int, event: str, *, uri: str = "file:///a.jpg") -> Catalogue
     return CatalogueImage(image_id="a", revision=revision, image_uri=uri, event=event, occurred_at_ms=0)
 
 
-def fields_beside_the_vector(kept: Output) -> list[object]:
+def fields_without_the_vector(kept: Output) -> list[object]:
     return [getattr(kept, name) for name in Output.__slots__ if name != "vector"]
 
 
@@ -78,9 +78,9 @@ def test_a_vector_survives_the_payload_bit_for_bit(kept: Output) -> None:
 
 
 @given(outputs)
-def test_everything_beside_the_vector_survives_the_payload(kept: Output) -> None:
+def test_every_other_field_survives_the_payload(kept: Output) -> None:
     again = decode_payload(KEY, encode_payload(kept))
-    assert fields_beside_the_vector(again) == fields_beside_the_vector(kept)
+    assert fields_without_the_vector(again) == fields_without_the_vector(kept)
 
 
 @given(outputs)
@@ -94,7 +94,7 @@ def test_a_payload_is_the_same_whatever_the_byte_order_in_memory(dtype: str) -> 
     assert decode_payload(KEY, encode_payload(output(vector))).vector.tolist() == [0.25, -1.5, 3.0]
 
 
-def test_a_vector_with_gaps_in_memory_is_kept_whole() -> None:
+def test_a_vector_that_is_not_contiguous_is_encoded_completely() -> None:
     vector = np.arange(10, dtype=np.float32)[::2]
     assert decode_payload(KEY, encode_payload(output(vector))).vector.tolist() == [0, 2, 4, 6, 8]
 
@@ -157,7 +157,7 @@ def newest(arrived: list[CatalogueImage]) -> CatalogueImage:
 
 
 @given(catalogue_images, catalogue_images)
-def test_of_two_different_rows_exactly_one_supersedes_the_other(
+def test_exactly_one_of_two_different_rows_supersedes_the_other(
     one: CatalogueImage, other: CatalogueImage
 ) -> None:
     assert one.supersedes(other) + other.supersedes(one) == (one != other)
@@ -181,16 +181,16 @@ def test_a_delete_wins_a_tie() -> None:
     assert image(1, "deleted").supersedes(image(1, "uploaded"))
 
 
-def test_of_two_uploads_of_one_revision_the_later_supersedes() -> None:
+def test_the_later_of_two_uploads_of_one_revision_supersedes() -> None:
     later = replace(image(1, "uploaded"), occurred_at_ms=image(1, "uploaded").occurred_at_ms + 1)
     assert later.supersedes(image(1, "uploaded", uri="file:///z.jpg"))
 
 
-def test_of_two_uploads_of_one_revision_and_time_the_greater_uri_supersedes() -> None:
+def test_the_greater_uri_of_two_uploads_of_one_revision_and_time_supersedes() -> None:
     assert image(1, "uploaded", uri="file:///b.jpg").supersedes(image(1, "uploaded", uri="file:///a.jpg"))
 
 
-def test_states_of_a_failure_go_further_in_one_order() -> None:
+def test_the_states_of_a_failure_are_ordered() -> None:
     assert [state.rank for state in FailureState] == [0, 1, 2]
 
 

@@ -1,4 +1,4 @@
-"""What nobody could take is kept with its body, whatever that is."""
+"""Dead letters are stored with their body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAGGER = VersionName(model="tagger", version=1)
 
 
 @given(st.binary(), st.builds(VersionName, model=model_names, version=counts), texts, texts)
-def test_the_failure_holds_what_was_set_aside(
+def test_the_failure_has_the_body_reason_and_version_of_the_envelope(
     body: bytes, version: VersionName, reason: str, detail: str
 ) -> None:
     failure = failure_of(encode_envelope(body, version=version, reason=reason, detail=detail), at_ms=AT_MS)
@@ -26,7 +26,7 @@ def test_the_failure_holds_what_was_set_aside(
     assert (failure.state, failure.attempts, failure.last_at_ms) == (FailureState.DEAD, 0, AT_MS)
 
 
-def test_the_letter_is_json() -> None:
+def test_the_envelope_is_json() -> None:
     envelope = json.loads(encode_envelope(b"\xff", version=TAGGER, reason="bad_message", detail="no"))
     assert envelope == {
         "schema": 1,
@@ -38,7 +38,7 @@ def test_the_letter_is_json() -> None:
     }
 
 
-def test_one_body_is_one_failure_however_often_it_comes() -> None:
+def test_repeats_of_one_body_are_one_failure() -> None:
     envelopes = [
         encode_envelope(b"x", version=TAGGER, reason="bad_message", detail=detail) for detail in "ab"
     ]
@@ -64,12 +64,12 @@ def test_two_bodies_are_two_failures() -> None:
         b'{"schema":1,"model":"tagger","version":99999999999999999999,"reason":"","detail":"","body":""}',
     ],
 )
-def test_what_is_no_letter_of_ours_is_kept_as_it_came(body: bytes) -> None:
+def test_a_body_without_an_envelope_is_stored_verbatim(body: bytes) -> None:
     failure = failure_of(body, at_ms=AT_MS)
     assert (failure.message, failure.reason) == (body, "undeliverable")
     assert (failure.key.model, failure.key.version) == (NO_VERSION.model, NO_VERSION.version)
 
 
 @given(st.binary(max_size=200))
-def test_no_body_at_all_is_too_strange_to_be_kept(body: bytes) -> None:
+def test_every_body_can_be_stored(body: bytes) -> None:
     assert failure_of(body, at_ms=AT_MS).message == body

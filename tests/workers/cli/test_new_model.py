@@ -123,7 +123,7 @@ def test_a_file_that_is_no_model_is_one_line_and_writes_nothing(
 ) -> None:
     (tmp_path / "model.keras").write_bytes(b"nothing")
     complaint = panopticon("models", "new", "shapes", "--keras", "model.keras").complaint
-    assert complaint == "model.keras is no Keras model, or a damaged one: it is no zip archive"
+    assert complaint == "model.keras is not a Keras model, or a damaged one: it is not a zip archive"
     assert not (tmp_path / "models").exists()
 
 

@@ -114,7 +114,7 @@ def test_a_broader_term_is_a_known_label(panopticon: Panopticon) -> None:
             ("--order", "probability"),
             "--order probability needs a label to be probable; name one, or use --order newest",
         ),
-        (("cat", "--cursor", "x"), "cursor 'x' is none of ours: begin again without it"),
+        (("cat", "--cursor", "x"), "cursor 'x' is not one that search printed: begin again without it"),
     ],
 )
 def test_a_mistake_is_one_line(panopticon: Panopticon, arguments: tuple[str, ...], complaint: str) -> None:
