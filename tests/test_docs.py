@@ -1,4 +1,4 @@
-"""What the documents say can be typed, followed and parsed."""
+"""Every command, link, file name and example in the documents is checked against the program."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from workers.cli.main import cli
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "chef" / "README.md",
+    ROOT / "deploy" / "compose" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"(?:panopticon|storage|workers|tests|benchmarks|tools|docs)/[\w./-]*\w(?:\.\w+|/)")
+FILE = re.compile(r"(?:panopticon|storage|workers|tests|benchmarks|tools|docs|deploy|chef)/[\w./-]*\w(?:\.\w+|/)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +44,29 @@ class Fence:
 
 def fences(language: str) -> list[Fence]:
     return [
-        Fence(document=document.name, info=info, text=text)
+        Fence(document=name_of(document), info=info, text=text)
         for document in DOCUMENTS
         for info, text in FENCE.findall(document.read_text("utf-8"))
         if language in info.split()
     ]
 
 
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
 def spans(document: Path) -> list[str]:
-    """What stands between single backticks, outside fences."""
+    """Return every text between single backticks, outside fences."""
     return re.findall(r"`([^`\n]+)`", FENCE.sub("", document.read_text("utf-8")))
 
 
 def calls(lines: list[str]) -> list[str]:
-    """Every `panopticon …` in these lines, without comments, placeholders and what follows in a pipe."""
-    found = {call for line in lines if (call := typed(line))}
+    """Return every `panopticon …` call in these lines, without comments, placeholders and pipes."""
+    found = {call for line in lines if (call := call_in(line))}
     return sorted(call for call in found if not re.search("…|COMMAND", call))
 
 
-def typed(line: str) -> str | None:
+def call_in(line: str) -> str | None:
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
     lexer.whitespace_split = True
     words = list(lexer) if line.count("'") % 2 == 0 else []
@@ -80,7 +86,10 @@ def mentions() -> list[str]:
 
 
 def parse(command: click.Command, name: str, words: list[str], parent: click.Context | None = None) -> str:
-    """The name of the command that these words call. Raises: click.UsageError, as typing them would."""
+    """Return the name of the command that these words call.
+
+    Raises: click.UsageError, as typing them in a terminal would.
+    """
     with command.make_context(name, list(words), parent=parent) as context:
         if not isinstance(command, click.Group):
             return name
@@ -98,44 +107,51 @@ def links(document: Path) -> Iterator[str]:
 
 
 def anchors(document: Path) -> set[str]:
-    """The fragments that a document's headings give, as GitHub makes them."""
+    """Return the fragments of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", FENCE.sub("", document.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("line", examples())
-def test_an_example_is_what_the_program_takes(line: str) -> None:
+def test_the_program_accepts_every_example(line: str) -> None:
     assert parse(cli, "panopticon", shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize("line", mentions())
-def test_a_command_that_is_mentioned_exists_with_its_options(line: str) -> None:
+def test_every_command_in_the_text_exists_with_its_options(line: str) -> None:
     with suppress(click.MissingParameter):
         parse(cli, "panopticon", shlex.split(line)[1:])
 
 
-def test_a_command_with_an_unknown_option_would_be_noticed() -> None:
+def test_a_command_with_an_unknown_option_is_refused() -> None:
     with pytest.raises(click.UsageError):
         parse(cli, "panopticon", ["dead", "list", "--colour"])
 
 
-def test_the_readme_shows_every_command() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_the_tour_has_an_example_of_every_command() -> None:
+    text = (ROOT / "docs" / "tour.md").read_text("utf-8")
+    examples_of_tour = "\n".join(body for info, body in FENCE.findall(text) if info == "sh")
     commands = cli.list_commands(click.Context(cli))
-    assert [name for name in commands if not re.search(rf"\bpanopticon {name}\b", readme)] == []
+    assert commands
+    assert [name for name in commands if not re.search(rf"\bpanopticon {name}\b", examples_of_tour)] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_link_leads_somewhere(document: Path) -> None:
+def test_the_readme_links_to_every_document() -> None:
+    linked = {link for link in links(ROOT / "README.md") if link.startswith("docs/")}
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - linked == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_has_a_target(document: Path) -> None:
     local = [link for link in links(document) if not link.startswith(("https://", "mailto:"))]
     for path, _, fragment in (link.partition("#") for link in local):
         target = (document.parent / path).resolve() if path else document
-        assert target.exists(), f"{document.name} links to {path}"
-        assert not fragment or fragment in anchors(target), f"{document.name} links to {path}#{fragment}"
+        assert target.exists(), f"{name_of(document)} links to {path}"
+        assert not fragment or fragment in anchors(target), f"{name_of(document)} links to {path}#{fragment}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_file_that_is_named_is_there(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_file_that_is_named_exists(document: Path) -> None:
     named = [span for span in spans(document) if FILE.fullmatch(span)]
     assert [name for name in named if not (ROOT / name).exists()] == []
 
@@ -163,7 +179,7 @@ def test_a_card_in_the_documents_is_a_card(fence: Fence, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("fence", fences("policy"), ids=str)
-def test_a_policy_in_the_documents_holds_for_the_tagger(fence: Fence) -> None:
+def test_a_policy_in_the_documents_is_valid_for_the_tagger(fence: Fence) -> None:
     card = find_card(VersionName(model="tagger", version=1))
     read_checked(fence.text, source=fence.document, task=card.task, labels=card.labels)
 
