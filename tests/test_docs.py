@@ -29,7 +29,37 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"(?:panopticon|storage|workers|tests|benchmarks|tools|docs|deploy|chef)/[\w./-]*\w(?:\.\w+|/)")
+FOLDERS = "panopticon|storage|workers|tests|benchmarks|tools|docs|deploy|chef"
+FILE = re.compile(rf"(?:{FOLDERS})/[\w./-]*\w(?:\.\w+|/)")
+
+BANNED = {
+    "anew": r"anew",
+    "aside": r"(?:set|sets|setting|left|leave|leaves|put|puts) aside",
+    "beside": r"beside",
+    "condemn, acquit": r"(?:condemn|acquit)\w*",
+    "dossier": r"dossiers?",
+    "for so long": r"(?:for|after) so (?:long|many|much)",
+    "give back": r"g(?:ive|ives|ave|iven|iving)(?: \w+)? back",
+    "handing-over": r"handings?-over",
+    "in hand": r"in hand",
+    "in vain": r"in vain",
+    "is no X": r"(?<!there )(?:is|are) no (?!longer|more|less|fewer)",
+    "judge": r"judg(?:e|es|ed|ing)",
+    "kept of, said of": r"(?:kept|said) of",
+    "lest": r"lest",
+    "made good": r"ma(?:ke|kes|de) good",
+    "mend": r"mend(?:s|ed|ing)?",
+    "of which": r"of which",
+    "ruling": r"rulings?",
+    "rung": r"rungs?",
+    "standing": r"standings?",
+    "told": r"told",
+    "verdict": r"verdicts?",
+    "what it is that": r"what it is that",
+    "whoever": r"whoever",
+    "worked off": r"work(?:s|ed)? off",
+}
+"""Words and phrases that readers of other companies would not write, each with its pattern."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +184,59 @@ def test_every_link_has_a_target(document: Path) -> None:
 def test_every_file_that_is_named_exists(document: Path) -> None:
     named = [span for span in spans(document) if FILE.fullmatch(span)]
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def tree_of_the_architecture() -> dict[str, set[str]]:
+    """Return each package of the tree in `docs/architecture.md` with the folders listed under it."""
+    (tree,) = [
+        text
+        for _, text in FENCE.findall((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+        if text.startswith("panopticon/ ")
+    ]
+    listed: dict[str, set[str]] = {}
+    package = ""
+    for line in tree.splitlines():
+        if match := re.match(r"[├└]── (\w+)/", line):
+            listed[package].add(match[1])
+        elif match := re.match(r"(\w+)/", line):
+            package = match[1]
+            listed[package] = set()
+    return listed
+
+
+@pytest.mark.parametrize("package", ["panopticon", "storage", "workers"])
+def test_the_tree_in_the_architecture_lists_every_folder_of_a_package(package: str) -> None:
+    there = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert tree_of_the_architecture()[package] == there
+
+
+def banned_in(text: str) -> list[str]:
+    """Return each banned word or phrase of the text, with the words around it."""
+    prose = " ".join(text.split())
+    return [
+        f"{word}: …{prose[max(match.start() - 40, 0) : match.end() + 40]}…"
+        for word, pattern in BANNED.items()
+        for match in re.finditer(rf"\b{pattern}\b", prose, re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_a_document_has_no_banned_word_outside_code(document: Path) -> None:
+    assert banned_in(re.sub(r"`[^`\n]*`", "", FENCE.sub("", document.read_text("utf-8")))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("It is made\nanew.", 1),
+        ("A PNG is no JPEG.", 1),
+        ("There is no queue.", 0),
+        ("It is no longer asked.", 0),
+        ("Besides, the recommended lane is live.", 0),
+    ],
+)
+def test_a_banned_word_is_found_across_lines_and_never_inside_another_word(text: str, found: int) -> None:
+    assert len(banned_in(text)) == found
 
 
 @pytest.mark.parametrize("fence", fences("json"), ids=str)
