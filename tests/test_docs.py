@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import re
 import shlex
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +32,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE_SPAN = re.compile(r"`[^`\n]*`")
 FOLDERS = "panopticon|storage|workers|tests|benchmarks|tools|docs|deploy|chef"
 FILE = re.compile(rf"(?:{FOLDERS})/[\w./-]*\w(?:\.\w+|/)")
 
@@ -222,7 +226,31 @@ def banned_in(text: str) -> list[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_a_document_has_no_banned_word_outside_code(document: Path) -> None:
-    assert banned_in(re.sub(r"`[^`\n]*`", "", FENCE.sub("", document.read_text("utf-8")))) == []
+    assert banned_in(CODE_SPAN.sub("", FENCE.sub("", document.read_text("utf-8")))) == []
+
+
+def prose_of(source: str) -> str:
+    """Return the comments, docstrings and texts of a Python file; a string without a space is a key."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    texts = [value for value in constants if isinstance(value, str) and " " in value]
+    return CODE_SPAN.sub("", "\n".join([*comments, *texts]))
+
+
+@pytest.mark.parametrize("package", ["panopticon", "storage", "workers"])
+def test_a_package_has_no_banned_word_in_its_texts(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {banned}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for banned in banned_in(prose_of(path.read_text("utf-8")))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_comments_docstrings_and_messages_of_a_file_are_prose_and_its_keys_are_not() -> None:
+    source = '"""A word that is told."""\nraise_it("it is told")  # and told again\nkeys = {"told": None}\n'
+    assert len(banned_in(prose_of(source))) == 3
 
 
 @pytest.mark.parametrize(
