@@ -4,11 +4,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# The lock holds for what is installed and for what builds it, in old and new versions of pip.
+# The lock applies to installed packages and to build tools, in old and new versions of pip.
 INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	$(BIN)/python -m pip install --disable-pip-version-check
 
-# What a tool says is shown only if it fails.
+# The output of a tool is shown only if it fails.
 QUIETLY := > .venv/said.log 2>&1 || { cat .venv/said.log >&2; exit 1; }
 
 help: ## Print this list
@@ -18,7 +18,7 @@ run: .venv/ready-to-run ## Index the sample photos, or yours: make run PHOTOS=~/
 	@photos="$${PHOTOS:-}"; case "$$photos" in "~/"*) photos="$$HOME/$${photos#??}";; esac; \
 	if [ -n "$$photos" ]; then set -- "$$photos"; else set -- $$($(BIN)/python -m tools.sample_photos); fi; \
 	$(BIN)/panopticon index -- "$$@"
-	@echo 'Before these, once in each shell:  . $(BIN)/activate'
+	@echo 'Before these commands, once in each shell:  . $(BIN)/activate'
 
 test: check ## Set up, check, and run every test
 	@$(BIN)/python -m tools.test_servers
@@ -31,16 +31,16 @@ check: .venv/ready-to-test ## Format, lint, types, layers and generated files; c
 	@$(BIN)/lint-imports --no-cache $(QUIETLY)
 	@$(BIN)/python -m tools.make_schema --check
 
-bench: .venv/ready-to-test ## Measure worker, queues and switches beside bare loops; prints JSON
+bench: .venv/ready-to-test ## Measure worker, queues and version switches; prints JSON
 	@$(BIN)/python -m benchmarks.pipeline
 	@$(BIN)/python -m benchmarks.queue
 	@$(BIN)/python -m benchmarks.versions
 
-docs: .venv/ready-to-test ## Write what is generated in docs/ anew
+docs: .venv/ready-to-test ## Regenerate the generated files in docs/
 	@$(BIN)/python -m tools.make_schema
 	@$(BIN)/python -m tools.record_terminal docs/terminal.svg
 
-test-soak: .venv/ready-to-test ## The long runs
+test-soak: .venv/ready-to-test ## Run the long tests
 	@$(BIN)/pytest -m soak --timeout=3600
 
 .venv/made:
@@ -49,7 +49,7 @@ test-soak: .venv/ready-to-test ## The long runs
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V); name another with make PYTHON=…" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
-		{ echo 'Python cannot make virtual environments here; on Debian and Ubuntu: apt install python3-venv' >&2; exit 2; }
+		{ echo 'This Python cannot create virtual environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 2; }
 	@$(PYTHON) -m venv .venv
 	@touch $@
 

@@ -1,10 +1,13 @@
-"""What the documents say can be typed, followed and parsed."""
+"""Every command, link, file name and example in the documents is checked against the program."""
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import re
 import shlex
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,10 +27,43 @@ from workers.cli.main import cli
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "chef" / "README.md",
+    ROOT / "deploy" / "compose" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"(?:panopticon|storage|workers|tests|benchmarks|tools|docs)/[\w./-]*\w(?:\.\w+|/)")
+CODE_SPAN = re.compile(r"`[^`\n]*`")
+FOLDERS = "panopticon|storage|workers|tests|benchmarks|tools|docs|deploy|chef"
+FILE = re.compile(rf"(?:{FOLDERS})/[\w./-]*\w(?:\.\w+|/)")
+
+BANNED = {
+    "anew": r"anew",
+    "aside": r"(?:set|sets|setting|left|leave|leaves|put|puts) aside",
+    "beside": r"beside",
+    "condemn, acquit": r"(?:condemn|acquit)\w*",
+    "dossier": r"dossiers?",
+    "for so long": r"(?:for|after) so (?:long|many|much)",
+    "give back": r"g(?:ive|ives|ave|iven|iving)(?: \w+)? back",
+    "handing-over": r"handings?-over",
+    "in hand": r"in hand",
+    "in vain": r"in vain",
+    "is no X": r"(?<!there )(?:is|are) no (?!longer|more|less|fewer)",
+    "judge": r"judg(?:e|es|ed|ing)",
+    "kept of, said of": r"(?:kept|said) of",
+    "lest": r"lest",
+    "made good": r"ma(?:ke|kes|de) good",
+    "mend": r"mend(?:s|ed|ing)?",
+    "of which": r"of which",
+    "ruling": r"rulings?",
+    "rung": r"rungs?",
+    "standing": r"standings?",
+    "told": r"told",
+    "verdict": r"verdicts?",
+    "what it is that": r"what it is that",
+    "whoever": r"whoever",
+    "worked off": r"work(?:s|ed)? off",
+}
+"""Words and phrases that readers of other companies would not write, each with its pattern."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +78,29 @@ class Fence:
 
 def fences(language: str) -> list[Fence]:
     return [
-        Fence(document=document.name, info=info, text=text)
+        Fence(document=name_of(document), info=info, text=text)
         for document in DOCUMENTS
         for info, text in FENCE.findall(document.read_text("utf-8"))
         if language in info.split()
     ]
 
 
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
 def spans(document: Path) -> list[str]:
-    """What stands between single backticks, outside fences."""
+    """Return every text between single backticks, outside fences."""
     return re.findall(r"`([^`\n]+)`", FENCE.sub("", document.read_text("utf-8")))
 
 
 def calls(lines: list[str]) -> list[str]:
-    """Every `panopticon …` in these lines, without comments, placeholders and what follows in a pipe."""
-    found = {call for line in lines if (call := typed(line))}
+    """Return every `panopticon …` call in these lines, without comments, placeholders and pipes."""
+    found = {call for line in lines if (call := call_in(line))}
     return sorted(call for call in found if not re.search("…|COMMAND", call))
 
 
-def typed(line: str) -> str | None:
+def call_in(line: str) -> str | None:
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
     lexer.whitespace_split = True
     words = list(lexer) if line.count("'") % 2 == 0 else []
@@ -80,7 +120,10 @@ def mentions() -> list[str]:
 
 
 def parse(command: click.Command, name: str, words: list[str], parent: click.Context | None = None) -> str:
-    """The name of the command that these words call. Raises: click.UsageError, as typing them would."""
+    """Return the name of the command that these words call.
+
+    Raises: click.UsageError, as typing them in a terminal would.
+    """
     with command.make_context(name, list(words), parent=parent) as context:
         if not isinstance(command, click.Group):
             return name
@@ -98,46 +141,130 @@ def links(document: Path) -> Iterator[str]:
 
 
 def anchors(document: Path) -> set[str]:
-    """The fragments that a document's headings give, as GitHub makes them."""
+    """Return the fragments of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", FENCE.sub("", document.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("line", examples())
-def test_an_example_is_what_the_program_takes(line: str) -> None:
+def test_the_program_accepts_every_example(line: str) -> None:
     assert parse(cli, "panopticon", shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize("line", mentions())
-def test_a_command_that_is_mentioned_exists_with_its_options(line: str) -> None:
+def test_every_command_in_the_text_exists_with_its_options(line: str) -> None:
     with suppress(click.MissingParameter):
         parse(cli, "panopticon", shlex.split(line)[1:])
 
 
-def test_a_command_with_an_unknown_option_would_be_noticed() -> None:
+def test_a_command_with_an_unknown_option_is_refused() -> None:
     with pytest.raises(click.UsageError):
         parse(cli, "panopticon", ["dead", "list", "--colour"])
 
 
-def test_the_readme_shows_every_command() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_the_tour_has_an_example_of_every_command() -> None:
+    text = (ROOT / "docs" / "tour.md").read_text("utf-8")
+    examples_of_tour = "\n".join(body for info, body in FENCE.findall(text) if info == "sh")
     commands = cli.list_commands(click.Context(cli))
-    assert [name for name in commands if not re.search(rf"\bpanopticon {name}\b", readme)] == []
+    assert commands
+    assert [name for name in commands if not re.search(rf"\bpanopticon {name}\b", examples_of_tour)] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_link_leads_somewhere(document: Path) -> None:
+def test_the_readme_links_to_every_document() -> None:
+    linked = {link for link in links(ROOT / "README.md") if link.startswith("docs/")}
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - linked == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_has_a_target(document: Path) -> None:
     local = [link for link in links(document) if not link.startswith(("https://", "mailto:"))]
     for path, _, fragment in (link.partition("#") for link in local):
         target = (document.parent / path).resolve() if path else document
-        assert target.exists(), f"{document.name} links to {path}"
-        assert not fragment or fragment in anchors(target), f"{document.name} links to {path}#{fragment}"
+        assert target.exists(), f"{name_of(document)} links to {path}"
+        assert not fragment or fragment in anchors(target), f"{name_of(document)} links to {path}#{fragment}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_file_that_is_named_is_there(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_file_that_is_named_exists(document: Path) -> None:
     named = [span for span in spans(document) if FILE.fullmatch(span)]
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def tree_of_the_architecture() -> dict[str, set[str]]:
+    """Return each package of the tree in `docs/architecture.md` with the folders listed under it."""
+    (tree,) = [
+        text
+        for _, text in FENCE.findall((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+        if text.startswith("panopticon/ ")
+    ]
+    listed: dict[str, set[str]] = {}
+    package = ""
+    for line in tree.splitlines():
+        if match := re.match(r"[├└]── (\w+)/", line):
+            listed[package].add(match[1])
+        elif match := re.match(r"(\w+)/", line):
+            package = match[1]
+            listed[package] = set()
+    return listed
+
+
+@pytest.mark.parametrize("package", ["panopticon", "storage", "workers"])
+def test_the_tree_in_the_architecture_lists_every_folder_of_a_package(package: str) -> None:
+    there = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert tree_of_the_architecture()[package] == there
+
+
+def banned_in(text: str) -> list[str]:
+    """Return each banned word or phrase of the text, with the words around it."""
+    prose = " ".join(text.split())
+    return [
+        f"{word}: …{prose[max(match.start() - 40, 0) : match.end() + 40]}…"
+        for word, pattern in BANNED.items()
+        for match in re.finditer(rf"\b{pattern}\b", prose, re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_a_document_has_no_banned_word_outside_code(document: Path) -> None:
+    assert banned_in(CODE_SPAN.sub("", FENCE.sub("", document.read_text("utf-8")))) == []
+
+
+def prose_of(source: str) -> str:
+    """Return the comments, docstrings and texts of a Python file; a string without a space is a key."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    texts = [value for value in constants if isinstance(value, str) and " " in value]
+    return CODE_SPAN.sub("", "\n".join([*comments, *texts]))
+
+
+@pytest.mark.parametrize("package", ["panopticon", "storage", "workers"])
+def test_a_package_has_no_banned_word_in_its_texts(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {banned}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for banned in banned_in(prose_of(path.read_text("utf-8")))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_comments_docstrings_and_messages_of_a_file_are_prose_and_its_keys_are_not() -> None:
+    source = '"""A word that is told."""\nraise_it("it is told")  # and told again\nkeys = {"told": None}\n'
+    assert len(banned_in(prose_of(source))) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("It is made\nanew.", 1),
+        ("A PNG is no JPEG.", 1),
+        ("There is no queue.", 0),
+        ("It is no longer asked.", 0),
+        ("Besides, the recommended lane is live.", 0),
+    ],
+)
+def test_a_banned_word_is_found_across_lines_and_never_inside_another_word(text: str, found: int) -> None:
+    assert len(banned_in(text)) == found
 
 
 @pytest.mark.parametrize("fence", fences("json"), ids=str)
@@ -163,7 +290,7 @@ def test_a_card_in_the_documents_is_a_card(fence: Fence, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("fence", fences("policy"), ids=str)
-def test_a_policy_in_the_documents_holds_for_the_tagger(fence: Fence) -> None:
+def test_a_policy_in_the_documents_is_valid_for_the_tagger(fence: Fence) -> None:
     card = find_card(VersionName(model="tagger", version=1))
     read_checked(fence.text, source=fence.document, task=card.task, labels=card.labels)
 

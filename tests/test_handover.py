@@ -35,7 +35,7 @@ def keys(section: type[BaseModel], prefix: str = "") -> set[str]:
     """Every key of the card, those of a section behind its name."""
     found = set()
     for name, field in section.model_fields.items():
-        inner = re.search(r"panopticon\.cards\.(\w+)", str(field.annotation))
+        inner = re.search(r"panopticon\.cards\.cards\.(\w+)", str(field.annotation))
         nested = getattr(cards, inner[1]) if inner else None
         found |= keys(nested, f"{name}.") if nested and name != "scaling" else {prefix + name}
     return found

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gives the superuser its own password, and makes the keyspace and the role that workers log in with.
-# Running it again changes nothing but the role's password, if .env says another one now.
+# Set the superuser's password, and create the keyspace and the role that workers log in with.
+# Running it again changes nothing except the role's password, if it was changed in .env.
 set -eu
 
 as() { # NAME PASSWORD, statements on standard input
@@ -16,9 +16,9 @@ quoted() {
     printf "'%s'" "${1//$quote/$quote$quote}"
 }
 
-# Until NAME logs in with PASSWORD it is given that password by BY, who has BY_PASSWORD. It may take several
-# tries: a new node makes its superuser some seconds after it is up, nodes remember a former password for
-# some more, and refuse to change one twice within five.
+# Log in as BY with BY_PASSWORD and set the password of NAME, until NAME can log in with PASSWORD. This may take
+# several tries: a new node creates its superuser some seconds after it is up, nodes remember an old password for
+# some more seconds, and refuse to change a password twice within five.
 give_password() { # NAME PASSWORD BY BY_PASSWORD
     for _ in {1..30}; do
         if logs_in "$1" "$2"; then
