@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane
 from panopticon.registry.records import ModelEntry
 from panopticon.results.backfills import Backfill
 from panopticon.results.documents import Change, SearchDocument
@@ -100,7 +100,7 @@ class Uploads(Protocol):
     """Where upload services publish: every message reaches the catalogue queue, and the queue of every bound
     version unless it is a delete."""
 
-    def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
+    def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
         """Safe in every queue when this returns. If it raises, any may be in any; repeating is harmless."""
 
 

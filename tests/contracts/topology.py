@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from panopticon.interfaces import Broker
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, encode
 from tests.contracts.broker import BrokerAccess, bodies
 from tests.contracts.examples import QUALITY, TAGGER, TAGGER_2
 
-UPLOADED = b'{"image_id": "1"}'
-DELETED = b'{"image_id": "1", "revision": 3, "event": "deleted"}'
+UPLOADED = ImageMessage(image_id="1")
+DELETED = ImageMessage(image_id="1", revision=3, event="deleted")
 
 
 class TopologyContract(BrokerAccess):
@@ -30,7 +30,7 @@ class TopologyContract(BrokerAccess):
         broker.topology.bind(TAGGER)
         broker.topology.bind(TAGGER)
         broker.uploads.publish([UPLOADED], Lane.LIVE)
-        assert bodies(self.take(broker.model_queue(TAGGER))) == [UPLOADED]
+        assert bodies(self.take(broker.model_queue(TAGGER))) == [encode(UPLOADED)]
 
     def test_an_unbound_version_is_fed_no_more(self, broker: Broker) -> None:
         broker.topology.bind(TAGGER)
@@ -43,7 +43,7 @@ class TopologyContract(BrokerAccess):
         broker.topology.bind(TAGGER)
         broker.uploads.publish([UPLOADED], Lane.LIVE)
         broker.topology.unbind(TAGGER)
-        assert bodies(self.take(broker.model_queue(TAGGER))) == [UPLOADED]
+        assert bodies(self.take(broker.model_queue(TAGGER))) == [encode(UPLOADED)]
 
     def test_unbinding_what_is_not_bound_is_harmless(self, broker: Broker) -> None:
         broker.topology.bind(TAGGER)
@@ -89,24 +89,17 @@ class UploadsContract(BrokerAccess):
         broker.uploads.publish([UPLOADED], lane)
         for queue in (broker.catalogue(), broker.model_queue(TAGGER), broker.model_queue(QUALITY)):
             (delivery,) = self.take(queue)
-            assert (delivery.body, delivery.lane) == (UPLOADED, lane)
+            assert (delivery.body, delivery.lane) == (encode(UPLOADED), lane)
 
     def test_a_delete_reaches_the_catalogue_only(self, broker: Broker) -> None:
         broker.topology.bind(TAGGER)
         broker.uploads.publish([DELETED, UPLOADED], Lane.LIVE)
-        assert bodies(self.take(broker.catalogue())) == [DELETED, UPLOADED]
-        assert bodies(self.take(broker.model_queue(TAGGER))) == [UPLOADED]
-
-    @pytest.mark.parametrize("body", [b"\xff{", b"", b"[]", b'"deleted"', b'{"event": ["deleted"]}'])
-    def test_what_cannot_be_read_reaches_every_queue(self, broker: Broker, body: bytes) -> None:
-        broker.topology.bind(TAGGER)
-        broker.uploads.publish([body], Lane.LIVE)
-        assert bodies(self.take(broker.catalogue())) == [body]
-        assert bodies(self.take(broker.model_queue(TAGGER))) == [body]
+        assert bodies(self.take(broker.catalogue())) == [encode(DELETED), encode(UPLOADED)]
+        assert bodies(self.take(broker.model_queue(TAGGER))) == [encode(UPLOADED)]
 
     def test_uploads_reach_the_catalogue_while_no_version_is_bound(self, broker: Broker) -> None:
         broker.uploads.publish([UPLOADED], Lane.LIVE)
-        assert bodies(self.take(broker.catalogue())) == [UPLOADED]
+        assert bodies(self.take(broker.catalogue())) == [encode(UPLOADED)]
 
 
 class AnnouncementContract(BrokerAccess):

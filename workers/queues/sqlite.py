@@ -9,11 +9,10 @@ from sqlite3 import Connection
 from typing import Any, Protocol
 
 from panopticon.interfaces import Delivery, Depth, Finding
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.results.outputs import VersionName
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
-from workers.queues.uploads import is_delete
 
 PREFIX = "panopticon"
 POLL_S = 0.02
@@ -206,8 +205,11 @@ class SqliteUploads:
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
 
-    def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
-        for_models = [body for body in bodies if not is_delete(body)]
+    def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
+        bodies = [encode(message) for message in messages]
+        for_models = [
+            body for message, body in zip(messages, bodies, strict=True) if message.event != "deleted"
+        ]
         with self._database.writing() as connection:
             _insert(connection, f"{PREFIX}.catalogue.{lane}", bodies)
             for version in _bound(connection):

@@ -159,8 +159,8 @@ class Bench:
             clock=self.clock.monotonic,
         )
 
-    def publish(self, *messages: BaseModel, lane: Lane = Lane.LIVE) -> None:
-        self.broker.uploads.publish([encode(message) for message in messages], lane)
+    def publish(self, *messages: ImageMessage, lane: Lane = Lane.LIVE) -> None:
+        self.broker.uploads.publish(messages, lane)
 
     def result(self, *messages: BaseModel, lane: Lane = Lane.LIVE) -> None:
         self.broker.results().submit([encode(message) for message in messages], lane)

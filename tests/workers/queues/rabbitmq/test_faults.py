@@ -10,7 +10,7 @@ import pytest
 
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Queue
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, encode
 from tests.contracts.broker import bodies
 from tests.contracts.examples import TAGGER
 from tests.recoveries import Recorder
@@ -170,8 +170,9 @@ def test_a_host_without_a_name_is_unavailable(open_broker: OpenBroker) -> None:
 def test_without_management_only_what_must_count_is_unavailable(url: str, open_broker: OpenBroker) -> None:
     broker = open_broker(url.partition("?")[0] + "?management=http://127.0.0.1:1")
     broker.topology.bind(TAGGER)
-    broker.uploads.publish([b"{}"], Lane.BACKFILL)
-    assert all_of(broker.model_queue(TAGGER), {b"{}"})
+    message = ImageMessage(image_id="1")
+    broker.uploads.publish([message], Lane.BACKFILL)
+    assert all_of(broker.model_queue(TAGGER), {encode(message)})
     for count in (broker.catalogue().depth, broker.topology.bound):
         with pytest.raises(Unavailable, match="management http://127.0.0.1:1: ConnectionRefusedError"):
             count()

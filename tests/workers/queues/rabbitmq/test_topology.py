@@ -9,7 +9,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from panopticon.errors import Unavailable, UsageError
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, encode
 from tests.contracts.broker import bodies
 from tests.contracts.examples import QUALITY, TAGGER
 from tests.workers.queues.rabbitmq.access import Operator, wait_until
@@ -49,15 +49,16 @@ def test_the_queues_have_the_names_that_are_documented(
     assert operator.kinds() == {"quorum"}
 
 
-def test_what_an_upload_service_publishes_reaches_everybody(
-    url: str, channel: BlockingChannel, open_broker: OpenBroker
+@pytest.mark.parametrize("body", [UPLOADED, b"\xff{", b"", b"[]", b'{"event": ["deleted"]}'])
+def test_whatever_an_upload_service_publishes_reaches_the_catalogue_and_every_bound_version(
+    url: str, channel: BlockingChannel, open_broker: OpenBroker, body: bytes
 ) -> None:
     broker = open_broker(url)
     broker.topology.bind(TAGGER)
-    channel.basic_publish("panopticon.uploads", "image.uploaded", UPLOADED)
+    channel.basic_publish("panopticon.uploads", "image.uploaded", body)
     for queue in (broker.catalogue(), broker.model_queue(TAGGER)):
         (delivery,) = queue.receive(max_live=1, max_backfill=1, wait_s=5)
-        assert (delivery.body, delivery.lane, delivery.attempt) == (UPLOADED, Lane.LIVE, 0)
+        assert (delivery.body, delivery.lane, delivery.attempt) == (body, Lane.LIVE, 0)
 
 
 def test_what_has_an_unknown_routing_key_is_kept_with_the_unrouted(
@@ -110,14 +111,14 @@ def test_a_bound_version_is_still_bound_when_its_queue_was_deleted(
     broker = open_broker(url)
     broker.topology.bind(TAGGER)
     operator.delete("panopticon.tagger.1.live")
-    broker.uploads.publish([b'{"image_id": "meanwhile"}'], Lane.LIVE)
+    broker.uploads.publish([ImageMessage(image_id="meanwhile")], Lane.LIVE)
     assert broker.topology.bound() == (TAGGER,)
-    assert channel.basic_get("panopticon.unrouted")[2] == b'{"image_id": "meanwhile"}'
+    assert channel.basic_get("panopticon.unrouted")[2] == encode(ImageMessage(image_id="meanwhile"))
     later = open_broker(url)
     assert later.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=0) == []
-    later.uploads.publish([UPLOADED], Lane.LIVE)
+    later.uploads.publish([ImageMessage(image_id="1")], Lane.LIVE)
     (delivery,) = later.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=5)
-    assert delivery.body == UPLOADED
+    assert delivery.body == encode(ImageMessage(image_id="1"))
 
 
 def test_a_worker_of_a_dropped_version_does_not_bring_its_binding_back(
