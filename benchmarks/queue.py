@@ -37,7 +37,7 @@ from panopticon.cards.cards import read_card
 from panopticon.messages import Lane
 from panopticon.results.outputs import Output, OutputKey, VersionName, encode_payload
 from storage.stores import open_store
-from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.statements import PUT_OUTPUT
 from storage.stores.cassandra.url import address_of
 from workers.queues import open_broker
@@ -93,7 +93,7 @@ def store_ratio(url: str, *, outputs: int, rounds: int) -> dict[str, Any]:
     """The adapter's `put` beside the driver's own helper with the same statement, consistency, payloads and
     window. Both are prepared and warm, and no row is written twice."""
     address = address_of(url)
-    cluster = new_cluster(address, Timeouts())
+    cluster = new_cluster(address, CassandraTimeouts())
     with closing(open_store(url)) as store, ExitStack() as at_the_end:
         at_the_end.callback(cluster.shutdown)
         store.registry.models()

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from panopticon.errors import Rejected, UsageError
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
 
 PORTS = {"http": 80, "https": 443}
 PUBLIC_V6 = IPv6Network("2000::/3")
@@ -39,7 +39,7 @@ class NamedHost:
 class AllowedAddresses:
     """Every public address, and what is named here."""
 
-    networks: tuple[Network, ...] = ()
+    networks: tuple[IpNetwork, ...] = ()
     hosts: tuple[NamedHost, ...] = ()
 
     def resolve(self, host: str, port: int) -> list[tuple[int, str]]:
@@ -58,7 +58,7 @@ class AllowedAddresses:
         named = any(entry.host == _folded(host) and entry.port in (None, port) for entry in self.hosts)
         return named or self._allows_address(ip_address(address.partition("%")[0]))
 
-    def _allows_address(self, address: Address) -> bool:
+    def _allows_address(self, address: IpAddress) -> bool:
         address = _embedded(address) or address
         listed = any(address.version == network.version and address in network for network in self.networks)
         return listed or is_public(address)
@@ -73,7 +73,7 @@ def resolve(host: str, port: int) -> list[tuple[int, str]]:
     return [(family, str(address[0])) for family, _, _, _, address in found]
 
 
-def is_public(address: Address) -> bool:
+def is_public(address: IpAddress) -> bool:
     """Whether it is reached through the internet, and is one host."""
     if isinstance(address, IPv6Address):
         embedded = _embedded(address)
@@ -111,7 +111,7 @@ def named_host(host: str, port: int | None) -> NamedHost:
     return NamedHost(host=_folded(host), port=port)
 
 
-def _network(entry: str) -> Network | None:
+def _network(entry: str) -> IpNetwork | None:
     try:
         return ip_network(entry, strict=False)
     except ValueError:
@@ -132,7 +132,7 @@ def _folded(host: str) -> str:
     return host.strip("[]").rstrip(".").lower()
 
 
-def _embedded(address: Address) -> IPv4Address | None:
+def _embedded(address: IpAddress) -> IPv4Address | None:
     """The IPv4 address that is reached by way of this IPv6 address."""
     if isinstance(address, IPv4Address):
         return None

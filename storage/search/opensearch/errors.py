@@ -11,7 +11,7 @@ from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import OpenSearchException, SerializationError, TransportError
 
 from panopticon.errors import Unavailable, UsageError
-from storage.search.opensearch.url import Address
+from storage.search.opensearch.url import OpenSearchAddress
 
 PART = "search"
 
@@ -24,7 +24,7 @@ class Gone(Exception):  # noqa: N818
     """An alias, index or script that was there is there no more: look again, and make it anew."""
 
 
-def translated(error: OpenSearchException, address: Address) -> Exception:
+def translated(error: OpenSearchException, address: OpenSearchAddress) -> Exception:
     """A `UsageError`, `Unavailable` or `Gone`, or the error itself if it is a bug. No credential is in it."""
     if isinstance(error, SerializationError):
         return no_opensearch(address)
@@ -35,11 +35,11 @@ def translated(error: OpenSearchException, address: Address) -> Exception:
     return error
 
 
-def unavailable(address: Address, reason: str) -> Unavailable:
+def unavailable(address: OpenSearchAddress, reason: str) -> Unavailable:
     return Unavailable(PART, f"{address}: {reason}")
 
 
-def no_opensearch(address: Address) -> UsageError:
+def no_opensearch(address: OpenSearchAddress) -> UsageError:
     return UsageError(f"search {address}: what answers there is no OpenSearch; check host and port")
 
 
@@ -68,7 +68,7 @@ def _chain(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         link = link.get("caused_by")
 
 
-def _unreached(error: NoConnection, address: Address) -> Exception:
+def _unreached(error: NoConnection, address: OpenSearchAddress) -> Exception:
     text = " ".join(str(error.error).split())
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
         return UsageError(
@@ -80,7 +80,7 @@ def _unreached(error: NoConnection, address: Address) -> Exception:
     return unavailable(address, f"no answer ({text})")
 
 
-def _answered(error: TransportError, address: Address) -> Exception:
+def _answered(error: TransportError, address: OpenSearchAddress) -> Exception:
     status, cause = int(error.status_code), _cause(error)
     if status < HTTPStatus.BAD_REQUEST:
         return no_opensearch(address)

@@ -11,7 +11,7 @@ from panopticon.results.cursors import PageEnd, encode_cursor, resume
 from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.search import Query, SearchPage
 from storage.search.opensearch.bulk import Bulk
-from storage.search.opensearch.connection import Connection, Timeouts
+from storage.search.opensearch.connection import Connection, OpenSearchTimeouts
 from storage.search.opensearch.diagnosis import diagnose
 from storage.search.opensearch.errors import Gone, is_gone, said, unavailable
 from storage.search.opensearch.indexes import Indexes
@@ -31,9 +31,9 @@ class OpenSearchIndex:
     What is applied is on disk when `apply` returns, and can be found within a second.
     """
 
-    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
+    def __init__(self, url: str, *, timeouts: OpenSearchTimeouts | None = None) -> None:
         """Raises: UsageError for a URL that says no index of no cluster."""
-        self._connection = Connection(address_of(url), timeouts or Timeouts())
+        self._connection = Connection(address_of(url), timeouts or OpenSearchTimeouts())
         self._indexes = Indexes(self._connection)
         self._bulk = Bulk(self._connection, self._indexes)
 

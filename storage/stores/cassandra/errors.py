@@ -16,7 +16,7 @@ from cassandra.connection import ConnectionBusy, ConnectionException, ProtocolVe
 from cassandra.pool import NoConnectionsAvailable
 
 from panopticon.errors import Unavailable, UsageError
-from storage.stores.cassandra.url import Address
+from storage.stores.cassandra.url import CassandraAddress
 
 PART = "store"
 
@@ -44,7 +44,7 @@ def is_unknown(error: Exception) -> bool:
     return isinstance(error, OperationTimedOut | Timeout | ConnectionException)
 
 
-def translated(error: Exception, address: Address) -> Exception:
+def translated(error: Exception, address: CassandraAddress) -> Exception:
     """A `UsageError`, an `Unavailable`, or the error itself if it is a bug. No credential is in it."""
     for cause in (error, *_inner(error)):
         if (mistake := _mistake(cause, address)) is not None:
@@ -54,7 +54,7 @@ def translated(error: Exception, address: Address) -> Exception:
     return error
 
 
-def _mistake(error: Exception, address: Address) -> UsageError | None:
+def _mistake(error: Exception, address: CassandraAddress) -> UsageError | None:
     if isinstance(error, AuthenticationFailed | answers.BadCredentials):
         return UsageError(
             f"store {address}: login refused for user {address.user!r}; check user and password"

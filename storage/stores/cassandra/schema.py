@@ -21,7 +21,7 @@ from cassandra.query import SimpleStatement
 
 from panopticon.errors import Unavailable, UsageError
 from storage.stores.cassandra.errors import PART
-from storage.stores.cassandra.url import Address
+from storage.stores.cassandra.url import CassandraAddress
 from storage.stores.cassandra.window import Row
 
 CHANGE_S = 30.0
@@ -94,7 +94,7 @@ def parse_migration(name: str, text: str) -> Migration:
     )
 
 
-def prepare_keyspace(session: Session, address: Address) -> None:
+def prepare_keyspace(session: Session, address: CassandraAddress) -> None:
     """Use the keyspace, with every migration applied. Repeating, and several at once, are harmless.
 
     Raises: UsageError for a keyspace that is missing, or too new for this code.
@@ -116,7 +116,7 @@ def prepare_keyspace(session: Session, address: Address) -> None:
                 _apply(session, missing[0], holder)
 
 
-def _make_keyspace(session: Session, address: Address) -> None:
+def _make_keyspace(session: Session, address: CassandraAddress) -> None:
     if _read(session, _KEYSPACE, address.keyspace):
         return
     if not address.create:
@@ -127,7 +127,7 @@ def _make_keyspace(session: Session, address: Address) -> None:
     _change(session, _MAKE_KEYSPACE.format(keyspace=address.keyspace, replication=address.replication))
 
 
-def _missing(session: Session, address: Address, known: Sequence[Migration]) -> list[Migration]:
+def _missing(session: Session, address: CassandraAddress, known: Sequence[Migration]) -> list[Migration]:
     rows = [row for row in once_open(lambda: _read(session, _STATE)) if row[0] is not None]
     needed = max((min_code_version for _, min_code_version in rows), default=0)
     if needed > known[-1].version:

@@ -11,11 +11,11 @@ from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import PreparedStatement
 
 from panopticon.errors import Unavailable
-from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.errors import is_unknown, translated
 from storage.stores.cassandra.schema import once_open, prepare_keyspace
 from storage.stores.cassandra.statements import Kind, Statement
-from storage.stores.cassandra.url import Address
+from storage.stores.cassandra.url import CassandraAddress
 from storage.stores.cassandra.window import Row, Window
 
 MAX_IN_FLIGHT = 64
@@ -28,7 +28,7 @@ class CassandraSession:
     Every method raises: UsageError where a person has to do something, Unavailable where waiting helps.
     """
 
-    def __init__(self, address: Address, *, timeouts: Timeouts) -> None:
+    def __init__(self, address: CassandraAddress, *, timeouts: CassandraTimeouts) -> None:
         self._address = address
         self._timeouts = timeouts
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ from functools import cached_property
 from panopticon.interfaces import Finding
 from storage.stores.cassandra.archive import CassandraArchive
 from storage.stores.cassandra.catalogue import CassandraCatalogue
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
 from storage.stores.cassandra.outputs import CassandraOutputStore
 from storage.stores.cassandra.records import CassandraRecords
@@ -19,10 +19,10 @@ from storage.stores.records import RecordedBackfills, RecordedRegistry
 class CassandraStore:
     """A `Store`. Connects at first use, and brings the keyspace's schema up to date then."""
 
-    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
+    def __init__(self, url: str, *, timeouts: CassandraTimeouts | None = None) -> None:
         """Raises: UsageError for a URL that says no keyspace of no cluster."""
         self._address = address_of(url)
-        self._timeouts = timeouts or Timeouts()
+        self._timeouts = timeouts or CassandraTimeouts()
         self._session = CassandraSession(self._address, timeouts=self._timeouts)
 
     @cached_property

@@ -46,7 +46,7 @@ def test_without_a_list_of_mounts_nothing_is_claimed() -> None:
 def test_a_network_file_system_is_a_warning_that_says_what_to_do(path: str) -> None:
     finding = disks.local_disk("place", Path(path), mounts=MOUNTS)
     assert finding.health is Health.WARN
-    assert "SQLite's locks do not hold there" in finding.seen
+    assert "SQLite's locks do not work there" in finding.seen
     assert finding.advice
 
 

@@ -62,7 +62,7 @@ def test_a_file_that_is_not_there_is_a_warning_and_is_not_made(tmp_path: Path) -
 def test_an_old_schema_is_told_and_not_migrated(path: Path) -> None:
     change(path, "PRAGMA user_version = 1")
     (schema,) = [finding for finding in diagnose(path) if finding.check == "database: schema"]
-    assert schema.seen.startswith("version 1; the next use makes it ")
+    assert schema.seen.startswith("version 1; the next use migrates it to ")
     assert schema.last, "to ask more of it would migrate it"
     assert asked(path, "PRAGMA user_version") == 1
 

@@ -24,7 +24,7 @@ CALL_S = 10.0
 
 
 class RabbitBroker:
-    """Connects at first use, and declares whatever is missing then. Queues of one name are one object."""
+    """A `Broker` that connects at first use, and declares whatever is missing then."""
 
     def __init__(
         self,
@@ -35,10 +35,13 @@ class RabbitBroker:
         window: int = WINDOW,
         call_s: float = CALL_S,
     ) -> None:
-        """`max_results`: what each search queue holds before it refuses more. `window`: messages sent and
-        not yet confirmed. `call_s`: after so long without any progress a call gives up.
+        """Connect to nothing yet.
 
-        Raises: UsageError for an `url` that is none.
+        `max_results`: the most messages in a search queue before it refuses more. `window`: the most
+        messages that are sent and not yet confirmed. `call_s`: the time without any progress after which a
+        call fails.
+
+        Raises: UsageError for a URL that does not name a broker.
         """
         self._client = Client(
             address_of(url),

@@ -1,4 +1,4 @@
-"""`Uploads` on RabbitMQ: one exchange, from which each message reaches every queue that wants it."""
+"""The `Uploads` of RabbitMQ: one exchange that routes each message to the queues bound to it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from workers.queues.rabbitmq.transport.publisher import Message, Route
 
 
 class RabbitUploads:
+    """An `Uploads`."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
-        """Where it raises, some queues may have some of them; publishing all again is harmless."""
+        """Publish to the exchange. If it raises, any message may be in any queue; repeating is harmless."""
         if messages:
             outgoing = [_outgoing(message, lane) for message in messages]
             self._client.call_at_length(self._client.publish(outgoing))

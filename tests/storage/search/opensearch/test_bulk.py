@@ -18,7 +18,7 @@ from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.search import Query
 from storage.search.opensearch import OpenSearchIndex
 from storage.search.opensearch.bulk import CONFLICTS
-from storage.search.opensearch.connection import Timeouts
+from storage.search.opensearch.connection import OpenSearchTimeouts
 from tests.contracts.examples import part, result, tag
 from tests.contracts.search_index import changes, fold
 from tests.storage.search.opensearch.places import Place, eventually
@@ -89,7 +89,7 @@ def test_too_much_work_is_an_outage_that_ends(place: Place, index: OpenSearchInd
 
 
 def test_a_missing_shard_is_an_outage_of_every_call_and_never_a_shorter_answer(place: Place) -> None:
-    timeouts = Timeouts(shard_s=0.2)
+    timeouts = OpenSearchTimeouts(shard_s=0.2)
     with closing(OpenSearchIndex(f"{place.url}?shards=2", timeouts=timeouts)) as index:
         with setting(place, "cluster.routing.allocation.enable", "none"):
             with pytest.raises(Unavailable, match="No shard available"):

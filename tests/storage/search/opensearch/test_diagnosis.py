@@ -31,7 +31,7 @@ def heard(index: OpenSearchIndex) -> Heard:
 
 
 def test_an_index_that_is_not_there_is_told_of_and_not_made(place: Place, index: OpenSearchIndex) -> None:
-    assert heard(index)["index"] == (Health.WARN, f"{place.name} is not there yet", True)
+    assert heard(index)["index"] == (Health.WARN, f"{place.name} does not exist yet", True)
     assert place.indexes() == {}
 
 
@@ -53,7 +53,7 @@ def test_a_copy_that_is_missing_is_a_warning(place: Place) -> None:
 def test_writes_that_are_shut_out_are_told_of(place: Place, index: OpenSearchIndex) -> None:
     index.get(["a"])
     place.block("read_only_allow_delete", True)
-    assert heard(index)["writes"] == (Health.FAIL, "shut out by index.blocks.read_only_allow_delete", True)
+    assert heard(index)["writes"] == (Health.FAIL, "blocked by index.blocks.read_only_allow_delete", True)
     place.block("read_only_allow_delete", None)
     assert "writes" not in heard(index)
 

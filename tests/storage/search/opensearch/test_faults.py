@@ -12,13 +12,13 @@ import pytest
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied
 from storage.search.opensearch import OpenSearchIndex
-from storage.search.opensearch.connection import Timeouts
+from storage.search.opensearch.connection import OpenSearchTimeouts
 from tests.contracts.examples import part, result
 from tests.servers.blackhole import Blackhole
 from tests.servers.opensearch import OpenSearchNode
 from tests.storage.search.opensearch.places import Place, eventually
 
-QUICK = Timeouts(answer_s=1.0)
+QUICK = OpenSearchTimeouts(answer_s=1.0)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 from panopticon.errors import UsageError
 from storage.search import open_search
-from storage.search.opensearch.url import Address, address_of
+from storage.search.opensearch.url import OpenSearchAddress, address_of
 
 
 def test_the_least_url_names_a_host_and_an_index() -> None:
-    assert address_of("opensearch://h/photos") == Address(hosts=(("h", 9200),), index="photos")
+    assert address_of("opensearch://h/photos") == OpenSearchAddress(hosts=(("h", 9200),), index="photos")
 
 
 def test_every_host_has_its_port() -> None:

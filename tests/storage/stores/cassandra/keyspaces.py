@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from cassandra.cluster import Session
 
-from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.url import address_of
 
 TABLES = ("outputs", "failures", "failures_by_day", "failure_days", "catalogue", "registry", "archive")
@@ -24,7 +24,7 @@ class BackDoor:
     def __init__(self, url: str) -> None:
         self.url = url
         self.address = address_of(url)
-        self._cluster = new_cluster(self.address, Timeouts())
+        self._cluster = new_cluster(self.address, CassandraTimeouts())
         self._session: Session = self._cluster.connect()
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ import pytest
 
 from panopticon.interfaces import Diagnosable, Finding, Health
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.schema import migrations
 from tests.storage.stores.cassandra.keyspaces import BackDoor, at_keyspace
 
@@ -26,7 +26,7 @@ def new_keyspace(cassandra_url: str) -> Iterator[BackDoor]:
 
 
 def diagnose(url: str) -> dict[str, Finding]:
-    with closing(CassandraStore(url, timeouts=Timeouts(connect_s=2.0))) as store:
+    with closing(CassandraStore(url, timeouts=CassandraTimeouts(connect_s=2.0))) as store:
         assert isinstance(store, Diagnosable)
         return {finding.check: finding for finding in store.diagnose()}
 
@@ -66,7 +66,7 @@ def test_an_empty_keyspace_is_told_and_not_filled(new_keyspace: BackDoor) -> Non
         )
     )
     schema = diagnose(new_keyspace.url)["store: schema"]
-    assert (schema.seen, schema.last) == (f"version 0; the next use makes it {NEWEST}", True)
+    assert (schema.seen, schema.last) == (f"version 0; the next use migrates it to {NEWEST}", True)
     name = new_keyspace.address.keyspace
     assert new_keyspace.run("SELECT * FROM system_schema.tables WHERE keyspace_name = %s", name) == []
 

@@ -12,7 +12,7 @@ import pytest
 
 from panopticon.errors import Unavailable
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.contracts.examples import TAGGER, key, output
 from tests.recoveries import Recorder
 from tests.servers.cassandra import CassandraNode
@@ -20,7 +20,7 @@ from tests.storage.stores.cassandra.keyspaces import BackDoor, at_keyspace
 from tests.storage.stores.cassandra.waiting import wait_until
 
 BATCH = 40
-QUICK = Timeouts(connect_s=2.0, request_s=1.0, patience_s=3.0)
+QUICK = CassandraTimeouts(connect_s=2.0, request_s=1.0, patience_s=3.0)
 
 
 class Writer:
@@ -131,7 +131,7 @@ def test_a_node_that_is_paused_for_a_moment_is_not_an_outage(
 def test_a_cluster_that_was_lost_for_long_is_looked_for_by_name_again(
     cassandra_node: CassandraNode, keyspace_url: str, recovered: Recorder
 ) -> None:
-    forgetful = Timeouts(connect_s=2.0, request_s=1.0, patience_s=3.0, forget_s=0.2)
+    forgetful = CassandraTimeouts(connect_s=2.0, request_s=1.0, patience_s=3.0, forget_s=0.2)
     with closing(CassandraStore(keyspace_url, timeouts=forgetful)) as store:
         store.outputs.put([output(key())])
         cassandra_node.kill()

@@ -11,7 +11,7 @@ import pytest
 
 from panopticon.errors import Unavailable, UsageError
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.end_to_end.command import every_program, is_refused_at_the_start
 from tests.servers.cassandra import CassandraNode, make_security
 from tests.storage.stores.cassandra.keyspaces import BackDoor
@@ -53,7 +53,7 @@ def comes_in(url: str) -> bool:
 
 
 def use(url: str) -> None:
-    with closing(CassandraStore(url, timeouts=Timeouts(connect_s=2.0))) as store:
+    with closing(CassandraStore(url, timeouts=CassandraTimeouts(connect_s=2.0))) as store:
         store.registry.models()
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from panopticon.errors import Unavailable
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.contracts.registry import entry
 from tests.storage.stores.cassandra.keyspaces import BackDoor
 from tests.storage.stores.cassandra.relay import Relay
 from tests.storage.stores.cassandra.waiting import wait_until
 
-SHORT = Timeouts(request_s=0.5, patience_s=20.0)
+SHORT = CassandraTimeouts(request_s=0.5, patience_s=20.0)
 
 
 @pytest.fixture

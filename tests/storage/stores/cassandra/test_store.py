@@ -13,12 +13,12 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.results.outputs import Output, encode_payload
 from storage.stores import open_store
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.contracts.examples import NOON_MS, TAGGER, failure, image, key, output
 from tests.storage.stores.cassandra.keyspaces import BackDoor
 from tests.storage.stores.cassandra.waiting import wait_until
 
-IMPATIENT = Timeouts(connect_s=0.5, request_s=0.5, patience_s=1.0)
+IMPATIENT = CassandraTimeouts(connect_s=0.5, request_s=0.5, patience_s=1.0)
 
 
 def two_runs() -> tuple[Output, Output]:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from panopticon.errors import UsageError
-from storage.stores.cassandra.url import Address, address_of
+from storage.stores.cassandra.url import CassandraAddress, address_of
 
 
 def test_the_least_url_names_a_host_and_a_keyspace() -> None:
-    assert address_of("cassandra://one/photos") == Address(hosts=("one",), port=9042, keyspace="photos")
+    assert address_of("cassandra://one/photos") == CassandraAddress(
+        hosts=("one",), port=9042, keyspace="photos"
+    )
 
 
 def test_a_url_may_say_everything(tmp_path: Path) -> None:
@@ -20,7 +22,7 @@ def test_a_url_may_say_everything(tmp_path: Path) -> None:
     address = address_of(
         f"cassandra://me:p%40ss@one,10.0.0.2:9043/photos?cafile={cafile}&local_dc=eu&create=1&replication=2"
     )
-    assert address == Address(
+    assert address == CassandraAddress(
         hosts=("one", "10.0.0.2"),
         port=9043,
         keyspace="photos",

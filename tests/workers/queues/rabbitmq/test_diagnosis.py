@@ -75,7 +75,7 @@ def test_every_queue_that_differs_or_is_missing_is_told_with_what_differs(
     assert "panopticon.search.live (x-max-length)" in said.seen
     assert "panopticon.search.backfill (x-max-length)" in said.seen
     assert "panopticon.tagger" not in said.seen
-    assert said.advice.endswith("whatever is missing is made at the next start")
+    assert said.advice.endswith("whatever is missing is declared at the next start")
 
 
 def test_every_exchange_that_differs_or_is_missing_is_told_with_what_differs(
@@ -92,7 +92,7 @@ def test_every_exchange_that_differs_or_is_missing_is_told_with_what_differs(
     assert "panopticon.results (fanout, not topic)" in said.seen
     assert "panopticon.uploads (alternate-exchange)" in said.seen
     assert "panopticon.unrouted" not in said.seen
-    assert said.advice.endswith("whatever is missing is made at the next start")
+    assert said.advice.endswith("whatever is missing is declared at the next start")
 
 
 def test_every_binding_that_is_missing_is_told_and_the_next_start_makes_it(
@@ -103,7 +103,7 @@ def test_every_binding_that_is_missing_is_told_and_the_next_start_makes_it(
     operator.delete("bindings", "e", "panopticon.tagger.1", "q", queue, key)
     said = by_check(open_broker(url).diagnose())["broker: exchanges"]
     assert said.health is Health.FAIL
-    assert said.seen.endswith(f"be: panopticon.tagger.1 to {queue} by {key} (missing)")
+    assert said.seen.endswith(f"declarations: panopticon.tagger.1 to {queue} by {key} (missing)")
     open_broker(url).topology.bind(TAGGER)
     assert health(open_broker(url))["broker: exchanges"] is Health.OK
 
@@ -165,4 +165,6 @@ def test_messages_that_no_queue_wanted_are_told(
     exchange = f"/api/exchanges/{urlsplit(url).path[1:]}/panopticon.uploads"
     rabbit_site.management.ask("POST", f"{exchange}/publish", message)
     wait_until(lambda: "broker: unrouted" in health(broker))
-    assert by_check(broker.diagnose())["broker: unrouted"].seen.startswith("1 messages that no queue wanted")
+    assert by_check(broker.diagnose())["broker: unrouted"].seen.startswith(
+        "1 messages with an unknown routing key"
+    )

@@ -35,7 +35,7 @@ def test_a_queue_of_another_kind_is_one_line(
     tmp_path: Path, url: str, operator: Operator, command: tuple[str, ...]
 ) -> None:
     operator.make("panopticon.catalogue")
-    words = ("queue panopticon.catalogue is there with another x-", "drain it, delete it")
+    words = ("queue panopticon.catalogue exists with another x-", "drain it, delete it")
     is_refused_at_the_start(tmp_path, command, words, broker=url)
 
 

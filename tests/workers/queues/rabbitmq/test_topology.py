@@ -76,7 +76,7 @@ def test_a_queue_of_another_kind_is_named_with_what_differs(
     operator.make("panopticon.catalogue")
     with pytest.raises(
         UsageError,
-        match=r"queue panopticon.catalogue is there with another x-[a-z-]+ .*; drain it, delete it",
+        match=r"queue panopticon.catalogue exists with another x-[a-z-]+ .*; drain it, delete it",
     ):
         open_broker(url).catalogue().submit([UPLOADED], Lane.LIVE)
 
@@ -85,7 +85,7 @@ def test_a_queue_with_another_argument_is_named_with_what_differs(url: str, open
     open_broker(url, max_results=5).topology.bind(TAGGER)
     with pytest.raises(
         UsageError,
-        match=r"panopticon.search.live is there with another x-max-length \(received '6' but .* '5'\)",
+        match=r"panopticon.search.live exists with another x-max-length \(received '6' but .* '5'\)",
     ) as raised:
         open_broker(url, max_results=6).topology.bind(TAGGER)
     assert "\n" not in str(raised.value)
