@@ -467,7 +467,7 @@ class TestUnavailable:
         for _ in range(40):
             bench.clock.now_s += 1
             bench.indexer.turn()
-        assert bench.journal.steps.count(f"{queue}.give_back") == 1
+        assert bench.journal.steps.count(f"{queue}.requeue") == 1
         assert bench.held() == 1
         bench.journal.down.clear()
         bench.run_until_empty()
@@ -483,8 +483,12 @@ class TestUnavailable:
         for _ in range(200):
             bench.clock.now_s += 1
             bench.indexer.turn()
-        paused = [step for step in bench.journal.steps if step.endswith(".pause")]
-        assert paused == ["uploads.pause", "results.pause", "undeliverable.pause"]
+        paused = [step for step in bench.journal.steps if step.endswith(".release_prefetched")]
+        assert paused == [
+            "uploads.release_prefetched",
+            "results.release_prefetched",
+            "undeliverable.release_prefetched",
+        ]
 
     def test_a_pause_is_kept(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.indexer.indexer.IDLE_WAIT_S", 0.0)

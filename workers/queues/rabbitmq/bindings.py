@@ -24,7 +24,8 @@ class RabbitTopology:
         """Delete the queues unless a message may be in them.
 
         The queues stay while a worker is subscribed, since the broker counts its messages too late to be
-        sure. They stay while any message is in a retry queue of `idle_s` or more, since it may be theirs.
+        sure. They stay while any message is in a retry queue of `idle_s` or more, since it may be theirs. If
+        an upload arrives during the check, the version is unbound and its queues stay.
 
         Raises: Unavailable, also without the management plug-in.
         """
