@@ -1,4 +1,4 @@
-"""The newest revision known of every image, in Cassandra."""
+"""The catalogue in Cassandra."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.stores.cassandra.statements import GET_IMAGE, PUT_IMAGE
 
 
 class CassandraCatalogue:
-    """A `Catalogue`: the timestamp of a row is made of its revision, so that the highest stays."""
+    """A `Catalogue`. The timestamp of a row is made from its revision, so that the highest one stays."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
@@ -27,5 +27,5 @@ class CassandraCatalogue:
 
 
 def _timestamp(image: CatalogueImage) -> int:
-    """Below 2^54, since a revision is below 2^53."""
+    # It stays below 2^54, since a revision is below 2^53. A delete wins against an upload of its revision.
     return image.revision * 2 + image.deleted

@@ -108,7 +108,7 @@ def test_a_cafile_without_a_certificate_is_one_line(place: Place, gate: Gate, tm
 
 
 def test_tls_at_a_port_without_it_is_one_line(place: Place, server_port: int) -> None:
-    assert "the port speaks no TLS" in refusal(f"opensearch://127.0.0.1:{server_port}/{place.name}?tls=1")
+    assert "the port does not use TLS" in refusal(f"opensearch://127.0.0.1:{server_port}/{place.name}?tls=1")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_tls_at_a_port_without_it_is_one_line(place: Place, server_port: int) ->
 def test_another_web_server_is_told_apart(answer: Behaviour) -> None:
     with HttpServer() as server:
         server.behave("/", answer)
-        assert "is no OpenSearch" in refusal(f"opensearch://127.0.0.1:{server.port}/photos")
+        assert "is not OpenSearch" in refusal(f"opensearch://127.0.0.1:{server.port}/photos")
 
 
 def test_a_port_where_nobody_listens_is_an_outage() -> None:

@@ -89,9 +89,9 @@ def test_with_fewer_documents_it_is_not_finished_unless_that_is_said(
     index.apply([result(image_id, part(cat=0.5)) for image_id in "abc"])
     rebuild = index.rebuild()
     rebuild.apply([result("a", part(cat=0.5))])
-    with pytest.raises(UsageError, match="the new index holds 1 documents, and the present one") as raised:
+    with pytest.raises(UsageError, match="the new index has 1 documents, and the present one") as raised:
         rebuild.finish(fewer=False)
-    assert "give the missing IDs to the same command, or say --fewer" in str(raised.value)
+    assert "pass the missing IDs to the same command, or pass --fewer" in str(raised.value)
     assert found(index, place) == ["a", "b", "c"]
     rebuild.finish(fewer=True)
     assert found(index, place) == ["a"]
@@ -119,9 +119,9 @@ def test_nothing_is_dropped_that_an_alias_points_at_or_that_is_not_ours(
 def test_whoever_comes_second_to_finish_is_told(index: OpenSearchIndex, other: OpenSearchIndex) -> None:
     first, second = index.rebuild(), other.rebuild()
     first.finish(fewer=False)
-    with pytest.raises(UsageError, match="finished by somebody else"):
+    with pytest.raises(UsageError, match="another process finished the rebuild"):
         second.apply([result("a", part())])
-    with pytest.raises(UsageError, match="finished by somebody else"):
+    with pytest.raises(UsageError, match="another process finished the rebuild"):
         second.finish(fewer=False)
 
 

@@ -44,7 +44,7 @@ def test_ids_that_are_missing_are_told_of_and_the_same_command_goes_on(
 ) -> None:
     ran = panopticon("search", "rebuild", "--ids", "-", stdin=b"a\n")
     assert ran.code == 2
-    assert "the new index holds 1 documents, and the present one, which goes on answering, 2" in ran.err
+    assert "the new index has 1 documents, and the present one, which stays in use, 2" in ran.err
     assert panopticon("search", "rebuild", "--ids", "-", stdin=b"b\n").code == 0
     assert place.indexes()[f"{place.name}-000002"] == {place.name}
     assert set(search.get(["a", "b"])) == {"a", "b"}

@@ -71,5 +71,5 @@ def test_a_swap_that_was_overtaken_without_an_answer_cannot_be_told(
         with closing(CassandraStore(back_door.url)) as other:
             assert other.registry.swap(entry(serial=3), entry(serial=4))
         relay.let_go()
-        with pytest.raises(Unavailable, match="cannot be told"):
+        with pytest.raises(Unavailable, match="it is unknown whether"):
             swap.result(timeout=30)
