@@ -141,7 +141,7 @@ def test_a_newer_schema_is_refused_with_both_versions(opened: SqliteDatabase, pa
 def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to be looked at" * 100)
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"panopticon.db: this file is no SQLite database; name another"):
+    with pytest.raises(UsageError, match=r"panopticon.db: this file is not an SQLite database; name another"):
         use(database(path))
     assert path.read_bytes() == before
 
