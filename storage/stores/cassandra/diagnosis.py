@@ -67,7 +67,7 @@ def _missing_keyspace(address: CassandraAddress) -> Finding:
     seen = f"there is no keyspace {address.keyspace!r} yet"
     if address.create:
         return warn("store: keyspace", seen, "it is created at first use", last=True)
-    return fail("store: keyspace", seen, "create it, or add ?create=1&replication=3", last=True)
+    return fail("store: keyspace", seen, "add ?create=1&replication=3 to its URL, or create it", last=True)
 
 
 def _copies(replication: dict[str, str], nodes: int) -> Finding:

@@ -1,4 +1,4 @@
-"""What `doctor` hears of a broker."""
+"""The findings about a broker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def health(broker: RabbitBroker) -> dict[str, Health]:
 
 
 class Operator:
-    """Somebody with a management page, on one virtual host."""
+    """An operator with a management page, on one virtual host."""
 
     def __init__(self, site: RabbitSite, url: str) -> None:
         self._management = site.management
@@ -46,7 +46,7 @@ def operator(rabbit_site: RabbitSite, url: str) -> Operator:
     return Operator(rabbit_site, url)
 
 
-def test_a_broker_that_is_well_is_told_and_not_changed(
+def test_a_healthy_broker_passes_every_check_and_is_not_changed(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     looked_at = ("server", "management", "alarms", "queues", "exchanges", "permissions")
@@ -60,7 +60,7 @@ def test_a_broker_that_is_well_is_told_and_not_changed(
     assert operator.everything() == made
 
 
-def test_every_queue_that_differs_or_is_missing_is_told_with_what_differs(
+def test_every_missing_or_different_queue_is_reported_with_the_difference(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     open_broker(url, max_results=5).topology.bind(TAGGER)
@@ -78,7 +78,7 @@ def test_every_queue_that_differs_or_is_missing_is_told_with_what_differs(
     assert said.advice.endswith("whatever is missing is declared at the next start")
 
 
-def test_every_exchange_that_differs_or_is_missing_is_told_with_what_differs(
+def test_every_missing_or_different_exchange_is_reported_with_the_difference(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     open_broker(url).topology.bind(TAGGER)
@@ -95,7 +95,7 @@ def test_every_exchange_that_differs_or_is_missing_is_told_with_what_differs(
     assert said.advice.endswith("whatever is missing is declared at the next start")
 
 
-def test_every_binding_that_is_missing_is_told_and_the_next_start_makes_it(
+def test_every_missing_binding_is_reported_and_declared_by_the_next_start(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     open_broker(url).topology.bind(TAGGER)
@@ -108,7 +108,7 @@ def test_every_binding_that_is_missing_is_told_and_the_next_start_makes_it(
     assert health(open_broker(url))["broker: exchanges"] is Health.OK
 
 
-def test_an_alarm_is_told_with_its_node_and_what_to_do(
+def test_an_alarm_is_reported_with_its_node_and_advice(
     rabbit_node: RabbitNode, open_broker: OpenBroker
 ) -> None:
     with rabbit_node.management.virtual_host() as vhost:
@@ -132,7 +132,7 @@ def test_an_alarm_is_told_with_its_node_and_what_to_do(
         ({"configure": "", "write": "", "read": ""}, "configure, write, write to amq.default, read"),
     ],
 )
-def test_every_permission_that_is_missing_is_told_with_how_to_give_it(
+def test_every_missing_permission_is_reported_with_advice(
     rabbit_node: RabbitNode, user: str, allowed: dict[str, str], lacking: str, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
@@ -143,22 +143,20 @@ def test_every_permission_that_is_missing_is_told_with_how_to_give_it(
     assert "rabbitmqctl set_permissions" in said.advice
 
 
-def test_a_broker_that_is_not_there_is_the_last_finding(open_broker: OpenBroker) -> None:
+def test_an_unreachable_broker_is_the_last_finding(open_broker: OpenBroker) -> None:
     (finding,) = open_broker("amqp://127.0.0.1:1").diagnose()
     assert (finding.check, finding.health, finding.last) == ("broker: server", Health.FAIL, True)
     assert "Connection refused" in finding.seen
 
 
-def test_a_broker_without_management_cannot_be_asked_more(url: str, open_broker: OpenBroker) -> None:
+def test_a_broker_without_management_is_not_checked_further(url: str, open_broker: OpenBroker) -> None:
     silent = open_broker(url.partition("?")[0] + "?management=http://127.0.0.1:1")
     _, finding = silent.diagnose()
     assert (finding.check, finding.health, finding.last) == ("broker: management", Health.FAIL, True)
     assert "rabbitmq_management" in finding.advice
 
 
-def test_messages_that_no_queue_wanted_are_told(
-    url: str, rabbit_site: RabbitSite, open_broker: OpenBroker
-) -> None:
+def test_unrouted_messages_are_reported(url: str, rabbit_site: RabbitSite, open_broker: OpenBroker) -> None:
     broker = open_broker(url)
     broker.topology.bind(TAGGER)
     message = {"properties": {}, "routing_key": "typo", "payload": "{}", "payload_encoding": "string"}

@@ -1,4 +1,4 @@
-"""A broker that a person named wrongly: one line and exit code 2, from every program that uses it."""
+"""A mistake in the URL of the broker: one line and exit code 2 in every program that uses it."""
 
 from __future__ import annotations
 
