@@ -136,8 +136,8 @@ class Broker(Protocol):
     """A connection to one broker, and the way to its queues.
 
     There is one object for each queue: `model_queue` called twice with equal versions returns the same
-    object, and so do `results`, `catalogue` and `undeliverable`. Whoever receives a message and whoever
-    settles it may therefore get the queue from the broker independently.
+    object, and so do `results`, `catalogue` and `undeliverable`. So the part that receives a message and the
+    part that settles it may each ask the broker for the queue.
     """
 
     @property

@@ -56,12 +56,7 @@ class HttpSource:
         if answer.status == OK:
             self._has_succeeded |= self._is_configured(url)
             return answer.content
-        raise self._refusal(answer, url)
-
-    def _refusal(self, answer: Answer, url: str) -> PanopticonError:
-        if answer.status in (401, 403):
-            return self._forbidden(answer, url)
-        return refusal(answer)
+        raise self._forbidden(answer, url) if answer.status in (401, 403) else refusal(answer)
 
     def _forbidden(self, answer: Answer, url: str) -> PanopticonError:
         # Before its first success the configured server may not know us at all; later it is about this image.

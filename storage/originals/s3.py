@@ -104,7 +104,8 @@ class S3Source:
             raise Unavailable("source", f"S3 request cannot be signed: {type(error).__name__}") from None
 
     def _refusal(self, answer: Answer, bucket: str) -> PanopticonError:
-        code = _code_of(answer)
+        found = _CODE.search(answer.content)
+        code = found[1].decode() if found else ""
         detail = f"bucket {bucket}: {answer.detail}{code and f', {code}'}"
         if code in OUR_MISTAKE:
             return Unavailable("source", detail)
@@ -144,11 +145,6 @@ def _is_about_bucket(status: int, code: str) -> bool:
     # Not every server has Amazon's codes: a 404 with any code but NoSuchKey may be about the bucket.
     malformed = code.startswith("Authorization")
     return status in (*REDIRECTED, 401, 403) or malformed or (status == 404 and code not in ("", "NoSuchKey"))
-
-
-def _code_of(answer: Answer) -> str:
-    found = _CODE.search(answer.content)
-    return found[1].decode() if found else ""
 
 
 def _client(options: S3Options) -> Any:

@@ -128,7 +128,9 @@ class SqliteDatabase:
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if opening and code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise _not_a_database(self.path) from None
+                raise UsageError(
+                    f"database {self.path}: this file is not an SQLite database; name another file"
+                ) from None
             if opening and code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
                 raise _unwritable(self.path, str(error)) from None
             if code not in _OUTAGES:
@@ -248,10 +250,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _not_a_database(path: Path) -> UsageError:
-    return UsageError(f"database {path}: this file is not an SQLite database; name another file")
 
 
 def _unwritable(path: Path, why: str) -> UsageError:

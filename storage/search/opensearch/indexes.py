@@ -156,7 +156,8 @@ class Indexes:
     def begin(self) -> None:
         """Create an empty index next to the live one, unless a rebuild has one already."""
         if self.state().building is None:
-            self._create(self._newest() + 1, alias=self.building_alias)
+            indexes = self._connection.ask("GET", f"/{self.alias}-*/_alias")
+            self._create(max(map(self._number, indexes), default=0) + 1, alias=self.building_alias)
 
     def switch(self) -> str:
         """Let the new index answer queries, in one atomic step. Return the name of the former one."""
@@ -221,9 +222,6 @@ class Indexes:
         replicas = self._address.replicas
         copies = {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
         return {"index": {"number_of_shards": self._address.shards, **copies}}
-
-    def _newest(self) -> int:
-        return max(map(self._number, self._connection.ask("GET", f"/{self.alias}-*/_alias")), default=0)
 
     def _numbered(self, number: int) -> str:
         return f"{self.alias}-{number:06d}"

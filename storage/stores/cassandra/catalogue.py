@@ -17,15 +17,11 @@ class CassandraCatalogue:
         self._session = session
 
     def put(self, images: Sequence[CatalogueImage]) -> None:
-        rows = [(image.image_id, encode_image(image), _timestamp(image)) for image in images]
+        # The timestamp is below 2^54, since a revision is below 2^53. A delete wins against an upload.
+        rows = [(image.image_id, encode_image(image), image.revision * 2 + image.deleted) for image in images]
         self._session.write_each(PUT_IMAGE, rows)
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
         wanted = [(image_id,) for image_id in sorted(set(image_ids))]
         found = self._session.rows_of_each(GET_IMAGE, wanted)
         return {image_id: decode_image(image_id, payload) for rows in found for image_id, payload in rows}
-
-
-def _timestamp(image: CatalogueImage) -> int:
-    # It stays below 2^54, since a revision is below 2^53. A delete wins against an upload of its revision.
-    return image.revision * 2 + image.deleted

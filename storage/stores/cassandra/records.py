@@ -35,10 +35,14 @@ class CassandraRecords:
         return tuple(name for (name,) in self._session.rows(NAMES, (self._scope,)))
 
     def swap(self, name: str, entry: bytes, *, serial: int, expected: int | None) -> bool:
-        """Compare and set. Raises: Unavailable, also if it stays unknown whether the record was changed."""
+        """Swap as every `Records` does. Raises: Unavailable, also if the outcome stays unknown."""
         operation = uuid4()
+        row = (serial, operation, entry.decode(), self._scope, name)
         for tried in range(TRIES):
-            applied = self._try((serial, operation, entry.decode(), self._scope, name), expected)
+            if expected is None:
+                applied = self._session.decide(ADD_ENTRY, row)
+            else:
+                applied = self._session.decide(REPLACE_ENTRY, (*row, expected))
             if applied:
                 return True
             # A transaction that timed out may have been applied: the stored operation shows who wrote last.
@@ -52,11 +56,6 @@ class CassandraRecords:
                 break
             return False
         raise Unavailable(PART, f"it is unknown whether the record of {name} was changed")
-
-    def _try(self, row: tuple[int, UUID, str, str, str], expected: int | None) -> bool | None:
-        if expected is None:
-            return self._session.decide(ADD_ENTRY, row)
-        return self._session.decide(REPLACE_ENTRY, (*row, expected))
 
     def _stored(self, name: str) -> _StoredRecord | None:
         rows = self._session.rows(READ_ENTRY, (self._scope, name))

@@ -163,7 +163,8 @@ def _apply(session: Session, migration: Migration, holder: UUID) -> None:
         if not _decide(session, _RENEW, LOCK_S, holder, holder):
             return
         _change(session, statement)
-    _write(session, _RECORD, migration.version, migration.min_code_version)
+    record = SimpleStatement(_RECORD, consistency_level=ConsistencyLevel.QUORUM)
+    session.execute(record, (migration.version, migration.min_code_version))
 
 
 def _change(session: Session, statement: str) -> None:
@@ -189,10 +190,6 @@ def once_open(use: Callable[[], T]) -> T:
 
 def _read(session: Session, statement: str, *values: object) -> list[Row]:
     return list(session.execute(statement, values))
-
-
-def _write(session: Session, statement: str, *values: object) -> None:
-    session.execute(SimpleStatement(statement, consistency_level=ConsistencyLevel.QUORUM), values)
 
 
 def _decide(session: Session, statement: str, *values: object) -> bool:

@@ -65,7 +65,7 @@ class CassandraSession:
             return bool(result.was_applied)
 
     def close(self) -> None:
-        """Close the connections and end the driver's threads; the next use connects anew."""
+        """Close the connections and end the driver's threads; the next use connects again."""
         with self._lock:
             session, self._session = self._session, None
             self._prepared = {}
@@ -82,7 +82,11 @@ class CassandraSession:
                 window = self._window(statement)
                 window.run((number, values) for number, values in enumerate(each) if number not in answers)
                 answers |= window.answers
-                _raise_final(window.errors, late=time.monotonic() > until_s)
+                late = time.monotonic() > until_s
+                for error in window.errors:
+                    # Only a request that may or may not be carried out is worth repeating.
+                    if late or not is_unknown(error):
+                        raise error
         return answers
 
     def _window(self, statement: Statement) -> Window:
@@ -139,10 +143,3 @@ class CassandraSession:
         self._lost_at_s = now_s if self._lost_at_s is None else self._lost_at_s
         if now_s - self._lost_at_s > self._timeouts.forget_s:
             self.close()
-
-
-def _raise_final(errors: Sequence[Exception], *, late: bool) -> None:
-    """Raise the first error that a repetition does not help, or any error if it is too late for one."""
-    for error in errors:
-        if late or not is_unknown(error):
-            raise error

@@ -47,7 +47,7 @@ def refusal(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> Pano
     return caught.value
 
 
-def said(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
+def failure_of(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
     """Return (class, reason) of the error that the fetch raises."""
     error = refusal(source, url, limits)
     return type(error).__name__, getattr(error, "reason", "")
@@ -97,7 +97,7 @@ class TestStatus:
         self, server: HttpServer, status: int, expected: tuple[str, str]
     ) -> None:
         url = server.behave("/x", http.status(status))
-        assert said(source_of(server), url) == expected
+        assert failure_of(source_of(server), url) == expected
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_refused_login_at_the_configured_source_is_an_outage(
@@ -112,7 +112,7 @@ class TestStatus:
         source = source_of(server, configured=server.url)
         url = server.behave("/x", http.status(403))
         source.fetch(server.place("photo.jpg", b"x"), LIMITS)
-        assert said(source, url) == ("Transient", "forbidden")
+        assert failure_of(source, url) == ("Transient", "forbidden")
 
     def test_a_success_at_another_host_does_not_count_for_the_configured_one(
         self, server: HttpServer
@@ -120,7 +120,7 @@ class TestStatus:
         with HttpServer() as other:
             source = source_of(server, other, configured=server.url)
             source.fetch(other.place("photo.jpg", b"x"), LIMITS)
-            assert said(source, server.behave("/x", http.status(403)))[0] == "Unavailable"
+            assert failure_of(source, server.behave("/x", http.status(403)))[0] == "Unavailable"
 
     def test_an_error_contains_host_and_status_but_not_the_query(self, server: HttpServer) -> None:
         for status in (301, 400, 403, 404, 503):
@@ -148,11 +148,11 @@ class TestAddress:
         ],
     )
     def test_a_private_address_is_rejected_in_every_notation(self, url: str) -> None:
-        assert said(strict_source(), url) == ("Rejected", "address_not_allowed")
+        assert failure_of(strict_source(), url) == ("Rejected", "address_not_allowed")
 
     def test_a_name_that_resolves_to_a_private_address_is_rejected(self, names: Names) -> None:
         names.resolve("photos.example", "169.254.169.254")
-        assert said(strict_source(), "http://photos.example/x") == ("Rejected", "address_not_allowed")
+        assert failure_of(strict_source(), "http://photos.example/x") == ("Rejected", "address_not_allowed")
 
     def test_a_rejected_address_is_never_connected_to(self, server: HttpServer, names: Names) -> None:
         names.resolve("photos.example", "127.0.0.1")
@@ -167,7 +167,7 @@ class TestAddress:
         names.resolve("photos.example", "127.0.0.1")
         source = strict_source("192.0.2.0/24")
         limits = replace(LIMITS, timeout_s=0.2)
-        assert said(source, f"http://photos.example:{server.port}/x", limits)[0] == "Transient"
+        assert failure_of(source, f"http://photos.example:{server.port}/x", limits)[0] == "Transient"
         assert names.asked == ["photos.example"]
         assert server.connections == 0
 
@@ -204,7 +204,7 @@ class TestAddress:
         "url", ["http://", "http:///x", "http://[/x", "http://a:b/x", "http://a:99999/x"]
     )
     def test_an_invalid_url_is_rejected(self, url: str) -> None:
-        assert said(strict_source(), url) == ("Rejected", "bad_uri")
+        assert failure_of(strict_source(), url) == ("Rejected", "bad_uri")
 
 
 class TestRedirects:
@@ -219,38 +219,41 @@ class TestRedirects:
         for left in range(1, 7):
             server.behave(f"/{left}", http.redirect(f"/{left - 1}" if left > 1 else "/photo.jpg"))
         assert source_of(server).fetch(f"{server.url}/5", LIMITS) == b"x"
-        assert said(source_of(server), f"{server.url}/6") == ("Rejected", "too_many_redirects")
+        assert failure_of(source_of(server), f"{server.url}/6") == ("Rejected", "too_many_redirects")
 
     def test_a_redirect_to_itself_ends(self, server: HttpServer) -> None:
         url = server.behave("/loop", http.redirect("/loop"))
-        assert said(source_of(server), url) == ("Rejected", "too_many_redirects")
+        assert failure_of(source_of(server), url) == ("Rejected", "too_many_redirects")
         assert len(server.requests) == 6
 
     @pytest.mark.parametrize("target", [METADATA, "//169.254.169.254/latest/", "http://localhost:1/x"])
     def test_a_redirect_to_a_private_address_is_rejected(self, server: HttpServer, target: str) -> None:
         url = server.behave("/x", http.redirect(target))
-        assert said(source_of(server), url) == ("Rejected", "address_not_allowed")
+        assert failure_of(source_of(server), url) == ("Rejected", "address_not_allowed")
 
     def test_a_redirect_to_a_name_that_resolves_to_a_private_address_is_rejected(
         self, server: HttpServer, names: Names
     ) -> None:
         names.resolve("evil.example", "169.254.169.254")
         url = server.behave("/x", http.redirect("http://evil.example/x"))
-        assert said(source_of(server), url) == ("Rejected", "address_not_allowed")
+        assert failure_of(source_of(server), url) == ("Rejected", "address_not_allowed")
 
     @pytest.mark.parametrize(
         "target", ["file:///etc/passwd", "s3://bucket/key", "ftp://1.1.1.1/x", "data:image/png;base64,AA=="]
     )
     def test_a_redirect_to_another_scheme_is_rejected(self, server: HttpServer, target: str) -> None:
         url = server.behave("/x", http.redirect(target))
-        assert said(source_of(server), url) == ("Rejected", "redirect_not_allowed")
+        assert failure_of(source_of(server), url) == ("Rejected", "redirect_not_allowed")
 
     @pytest.mark.parametrize("target", ["http://[", "https://a:b/x"])
     def test_a_redirect_to_an_invalid_url_is_rejected(self, server: HttpServer, target: str) -> None:
-        assert said(source_of(server), server.behave("/x", http.redirect(target)))[0] == "Rejected"
+        assert failure_of(source_of(server), server.behave("/x", http.redirect(target)))[0] == "Rejected"
 
     def test_a_redirect_without_a_location_is_rejected(self, server: HttpServer) -> None:
-        assert said(source_of(server), server.behave("/x", http.status(302))) == ("Rejected", "http_302")
+        assert failure_of(source_of(server), server.behave("/x", http.status(302))) == (
+            "Rejected",
+            "http_302",
+        )
 
     def test_all_redirects_share_the_time_of_one_fetch(self, server: HttpServer) -> None:
         def late(handler: http._Handler) -> None:
@@ -259,7 +262,7 @@ class TestRedirects:
 
         url = server.behave("/late", late)
         begun_s = time.monotonic()
-        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+        assert failure_of(source_of(server), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
         assert time.monotonic() - begun_s < 5
 
 
@@ -270,33 +273,33 @@ class TestBounds:
     ) -> None:
         url = server.behave("/x", behaviour)
         begun_s = time.monotonic()
-        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.4)) == ("Transient", "timeout")
+        assert failure_of(source_of(server), url, replace(LIMITS, timeout_s=0.4)) == ("Transient", "timeout")
         assert 0.35 < time.monotonic() - begun_s < 5
 
     @pytest.mark.parametrize("behaviour", [http.endless, http.endless_chunks])
     def test_a_body_without_an_end_is_refused_at_the_limit(
         self, server: HttpServer, behaviour: http.Behaviour
     ) -> None:
-        assert said(source_of(server), server.behave("/x", behaviour)) == ("Rejected", "too_many_bytes")
+        assert failure_of(source_of(server), server.behave("/x", behaviour)) == ("Rejected", "too_many_bytes")
 
     def test_too_many_bytes_are_refused_before_they_are_read(self, server: HttpServer) -> None:
         url = server.behave("/x", http.announces(1 << 40, b"x"))
-        assert said(source_of(server), url) == ("Rejected", "too_many_bytes")
+        assert failure_of(source_of(server), url) == ("Rejected", "too_many_bytes")
 
     @pytest.mark.parametrize("behaviour", [http.announces(900, b"x" * 10), http.reset, http.hangs_up])
     def test_an_answer_that_breaks_off_is_transient(
         self, server: HttpServer, behaviour: http.Behaviour
     ) -> None:
         url = server.behave("/x", behaviour)
-        assert said(source_of(server), url) == ("Transient", "connection_reset")
+        assert failure_of(source_of(server), url) == ("Transient", "connection_reset")
 
     def test_an_answer_that_is_not_http_is_transient(self, server: HttpServer) -> None:
-        assert said(source_of(server), server.behave("/x", http.no_http))[0] == "Transient"
+        assert failure_of(source_of(server), server.behave("/x", http.no_http))[0] == "Transient"
 
     def test_a_compressed_answer_is_rejected_and_never_unpacked(self, server: HttpServer) -> None:
         url = server.behave("/x", http.gzip_bomb(10_000_000))
         limits = replace(LIMITS, max_bytes=1_000_000)
-        assert said(source_of(server), url, limits) == ("Rejected", "content_encoding")
+        assert failure_of(source_of(server), url, limits) == ("Rejected", "content_encoding")
 
     def test_no_compression_is_asked_for(self, server: HttpServer) -> None:
         source_of(server).fetch(server.place("photo.jpg", b"x"), LIMITS)
@@ -306,7 +309,7 @@ class TestBounds:
 class TestUnreachable:
     def test_an_unknown_host_name_is_transient(self, names: Names) -> None:
         names.resolve("photos.example")
-        assert said(strict_source(), "http://photos.example/x") == ("Transient", "dns")
+        assert failure_of(strict_source(), "http://photos.example/x") == ("Transient", "dns")
 
     def test_an_unknown_host_name_of_the_configured_source_is_an_outage(self, names: Names) -> None:
         names.resolve("photos.example")
@@ -317,7 +320,7 @@ class TestUnreachable:
     def test_a_server_that_refuses_connections_is_transient(self, server: HttpServer) -> None:
         source, url = source_of(server), server.place("photo.jpg", b"x")
         server.stop()
-        assert said(source, url) == ("Transient", "connection_failed")
+        assert failure_of(source, url) == ("Transient", "connection_failed")
 
     def test_a_configured_source_that_refuses_connections_is_an_outage(self, server: HttpServer) -> None:
         source, url = source_of(server, configured=server.url), server.place("photo.jpg", b"x")
@@ -369,14 +372,14 @@ class TestTls:
     def test_a_certificate_for_another_name_is_rejected(self, encrypted: HttpServer, names: Names) -> None:
         names.resolve("photos.example", "127.0.0.1")
         url = f"https://photos.example:{encrypted.port}/x"
-        assert said(strict_source("photos.example"), url) == ("Transient", "tls")
+        assert failure_of(strict_source("photos.example"), url) == ("Transient", "tls")
 
     @pytest.mark.usefixtures("_trusted")
     def test_a_redirect_from_https_to_http_is_rejected(
         self, encrypted: HttpServer, server: HttpServer
     ) -> None:
         url = encrypted.behave("/x", http.redirect(server.place("photo.jpg", b"x")))
-        assert said(source_of(encrypted, server), url) == ("Rejected", "redirect_not_allowed")
+        assert failure_of(source_of(encrypted, server), url) == ("Rejected", "redirect_not_allowed")
         assert server.connections == 0
 
     @pytest.mark.usefixtures("_trusted")
@@ -390,13 +393,16 @@ class TestTls:
     def test_an_encrypted_answer_that_comes_byte_by_byte_ends_in_time(self, encrypted: HttpServer) -> None:
         url = encrypted.behave("/x", http.slow_drip)
         begun_s = time.monotonic()
-        assert said(source_of(encrypted), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+        assert failure_of(source_of(encrypted), url, replace(LIMITS, timeout_s=0.5)) == (
+            "Transient",
+            "timeout",
+        )
         assert time.monotonic() - begun_s < 5
 
     def test_a_tls_handshake_that_never_ends_ends_in_a_timeout(self, server: HttpServer) -> None:
         url = server.url.replace("http:", "https:") + "/x"
         begun_s = time.monotonic()
-        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.5))[0] == "Transient"
+        assert failure_of(source_of(server), url, replace(LIMITS, timeout_s=0.5))[0] == "Transient"
         assert time.monotonic() - begun_s < 5
 
 

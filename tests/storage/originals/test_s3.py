@@ -61,7 +61,7 @@ def refusal(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> Pano
     return caught.value
 
 
-def said(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
+def failure_of(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
     """Return (class, reason) of the error that the fetch raises."""
     error = refusal(source, uri, limits)
     return type(error).__name__, getattr(error, "reason", "")
@@ -95,15 +95,15 @@ class ImitatedS3:
         self.server = server
         self.source = source_of(server.url)
 
-    def said(self, status: int, code: str) -> tuple[str, str]:
+    def failure_for(self, status: int, code: str) -> tuple[str, str]:
         """Fetch an object for which the server sends this error; return (class, reason)."""
         answer = http.status(status, f"<Error><Code>{code}</Code></Error>".encode())
         self.server.behave("/photos/x.jpg", answer)
-        return said(self.source, "s3://photos/x.jpg")
+        return failure_of(self.source, "s3://photos/x.jpg")
 
 
 @pytest.fixture(scope="module")
-def play() -> Iterator[ImitatedS3]:
+def imitated() -> Iterator[ImitatedS3]:
     with HttpServer() as server:
         yield ImitatedS3(server)
 
@@ -147,7 +147,7 @@ class TestRefusals:
 
     def test_any_other_missing_bucket_fails_only_its_images(self, bucket: Bucket, s3_site: S3Site) -> None:
         source = source_of(s3_site.url, bucket=bucket.name)
-        assert said(source, "s3://nosuch/photo.jpg") == ("Transient", "forbidden")
+        assert failure_of(source, "s3://nosuch/photo.jpg") == ("Transient", "forbidden")
 
     def test_an_error_contains_neither_key_nor_signature(self, bucket: Bucket, opened: S3Source) -> None:
         error = refusal(opened, bucket.uri("private/photo.jpg"))
@@ -167,32 +167,32 @@ class TestRefusals:
         ],
     )
     def test_each_error_code_has_its_class_and_reason(
-        self, play: ImitatedS3, status: int, code: str, expected: tuple[str, str]
+        self, imitated: ImitatedS3, status: int, code: str, expected: tuple[str, str]
     ) -> None:
-        assert play.said(status, code) == expected
+        assert imitated.failure_for(status, code) == expected
 
     @pytest.mark.parametrize(
         "code", ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed"]
     )
     def test_an_error_that_no_image_can_cause_means_that_the_source_is_down(
-        self, play: ImitatedS3, code: str
+        self, imitated: ImitatedS3, code: str
     ) -> None:
-        assert play.said(400, code)[0] == "Unavailable"
+        assert imitated.failure_for(400, code)[0] == "Unavailable"
 
     def test_access_denied_fails_the_source_before_its_first_success_and_the_image_afterwards(self) -> None:
         denied = http.status(403, b"<Error><Code>AccessDenied</Code></Error>")
         with HttpServer() as server:
             source = source_of(server.url, bucket="photos")
             server.behave("/photos/denied.jpg", denied)
-            assert said(source, "s3://photos/denied.jpg")[0] == "Unavailable"
+            assert failure_of(source, "s3://photos/denied.jpg")[0] == "Unavailable"
             server.place("photos/x.jpg", b"x")
             source.fetch("s3://photos/x.jpg", LIMITS)
-            assert said(source, "s3://photos/denied.jpg") == ("Transient", "forbidden")
+            assert failure_of(source, "s3://photos/denied.jpg") == ("Transient", "forbidden")
 
-    def test_a_redirect_is_not_followed(self, play: ImitatedS3) -> None:
-        play.server.place("photo.jpg", b"x")
-        play.server.behave("/photos/moved.jpg", http.redirect("/photo.jpg"))
-        assert said(play.source, "s3://photos/moved.jpg") == ("Rejected", "http_302")
+    def test_a_redirect_is_not_followed(self, imitated: ImitatedS3) -> None:
+        imitated.server.place("photo.jpg", b"x")
+        imitated.server.behave("/photos/moved.jpg", http.redirect("/photo.jpg"))
+        assert failure_of(imitated.source, "s3://photos/moved.jpg") == ("Rejected", "http_302")
 
 
 class TestServer:
@@ -224,19 +224,19 @@ class TestServer:
         begun_s = time.monotonic()
         s3_server.pause()
         try:
-            assert said(source, uri, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+            assert failure_of(source, uri, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
         finally:
             s3_server.resume()
         assert time.monotonic() - begun_s < 5
 
     @pytest.mark.parametrize("behaviour", [http.slow_drip, http.slow_headers])
     def test_an_answer_that_comes_byte_by_byte_ends_in_time(
-        self, play: ImitatedS3, behaviour: http.Behaviour
+        self, imitated: ImitatedS3, behaviour: http.Behaviour
     ) -> None:
-        play.server.behave("/photos/drip.jpg", behaviour)
+        imitated.server.behave("/photos/drip.jpg", behaviour)
         begun_s = time.monotonic()
         limits = replace(LIMITS, timeout_s=0.4)
-        assert said(play.source, "s3://photos/drip.jpg", limits) == ("Transient", "timeout")
+        assert failure_of(imitated.source, "s3://photos/drip.jpg", limits) == ("Transient", "timeout")
         assert time.monotonic() - begun_s < 5
 
     def test_a_proxy_of_the_environment_is_not_used(
@@ -260,8 +260,8 @@ class TestServer:
         for name in ("photos", "typo"):
             names.resolve(f"{name}.s3.internal")
         source = source_of("http://s3.internal", addressing="virtual", bucket="photos")
-        assert said(source, "s3://photos/x.jpg")[0] == "Unavailable"
-        assert said(source, "s3://typo/x.jpg") == ("Transient", "dns")
+        assert failure_of(source, "s3://photos/x.jpg")[0] == "Unavailable"
+        assert failure_of(source, "s3://typo/x.jpg") == ("Transient", "dns")
 
     def test_one_connection_serves_many_fetches(self) -> None:
         with HttpServer() as server:
@@ -329,4 +329,4 @@ class TestUris:
     )
     def test_a_key_is_signed_as_it_is_sent(self, bucket: Bucket, opened: S3Source, key: str) -> None:
         """The server refuses a signature over another spelling of the key."""
-        assert said(opened, bucket.uri(key)) == ("Transient", "not_found")
+        assert failure_of(opened, bucket.uri(key)) == ("Transient", "not_found")

@@ -19,10 +19,8 @@ class RabbitUploads:
     def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
         """Publish to the exchange. If it raises, any message may be in any queue; repeating is harmless."""
         if messages:
-            outgoing = [_outgoing(message, lane) for message in messages]
+            keys = {"uploaded": names.UPLOADED[lane], "deleted": names.DELETED[lane]}
+            outgoing = [
+                Message(Route(names.UPLOADS, keys[message.event]), encode(message)) for message in messages
+            ]
             self._client.call_at_length(self._client.publish(outgoing))
-
-
-def _outgoing(message: ImageMessage, lane: Lane) -> Message:
-    keys = names.DELETED if message.event == "deleted" else names.UPLOADED
-    return Message(Route(names.UPLOADS, keys[lane]), encode(message))

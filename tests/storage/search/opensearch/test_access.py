@@ -68,10 +68,10 @@ def test_a_login_and_a_certificate_give_access(place: Place, gate: Gate, cafile:
 def test_a_wrong_login_is_one_line_without_the_password(
     place: Place, gate: Gate, cafile: Path, login: str
 ) -> None:
-    said = refusal(f"opensearch://{login}127.0.0.1:{gate.port}/{place.name}?cafile={cafile}")
-    assert "login refused for user" in said
-    assert "wrong" not in said
-    assert PASSWORD not in said
+    message = refusal(f"opensearch://{login}127.0.0.1:{gate.port}/{place.name}?cafile={cafile}")
+    assert "login refused for user" in message
+    assert "wrong" not in message
+    assert PASSWORD not in message
 
 
 @every_program_of_search
@@ -85,8 +85,8 @@ def test_a_wrong_login_is_one_line_in_every_program(
 def test_a_certificate_that_does_not_verify_is_one_line_and_no_request_is_sent(
     place: Place, gate: Gate
 ) -> None:
-    said = refusal(f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?tls=1")
-    assert "the certificate of a node does not verify; cafile must hold what signed it" in said
+    message = refusal(f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?tls=1")
+    assert "the certificate of a node does not verify; cafile must hold what signed it" in message
     assert gate.requests == 0
 
 
@@ -105,8 +105,8 @@ def test_a_certificate_of_another_host_does_not_verify(place: Place, gate: Gate,
 
 def test_a_cafile_without_a_certificate_is_one_line(place: Place, gate: Gate, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("no certificate\n")
-    said = refusal(f"opensearch://127.0.0.1:{gate.port}/{place.name}?cafile={tmp_path}/empty.pem")
-    assert "holds no certificate in PEM" in said
+    message = refusal(f"opensearch://127.0.0.1:{gate.port}/{place.name}?cafile={tmp_path}/empty.pem")
+    assert "holds no certificate in PEM" in message
 
 
 def test_tls_at_a_port_without_tls_is_one_line(place: Place, server_port: int) -> None:

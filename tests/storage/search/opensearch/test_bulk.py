@@ -143,7 +143,7 @@ def without_rivals(documents: dict[str, SearchDocument]) -> dict[str, SearchDocu
     return {
         image_id: replace(
             document,
-            parts={name: replace(said, tags=(), scores={}) for name, said in document.parts.items()},
+            parts={name: replace(part, tags=(), scores={}) for name, part in document.parts.items()},
         )
         for image_id, document in documents.items()
     }

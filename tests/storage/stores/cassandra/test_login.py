@@ -70,9 +70,9 @@ def refused(url: str, capfd: pytest.CaptureFixture[str]) -> str:
 def test_a_wrong_password_is_refused_without_quoting_it(
     guarded: Guarded, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(guarded.url(login="cassandra:wrong-one"), capfd)
-    assert "login refused for user 'cassandra'; check user and password" in told
-    assert "wrong-one" not in told
+    message = refused(guarded.url(login="cassandra:wrong-one"), capfd)
+    assert "login refused for user 'cassandra'; check user and password" in message
+    assert "wrong-one" not in message
 
 
 @every_program
@@ -90,9 +90,9 @@ def test_a_missing_login_is_refused(guarded: Guarded, capfd: pytest.CaptureFixtu
 def test_a_missing_permission_is_named(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
     with BackDoor(guarded.url()) as back_door:
         back_door.run("CREATE ROLE IF NOT EXISTS guest WITH PASSWORD = 'guest-word' AND LOGIN = true")
-    told = refused(guarded.url(login="guest:guest-word"), capfd)
-    assert "user 'guest' lacks a permission" in told
-    assert "SELECT" in told
+    message = refused(guarded.url(login="guest:guest-word"), capfd)
+    assert "user 'guest' lacks a permission" in message
+    assert "SELECT" in message
 
 
 def test_a_certificate_that_does_not_verify_is_refused(
@@ -115,8 +115,8 @@ def test_a_certificate_for_another_address_is_refused(
     guarded: Guarded, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with Relay(guarded.node.host, guarded.node.port, at="127.0.0.2") as relay:
-        told = refused(guarded.url(where=f"127.0.0.2:{relay.port}"), capfd)
-    assert "the certificate of a node does not verify" in told
+        message = refused(guarded.url(where=f"127.0.0.2:{relay.port}"), capfd)
+    assert "the certificate of a node does not verify" in message
 
 
 def test_a_host_name_is_verified_by_its_address(guarded: Guarded) -> None:

@@ -67,15 +67,15 @@ def test_every_missing_or_different_queue_is_reported_with_the_difference(
     name = "panopticon.quality.1.live"
     operator.make("queues", name, arguments={})
     operator.delete("queues", "panopticon.undeliverable")
-    said = by_check(open_broker(url, max_results=6).diagnose())["broker: queues"]
-    assert said.health is Health.FAIL
-    assert f"{name} (x-dead-letter-exchange, " in said.seen
-    assert "panopticon.quality.1.backfill (missing)" in said.seen
-    assert "panopticon.undeliverable (missing)" in said.seen
-    assert "panopticon.search.live (x-max-length)" in said.seen
-    assert "panopticon.search.backfill (x-max-length)" in said.seen
-    assert "panopticon.tagger" not in said.seen
-    assert said.advice.endswith("whatever is missing is declared at the next start")
+    finding = by_check(open_broker(url, max_results=6).diagnose())["broker: queues"]
+    assert finding.health is Health.FAIL
+    assert f"{name} (x-dead-letter-exchange, " in finding.seen
+    assert "panopticon.quality.1.backfill (missing)" in finding.seen
+    assert "panopticon.undeliverable (missing)" in finding.seen
+    assert "panopticon.search.live (x-max-length)" in finding.seen
+    assert "panopticon.search.backfill (x-max-length)" in finding.seen
+    assert "panopticon.tagger" not in finding.seen
+    assert finding.advice.endswith("whatever is missing is declared at the next start")
 
 
 def test_every_missing_or_different_exchange_is_reported_with_the_difference(
@@ -86,13 +86,13 @@ def test_every_missing_or_different_exchange_is_reported_with_the_difference(
         operator.delete("exchanges", name)
     operator.make("exchanges", "panopticon.results", type="fanout")
     operator.make("exchanges", "panopticon.uploads", type="topic")
-    said = by_check(open_broker(url).diagnose())["broker: exchanges"]
-    assert said.health is Health.FAIL
-    assert "panopticon.tagger.1 (missing)" in said.seen
-    assert "panopticon.results (fanout, not topic)" in said.seen
-    assert "panopticon.uploads (alternate-exchange)" in said.seen
-    assert "panopticon.unrouted" not in said.seen
-    assert said.advice.endswith("whatever is missing is declared at the next start")
+    finding = by_check(open_broker(url).diagnose())["broker: exchanges"]
+    assert finding.health is Health.FAIL
+    assert "panopticon.tagger.1 (missing)" in finding.seen
+    assert "panopticon.results (fanout, not topic)" in finding.seen
+    assert "panopticon.uploads (alternate-exchange)" in finding.seen
+    assert "panopticon.unrouted" not in finding.seen
+    assert finding.advice.endswith("whatever is missing is declared at the next start")
 
 
 def test_every_missing_binding_is_reported_and_declared_by_the_next_start(
@@ -101,9 +101,9 @@ def test_every_missing_binding_is_reported_and_declared_by_the_next_start(
     open_broker(url).topology.bind(TAGGER)
     key, queue = "image.uploaded", "panopticon.tagger.1.live"
     operator.delete("bindings", "e", "panopticon.tagger.1", "q", queue, key)
-    said = by_check(open_broker(url).diagnose())["broker: exchanges"]
-    assert said.health is Health.FAIL
-    assert said.seen.endswith(f"declarations: panopticon.tagger.1 to {queue} by {key} (missing)")
+    finding = by_check(open_broker(url).diagnose())["broker: exchanges"]
+    assert finding.health is Health.FAIL
+    assert finding.seen.endswith(f"declarations: panopticon.tagger.1 to {queue} by {key} (missing)")
     open_broker(url).topology.bind(TAGGER)
     assert health(open_broker(url))["broker: exchanges"] is Health.OK
 
@@ -138,9 +138,9 @@ def test_every_missing_permission_is_reported_with_advice(
     broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
     assert health(broker)["broker: permissions"] is Health.OK
     allow(rabbit_node, user, **allowed)
-    said = by_check(broker.diagnose())["broker: permissions"]
-    assert (said.health, said.seen) == (Health.FAIL, f"user {user!r} may not {lacking}")
-    assert "rabbitmqctl set_permissions" in said.advice
+    finding = by_check(broker.diagnose())["broker: permissions"]
+    assert (finding.health, finding.seen) == (Health.FAIL, f"user {user!r} may not {lacking}")
+    assert "rabbitmqctl set_permissions" in finding.advice
 
 
 def test_an_unreachable_broker_is_the_last_finding(open_broker: OpenBroker) -> None:
