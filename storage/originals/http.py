@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import AllowedAddresses, NamedHost
-from storage.originals.web import OK, Answer, Unreachable, Web, host_of
+from storage.originals.web import OK, Answer, Unreachable, WebClient, host_of
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -25,7 +25,7 @@ class HttpSource:
 
         `configured`: the host of the setting originals. Its outage is not the fault of any image.
         """
-        self._web = Web(allowed.resolve)
+        self._web = WebClient(allowed.resolve)
         self._configured = configured
         self._has_succeeded = False
 

@@ -19,7 +19,7 @@ from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import resolve
 from storage.originals.http import refusal
-from storage.originals.web import OK, Answer, Unreachable, Web, host_of
+from storage.originals.web import OK, Answer, Unreachable, WebClient, host_of
 
 SIGNED_FOR_S = 300
 DEFAULT_REGION = "us-east-1"
@@ -66,7 +66,7 @@ class S3Source:
     def __init__(self, options: S3Options) -> None:
         self._options = options
         self._client = _client(options)
-        self._web = Web(resolve)
+        self._web = WebClient(resolve)
         self._has_succeeded = False
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:

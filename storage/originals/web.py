@@ -54,7 +54,7 @@ class Answer:
         return f"{self.host} answered {self.status}"
 
 
-class Web:
+class WebClient:
     """A client for GET requests from many threads, over kept connections."""
 
     def __init__(self, resolve: Resolve) -> None:

@@ -12,7 +12,7 @@ from opensearchpy.exceptions import TransportError
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.documents import Change
-from storage.search.opensearch.connection import Connection
+from storage.search.opensearch.connection import OpenSearchConnection
 from storage.search.opensearch.errors import Gone, is_down, is_gone, line_of, unavailable
 from storage.search.opensearch.indexes import Indexes
 from storage.search.opensearch.steps import encode_step, encode_target
@@ -35,10 +35,10 @@ class _Item:
     text: str
 
 
-class Bulk:
+class BulkWriter:
     """The writer of changes into one index, or into two during a rebuild."""
 
-    def __init__(self, connection: Connection, indexes: Indexes) -> None:
+    def __init__(self, connection: OpenSearchConnection, indexes: Indexes) -> None:
         self._connection = connection
         self._indexes = indexes
 

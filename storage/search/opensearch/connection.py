@@ -28,7 +28,7 @@ class OpenSearchTimeouts:
     """The time that the server itself waits for a missing shard before it reports an error."""
 
 
-class Connection:
+class OpenSearchConnection:
     """A client of one cluster. It connects at first use, and several threads may share it."""
 
     def __init__(self, address: OpenSearchAddress, timeouts: OpenSearchTimeouts) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding
 from storage.health.findings import fail, ok, warn
-from storage.search.opensearch.connection import Connection
+from storage.search.opensearch.connection import OpenSearchConnection
 from storage.search.opensearch.indexes import Indexes
 
 
-def diagnose(connection: Connection, indexes: Indexes) -> list[Finding]:
+def diagnose(connection: OpenSearchConnection, indexes: Indexes) -> list[Finding]:
     """Check the server, the indexes, and work that waits for an operator. Creates nothing."""
     found: list[Finding] = []
     try:
@@ -26,7 +26,7 @@ def diagnose(connection: Connection, indexes: Indexes) -> list[Finding]:
     return found
 
 
-def _indexes(connection: Connection, indexes: Indexes) -> Iterator[Finding]:
+def _indexes(connection: OpenSearchConnection, indexes: Indexes) -> Iterator[Finding]:
     state = indexes.look()
     if state.live is None:
         seen = f"{indexes.alias} does not exist yet"
@@ -45,7 +45,7 @@ def _indexes(connection: Connection, indexes: Indexes) -> Iterator[Finding]:
         yield warn("search: former", ", ".join(former), advice)
 
 
-def _shards(connection: Connection, indexes: Indexes) -> Finding:
+def _shards(connection: OpenSearchConnection, indexes: Indexes) -> Finding:
     status = connection.ask("GET", f"/_cluster/health/{indexes.alias}")["status"]
     if status == "green":
         return ok("search: shards", status)
@@ -55,7 +55,7 @@ def _shards(connection: Connection, indexes: Indexes) -> Finding:
     return fail("search: shards", status, "a shard is missing: start the node that has it, or restore it")
 
 
-def _blocks(connection: Connection, index: str) -> Iterator[Finding]:
+def _blocks(connection: OpenSearchConnection, index: str) -> Iterator[Finding]:
     settings = connection.ask("GET", f"/{index}/_settings")[index]["settings"]["index"]
     blocked = sorted(name for name, value in settings.get("blocks", {}).items() if value == "true")
     if blocked:

@@ -10,8 +10,8 @@ from panopticon.interfaces import Applied, Finding
 from panopticon.results.cursors import PageEnd, encode_cursor, resume
 from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.search import Query, SearchPage
-from storage.search.opensearch.bulk import Bulk
-from storage.search.opensearch.connection import Connection, OpenSearchTimeouts
+from storage.search.opensearch.bulk import BulkWriter
+from storage.search.opensearch.connection import OpenSearchConnection, OpenSearchTimeouts
 from storage.search.opensearch.diagnosis import diagnose
 from storage.search.opensearch.errors import Gone, is_gone, line_of, unavailable
 from storage.search.opensearch.indexes import Indexes
@@ -33,9 +33,9 @@ class OpenSearchIndex:
 
     def __init__(self, url: str, *, timeouts: OpenSearchTimeouts | None = None) -> None:
         """Connect to nothing yet. Raises: UsageError for a URL that does not name an index."""
-        self._connection = Connection(address_of(url), timeouts or OpenSearchTimeouts())
+        self._connection = OpenSearchConnection(address_of(url), timeouts or OpenSearchTimeouts())
         self._indexes = Indexes(self._connection)
-        self._bulk = Bulk(self._connection, self._indexes)
+        self._bulk = BulkWriter(self._connection, self._indexes)
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """Apply changes to the live index, and to one that is being rebuilt. Either may refuse a change."""

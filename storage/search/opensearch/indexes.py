@@ -16,7 +16,7 @@ from typing import Any
 from opensearchpy.exceptions import RequestError
 
 from panopticon.errors import UsageError
-from storage.search.opensearch.connection import Connection
+from storage.search.opensearch.connection import OpenSearchConnection
 from storage.search.opensearch.errors import Gone, not_opensearch, unavailable
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Indexes:
     was deleted.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: OpenSearchConnection) -> None:
         self._connection = connection
         self._address = connection.address
         self._checked: set[str] = set()
@@ -96,7 +96,7 @@ class Indexes:
             found = self.look()
         if found.live is None:
             raise UsageError(
-                f"search {self._address}: {self._numbered(1)} exists, but not its alias {self.alias};"
+                f"search {self._address}: {self._numbered(1)} exists without its alias {self.alias};"
                 " add the alias, or delete the index if nobody needs it"
             )
         for index in filter(None, (found.live, found.building)):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.documents import Change
-from storage.search.opensearch.bulk import Bulk
+from storage.search.opensearch.bulk import BulkWriter
 from storage.search.opensearch.indexes import Indexes
 
 
@@ -18,7 +18,7 @@ class OpenSearchRebuild:
     earlier, and are read from the store later, when the new index is filled.
     """
 
-    def __init__(self, indexes: Indexes, bulk: Bulk) -> None:
+    def __init__(self, indexes: Indexes, bulk: BulkWriter) -> None:
         self._indexes = indexes
         self._bulk = bulk
 

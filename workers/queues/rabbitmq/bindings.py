@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
-from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.topology import names
 
 
 class RabbitTopology:
     """A `Topology`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: RabbitClient) -> None:
         self._client = client
 
     def bind(self, version: VersionName) -> None:

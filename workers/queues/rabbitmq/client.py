@@ -15,13 +15,13 @@ from workers.queues.rabbitmq.topology.declarations import shared_declarations
 from workers.queues.rabbitmq.topology.declarer import Declarer
 from workers.queues.rabbitmq.transport.connection import ReconnectingConnection
 from workers.queues.rabbitmq.transport.event_loop import EventLoopThread
-from workers.queues.rabbitmq.transport.publisher import Message, Publisher
+from workers.queues.rabbitmq.transport.publisher import OutgoingMessage, Publisher
 from workers.queues.rabbitmq.url import RabbitAddress
 
 T = TypeVar("T")
 
 
-class Client:
+class RabbitClient:
     """Two connections to one broker, on one event-loop thread.
 
     There are two, since in an alarm the broker reads nothing more from a connection that publishes.
@@ -76,7 +76,7 @@ class Client:
 
     async def publish(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[OutgoingMessage],
         *,
         version: VersionName | None = None,
         headers: Mapping[str, int] | None = None,

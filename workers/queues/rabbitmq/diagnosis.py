@@ -9,7 +9,7 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding
 from storage.health.findings import fail, ok, warn
 from workers.queues.rabbitmq.admin.management import Alarm, Management
-from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.errors import GIVE_PERMISSIONS
 from workers.queues.rabbitmq.topology import names
 from workers.queues.rabbitmq.topology.declarations import Declarations
@@ -24,7 +24,7 @@ ROOM = {
 }
 
 
-def diagnose_broker(client: Client) -> list[Finding]:
+def diagnose_broker(client: RabbitClient) -> list[Finding]:
     """Check server, management plug-in, alarms, declarations, permissions and unrouted messages."""
     try:
         return [_server(client), *_managed(client)]
@@ -33,7 +33,7 @@ def diagnose_broker(client: Client) -> list[Finding]:
         return [fail("broker: server", _reason(error), advice, last=True)]
 
 
-def _server(client: Client) -> Finding:
+def _server(client: RabbitClient) -> Finding:
     version = client.call(client.server_version())
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     if numbers < OLDEST:
@@ -41,7 +41,7 @@ def _server(client: Client) -> Finding:
     return ok("broker: server", f"RabbitMQ {version}")
 
 
-def _managed(client: Client) -> Iterator[Finding]:
+def _managed(client: RabbitClient) -> Iterator[Finding]:
     management = client.management
     try:
         inventory, alarms = _inventory(management), management.alarms()
@@ -101,7 +101,7 @@ def _compared(check: str, differences: Sequence[str], advice: str) -> Finding:
     return fail(check, seen, f"{advice}; whatever is missing is declared at the next start")
 
 
-def _permissions(client: Client) -> Finding:
+def _permissions(client: RabbitClient) -> Finding:
     user = client.address.user
     if missing := client.call(client.missing_permissions()):
         return fail("broker: permissions", f"user {user!r} may not {', '.join(missing)}", GIVE_PERMISSIONS)

@@ -12,11 +12,11 @@ from panopticon.interfaces import Delivery, Depth
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.admin.depths import CombinedCounts
-from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.errors import is_missing
 from workers.queues.rabbitmq.topology import names
 from workers.queues.rabbitmq.transport.prefetch import PrefetchedLane
-from workers.queues.rabbitmq.transport.publisher import Message, Route
+from workers.queues.rabbitmq.transport.publisher import OutgoingMessage, Route
 from workers.queues.rabbitmq.transport.subscription import Arrival, DeliveryTag, Subscription
 
 HEAD_START_S = 0.5
@@ -33,7 +33,7 @@ class RabbitQueue:
 
     def __init__(
         self,
-        client: Client,
+        client: RabbitClient,
         queues: Mapping[Lane, str],
         *,
         routes: Mapping[Lane, Route] | None = None,
@@ -64,7 +64,7 @@ class RabbitQueue:
     def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
         if bodies:
             route = self._routes.get(lane, self._routes[Lane.LIVE])
-            messages = [Message(route, body) for body in bodies]
+            messages = [OutgoingMessage(route, body) for body in bodies]
             self._client.call_at_length(self._client.publish(messages, version=self._version))
 
     def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
@@ -95,7 +95,7 @@ class RabbitQueue:
         """Move the message to the shortest retry queue of at least `delay_s`, or else to the longest one."""
         delays_s = self._client.retry_delays_s
         retry_queue = names.retry_queue_of(next((one for one in delays_s if one >= delay_s), delays_s[-1]))
-        message = Message(Route(retry_queue, self._queues[delivery.lane]), delivery.body)
+        message = OutgoingMessage(Route(retry_queue, self._queues[delivery.lane]), delivery.body)
         attempt = delivery.attempt + spend_attempt
         for prefetched, tags in self._by_lane([delivery]):
             self._client.call_at_length(
@@ -189,7 +189,7 @@ class RabbitQueue:
                 yield prefetched, tags
 
     async def _put_off(
-        self, subscription: Subscription, tags: set[DeliveryTag], message: Message, *, attempt: int
+        self, subscription: Subscription, tags: set[DeliveryTag], message: OutgoingMessage, *, attempt: int
     ) -> None:
         # A lapsed lease is not retried: the message is ready again, or with another consumer.
         if all(subscription.holds(tag) for tag in tags):

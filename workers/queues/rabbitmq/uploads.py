@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from panopticon.messages import ImageMessage, Lane, encode
-from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.transport.publisher import Message, Route
+from workers.queues.rabbitmq.transport.publisher import OutgoingMessage, Route
 
 
 class RabbitUploads:
     """An `Uploads`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: RabbitClient) -> None:
         self._client = client
 
     def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
@@ -21,6 +21,7 @@ class RabbitUploads:
         if messages:
             keys = {"uploaded": names.UPLOADED[lane], "deleted": names.DELETED[lane]}
             outgoing = [
-                Message(Route(names.UPLOADS, keys[message.event]), encode(message)) for message in messages
+                OutgoingMessage(Route(names.UPLOADS, keys[message.event]), encode(message))
+                for message in messages
             ]
             self._client.call_at_length(self._client.publish(outgoing))

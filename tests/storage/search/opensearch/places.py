@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from panopticon.errors import Unavailable
-from storage.search.opensearch.connection import Connection, OpenSearchTimeouts
+from storage.search.opensearch.connection import OpenSearchConnection, OpenSearchTimeouts
 from storage.search.opensearch.url import address_of
 
 RECOVERY_S = 60.0
@@ -36,7 +36,7 @@ class Place:
         self.name = f"test-{uuid4().hex[:12]}"
         server, mark, options = server_url.partition("?")
         self.url = f"{server}/{self.name}{mark}{options}"
-        self._connection = Connection(address_of(self.url), OpenSearchTimeouts())
+        self._connection = OpenSearchConnection(address_of(self.url), OpenSearchTimeouts())
 
     def ask(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         """Send a request; `{}` in `path` stands for the name."""

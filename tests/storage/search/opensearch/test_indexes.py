@@ -109,7 +109,7 @@ def test_an_index_that_lost_its_alias_is_not_replaced_by_a_new_one(
     place: Place, index: OpenSearchIndex
 ) -> None:
     place.ask("PUT", "/{}-000001", mapping(2))
-    assert f"no alias {place.name} of it" in refusal(index)
+    assert f"exists without its alias {place.name}" in refusal(index)
 
 
 def test_an_alias_with_a_longer_name_belongs_to_another_index(place: Place, index: OpenSearchIndex) -> None:

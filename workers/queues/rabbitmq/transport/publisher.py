@@ -26,7 +26,7 @@ class Route(NamedTuple):
     key: str
 
 
-class Message(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """One message to be published."""
 
     route: Route
@@ -36,7 +36,7 @@ class Message(NamedTuple):
 class Publication:
     """Messages that succeed or fail together."""
 
-    def __init__(self, messages: Sequence[Message], headers: Mapping[str, int] | None) -> None:
+    def __init__(self, messages: Sequence[OutgoingMessage], headers: Mapping[str, int] | None) -> None:
         self.messages = messages
         self.properties = pika.BasicProperties(delivery_mode=PERSISTENT, headers=headers)
         self.sent = 0
@@ -88,7 +88,9 @@ class Publisher:
         self._in_flight: dict[int, Publication] = {}
         self._waiting: deque[Publication] = deque()
 
-    async def publish(self, messages: Sequence[Message], headers: Mapping[str, int] | None = None) -> None:
+    async def publish(
+        self, messages: Sequence[OutgoingMessage], headers: Mapping[str, int] | None = None
+    ) -> None:
         """Return when every message is in a queue. Raises: Unavailable; any of them may be in one then."""
         async with asyncio.timeout(self._stall_s):
             await self._open()
