@@ -33,7 +33,7 @@ class Delivery:
     """
 
     tag: str
-    """Identifies this delivery to its queue; worthless after the lease has lapsed."""
+    """The identity of this delivery for its queue; worthless after the lease has lapsed."""
     body: bytes
     lane: Lane
     attempt: int

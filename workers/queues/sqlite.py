@@ -76,7 +76,7 @@ _BOUND = "SELECT model, version FROM bindings ORDER BY model, version"
 
 
 class Clock(Protocol):
-    """The part of the `time` module that a queue uses. Processes compare leases by wall time."""
+    """What of the `time` module a queue uses. Leases of several processes are told by wall time."""
 
     def time(self) -> float: ...
 
