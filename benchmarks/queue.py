@@ -37,7 +37,7 @@ from panopticon.cards.cards import read_card
 from panopticon.messages import Lane
 from panopticon.results.outputs import Output, OutputKey, VersionName, encode_payload
 from storage.stores import open_store
-from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.statements import PUT_OUTPUT
 from storage.stores.cassandra.url import address_of
 from workers.queues import open_broker
@@ -96,7 +96,7 @@ def store_ratio(url: str, *, outputs: int, rounds: int) -> dict[str, Any]:
     written twice.
     """
     address = address_of(url)
-    cluster = new_cluster(address, Timeouts())
+    cluster = new_cluster(address, CassandraTimeouts())
     with closing(open_store(url)) as store, ExitStack() as at_the_end:
         at_the_end.callback(cluster.shutdown)
         store.registry.models()

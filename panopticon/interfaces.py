@@ -1,6 +1,9 @@
-"""The Protocols between the rooms. All are batch-shaped: one bad item never answers for the others.
+"""The Protocols through which the parts of Panopticon use each other.
 
-Any method of a remote part may raise `Unavailable`; nothing was lost then, and the call may be repeated.
+Their methods take whole batches, and one bad item never fails the others.
+
+Any method of a remote part (broker, store, search index, image source) may raise `Unavailable`. Nothing was
+lost then, and the call may be repeated.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane
 from panopticon.registry.records import ModelEntry
 from panopticon.results.backfills import Backfill
 from panopticon.results.documents import Change, SearchDocument
@@ -24,92 +27,125 @@ from panopticon.results.search import Query, SearchPage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One handing-over of one message. It is leased: unless acked or renewed in time, it comes again."""
+    """One message as a queue delivered it to one consumer.
+
+    The consumer holds a lease on the message: unless it is acked or renewed in time, it is delivered again.
+    """
 
     tag: str
-    """Names this handing-over to its queue; worthless once the lease lapsed."""
+    """The identity of this delivery for its queue; worthless after the lease has lapsed."""
     body: bytes
     lane: Lane
     attempt: int
-    """Attempts spent so far, on retries; never the broker's own count."""
+    """Attempts spent so far by `Queue.retry`, starting at 0; never the broker's own count."""
     redelivered: bool
-    """Handed over before: its output may be stored already."""
+    """True if the message was delivered before, so that its output may be stored already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """Messages of one lane: waiting, leased, and waiting out a retry delay."""
+    """The number of messages in one lane of a queue."""
 
     ready: int
+    """Messages that any consumer may receive now."""
     leased: int
+    """Messages that were received and are not settled yet."""
     retrying: int
+    """Messages that wait until their retry delay is over."""
 
     @property
     def total(self) -> int:
+        """All messages of the lane."""
         return self.ready + self.leased + self.retrying
 
 
 class Queue(Protocol):
-    """The live and the backfill queue of one consumer: first in, first out within a lane, but for retries."""
+    """The live and the backfill lane of one consumer.
+
+    Within a lane the first message in is the first out, except for retried ones. A delivery is settled by
+    `ack`, `retry` or `requeue` of the same object that delivered it. Settling or renewing a lapsed lease
+    changes nothing.
+    """
 
     def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
-        """Add messages; they are safe when this returns."""
+        """Add messages; they are stored safely when this returns."""
 
     def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
-        """Lease up to so many messages, live first; an empty list if none came within `wait_s`."""
+        """Lease up to `max_live` and `max_backfill` messages, live ones first.
+
+        Returns an empty list if no message came within `wait_s` seconds.
+        """
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Remove them for good. Acking a lapsed lease changes nothing."""
+        """Remove messages for good."""
 
     def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
-        """The message comes again after `delay_s`, its `attempt` one higher if one is spent."""
+        """Deliver the message again after `delay_s` seconds, with `attempt` one higher if one is spent."""
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Make them ready for anyone at once. No attempt is spent."""
+        """Make messages ready for any consumer at once. No attempt is spent."""
 
     def release_prefetched(self) -> None:
-        """Make ready for anyone what was sent ahead and nobody has received; the next `receive` asks anew."""
+        """Make ready for any consumer what the broker sent ahead and `receive` has not returned yet.
+
+        Leased messages stay leased. Nothing more is sent ahead until the next `receive`.
+        """
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
-        """Start their leases anew. Renewing a lapsed lease changes nothing."""
+        """Start leases again, so that each lasts its full time from now on."""
 
     def depth(self) -> Mapping[Lane, Depth]:
-        """Counts of both lanes."""
+        """Count the messages of both lanes."""
 
 
 class Topology(Protocol):
-    """Which queues exist, and what uploads are fanned out to."""
+    """The model queues that exist, and those that uploads reach."""
 
     def bind(self, version: VersionName) -> None:
-        """From now on uploads reach this version's queue. Repeating is harmless."""
+        """Let uploads reach the queue of this version from now on. Repeating is harmless."""
 
     def unbind(self, version: VersionName) -> None:
-        """From now on uploads do not reach it; what waits there stays."""
+        """Keep uploads from the queue of this version from now on; its messages stay."""
 
     def drop_if_empty(self, version: VersionName, *, idle_s: float = 0.0) -> bool:
-        """Delete the version's queue unless a message is in it; says whether it is gone.
+        """Unbind the version and delete its queue, unless a message is in it. Return whether it is deleted.
 
-        `idle_s`: for so long nobody has put a message of it on a retry delay, if the caller knows.
+        `idle_s`: the number of seconds in which no message of this version was retried, if the caller knows
+        it. Messages with a shorter retry delay then belong to other versions.
         """
 
     def bound(self) -> tuple[VersionName, ...]:
-        """Sorted."""
+        """Return the versions that uploads reach, sorted."""
 
 
 class Uploads(Protocol):
-    """Where upload services publish: every message reaches the catalogue queue, and the queue of every bound
-    version unless it is a delete."""
+    """The entrance for messages about images.
 
-    def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
-        """Safe in every queue when this returns. If it raises, any may be in any; repeating is harmless."""
+    Every message reaches the catalogue queue. Unless it is a delete, it also reaches the queue of every
+    bound version.
+    """
+
+    def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
+        """Put messages into all their queues; they are stored safely when this returns.
+
+        If it raises, any message may be in any of its queues; repeating the call is harmless.
+        """
 
 
 class Broker(Protocol):
-    """One broker, by URL: its queues by name."""
+    """A connection to one broker, and the way to its queues.
+
+    There is one object for each queue: `model_queue` called twice with equal versions returns the same
+    object, and so do `results`, `catalogue` and `undeliverable`. So the part that receives a message and the
+    part that settles it may each ask the broker for the queue.
+    """
 
     @property
     def depth_lag_s(self) -> float:
-        """A `depth` may miss what came within so many seconds and was taken at once; 0: it misses nothing."""
+        """The age in seconds that a count of `Queue.depth` may have; 0 if counts are always exact.
+
+        A message that was submitted and received within this time may be missing from the count.
+        """
 
     @property
     def topology(self) -> Topology: ...
@@ -117,107 +153,127 @@ class Broker(Protocol):
     @property
     def uploads(self) -> Uploads: ...
 
-    def model_queue(self, version: VersionName) -> Queue: ...
+    def model_queue(self, version: VersionName) -> Queue:
+        """Return the queue of the images that one model version is to process."""
 
-    def results(self) -> Queue: ...
+    def results(self) -> Queue:
+        """Return the queue of the result messages that the indexer writes to the search index."""
 
-    def catalogue(self) -> Queue: ...
+    def catalogue(self) -> Queue:
+        """Return the queue of the uploads and deletes that the indexer writes to the catalogue."""
 
-    def undeliverable(self) -> Queue: ...
+    def undeliverable(self) -> Queue:
+        """Return the queue of dead letters: messages that no consumer could take, in envelopes."""
 
     def announce(self, body: bytes) -> None:
-        """Tell everyone who takes results of a change that concerns no image; safe when this returns."""
+        """Send every consumer of results a message that is not about an image; safe when this returns."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the connection. Leased messages are delivered again, at once or when their leases lapse."""
 
 
 class OutputStore(Protocol):
-    """Outputs and failures: permanent, by ID."""
+    """The permanent store of outputs and failures, by image ID."""
 
     def put(self, outputs: Sequence[Output]) -> None:
-        """Upsert on the key; repeating is harmless. Of two runs of one key the later produced stays."""
+        """Insert or replace outputs by their key; repeating is harmless.
+
+        Of two outputs with one key, the one that was produced later stays.
+        """
 
     def get(self, image_ids: Sequence[str], version: VersionName) -> dict[OutputKey, Output]:
-        """Every stored revision; unknown IDs are absent."""
+        """Return every stored revision of these images for one version; unknown IDs are absent."""
 
     def versions_of(self, image_id: str) -> list[Output]:
-        """Every output of every model version of one image, newest version and revision first."""
+        """Return all outputs of one image, by model, then the newest version and revision first."""
 
     def put_failures(self, failures: Sequence[Failure]) -> None:
-        """Upsert on the key; of two, the later `last_at_ms` stays (of equals, the further state)."""
+        """Insert or replace failures by their key; repeating is harmless.
+
+        Of two failures with one key, the one with the later `last_at_ms` stays; at the same time, the one
+        whose state is further along dead, replayed, discarded.
+        """
 
     def failures_of(self, image_ids: Sequence[str]) -> list[Failure]:
-        """Every failure, in any state, of these images, ordered by key."""
+        """Return every failure of these images, in any state, ordered by key."""
 
     def failures(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
-        """Failures of one version and one UTC day (`2026-11-21`), in order of last_at_ms then key."""
+        """Yield the failures of one version and one UTC day (`2026-11-21`), by `last_at_ms`, then by key."""
 
     def failure_days(self, version: VersionName) -> list[str]:
-        """The UTC days on which this version has failures in any state, newest first."""
+        """Return the UTC days on which this version has failures in any state, newest first."""
 
     def discard_failures(self, keys: Sequence[OutputKey]) -> None:
-        """Set these failures to `discarded`; unknown keys change nothing."""
+        """Set the state of these failures to `discarded`; unknown keys change nothing."""
 
     def erase(self, image_ids: Sequence[str]) -> None:
-        """Remove every output and failure of these images for good, of whatever model; unknown IDs change
-        nothing. What is produced later may be put again."""
+        """Delete every output and failure of these images, of all models, for good.
+
+        Unknown IDs change nothing. Outputs that are produced later may be put again.
+        """
 
 
 class Catalogue(Protocol):
-    """The newest revision known of every image."""
+    """The store of the newest known revision of every image."""
 
     def put(self, images: Sequence[CatalogueImage]) -> None:
-        """Of two rows the one stays that `supersedes` the other, in any order of arrival."""
+        """Store images. Of two with one ID, the one that `supersedes` the other stays, in any order."""
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
-        """Unknown IDs are absent."""
+        """Return the images with these IDs; unknown IDs are absent."""
 
 
 class LedgerCounts(Protocol):
-    """Offered by stores that can count without scanning a fleet's tables."""
+    """The counting of images by state, in a store that can do it without scanning a cluster's tables."""
 
     def count(self, version: VersionName, *, retired: bool) -> Ledger:
-        """The state of every image known, folded as `ledger.state_of` says."""
+        """Count all known images by their state for one version, which `ledger.state_of` defines."""
 
 
 class Registry(Protocol):
-    """Every model's versions, and the one that is active."""
+    """The store of every model's versions, and of the active one."""
 
     def read(self, model: str) -> ModelEntry | None:
-        """None for an unknown model."""
+        """Return the entry of a model, or None for an unknown one."""
 
     def models(self) -> tuple[str, ...]:
-        """Names, sorted."""
+        """Return the names of all models, sorted."""
 
     def swap(self, expected: ModelEntry | None, new: ModelEntry) -> bool:
-        """Compare and set: replaces `expected` (None: absent) by `new`, or changes nothing and says False."""
+        """Replace `expected` by `new` (compare and set). `expected` None: the model has no entry yet.
+
+        Returns False, and changes nothing, if the stored entry is not `expected`.
+        """
 
 
 class Backfills(Protocol):
-    """The record of every backfill there was."""
+    """The store of the records of all backfills, finished ones included."""
 
     def read(self, name: str) -> Backfill | None:
-        """None for an unknown one."""
+        """Return the record of a backfill, or None for an unknown one."""
 
     def names(self) -> tuple[str, ...]:
-        """Sorted."""
+        """Return the names of all backfills, sorted."""
 
     def swap(self, expected: Backfill | None, new: Backfill) -> bool:
-        """Compare and set: replaces `expected` (None: absent) by `new`, or changes nothing and says False."""
+        """Replace `expected` by `new` (compare and set). `expected` None: there is no such record yet.
+
+        Returns False, and changes nothing, if the stored record is not `expected`.
+        """
 
 
 class Archive(Protocol):
-    """Cards and reports, each under the SHA-256 of its bytes: what is there stays as it is."""
+    """The store of cards and reports, each under the SHA-256 of its bytes. Entries never change."""
 
     def put(self, body: bytes) -> str:
-        """Says the SHA-256, as hex; repeating is harmless."""
+        """Store `body` and return its SHA-256 in hexadecimal; repeating is harmless."""
 
     def get(self, sha256: str) -> bytes | None:
-        """None for an unknown one."""
+        """Return the bytes with this SHA-256, or None if they are unknown."""
 
 
 class Store(Protocol):
-    """One permanent store, by URL: its rooms."""
+    """A connection to one permanent store, and the parts that it consists of."""
 
     @property
     def outputs(self) -> OutputStore: ...
@@ -236,123 +292,146 @@ class Store(Protocol):
 
     @property
     def counts(self) -> LedgerCounts | None:
-        """None where counting would scan."""
+        """None where counting would scan the tables of a cluster."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
 
 
 class Applied(StrEnum):
-    """What became of one change."""
+    """The result of one change to the search index."""
 
     APPLIED = "applied"
     STALE = "stale"
+    """The document knew this, or something newer, already."""
     REFUSED = "refused"
+    """The index cannot store the change, and never will."""
 
 
 class SearchIndex(Protocol):
-    """Search documents, changed by the one merge rule only."""
+    """The search documents, which change only by the merge rule `documents.merge`."""
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
-        """One answer per change, in order. Searchable when it returns, or within a second."""
+        """Merge changes into their documents, and return the result of each, in order.
+
+        The changes can be found when this returns, or at most one second later.
+        """
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
-        """Tombstones included; unknown IDs are absent."""
+        """Return the documents of these images, tombstones included; unknown IDs are absent."""
 
     def query(self, query: Query) -> SearchPage:
-        """Raises: UsageError for a cursor that is not one of this query's."""
+        """Return one page of documents. Raises: UsageError for a cursor of another query."""
 
     def image_ids(
         self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
     ) -> list[str]:
-        """IDs of up to `limit` documents that are no tombstones, in the order of their UTF-8 bytes, beyond
-        `after`. With `part`, of those that have it; with `policy_below`, where its policy number is lower."""
+        """Return up to `limit` image IDs after `after`, in the order of their UTF-8 bytes.
+
+        Tombstones are left out. With `part`, only documents that have it are returned; with `policy_below`
+        too, only those whose part has a lower policy number.
+        """
 
     def count(self, parts: Sequence[str] = ()) -> int:
-        """Documents that are no tombstones and have every one of these parts. A part is always of its
-        document's revision."""
+        """Count the documents, without tombstones, that have all of these parts.
+
+        A part always belongs to the revision of its document.
+        """
 
 
 class SearchRebuild(Protocol):
-    """An index being made anew while the present one answers. Live changes reach both."""
+    """A search index that is rebuilt while the present one answers queries. Live changes reach both."""
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
-        """As `SearchIndex.apply`, on what is being made."""
+        """Merge changes, as `SearchIndex.apply` does, into the index that is being rebuilt."""
 
     def finish(self, *, fewer: bool) -> str | None:
-        """What was made answers from now on; the name of what answered before, None if it was made in place.
+        """Let the new index answer queries from now on.
 
-        Raises: UsageError, unless `fewer`, if it holds fewer documents than what answers now.
+        Returns the name of the former index, or None if the rebuild took place in the same index.
+
+        Raises: UsageError if the new index has fewer documents than the present one, unless `fewer`.
         """
 
 
 @runtime_checkable
 class Rebuildable(Protocol):
-    """Offered by search indexes that can be made anew."""
+    """A search index that can be rebuilt."""
 
     def rebuild(self) -> SearchRebuild:
-        """Begin, or go on with what was interrupted."""
+        """Begin a rebuild, or continue one that was interrupted."""
 
     def drop_former(self) -> list[str]:
-        """Delete what answered before earlier rebuilds; says its names."""
+        """Delete the indexes that earlier rebuilds replaced, and return their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchLimits:
-    """What a source may cost."""
+    """The most that fetching one original may take."""
 
     max_bytes: int = 64 * 1024 * 1024
     timeout_s: float = 20.0
 
 
 class ImageSource(Protocol):
-    """Originals, by URI."""
+    """A source of originals, by URI."""
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
-        """Raises: Rejected (too_many_bytes, not_a_file …), Transient, or Unavailable."""
+        """Return the encoded image.
+
+        Raises: Rejected (too_many_bytes, not_a_file …), Transient, or Unavailable.
+        """
 
 
 class Engine(Protocol):
-    """One loaded model version."""
+    """One model version in one library that can run it."""
 
     name: str
+    """Name in the setting `engine`, such as `litert`."""
     libraries: str
+    """Names and versions of the libraries that compute the outputs."""
     best_batch: int
+    """The number of images in one batch for which the engine takes the least time for each image."""
     engine_per_thread: bool
-    """Whether one engine for each thread runs more images than one engine with all the threads."""
+    """True if one engine for each thread runs more images than one engine with all the threads."""
 
     def load(self) -> None:
-        """Read the model; `run` may be called after it."""
+        """Read the model, so that `run` may be called."""
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W, 3) RGB, 0 to 255 → (N, D), one row an image, in order."""
+        """Return the outputs, shape (N, D), of images, shape (N, H, W, 3), in RGB from 0 to 255.
+
+        There is one row for each image, in the same order.
+        """
 
 
 class Health(StrEnum):
-    """How one thing was found."""
+    """The result of one health check."""
 
     OK = "ok"
     WARN = "warn"
-    """It works, and needs a look."""
+    """It works, and needs attention."""
     FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. Holds no credential."""
+    """The report of one health check. It never holds a credential."""
 
     check: str
-    """What was looked at, such as `store: schema`."""
+    """Name of the check, such as `store: schema`."""
     health: Health
     seen: str
+    """The observation, such as `version 5`."""
     advice: str = ""
-    """What to do; empty if nothing is."""
+    """The action to take; empty if there is none."""
     last: bool = False
-    """Nothing more can be asked of this part: it is down, refuses, or is not made yet."""
+    """True if nothing more can be asked of this part: it is down, refuses access, or does not exist yet."""
 
 
 @runtime_checkable
 class Diagnosable(Protocol):
-    """Offered by adapters that can say more of their system than whether it answers."""
+    """An adapter that can report the health of its system in detail."""
 
     def diagnose(self) -> list[Finding]:
-        """Looks and changes nothing. A system that is down, or refuses, is a finding and no error."""
+        """Check the system without changing it. A system that is down is a finding, and not an error."""

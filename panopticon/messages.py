@@ -1,4 +1,4 @@
-"""The wire contract: what upload services send and what search indexers receive, as JSON.
+"""The wire contract: the JSON messages that upload services send and that search indexers receive.
 
 `make docs` writes the JSON Schema of these models to `docs/wire-contract.schema.json`.
 """
@@ -22,15 +22,15 @@ from pydantic import (
 )
 
 MAX_REVISION = 2**53 - 1
-"""The greatest integer that every JSON reader keeps exactly."""
+"""The greatest integer that every JSON reader can represent exactly."""
 
 MAX_COUNT = 2**31 - 1
-"""The greatest version or policy number: what every store keeps in an int."""
+"""The greatest version or policy number: every store keeps them in a signed 32-bit integer."""
 
 MAX_IMAGE_ID_BYTES = 255
 
 MAX_DETAIL_CHARS = 300
-"""Of what is wrong with a message; the body itself is kept beside it."""
+"""The longest description of what is wrong with a message; its body is kept separately."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,14 +39,14 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 
 
 class Lane(StrEnum):
-    """Fresh uploads travel `live`; whole catalogues travel `backfill`, which never delays them."""
+    """The two priorities of a message: fresh uploads are `live`, and a `backfill` never delays them."""
 
     LIVE = "live"
     BACKFILL = "backfill"
 
 
 class MessageInvalid(ValueError):  # noqa: N818
-    """The body is not the message it should be. Carries the body, so that a dead letter can be read."""
+    """The error of a malformed message. It carries the body, which can then be kept as a dead letter."""
 
     def __init__(self, detail: str, body: bytes) -> None:
         super().__init__(detail)
@@ -104,28 +104,28 @@ Score = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
 class _Wire(BaseModel):
-    # Values seldom come twice; cached, they would be a worker's only memory that grows.
+    # Values seldom repeat: a cache of them would be the only memory of a worker that keeps growing.
     model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys")
 
 
 class ImageMessage(_Wire):
-    """An upload service says: this image exists, changed, or is gone.
+    """A message from an upload service: an image was uploaded, was changed, or was deleted.
 
-    The least message is `{"image_id": "123"}`. Unknown fields are ignored.
+    The smallest message is `{"image_id": "123"}`. Unknown fields are ignored.
     """
 
     image_id: ImageId
     image_uri: ImageUri | None = None
-    """Where the original lies; without it the setting `originals` makes the URI from the ID."""
+    """The URI of the original; without it, the URI is made from the ID by the setting `originals`."""
     revision: Revision = 0
-    """Raised by the upload service whenever the picture changes or goes."""
+    """A number that the upload service increases whenever it changes or deletes the image."""
     event: Literal["uploaded", "deleted"] = "uploaded"
     occurred_at: Moment | None = None
     message_id: Annotated[str, Field(max_length=255)] | None = None
 
 
 class Tag(_Wire):
-    """One label that policy kept, and the broader terms by which it is found too."""
+    """A label that the policy kept, and the broader terms that find the image too."""
 
     label: str
     probability: Probability
@@ -144,7 +144,10 @@ class _ModelResult(_Wire):
 
 
 class ResultPublished(_ModelResult):
-    """One model version's part of the search document, made by policy from the stored vector."""
+    """The part of a search document that one model version contributes.
+
+    The policy makes it from the stored output vector.
+    """
 
     kind: Literal["result"] = "result"
     policy_number: Count
@@ -153,14 +156,14 @@ class ResultPublished(_ModelResult):
 
 
 class FailedPublished(_ModelResult):
-    """One model version will never have an output of this revision."""
+    """A notice that one model version will never have an output for this revision."""
 
     kind: Literal["failed"] = "failed"
     reason: str
 
 
 class DeletedPublished(_Wire):
-    """The image is gone: its document becomes a tombstone."""
+    """A notice that the image was deleted: its search document becomes a tombstone."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys", populate_by_name=True)
 
@@ -172,7 +175,7 @@ class DeletedPublished(_Wire):
 
 
 class ModelActivated(_Wire):
-    """Queries answer from another version of a model from now on."""
+    """A notice that queries use another version of a model from now on."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys", populate_by_name=True)
 
@@ -196,7 +199,7 @@ _RESULT_ADAPTER: TypeAdapter[ResultPublished | FailedPublished | DeletedPublishe
 
 
 def decode_image_message(body: bytes) -> ImageMessage:
-    """Raises: MessageInvalid, with the body, unless it is one valid ImageMessage."""
+    """Parse one message from an upload service. Raises: MessageInvalid, which carries the body."""
     try:
         return ImageMessage.model_validate_json(body)
     except ValidationError as error:
@@ -206,7 +209,7 @@ def decode_image_message(body: bytes) -> ImageMessage:
 def decode_result_message(
     body: bytes,
 ) -> ResultPublished | FailedPublished | DeletedPublished | ModelActivated:
-    """Raises: MessageInvalid, with the body, unless it is one valid ResultMessage."""
+    """Parse one message for search indexers. Raises: MessageInvalid, which carries the body."""
     try:
         return _RESULT_ADAPTER.validate_json(body, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -214,12 +217,12 @@ def decode_result_message(
 
 
 def encode(message: BaseModel) -> bytes:
-    """Compact UTF-8 JSON, absent fields left out."""
+    """Return a message as compact JSON in UTF-8, without the fields that are None."""
     return message.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 def json_schemas() -> dict[str, Any]:
-    """One JSON Schema document (draft 2020-12) whose `$defs` hold ImageMessage and ResultMessage."""
+    """Return a JSON Schema document (draft 2020-12) with ImageMessage and ResultMessage in its `$defs`."""
     adapters: list[tuple[str, Literal["validation"], TypeAdapter[Any]]] = [
         ("ImageMessage", "validation", TypeAdapter(ImageMessage)),
         ("ResultMessage", "validation", _RESULT_ADAPTER),
@@ -234,12 +237,12 @@ def json_schemas() -> dict[str, Any]:
 
 
 def to_ms(moment: datetime | None) -> int:
-    """Whole milliseconds since 1970 UTC, rounded down; 0 where no moment is known."""
+    """Return whole milliseconds since 1970 UTC, rounded down; 0 for None."""
     return 0 if moment is None else (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def from_ms(moment_ms: int) -> datetime | None:
-    """The inverse of `to_ms`, exactly."""
+    """Return the moment that `to_ms` converted, in whole milliseconds; None for 0."""
     return EPOCH + timedelta(milliseconds=moment_ms) if moment_ms else None
 
 

@@ -1,1 +1,1 @@
-"""Where things are kept: one file per system, chosen by URL."""
+"""Adapters of the systems that store data: one module or package for each system, chosen by URL."""

@@ -1,19 +1,22 @@
-"""This machine's clock beside those of servers."""
+"""Comparison of this machine's clock with those of servers."""
 
 from __future__ import annotations
 
-from panopticon.interfaces import Finding, Health
+from panopticon.interfaces import Finding
+from storage.health.findings import fail, ok, warn
 
 SKEW_WARN_S = 5.0
 SKEW_FAIL_S = 60.0
 ADVICE = "synchronise the clocks: timedatectl set-ntp true, on this machine and on that"
 
 
-def compared(whose: str, *, ours_s: float, theirs_s: float) -> Finding:
-    """Both in Unix seconds. Some servers tell whole ones, so a second is no difference."""
-    apart_s = max(abs(ours_s - theirs_s) - 1, 0.0)
-    health = Health.FAIL if apart_s > SKEW_FAIL_S else Health.WARN if apart_s > SKEW_WARN_S else Health.OK
+def compared(server: str, *, ours_s: float, theirs_s: float) -> Finding:
+    """Compare two clocks, both in Unix seconds.
+
+    Some servers report whole seconds, so a difference of one second is ignored.
+    """
+    check, apart_s = f"clock: {server}", max(abs(ours_s - theirs_s) - 1, 0.0)
+    if apart_s <= SKEW_WARN_S:
+        return ok(check, "as ours")
     word = "ahead of" if ours_s > theirs_s else "behind"
-    seen = "as ours" if health is Health.OK else f"ours is {apart_s:.0f} s {word} it"
-    advice = "" if health is Health.OK else ADVICE
-    return Finding(check=f"clock: {whose}", health=health, seen=seen, advice=advice)
+    return (fail if apart_s > SKEW_FAIL_S else warn)(check, f"ours is {apart_s:.0f} s {word} it", ADVICE)

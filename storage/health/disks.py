@@ -1,4 +1,4 @@
-"""What the machine says of the place where a file lies: room left, and whose file system it is."""
+"""The disk that a file is on: its free space, and its kind of file system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
-from panopticon.interfaces import Finding, Health
+from panopticon.interfaces import Finding
+from storage.health.findings import fail, ok, warn
 
 MOUNTS = Path("/proc/mounts")
 SCARCE_BYTES = 2 * 2**30
@@ -19,26 +20,27 @@ NETWORK_TYPE = re.compile(
 
 
 def free_room(check: str, path: Path) -> Finding:
-    """Room on the disk of `path`, or of the nearest folder above it that is there."""
+    """Check the free space on the disk of `path`, or of its nearest parent folder that exists."""
     free_bytes = shutil.disk_usage(existing(path)).free
     seen = f"{free_bytes / 2**30:.1f} GiB free"
     if free_bytes < NONE_LEFT_BYTES:
-        return Finding(check=check, health=Health.FAIL, seen=seen, advice=f"make room on the disk of {path}")
+        return fail(check, seen, f"make room on the disk of {path}")
     if free_bytes < SCARCE_BYTES:
-        return Finding(
-            check=check, health=Health.WARN, seen=seen, advice=f"make room soon on the disk of {path}"
-        )
-    return Finding(check=check, health=Health.OK, seen=seen)
+        return warn(check, seen, f"make room soon on the disk of {path}")
+    return ok(check, seen)
 
 
 def existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that is there."""
+    """Return the path itself, or its nearest parent folder that exists."""
     absolute = path.absolute()
     return next(place for place in (absolute, *absolute.parents) if place.exists())
 
 
 def file_system_of(path: Path, mounts: str) -> str:
-    """The type of the file system that holds `path`, out of the text of /proc/mounts; "" if unknown."""
+    """Return the type of the file system that holds `path`, or "" if it is unknown.
+
+    `mounts`: the text of /proc/mounts.
+    """
     found: dict[Path, str] = {}
     for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")
@@ -48,20 +50,19 @@ def file_system_of(path: Path, mounts: str) -> str:
 
 
 def local_disk(check: str, path: Path, *, mounts: str) -> Finding:
-    """Locks and shared memory of SQLite hold on one machine only."""
+    """Check that `path` is on a local disk: locks and shared memory of SQLite work on one machine only."""
     kind = file_system_of(path, mounts)
     if NETWORK_TYPE.fullmatch(kind):
-        return Finding(
-            check=check,
-            health=Health.WARN,
-            seen=f"{path} lies on {kind}, a network file system: SQLite's locks do not hold there",
-            advice="keep it on a local disk, or name a server in broker, store and search",
+        return warn(
+            check,
+            f"{path} is on {kind}, a network file system: SQLite's locks do not work there",
+            "keep it on a local disk, or name a server in broker, store and search",
         )
-    return Finding(check=check, health=Health.OK, seen=kind or "unknown")
+    return ok(check, kind or "unknown")
 
 
 def read_mounts() -> str:
-    """Empty where the system has no such list."""
+    """Return the text of /proc/mounts, or "" where the system has no such file."""
     try:
         return MOUNTS.read_text("utf-8", errors="surrogateescape")
     except OSError:
@@ -69,5 +70,5 @@ def read_mounts() -> str:
 
 
 def _unescaped(point: str) -> str:
-    """Blanks in names are written as octal escapes."""
+    """Return a mount point with its octal escapes, such as \\040 for a blank, resolved."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)

@@ -1,4 +1,4 @@
-"""Originals, by URI: one source per scheme, opened when it is first asked."""
+"""Sources of originals, by the scheme of a URI; each is opened by its first fetch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PACKAGES = {"http": "urllib3", "https": "urllib3", "s3": "boto3"}
 
 
 class Originals:
-    """An ImageSource that hands each URI to the source of its scheme."""
+    """An ImageSource that passes each URI to the source of its scheme."""
 
     def __init__(self, sources: Mapping[str, ImageSource]) -> None:
         self._sources = sources
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
-        """Raises: Rejected(`bad_uri`) for a scheme nobody serves, and whatever its source raises."""
+        """Fetch one original. Raises: Rejected(`bad_uri`) for an unknown scheme; what its source raises."""
         scheme, colon, _ = uri.partition(":")
         source = self._sources.get(scheme.lower()) if colon else None
         if source is None:
@@ -32,8 +32,8 @@ class Originals:
         return source.fetch(uri, limits)
 
 
-class OpenedWhenAsked:
-    """An ImageSource whose driver is imported by its first fetch, of whichever thread."""
+class LazySource:
+    """An ImageSource whose driver is imported by its first fetch, in any thread."""
 
     def __init__(self, open_source: Callable[[], ImageSource]) -> None:
         self._open_source = open_source
@@ -51,17 +51,17 @@ class OpenedWhenAsked:
 
 
 def open_originals(settings: Settings) -> Originals:
-    """Every source whose driver is installed. Raises: UsageError for settings that cannot be served."""
+    """Return every source whose driver is installed. Raises: UsageError for settings that none can serve."""
     check_template(settings.originals)
     own, endpoint = host_of_setting(settings.originals), host_of_setting(settings.s3_endpoint)
     configured = [host for host in (own, endpoint) if host is not None]
     allowed = read_allowed(settings.private_hosts, configured=configured)
-    web = OpenedWhenAsked(lambda: _web(allowed, own))
+    web = LazySource(lambda: _web(allowed, own))
     sources: dict[str, ImageSource] = {
         "file": FileSource([os.fsencode(os.path.realpath(root)) for root in settings.readable_roots]),
         "http": web,
         "https": web,
-        "s3": OpenedWhenAsked(lambda: _s3(settings)),
+        "s3": LazySource(lambda: _s3(settings)),
     }
     missing = {scheme for scheme, name in PACKAGES.items() if importlib.util.find_spec(name) is None}
     _check_served(settings, missing)
@@ -69,7 +69,7 @@ def open_originals(settings: Settings) -> Originals:
 
 
 def check_template(template: str) -> None:
-    """Raises: UsageError unless the setting `originals` is empty or a URI with `{image_id}` in it."""
+    """Raise UsageError unless the setting `originals` is empty or a URI with `{image_id}` in it."""
     if not template:
         return
     parts = urlsplit(template)

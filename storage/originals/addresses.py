@@ -1,4 +1,7 @@
-"""What may be connected to. Whoever names a URI must not make a worker speak to its own network."""
+"""The addresses that a worker may connect to.
+
+Upload services choose the URIs of images, and must not be able to send a worker into its own network.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from urllib.parse import urlsplit
 
 from panopticon.errors import Rejected, UsageError
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
 
 PORTS = {"http": 80, "https": 443}
 PUBLIC_V6 = IPv6Network("2000::/3")
 TRANSLATED = IPv6Network("64:ff9b::/96")
-"""An IPv4 address in its last 32 bits, reached through the network's own translator."""
+"""Addresses with an IPv4 address in their last 32 bits, reached through the network's own translator."""
 REFUSED_V4 = (
     IPv4Network("192.0.0.0/24"),
-    # Public by its number, but in Azure it is the machine's own host that answers.
+    # It looks public, but in Azure the host of the virtual machine answers.
     IPv4Network("168.63.129.16/32"),
 )
 
@@ -29,7 +32,7 @@ _HOST_AND_PORT = re.compile(r"(?P<host>[^\s/@\[\]:]+|\[[0-9a-fA-F:.]+\])(:(?P<po
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedHost:
-    """A host that the settings name, by name or address. `port` None: any."""
+    """A host in the settings, by its name or address. `port` None: any port."""
 
     host: str
     port: int | None
@@ -37,13 +40,13 @@ class NamedHost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedAddresses:
-    """Every public address, and what is named here."""
+    """Every public address, and the networks and hosts that are named here."""
 
-    networks: tuple[Network, ...] = ()
+    networks: tuple[IpNetwork, ...] = ()
     hosts: tuple[NamedHost, ...] = ()
 
     def resolve(self, host: str, port: int) -> list[tuple[int, str]]:
-        """(address family, address) of this host, allowed ones only.
+        """Return (address family, address) for every allowed address of this host.
 
         Raises: OSError if there is no such name, Rejected (bad_uri; address_not_allowed if none is allowed).
         """
@@ -54,18 +57,21 @@ class AllowedAddresses:
         return allowed
 
     def allows(self, host: str, address: str, port: int) -> bool:
-        """`address`: what `host` resolved to."""
+        """Return whether a connection is allowed. `address`: the address that `host` resolved to."""
         named = any(entry.host == _folded(host) and entry.port in (None, port) for entry in self.hosts)
         return named or self._allows_address(ip_address(address.partition("%")[0]))
 
-    def _allows_address(self, address: Address) -> bool:
+    def _allows_address(self, address: IpAddress) -> bool:
         address = _embedded(address) or address
         listed = any(address.version == network.version and address in network for network in self.networks)
         return listed or is_public(address)
 
 
 def resolve(host: str, port: int) -> list[tuple[int, str]]:
-    """(address family, address) of this host, whatever they are. Raises: OSError, Rejected(`bad_uri`)."""
+    """Return (address family, address) for every address of this host, allowed or not.
+
+    Raises: OSError if there is no such name, Rejected(`bad_uri`).
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
@@ -73,8 +79,8 @@ def resolve(host: str, port: int) -> list[tuple[int, str]]:
     return [(family, str(address[0])) for family, _, _, _, address in found]
 
 
-def is_public(address: Address) -> bool:
-    """Whether it is reached through the internet, and is one host."""
+def is_public(address: IpAddress) -> bool:
+    """Return whether an address belongs to one host that is reached through the internet."""
     if isinstance(address, IPv6Address):
         embedded = _embedded(address)
         return is_public(embedded) if embedded else address in PUBLIC_V6 and address.is_global
@@ -83,7 +89,7 @@ def is_public(address: Address) -> bool:
 
 
 def read_allowed(entries: Sequence[str], *, configured: Sequence[NamedHost]) -> AllowedAddresses:
-    """`entries`: of the setting private_hosts. `configured`: hosts that other settings name.
+    """Parse the entries of the setting private_hosts. `configured`: hosts that other settings name.
 
     Raises: UsageError for an entry that is neither a network nor a host.
     """
@@ -93,7 +99,7 @@ def read_allowed(entries: Sequence[str], *, configured: Sequence[NamedHost]) -> 
 
 
 def host_of_setting(url: str) -> NamedHost | None:
-    """The host that an operator's URL names; None if it is no URL of the web. Raises: UsageError."""
+    """Return the host of a URL in the settings; None unless it is http or https. Raises: UsageError."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS:
         return None
@@ -107,11 +113,11 @@ def host_of_setting(url: str) -> NamedHost | None:
 
 
 def named_host(host: str, port: int | None) -> NamedHost:
-    """Written as names are compared."""
+    """Return a host whose name is in the form in which names are compared."""
     return NamedHost(host=_folded(host), port=port)
 
 
-def _network(entry: str) -> Network | None:
+def _network(entry: str) -> IpNetwork | None:
     try:
         return ip_network(entry, strict=False)
     except ValueError:
@@ -132,8 +138,8 @@ def _folded(host: str) -> str:
     return host.strip("[]").rstrip(".").lower()
 
 
-def _embedded(address: Address) -> IPv4Address | None:
-    """The IPv4 address that is reached by way of this IPv6 address."""
+def _embedded(address: IpAddress) -> IPv4Address | None:
+    """Return the IPv4 address that is reached through this IPv6 address, if there is one."""
     if isinstance(address, IPv4Address):
         return None
     if address in TRANSLATED:

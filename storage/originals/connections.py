@@ -1,6 +1,6 @@
-"""Connections that go to allowed addresses only, and that end in time however slowly the other side drips.
+"""Connections to allowed addresses only, which end in time even if the server sends byte by byte.
 
-A name is resolved here, and the address that was judged is the one that is connected to: a name that
+A name is resolved here, and the connection is made to the very address that was checked: a name that
 resolves to another address a moment later gains nothing.
 """
 
@@ -22,15 +22,15 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 MAX_HOSTS = 64
 IDLE_PER_HOST = 64
 LONGEST_READ_S = 3600.0
-"""Of a socket that was given no deadline: while it is being opened, the library's own limits hold."""
+"""The limit of a read without a deadline: while a connection is opened, the library's limits hold."""
 
 Resolve = Callable[[str, int], list[tuple[int, str]]]
-"""(host, port) → (address family, address) of what may be connected to, best first."""
+"""A function from (host, port) to the (address family, address) pairs to connect to, best first."""
 
 
 def open_pool(resolve: Resolve) -> PoolManager:
-    """Connections kept alive, for many threads; through no proxy, whatever the environment says."""
-    # It logs whole URLs, and with them the signatures in their queries.
+    """Return a pool of kept connections for many threads. It ignores proxies of the environment."""
+    # The library logs whole URLs, and with them the signatures in their queries.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     pool = PoolManager(MAX_HOSTS, maxsize=IDLE_PER_HOST, ssl_context=_tls())
     pools = {"http": partial(_Pool, resolve=resolve), "https": partial(_TlsPool, resolve=resolve)}
@@ -45,7 +45,7 @@ def _tls() -> ssl.SSLContext:
 
 
 class _TimedSocket(socket.socket):
-    """Each read gets what is left until `deadline_s`, monotonic: all of them together end in time."""
+    """A socket whose reads all end by `deadline_s` (monotonic): each may take only the time that is left."""
 
     deadline_s = math.inf
 
@@ -55,7 +55,7 @@ class _TimedSocket(socket.socket):
 
 
 class _TimedTlsSocket(ssl.SSLSocket):
-    """The same, encrypted."""
+    """An encrypted socket whose reads all end by `deadline_s` (monotonic)."""
 
     deadline_s = math.inf
 
@@ -80,7 +80,7 @@ class _Connection(HTTPConnection):
             raise NewConnectionError(self, error.strerror or type(error).__name__) from error
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        """The library has set `timeout` to what is left of the total."""
+        # The library has set `timeout` to what is left of the total time.
         cast(_TimedSocket, self.sock).deadline_s = time.monotonic() + (self.timeout or 0.0)
         return super().getresponse()
 
@@ -98,7 +98,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 def _connected(addresses: list[tuple[int, str]], port: int, *, timeout_s: float) -> socket.socket:
-    """To the first that answers. Raises: OSError of the last."""
+    """Connect to the first address that answers. Raises: the OSError of the last one."""
     deadline_s = time.monotonic() + timeout_s
     last_error: OSError = TimeoutError()
     for family, address in addresses:

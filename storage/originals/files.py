@@ -1,4 +1,4 @@
-"""Originals on a file system: `file:///path`, percent-encoded, in whatever bytes the name has."""
+"""The source of originals in files: `file:///path`, with the bytes of the path percent-encoded."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _REASONS = {
 
 
 def uri_of(path: bytes) -> str:
-    """The `file://` URI of an absolute path, which need not be UTF-8."""
+    """Return the `file://` URI of an absolute path, which need not be UTF-8."""
     return "file://" + quote(path)
 
 
 def path_of(uri: str) -> bytes:
-    """The inverse of `uri_of`; a fragment is ignored. Raises: Rejected(`bad_uri`)."""
+    """Return the path that a `file://` URI names; a fragment is ignored. Raises: Rejected(`bad_uri`)."""
     try:
         parts = urlsplit(uri)
         path = unquote_to_bytes(parts.path)
@@ -45,15 +45,18 @@ def path_of(uri: str) -> bytes:
 
 
 class FileSource:
-    """An ImageSource over regular files. A missing local file is final: no other writer is waited for."""
+    """An ImageSource of regular files. A missing file is rejected at once, and not waited for."""
 
     def __init__(self, roots: Sequence[bytes] = (b"/",)) -> None:
-        """`roots`: real paths of folders; what does not lie under one of them is not read."""
+        """Read files below `roots` only, which are the real paths of folders."""
         self._roots = tuple(roots)
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
-        """Raises: Rejected (bad_uri, path_not_allowed, not_found, not_a_file, permission_denied,
-        too_many_bytes), Transient(`io_error`)."""
+        """Read one file.
+
+        Raises: Rejected (bad_uri, path_not_allowed, not_found, not_a_file, permission_denied,
+        too_many_bytes), Transient(`io_error`).
+        """
         try:
             return _read(self._allowed(path_of(uri)), limits.max_bytes)
         except OSError as error:
@@ -63,12 +66,12 @@ class FileSource:
             raise Transient("io_error", detail) from None
 
     def _allowed(self, path: bytes) -> bytes:
-        """Where its links lead: what is opened is what was judged."""
+        """Return the path with its links resolved, so that the file that was checked is the one opened."""
         if b"/" in self._roots:
             return path
         real = os.path.realpath(path)
         if not any(real.startswith(root.rstrip(b"/") + b"/") for root in self._roots):
-            raise Rejected("path_not_allowed", "it lies under no folder of the setting file_roots")
+            raise Rejected("path_not_allowed", "it is not below a folder of the setting file_roots")
         return real
 
 
@@ -87,7 +90,7 @@ def _read_opened(descriptor: int, max_bytes: int) -> bytes:
         raise Rejected("not_a_file", "neither a file nor a link to one")
     if status.st_size > max_bytes:
         raise Rejected("too_many_bytes", f"{status.st_size} bytes; at most {max_bytes} are fetched")
-    # Buffered, since one read of a network file system may give less than there is.
+    # Buffered, since one read of a network file system may return less than the file has.
     with open(descriptor, "rb", closefd=False) as file:
         encoded = file.read(max_bytes + 1)
     if len(encoded) > max_bytes:

@@ -1,4 +1,4 @@
-"""Originals on web servers: `http://` and `https://`."""
+"""The source of originals on web servers: `http://` and `https://`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from urllib.parse import urljoin
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import AllowedAddresses, NamedHost
-from storage.originals.web import OK, Answer, Unreachable, Web, host_of
+from storage.originals.web import OK, Answer, Unreachable, WebClient, host_of
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
-MAY_PASS = (408, 425, 429)
-"""Of what is called the client's fault: busy, too early, too many."""
+TEMPORARY = (408, 425, 429)
+"""The 4xx statuses that a later request may not get: timeout, too early, too many requests."""
 
 
 class HttpSource:
-    """An ImageSource over the web, for many threads."""
+    """An ImageSource of web servers, for many threads."""
 
     def __init__(self, allowed: AllowedAddresses, *, configured: NamedHost | None) -> None:
-        """`configured`: the host of the setting originals. What is wrong with it is no image's fault."""
-        self._web = Web(allowed.resolve)
+        """Connect to nothing yet.
+
+        `configured`: the host of the setting originals. Its outage is not the fault of any image.
+        """
+        self._web = WebClient(allowed.resolve)
         self._configured = configured
-        self._has_let_us_in = False
+        self._has_succeeded = False
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
-        """Raises: Rejected (bad_uri, address_not_allowed, too_many_bytes, content_encoding, gone, forbidden,
+        """Fetch one original, and follow redirects.
+
+        Raises: Rejected (bad_uri, address_not_allowed, too_many_bytes, content_encoding, gone, forbidden,
         too_many_redirects, redirect_not_allowed, http_NNN), Transient (not_found, timeout, dns, tls,
         connection_failed, connection_reset, forbidden, http_NNN), Unavailable(`source`).
         """
@@ -49,20 +54,15 @@ class HttpSource:
 
     def _content(self, answer: Answer, url: str) -> bytes:
         if answer.status == OK:
-            self._has_let_us_in |= self._is_configured(url)
+            self._has_succeeded |= self._is_configured(url)
             return answer.content
-        raise self._refusal(answer, url)
-
-    def _refusal(self, answer: Answer, url: str) -> PanopticonError:
-        if answer.status in (401, 403):
-            return self._forbidden(answer, url)
-        return refusal(answer)
+        raise self._forbidden(answer, url) if answer.status in (401, 403) else refusal(answer)
 
     def _forbidden(self, answer: Answer, url: str) -> PanopticonError:
-        """A server that has let nobody in yet does not know us; later, it may be this image's own matter."""
+        # Before its first success the configured server may not know us at all; later it is about this image.
         if not self._is_configured(url):
             return Rejected("forbidden", answer.detail)
-        if self._has_let_us_in:
+        if self._has_succeeded:
             return Transient("forbidden", answer.detail)
         return Unavailable("source", answer.detail)
 
@@ -71,13 +71,13 @@ class HttpSource:
 
 
 def refusal(answer: Answer) -> PanopticonError:
-    """What an answer other than 200, 401 and 403 says of the image that was asked for."""
+    """Return the error for an answer other than 200, 401 and 403."""
     status = answer.status
     if status == 404:
         return Transient("not_found", answer.detail)
     if status == 410:
         return Rejected("gone", answer.detail)
-    final = 300 <= status < 500 and status not in MAY_PASS
+    final = 300 <= status < 500 and status not in TEMPORARY
     return (Rejected if final else Transient)(f"http_{status}", answer.detail)
 
 
@@ -85,7 +85,7 @@ def _next_url(url: str, answer: Answer) -> str:
     try:
         target = urljoin(url, answer.location)
     except ValueError:
-        raise Rejected("redirect_not_allowed", f"{answer.host} redirects to what is no URL") from None
+        raise Rejected("redirect_not_allowed", f"{answer.host} redirects to an invalid URL") from None
     allowed = r"https:" if url[:6].lower() == "https:" else r"https?:"
     if not re.match(allowed, target, re.IGNORECASE):
         raise Rejected("redirect_not_allowed", f"{answer.host} redirects away from http or https")

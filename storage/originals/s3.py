@@ -1,6 +1,6 @@
-"""Originals in S3, or in what speaks like it: `s3://bucket/key`.
+"""The source of originals in S3, or in a server with its interface: `s3://bucket/key`.
 
-boto3 finds the credentials and signs; what is signed is fetched like any other URL, under the same bounds.
+boto3 finds the credentials and signs a URL, which is then fetched like any other, within the same limits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import resolve
 from storage.originals.http import refusal
-from storage.originals.web import OK, Answer, Unreachable, Web, host_of
+from storage.originals.web import OK, Answer, Unreachable, WebClient, host_of
 
 SIGNED_FOR_S = 300
 DEFAULT_REGION = "us-east-1"
@@ -32,9 +32,9 @@ OUR_MISTAKE = frozenset(
         "TokenRefreshRequired",
     }
 )
-"""Codes that no image can be to blame for."""
+"""Error codes for mistakes in our credentials or clock, which no image causes."""
 REDIRECTED = (301, 307)
-"""The bucket is in another region than it was signed for."""
+"""Statuses of a bucket in another region than the one that was signed for."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
@@ -42,35 +42,37 @@ _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Options:
-    """Where S3 is. Empty: as boto3 finds it, which is Amazon's own."""
+    """The place of S3. Empty fields: as boto3 finds them, which is at Amazon."""
 
     endpoint: str
     region: str
     addressing: str
-    """auto, path or virtual."""
+    """`auto`, `path` or `virtual`."""
     bucket: str
-    """The one that the setting originals names; empty if none."""
+    """The bucket in the setting originals; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Object:
-    """One object's place."""
+    """The place of one object."""
 
     bucket: str
     key: str
 
 
 class S3Source:
-    """An ImageSource over S3, for many threads. Settings alone name its host, so every address is allowed."""
+    """An ImageSource of S3, for many threads. Only settings name its host, so every address is allowed."""
 
     def __init__(self, options: S3Options) -> None:
         self._options = options
         self._client = _client(options)
-        self._web = Web(resolve)
-        self._has_let_us_in = False
+        self._web = WebClient(resolve)
+        self._has_succeeded = False
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
-        """Raises: Rejected (bad_uri, too_many_bytes, content_encoding, archived, http_NNN), Transient
+        """Fetch one object.
+
+        Raises: Rejected (bad_uri, too_many_bytes, content_encoding, archived, http_NNN), Transient
         (not_found, timeout, dns, tls, connection_failed, connection_reset, forbidden, http_NNN),
         Unavailable(`source`).
         """
@@ -79,7 +81,7 @@ class S3Source:
         answer = self._get(place, limits.max_bytes, deadline_s)
         if answer.status != OK:
             raise self._refusal(answer, place.bucket)
-        self._has_let_us_in |= self._is_configured(place.bucket)
+        self._has_succeeded |= self._is_configured(place.bucket)
         return answer.content
 
     def _get(self, place: S3Object, max_bytes: int, deadline_s: float) -> Answer:
@@ -87,7 +89,7 @@ class S3Source:
         try:
             return self._web.get(url, max_bytes=max_bytes, deadline_s=deadline_s)
         except Unreachable as error:
-            # A bucket that is part of the host's name may be at fault itself.
+            # If the bucket is part of the host's name, a wrong bucket makes the host unreachable.
             if host_of(url).host.startswith(f"{place.bucket}.") and not self._is_configured(place.bucket):
                 raise Transient(error.reason, error.detail) from None
             raise Unavailable("source", error.detail) from None
@@ -102,7 +104,8 @@ class S3Source:
             raise Unavailable("source", f"S3 request cannot be signed: {type(error).__name__}") from None
 
     def _refusal(self, answer: Answer, bucket: str) -> PanopticonError:
-        code = _code_of(answer)
+        found = _CODE.search(answer.content)
+        code = found[1].decode() if found else ""
         detail = f"bucket {bucket}: {answer.detail}{code and f', {code}'}"
         if code in OUR_MISTAKE:
             return Unavailable("source", detail)
@@ -113,8 +116,8 @@ class S3Source:
         return refusal(answer)
 
     def _refusal_of_bucket(self, bucket: str, detail: str) -> PanopticonError:
-        """Before the first success the bucket or our rights are wrong; later it may be this image alone."""
-        if self._is_configured(bucket) and not self._has_let_us_in:
+        # Before the first success the bucket or our permissions are wrong; later it may be this image alone.
+        if self._is_configured(bucket) and not self._has_succeeded:
             return Unavailable("source", detail)
         return Transient("forbidden", detail)
 
@@ -123,30 +126,25 @@ class S3Source:
 
 
 def object_of(uri: str) -> S3Object:
-    """Bucket and key, percent-decoded. Raises: Rejected(`bad_uri`)."""
+    """Return bucket and key, percent-decoded. Raises: Rejected(`bad_uri`)."""
     try:
         parts = urlsplit(uri)
         key = unquote(parts.path.removeprefix("/"), errors="strict")
     except ValueError:
-        raise Rejected("bad_uri", "it is no URL in UTF-8") from None
+        raise Rejected("bad_uri", "it is not a URL in UTF-8") from None
     if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or not key:
         raise Rejected("bad_uri", "an S3 URI is s3://bucket/key")
     if parts.query or parts.fragment:
-        raise Rejected("bad_uri", "in a key ? is written %3F, and # is written %23")
+        raise Rejected("bad_uri", "in a key write %3F for ? and %23 for #")
     if {".", ".."} & set(key.split("/")):
-        raise Rejected("bad_uri", "a key with . or .. as one of its parts is not used")
+        raise Rejected("bad_uri", "a key must not have . or .. as one of its parts")
     return S3Object(bucket=parts.netloc, key=key)
 
 
 def _is_about_bucket(status: int, code: str) -> bool:
-    """Not every server has Amazon's codes: a 404 that is no plain "no such key" may be about any of them."""
+    # Not every server has Amazon's codes: a 404 with any code but NoSuchKey may be about the bucket.
     malformed = code.startswith("Authorization")
     return status in (*REDIRECTED, 401, 403) or malformed or (status == 404 and code not in ("", "NoSuchKey"))
-
-
-def _code_of(answer: Answer) -> str:
-    found = _CODE.search(answer.content)
-    return found[1].decode() if found else ""
 
 
 def _client(options: S3Options) -> Any:

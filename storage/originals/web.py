@@ -1,4 +1,4 @@
-"""One answer of one web server: bounded in bytes and in time, and every way to fail named."""
+"""GET requests with a limit on bytes and on time, whose failures all have a reason code."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ HEADERS = {"Accept-Encoding": "identity", "User-Agent": "panopticon"}
 OK = 200
 CHUNK_BYTES = 256 * 1024
 MAX_REFUSAL_BYTES = 64 * 1024
-"""Read of an answer that is no original: enough to tell why, and to use the connection again."""
+"""The most that is read of an error's body: enough for its reason, and to use the connection again."""
 
 
 class Unreachable(PanopticonError):  # noqa: N818
-    """The host itself could not be reached or trusted, whatever is asked of it."""
+    """The error of a host that cannot be reached or trusted, whatever the request."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -41,7 +41,7 @@ class Unreachable(PanopticonError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a server said. Unless `status` is 200, `content` is only the beginning of it."""
+    """The answer of a server. Unless `status` is 200, `content` is only the beginning of its body."""
 
     host: str
     status: int
@@ -50,17 +50,20 @@ class Answer:
 
     @property
     def detail(self) -> str:
+        """The answer in one line, without the URL."""
         return f"{self.host} answered {self.status}"
 
 
-class Web:
-    """GET requests of many threads over connections that are kept."""
+class WebClient:
+    """A client for GET requests from many threads, over kept connections."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._pool: PoolManager = open_pool(resolve)
 
     def get(self, url: str, *, max_bytes: int, deadline_s: float) -> Answer:
-        """`deadline_s`: monotonic; holds for the whole answer, bytes that drip included.
+        """Fetch a URL without following redirects.
+
+        `deadline_s` (monotonic) holds for the whole answer, even if it comes byte by byte.
 
         Raises: Unreachable, Rejected (bad_uri, address_not_allowed, too_many_bytes, content_encoding),
         Transient (timeout, connection_reset).
@@ -86,32 +89,34 @@ class Web:
             timeout=Timeout(total=left_s),
         )
         try:
-            content = _content(response, max_bytes) if response.status == OK else _beginning(response)
+            content = (
+                _content(response, max_bytes) if response.status == OK else response.read(MAX_REFUSAL_BYTES)
+            )
         finally:
-            # Read to its end it has gone back to the pool; otherwise it must not be used again.
+            # A response read to its end is back in the pool; any other connection must not be used again.
             response.close()
         location = response.headers.get("Location", "")
         return Answer(host=host, status=response.status, location=location, content=content)
 
 
 def host_of(url: str) -> NamedHost:
-    """As it is connected to. Raises: Rejected(`bad_uri`)."""
+    """Return the host and port of a URL. Raises: Rejected(`bad_uri`)."""
     try:
         parts = parse_url(url)
     except (LocationParseError, ValueError):
-        raise Rejected("bad_uri", "it is no URL") from None
+        raise Rejected("bad_uri", "it is not a URL") from None
     if parts.scheme not in PORTS or not parts.host:
         raise Rejected("bad_uri", "a web URI is http://host/path or https://host/path")
     if parts.auth is not None:
-        raise Rejected("bad_uri", "a URI with a user name or password in it is not used")
+        raise Rejected("bad_uri", "a URI must not have a user name or password in it")
     return named_host(parts.host, parts.port or PORTS[parts.scheme])
 
 
 def _content(response: BaseHTTPResponse, max_bytes: int) -> bytes:
-    # What was not asked for is not unpacked: a few bytes could become gigabytes.
+    # An encoding that was not asked for is not unpacked: a few bytes could become gigabytes.
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise Rejected("content_encoding", f"it comes as {encoding[:20]}, though it was asked for as it is")
+        raise Rejected("content_encoding", f"it is encoded as {encoding[:20]}, which was not asked for")
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise Rejected("too_many_bytes", f"{announced} bytes; at most {max_bytes} are fetched")
@@ -124,14 +129,10 @@ def _content(response: BaseHTTPResponse, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _beginning(response: BaseHTTPResponse) -> bytes:
-    return response.read(MAX_REFUSAL_BYTES)
-
-
 def _named(error: HTTPError, host: str) -> PanopticonError:
     match error:
         case LocationValueError():
-            return Rejected("bad_uri", "it is no URL")
+            return Rejected("bad_uri", "it is not a URL")
         case NameResolutionError():
             return Unreachable("dns", f"{host} cannot be resolved")
         case SSLError():
@@ -147,7 +148,7 @@ def _named(error: HTTPError, host: str) -> PanopticonError:
 
 
 def _why(error: HTTPError) -> str:
-    """The system's own words; the library's hold the URL."""
+    # The text of the library's error contains the URL, so the system's own words are used.
     cause = error.__cause__ or (error.args or [None])[0]
-    said = (getattr(cause, name, None) for name in ("verify_message", "reason", "strerror"))
-    return next((str(words) for words in said if words), "no answer")
+    texts = (getattr(cause, name, None) for name in ("verify_message", "reason", "strerror"))
+    return next((str(text) for text in texts if text), "no answer")

@@ -9,7 +9,7 @@ from panopticon.interfaces import SearchIndex
 
 
 def open_search(url: str) -> SearchIndex:
-    """The index at `url`, nothing connected yet. Raises: UsageError for an unknown scheme."""
+    """Return the index at `url`, which connects at first use. Raises: UsageError for an unknown scheme."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in _SCHEMES:
         raise UsageError(f"unknown search scheme {scheme!r}; known: {', '.join(_SCHEMES)}")

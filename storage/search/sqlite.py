@@ -1,4 +1,4 @@
-"""Search documents in SQLite: bodies as they are, and postings (document, term, value) to find them by."""
+"""The search index in SQLite: the bodies of documents, and postings (document, term, value) to find them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 
 CACHE_BYTES = 64 * 2**20
-"""Conditions are looked up all over the postings; the smallest cache makes that three times slower."""
+"""Look-ups are spread over all postings; with the smallest cache they take three times as long."""
 
 _GET = """
 SELECT image_id, body
@@ -74,7 +74,7 @@ AND EXISTS (
 )
 """
 
-# `matched` is the documents of one condition; the others are looked up for each of these.
+# `matched` has the documents of one condition; the other conditions are looked up for each of these.
 _PAGE = """
 SELECT page.image_id, page.rank, body FROM (
     SELECT document, image_id, rank FROM (
@@ -85,7 +85,7 @@ SELECT page.image_id, page.rank, body FROM (
 ORDER BY page.rank DESC, page.image_id
 """
 
-# One term has a document once: its index is walked from the highest value down, as far as the page needs.
+# A term has each document once, so its index is read from the highest value down, as far as the page needs.
 _MATCHED_ONE = """
 (SELECT document, value AS highest FROM postings WHERE {condition})
 AS matched CROSS JOIN documents USING (document)
@@ -109,15 +109,15 @@ _AFTER = "rank <= :rank AND (rank < :rank OR image_id > :image_id)"
 _SIZE = "SELECT count(*) FROM postings WHERE {condition}"
 
 Term = tuple[str, str, str]
-"""Part, kind (`label` or `score`), name."""
+"""(part, kind, name) of a term; the kind is `label` or `score`."""
 
 _Found = tuple[str, float, bytes]
-"""image_id, rank, body."""
+"""(image_id, rank, body) of a document on a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A document made ready to be stored."""
+    """A document in the form in which it is stored."""
 
     document: SearchDocument
     body: bytes
@@ -126,7 +126,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Condition:
-    """One of these terms has a value from `low` to `high`, both included."""
+    """The condition that one of the terms has a value from `low` to `high`, both included."""
 
     terms: tuple[int, ...]
     low: float = -math.inf
@@ -134,24 +134,25 @@ class _Condition:
 
     @property
     def sql(self) -> str:
-        """Numbers only, so nothing that a person wrote becomes SQL."""
+        """The condition in SQL. It contains numbers only, so that no text from a query becomes SQL."""
         return (
             f"term IN ({_listed(self.terms)}) AND value BETWEEN {_number(self.low)} AND {_number(self.high)}"
         )
 
-    def tells_highest(self, terms: tuple[int, ...]) -> bool:
-        """Whether the highest value that satisfies it is the highest of `terms` altogether."""
+    def yields_highest(self, terms: tuple[int, ...]) -> bool:
+        """Return whether the highest value that satisfies the condition is the highest of all `terms`."""
         return set(self.terms) == set(terms) and (self.high == math.inf or len(self.terms) == 1)
 
 
 class SqliteSearchIndex:
-    """A `SearchIndex`. Opens its file at first use; usable from the thread that first uses it.
+    """A `SearchIndex` that opens its file at first use. Only the thread that first uses it may use it.
 
-    A page costs about the documents of its rarest condition. It reads the bodies of its own documents only.
+    The cost of a page grows with the number of documents that satisfy its rarest condition. Only bodies of
+    documents on the page are read.
     """
 
     def __init__(self, url: str, *, busy_timeout_s: float = 30.0) -> None:
-        """Raises: UsageError unless `url` is `sqlite:///…`."""
+        """Open nothing yet. Raises: UsageError unless `url` is `sqlite:///…`."""
         self._database = SqliteDatabase(
             url, part="search", busy_timeout_s=busy_timeout_s, cache_bytes=CACHE_BYTES
         )
@@ -160,7 +161,7 @@ class SqliteSearchIndex:
         return diagnose_file(self._database)
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
-        """One transaction; refused is a change whose document cannot be written as JSON."""
+        """Apply changes in one transaction. A change is refused if its document cannot be stored."""
         with self._database.writing() as connection:
             rows, answers = _applied(connection, changes)
             _write(connection, rows.values())
@@ -170,7 +171,7 @@ class SqliteSearchIndex:
         return SqliteRebuild(self._database)
 
     def drop_former(self) -> list[str]:
-        """A rebuild in place leaves nothing behind."""
+        """Return nothing: a rebuild in place leaves no former index."""
         return []
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
@@ -178,7 +179,7 @@ class SqliteSearchIndex:
             return _documents(connection, set(image_ids))
 
     def query(self, query: Query) -> SearchPage:
-        """Raises: UsageError also for a limit below 1."""
+        """Return one page. Raises: UsageError for a cursor of another query, or for a limit below 1."""
         if query.limit < 1:
             raise UsageError(f"limit {query.limit}: ask for at least 1 document")
         query, end = resume(query)
@@ -216,13 +217,13 @@ class SqliteSearchIndex:
 
 
 class SqliteRebuild:
-    """A `SearchRebuild` in place: documents are completed, and what they are found by is derived anew."""
+    """A `SearchRebuild` in place: it completes documents, and derives their postings again."""
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
-        """One transaction."""
+        """Apply changes in one transaction, and derive the postings of unchanged documents again."""
         with self._database.writing() as connection:
             rows, answers = _applied(connection, changes)
             unchanged = _documents(connection, {change.image_id for change in changes} - rows.keys())
@@ -230,11 +231,11 @@ class SqliteRebuild:
         return answers
 
     def finish(self, *, fewer: bool) -> None:
-        """Nothing to do: what was made answers already."""
+        """Do nothing: the rebuilt documents are in use already."""
 
 
 def _applied(connection: Connection, changes: Sequence[Change]) -> tuple[dict[str, _Row], list[Applied]]:
-    """The documents that changed, not yet written, and what became of each change."""
+    """Return the documents that changed, not yet written, and the result of each change."""
     documents = _documents(connection, {change.image_id for change in changes})
     rows: dict[str, _Row] = {}
     return rows, [_apply(change, documents, rows) for change in changes]
@@ -259,7 +260,7 @@ def _apply(change: Change, documents: dict[str, SearchDocument], rows: dict[str,
 
 
 def _row_of(document: SearchDocument) -> _Row:
-    """Raises: ValueError or OverflowError for what SQLite or JSON cannot hold."""
+    """Return a row. Raises: ValueError or OverflowError for what SQLite or JSON cannot store."""
     if abs(document.occurred_at_ms) >= 2**63:
         raise OverflowError(document.occurred_at_ms)
     return _Row(document=document, body=encode_document(document), postings=_postings_of(document))
@@ -309,13 +310,13 @@ def _interned(connection: Connection, terms: set[Term]) -> dict[Term, int]:
 
 
 def _find(connection: Connection, query: Query, end: PageEnd | None) -> list[_Found]:
-    """Up to one more than the limit."""
+    """Return the documents of one page, and one more if there is a next page."""
     conditions = _conditions(connection, query)
     if not all(condition.terms for condition in conditions):
         return []
     ranking = _ranking(connection, query)
     if ranking and not conditions:
-        # Documents without the score come last, so they are not looked at before the others are through.
+        # Documents without the score come last, so they are needed only if the others do not fill the page.
         found = _select(connection, [_Condition(terms=ranking)], ranking, query.limit, end)
         if len(found) > query.limit:
             return found
@@ -350,10 +351,10 @@ def _source(first: Sequence[_Condition]) -> str:
 
 
 def _rank(first: Sequence[_Condition], ranking: tuple[int, ...] | None) -> str:
-    """What documents are ordered by; `ranking` None: their time."""
+    """Return the SQL of the value that documents are ordered by; `ranking` None: by their time."""
     if ranking is None:
         return "occurred_at_ms"
-    if first and first[0].tells_highest(ranking):
+    if first and first[0].yields_highest(ranking):
         return "highest"
     return _HIGHEST.format(terms=_listed(ranking))
 
@@ -389,7 +390,7 @@ def _size(connection: Connection, condition: _Condition) -> int:
 
 
 def _ranking(connection: Connection, query: Query) -> tuple[int, ...] | None:
-    """The terms whose highest value orders the documents; None where their time does."""
+    """Return the terms by whose highest value documents are ordered; None if it is by their time."""
     if query.order is Order.NEWEST:
         return None
     if query.order is Order.SCORE:
@@ -402,7 +403,7 @@ def _listed(terms: Iterable[int]) -> str:
 
 
 def _number(value: float) -> str:
-    """As SQLite reads it: it has no word for infinity, but rounds 9e999 to it."""
+    # SQLite has no word for infinity, but rounds 9e999 to it.
     return repr(float(value)).replace("inf", "9e999")
 
 

@@ -1,4 +1,4 @@
-"""One SQLite file as every adapter opens it: URL, pragmas, migrations, and whose fault an error is."""
+"""One SQLite file as every adapter opens it: URL, pragmas, migrations and the translation of errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panopticon.errors import Unavailable, UsageError
 SCHEME = "sqlite:///"
 APPLICATION_ID = 0x50616E6F
 OLDEST_SQLITE = (3, 37)
-"""The first with STRICT tables; RETURNING is older."""
+"""The first version with STRICT tables; RETURNING is older."""
 
 _WAL_TRIES = 100
 
@@ -34,23 +34,26 @@ _OUTAGES = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_IOERR: "the disk has an I/O error",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
-    sqlite3.SQLITE_NOTADB: "the file is no database any more",
+    sqlite3.SQLITE_NOTADB: "the file is not a database any more",
     sqlite3.SQLITE_PROTOCOL: "locked by another process",
     sqlite3.SQLITE_NOMEM: "out of memory",
 }
 
 
 class SqliteDatabase:
-    """One connection to one file, opened at first use; usable from the thread that first uses it.
+    """One connection to one file, opened at first use. Only the thread that first uses it may use it.
 
-    `part` (store, queue, search) is what an `Unavailable` names. Any number of objects, threads and
-    processes may have the same file open.
+    Any number of objects, threads and processes may have the same file open.
     """
 
     def __init__(
         self, url: str, *, part: str, busy_timeout_s: float = 30.0, cache_bytes: int = 2 * 2**20
     ) -> None:
-        """`url`: `sqlite:///relative.db` or `sqlite:////absolute.db`. Raises: UsageError for any other."""
+        """Open nothing yet. Raises: UsageError for a URL of another form.
+
+        `url`: `sqlite:///relative.db` or `sqlite:////absolute.db`. `part`: the part that an `Unavailable`
+        names: store, queue or search.
+        """
         self.path = path_of(url)
         self._part = part
         self._busy_timeout_s = busy_timeout_s
@@ -59,7 +62,7 @@ class SqliteDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """For statements that change nothing; each sees one state of the file.
+        """Yield a connection for statements that change nothing; each of them sees one state of the file.
 
         Raises: UsageError (see `_open`), Unavailable.
         """
@@ -69,7 +72,7 @@ class SqliteDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: on disk when the block ends, undone if it raises.
+        """Yield a connection in a transaction: on disk when the block ends, undone if the block raises.
 
         Raises: UsageError (see `_open`), Unavailable.
         """
@@ -79,7 +82,7 @@ class SqliteDatabase:
 
     @contextmanager
     def looking(self) -> Iterator[sqlite3.Connection]:
-        """For a look at the file as it is: it is neither made, nor migrated, nor written.
+        """Yield a read-only connection to the file, which is neither created nor migrated.
 
         Raises: UsageError for a file of another program or of a newer schema, Unavailable.
         """
@@ -101,8 +104,8 @@ class SqliteDatabase:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        """Raises: UsageError where the path can never serve, Unavailable where it may later."""
-        _make_place(self.path)
+        """Open the file. Raises: UsageError if its path can never be used, Unavailable if it may be later."""
+        _create_folder(self.path)
         connection = self._connect()
         try:
             with self._translated(opening=True):
@@ -125,7 +128,9 @@ class SqliteDatabase:
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if opening and code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise _no_database(self.path) from None
+                raise UsageError(
+                    f"database {self.path}: this file is not an SQLite database; name another file"
+                ) from None
             if opening and code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
                 raise _unwritable(self.path, str(error)) from None
             if code not in _OUTAGES:
@@ -134,14 +139,14 @@ class SqliteDatabase:
 
 
 def path_of(url: str) -> Path:
-    """The file a URL names. Raises: UsageError unless it begins with `sqlite:///` and names one."""
+    """Return the file of a URL. Raises: UsageError unless it begins with `sqlite:///` and names a file."""
     if not url.startswith(SCHEME) or not url.removeprefix(SCHEME):
         raise UsageError(f"database {url!r}: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
     return Path(url.removeprefix(SCHEME))
 
 
 def schema_versions(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The file's version, and the one that this program makes of it at its next use."""
+    """Return the schema version of the file, and the one that its next use migrates it to."""
     return _version(connection), len(_migrations())
 
 
@@ -152,13 +157,13 @@ def _transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A full disk or an I/O error has rolled back by itself.
+        # After a full disk or an I/O error, SQLite has rolled back by itself.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
 
 
-def _make_place(path: Path) -> None:
+def _create_folder(path: Path) -> None:
     if path.is_dir():
         raise UsageError(
             f"database {path}: this is a folder; name a file in it, such as {path / 'panopticon.db'}"
@@ -187,7 +192,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, cache_bytes: int) ->
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """The switch itself does not wait for others, as a transaction does: so wait in one, and try again."""
+    # Unlike a transaction, the switch does not wait for other processes: so wait in one, and try again.
     for _ in range(_WAL_TRIES):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -201,7 +206,7 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the schema up to date; whoever comes second finds it done."""
+    """Apply missing migrations. A process that comes second finds them applied."""
     scripts = _migrations()
     with _transaction(connection):
         _check_owner(connection, path)
@@ -229,7 +234,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _migrations() -> list[str]:
-    """The scripts in order: the first makes version 1."""
+    """Return the scripts in order; the first one creates version 1."""
     folder = resources.files("storage.sqlite") / "migrations"
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
@@ -238,17 +243,13 @@ def _migrations() -> list[str]:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """One by one, since `executescript` would commit the transaction it is called in."""
+    # Statements are executed one by one, since `executescript` commits the transaction it is called in.
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _no_database(path: Path) -> UsageError:
-    return UsageError(f"database {path}: this file is no SQLite database; name another file")
 
 
 def _unwritable(path: Path, why: str) -> UsageError:

@@ -10,7 +10,7 @@ from panopticon.interfaces import Store
 
 
 def open_store(url: str) -> Store:
-    """The store at `url`, nothing connected yet. Raises: UsageError for an unknown scheme."""
+    """Return the store at `url`, which connects at first use. Raises: UsageError for an unknown scheme."""
     scheme = urlsplit(url).scheme
     if scheme not in _SCHEMES:
         raise UsageError(f"unknown store scheme {scheme!r}; known: {', '.join(_SCHEMES)}")

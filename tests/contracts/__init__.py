@@ -1,4 +1,7 @@
-"""One suite per Protocol. An adapter joins by subclassing it, opening its system and supplying back doors."""
+"""One suite of tests for each Protocol.
+
+The tests of an adapter subclass it; they open the system, and give access to it without the adapter.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What every Archive must do."""
+"""The contract of every Archive."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ArchiveContract(StoreAccess):
         assert store.archive.get("0" * 64) is None
         assert store.archive.get("") is None
 
-    def test_a_body_put_twice_is_there_once(self, store: Store) -> None:
+    def test_a_body_that_is_put_twice_is_stored_once(self, store: Store) -> None:
         assert store.archive.put(BODY) == store.archive.put(BODY)
         assert self.count_rows("archive") == 1
 
-    def test_what_is_kept_is_seen_by_every_client(self, store: Store) -> None:
+    def test_an_entry_is_seen_by_every_client(self, store: Store) -> None:
         sha256 = store.archive.put(BODY)
         with closing(self.open_store()) as other:
             assert other.archive.get(sha256) == BODY

@@ -1,4 +1,4 @@
-"""What every Backfills must do."""
+"""The contract of every Backfills."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class BackfillsContract(StoreAccess):
         assert store.backfills.swap(None, backfill())
         assert store.backfills.read("tagger@2-1f3a") == backfill()
 
-    def test_names_are_told_in_order_and_are_no_models(self, store: Store) -> None:
+    def test_names_are_returned_in_order_and_without_models(self, store: Store) -> None:
         for name in ("b", "a"):
             store.backfills.swap(None, backfill(name))
         assert store.backfills.names() == ("a", "b")
         assert store.registry.models() == ()
 
-    def test_of_two_who_change_one_record_the_second_is_refused(self, store: Store) -> None:
+    def test_of_two_changes_to_one_record_the_second_is_refused(self, store: Store) -> None:
         store.backfills.swap(None, backfill())
         paused = backfill().changed(at_ms=NOON_MS + 1, state=BackfillState.PAUSED)
         assert store.backfills.swap(backfill(), paused)

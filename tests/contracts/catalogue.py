@@ -1,4 +1,4 @@
-"""What every Catalogue must do."""
+"""The contract of every Catalogue."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ QUALITY = VersionName(model="quality", version=1)
 
 A_DAY_MS = 86_400_000
 NOON_MS = 1_795_262_400_000
-"""2026-11-21 12:00 UTC."""
+"""The moment 2026-11-21 12:00 UTC in milliseconds."""
 
 
 def key(image_id: str = "photo", *, version: VersionName = TAGGER, revision: int = 0) -> OutputKey:
@@ -72,7 +72,7 @@ def tag(label: str, probability: float = 0.5) -> Tag:
 def part(
     *, revision: int = 0, policy_number: int = 1, scores: Mapping[str, float] | None = None, **tags: float
 ) -> Part:
-    """`part(cat=0.9)` has one tag; every tag is also found as an `animal`."""
+    """Return a part with one tag for each argument; every tag has the ancestor `animal`."""
     made = tuple(tag(label, probability) for label, probability in tags.items())
     return Part(revision=revision, policy_number=policy_number, tags=made, scores=scores or {})
 

@@ -1,4 +1,4 @@
-"""What every OutputStore must do with failures."""
+"""The contract of every OutputStore for failures."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class FailuresContract(StoreAccess):
         store.outputs.put_failures([failure(key(), state=FailureState.DISCARDED), late, failure(key())])
         assert store.outputs.failures_of(["photo"]) == [late]
 
-    def test_a_detail_that_is_no_unicode_does_not_cost_the_failure(self, store: Store) -> None:
+    def test_a_failure_whose_detail_is_not_unicode_is_stored(self, store: Store) -> None:
         store.outputs.put_failures([replace(failure(key()), detail="a\udcff.jpg")])
         assert [each.detail for each in store.outputs.failures_of(["photo"])] == ["a\\udcff.jpg"]
 
-    def test_failures_of_come_in_every_state_and_by_key(self, store: Store) -> None:
+    def test_failures_of_returns_every_state_ordered_by_key(self, store: Store) -> None:
         keys = [key("a", version=QUALITY), key("a"), key("a", revision=1), key("b")]
         states = [*FailureState, FailureState.DEAD]
         put = [failure(each, state=state) for each, state in zip(keys, states, strict=True)]
@@ -90,7 +90,7 @@ class FailuresContract(StoreAccess):
         listed = list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD))
         assert listed == put
 
-    def test_listing_lets_others_write_in_between(self, store: Store) -> None:
+    def test_others_can_write_while_failures_are_listed(self, store: Store) -> None:
         store.outputs.put_failures([failure(key(f"{number}")) for number in range(3)])
         listing = store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD)
         next(listing)
@@ -99,12 +99,12 @@ class FailuresContract(StoreAccess):
         other.close()
         assert self.count_rows("failures") == 4
 
-    def test_a_failure_that_comes_again_another_day_moves_there(self, store: Store) -> None:
+    def test_a_failure_that_happens_again_on_another_day_moves_there(self, store: Store) -> None:
         store.outputs.put_failures([failure(key(), last_at_ms=NOON_MS - A_DAY_MS)])
         store.outputs.put_failures([failure(key())])
         assert store.outputs.failure_days(TAGGER) == [TODAY]
 
-    def test_failure_days_are_told_newest_first(self, store: Store) -> None:
+    def test_failure_days_are_returned_newest_first(self, store: Store) -> None:
         put = [
             failure(key(f"{day}"), last_at_ms=NOON_MS - day * A_DAY_MS, state=state)
             for day, state in enumerate(FailureState)
@@ -121,7 +121,7 @@ class FailuresContract(StoreAccess):
         states = {each.key.image_id: each.state for each in store.outputs.failures_of(["a", "b", "nobody"])}
         assert states == {"a": FailureState.DISCARDED, "b": FailureState.DEAD}
 
-    def test_a_death_that_was_replayed_and_comes_again_later_is_dead(self, store: Store) -> None:
+    def test_a_replayed_failure_that_happens_again_is_dead(self, store: Store) -> None:
         store.outputs.put_failures([failure(key(), state=FailureState.REPLAYED)])
         store.outputs.put_failures([failure(key(), last_at_ms=NOON_MS + 1)])
         assert [each.state for each in store.outputs.failures_of(["photo"])] == [FailureState.DEAD]
@@ -132,12 +132,12 @@ class FailuresContract(StoreAccess):
         listed = [list(store.outputs.failures(TAGGER, day=day, state=FailureState.DEAD)) for day in days]
         assert listed == [[], [failure(key())]]
 
-    def test_a_failure_that_died_twice_a_day_is_listed_once(self, store: Store) -> None:
+    def test_a_failure_that_happens_twice_a_day_is_listed_once(self, store: Store) -> None:
         died_again = failure(key(), last_at_ms=NOON_MS + 1)
         store.outputs.put_failures([failure(key()), died_again])
         assert list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD)) == [died_again]
 
-    def test_a_discarded_failure_is_listed_as_such_only(self, store: Store) -> None:
+    def test_a_discarded_failure_is_listed_as_discarded_only(self, store: Store) -> None:
         store.outputs.put_failures([failure(key())])
         store.outputs.discard_failures([key()])
         listed = {
@@ -159,7 +159,7 @@ class FailuresContract(StoreAccess):
         listed = list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD))
         assert listed == [failure(key("another"))]
 
-    def test_a_day_of_which_all_was_erased_is_told_no_more(self, store: Store) -> None:
+    def test_a_day_whose_failures_were_all_erased_is_not_returned(self, store: Store) -> None:
         store.outputs.put_failures([failure(key())])
         store.outputs.erase(["photo"])
         assert store.outputs.failure_days(TAGGER) == []

@@ -1,4 +1,4 @@
-"""What every LedgerCounts must do: agree with the fold of `ledger.state_of`."""
+"""The contract of every LedgerCounts: it agrees with `ledger.state_of` for every image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fold(
     version: VersionName,
     retired: bool,
 ) -> Ledger:
-    """One image of the catalogue after the other, then those of which only failures are known."""
+    """Count the images of the catalogue one by one, then those with failures only."""
     rows: dict[str, CatalogueImage] = {}
     for each in images:
         if each.image_id not in rows or each.supersedes(rows[each.image_id]):
@@ -58,7 +58,7 @@ def fold(
 
 class LedgerCountsContract:
     def fresh_store(self) -> Store:
-        """A store of its own, with nothing in it."""
+        """Open an empty store for each example."""
         raise NotImplementedError
 
     @given(
@@ -72,7 +72,7 @@ class LedgerCountsContract:
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     )
-    def test_the_counts_are_the_fold_of_every_image(
+    def test_the_counts_agree_with_the_state_of_every_image(
         self, images: list[CatalogueImage], keys: list[OutputKey], failures: list[Failure], retired: bool
     ) -> None:
         with closing(self.fresh_store()) as store:

@@ -1,4 +1,4 @@
-"""What every OutputStore must do with outputs."""
+"""The contract of every OutputStore for outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.contracts.examples import NOON_MS, QUALITY, TAGGER, TAGGER_2, image, 
 from tests.contracts.store import StoreAccess
 
 LONG_AFTER_MS = 7_258_118_400_000
-"""The year 2200: an erasure by the clock comes before it."""
+"""A moment in the year 2200, so that an erasure by the clock is earlier."""
 
 
 class OutputStoreContract(StoreAccess):
@@ -40,13 +40,13 @@ class OutputStoreContract(StoreAccess):
         assert self.count_rows("outputs") == 1
 
     @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
-    def test_of_two_runs_the_later_produced_stays(self, store: Store, order: tuple[int, int]) -> None:
+    def test_of_two_outputs_the_later_produced_stays(self, store: Store, order: tuple[int, int]) -> None:
         for number in order:
             store.outputs.put([output(key(), fill=number, produced_at_ms=NOON_MS + number)])
         read = store.outputs.get(["photo"], TAGGER)[key()]
         assert (read.produced_at_ms, read.vector[0]) == (NOON_MS + 2, 2)
 
-    def test_get_gives_every_revision_of_that_version_only(self, store: Store) -> None:
+    def test_get_returns_every_revision_of_one_version(self, store: Store) -> None:
         keys = [key(revision=0), key(revision=7)]
         others = [key(version=TAGGER_2), key(version=QUALITY), key("another")]
         store.outputs.put([output(each) for each in keys + others])
@@ -60,7 +60,7 @@ class OutputStoreContract(StoreAccess):
         store.outputs.put([output(key(f"{number}")) for number in range(50)])
         assert len(store.outputs.get([f"{number}" for number in range(5_000)], TAGGER)) == 50
 
-    def test_versions_of_gives_the_newest_version_and_revision_first(self, store: Store) -> None:
+    def test_versions_of_returns_the_newest_version_and_revision_first(self, store: Store) -> None:
         keys = [key(version=TAGGER_2, revision=1), key(version=TAGGER_2), key(version=TAGGER, revision=9)]
         store.outputs.put([output(each) for each in [*reversed(keys), key("another")]])
         assert [each.key for each in store.outputs.versions_of("photo")] == keys
@@ -82,7 +82,7 @@ class OutputStoreContract(StoreAccess):
         assert list(store.outputs.get(["photo", "another"], TAGGER)) == [key("another")]
         assert store.catalogue.get(["photo"]) == {"photo": image("photo")}
 
-    def test_what_is_produced_after_an_erasure_can_be_put(self, store: Store) -> None:
+    def test_an_output_produced_after_an_erasure_can_be_put(self, store: Store) -> None:
         store.outputs.put([output(key())])
         store.outputs.erase(["photo"])
         store.outputs.put([output(key(), produced_at_ms=LONG_AFTER_MS)])

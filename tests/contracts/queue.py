@@ -1,4 +1,4 @@
-"""What every Queue must do."""
+"""The contract of every Queue."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class QueueContract(BrokerAccess):
 
     @pytest.fixture
     def other(self, other_broker: Broker, queue: Queue) -> Queue:
-        """The same queue, seen by another consumer."""
+        """The same queue in another client."""
         return other_broker.model_queue(TAGGER)
 
-    def test_a_message_comes_as_it_was_submitted(self, queue: Queue) -> None:
+    def test_a_message_is_delivered_as_it_was_submitted(self, queue: Queue) -> None:
         queue.submit([b"\x00\xff {not json"], Lane.BACKFILL)
         (delivery,) = self.take(queue)
         assert delivery.body == b"\x00\xff {not json"
@@ -29,7 +29,7 @@ class QueueContract(BrokerAccess):
         assert delivery.attempt == 0
         assert not delivery.redelivered
 
-    def test_nothing_comes_from_an_empty_queue(self, queue: Queue) -> None:
+    def test_an_empty_queue_delivers_nothing(self, queue: Queue) -> None:
         assert queue.receive(max_live=5, max_backfill=5, wait_s=self.wait_s) == []
 
     def test_the_first_in_is_the_first_out(self, queue: Queue) -> None:
@@ -37,13 +37,13 @@ class QueueContract(BrokerAccess):
         queue.submit([b"3"], Lane.LIVE)
         assert bodies(self.take(queue, most=2)) == [b"1", b"2", b"3"]
 
-    def test_live_comes_before_an_older_backfill(self, queue: Queue) -> None:
+    def test_a_live_message_is_delivered_before_an_older_backfill(self, queue: Queue) -> None:
         queue.submit([b"old"], Lane.BACKFILL)
         queue.submit([b"fresh"], Lane.LIVE)
         self.settle()
         assert bodies(self.take(queue)) == [b"fresh", b"old"]
 
-    def test_no_more_come_than_were_asked_for(self, queue: Queue) -> None:
+    def test_no_more_are_delivered_than_were_asked_for(self, queue: Queue) -> None:
         queue.submit([b"l"] * 5, Lane.LIVE)
         queue.submit([b"b"] * 5, Lane.BACKFILL)
         self.settle()
@@ -51,28 +51,30 @@ class QueueContract(BrokerAccess):
         assert len([delivery for delivery in deliveries if delivery.lane is Lane.LIVE]) <= 2
         assert len([delivery for delivery in deliveries if delivery.lane is Lane.BACKFILL]) <= 1
 
-    def test_a_lane_that_is_not_asked_for_gives_nothing(self, queue: Queue) -> None:
+    def test_a_lane_that_is_not_asked_for_delivers_nothing(self, queue: Queue) -> None:
         queue.submit([b"l"], Lane.LIVE)
         assert queue.receive(max_live=0, max_backfill=5, wait_s=self.wait_s) == []
 
-    def test_what_is_leased_comes_to_nobody_else(self, queue: Queue, other: Queue) -> None:
+    def test_a_leased_message_is_delivered_to_nobody_else(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         assert bodies(self.take(queue)) == [b"1"]
         assert self.take(other) == []
 
-    def test_what_one_consumer_leaves_comes_to_another(self, queue: Queue, other: Queue) -> None:
+    def test_a_message_that_one_consumer_leaves_is_delivered_to_another(
+        self, queue: Queue, other: Queue
+    ) -> None:
         queue.submit([b"1", b"2"], Lane.LIVE)
         first = queue.receive(max_live=1, max_backfill=0, wait_s=self.wait_s)
         second = other.receive(max_live=1, max_backfill=0, wait_s=self.wait_s)
         assert sorted(bodies(first) + bodies(second)) == [b"1", b"2"]
 
-    def test_an_acked_message_never_comes_again(self, queue: Queue, other: Queue) -> None:
+    def test_an_acked_message_is_never_delivered_again(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         queue.ack(self.take(queue))
         self.lapse()
         assert self.take(other) == []
 
-    def test_a_lapsed_lease_is_handed_over_again(self, queue: Queue, other: Queue) -> None:
+    def test_a_message_with_a_lapsed_lease_is_delivered_again(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         self.take(queue)
         self.lapse()
@@ -87,7 +89,9 @@ class QueueContract(BrokerAccess):
         self.let_time_pass(self.lease_s * 0.7)
         assert self.take(other) == []
 
-    def test_a_message_requeued_comes_at_once_and_spends_no_attempt(self, queue: Queue, other: Queue) -> None:
+    def test_a_requeued_message_is_delivered_at_once_and_spends_no_attempt(
+        self, queue: Queue, other: Queue
+    ) -> None:
         queue.submit([b"1"], Lane.BACKFILL)
         queue.requeue(self.take(queue))
         (delivery,) = self.take(other)
@@ -95,7 +99,7 @@ class QueueContract(BrokerAccess):
         assert delivery.redelivered
 
     @pytest.mark.parametrize("lane", Lane)
-    def test_after_a_pause_nothing_is_kept_from_others_but_what_is_held(
+    def test_after_release_prefetched_others_get_all_but_leased_messages(
         self, queue: Queue, other: Queue, lane: Lane
     ) -> None:
         queue.submit([b"1", b"2", b"3", b"4"], lane)
@@ -116,7 +120,7 @@ class QueueContract(BrokerAccess):
         self.let_time_pass(self.retry_delay_s / 2)
         assert self.take(queue) == []
 
-    def test_a_retried_message_comes_again_with_one_attempt_more(self, queue: Queue) -> None:
+    def test_a_retried_message_is_delivered_with_one_more_attempt(self, queue: Queue) -> None:
         queue.submit([b"1"], Lane.BACKFILL)
         for attempt in range(3):
             (delivery,) = self.take(queue)
@@ -195,7 +199,7 @@ class QueueContract(BrokerAccess):
         self.settle()
         assert depths(queue) == (0, 0, 0)
 
-    def test_depth_tells_the_lanes_and_the_states_apart(self, queue: Queue) -> None:
+    def test_depth_counts_each_lane_and_state_separately(self, queue: Queue) -> None:
         queue.submit([b"1", b"2", b"3"], Lane.LIVE)
         queue.submit([b"4", b"5"], Lane.BACKFILL)
         retried = queue.receive(max_live=1, max_backfill=0, wait_s=self.wait_s)

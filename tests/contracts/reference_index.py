@@ -1,4 +1,4 @@
-"""A search index in a dict, written to be read: what every adapter must answer."""
+"""A search index in a dict, which defines the answers of every adapter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panopticon.results.search import Order, Query, ScoreRange
 
 
 def answer(documents: dict[str, SearchDocument], query: Query) -> list[SearchDocument]:
-    """Every document that the query finds, in order, regardless of its limit and cursor."""
+    """Return all documents that the query finds, in order, regardless of its limit and cursor."""
     found = [document for document in documents.values() if _matches(document, query)]
     return sorted(found, key=lambda document: (-_rank(document, query), document.image_id))
 

@@ -1,4 +1,4 @@
-"""What every Registry must do."""
+"""The contract of every Registry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RegistryContract(StoreAccess):
         assert store.registry.swap(None, entry())
         assert store.registry.read("tagger") == entry()
 
-    def test_models_are_told_in_order(self, store: Store) -> None:
+    def test_models_are_returned_in_order(self, store: Store) -> None:
         for model in ("tagger", "aesthetic", "quality"):
             store.registry.swap(None, entry(model))
         assert store.registry.models() == ("aesthetic", "quality", "tagger")
@@ -47,12 +47,12 @@ class RegistryContract(StoreAccess):
         assert store.registry.swap(entry(), changed)
         assert store.registry.read("tagger") == changed
 
-    def test_an_entry_that_is_there_is_not_added_again(self, store: Store) -> None:
+    def test_an_existing_entry_is_not_added_again(self, store: Store) -> None:
         store.registry.swap(None, entry())
         assert not store.registry.swap(None, replace(entry(), task="scoring"))
         assert store.registry.read("tagger") == entry()
 
-    def test_an_entry_that_changed_meanwhile_is_not_replaced(self, store: Store) -> None:
+    def test_an_entry_that_was_changed_in_the_meantime_is_not_replaced(self, store: Store) -> None:
         store.registry.swap(None, entry())
         store.registry.swap(entry(), entry(serial=2))
         assert not store.registry.swap(entry(), replace(entry(serial=2), task="scoring"))

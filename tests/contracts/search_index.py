@@ -1,4 +1,4 @@
-"""What every SearchIndex must do with changes."""
+"""The contract of every SearchIndex for changes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tests.contracts.examples import NOON_MS, deletion, part, result, tag
 
 
 class ClosableIndex(SearchIndex, Protocol):
-    """Every adapter can be closed too."""
+    """A SearchIndex that can be closed, as every adapter can."""
 
     def close(self) -> None: ...
 
 
 class SearchAccess:
-    """Back doors of one search index, empty at the beginning of each test."""
+    """The access to one search index, which is empty at the beginning of each test."""
 
     def open_index(self) -> ClosableIndex:
-        """Another client of the same index."""
+        """Open another client of the same index."""
         raise NotImplementedError
 
     def fresh_index(self) -> ClosableIndex:
-        """An index of its own, with nothing in it."""
+        """Open an empty index for each example."""
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Return when everything applied so far can be found."""
+        """Return when everything that was applied so far can be found."""
 
     @pytest.fixture
     def index(self) -> Iterator[SearchIndex]:
@@ -69,7 +69,7 @@ SCORES = st.dictionaries(st.sampled_from(["sharp", "bright"]), st.sampled_from([
 
 @st.composite
 def changes(draw: st.DrawFn, image_ids: Sequence[str] = "abc") -> Change:
-    """Any step in the history of any of these images."""
+    """A strategy for a step in the history of any of these images."""
     kind = draw(st.sampled_from([ChangeKind.RESULT] * 4 + [ChangeKind.FAILED, ChangeKind.DELETED]))
     revision = draw(REVISIONS)
     change = Change(
@@ -100,7 +100,7 @@ class SearchIndexContract(SearchAccess):
         )
         assert index.get(["photo/ü", "nobody"]) == {"photo/ü": document}
 
-    def test_parts_of_one_revision_stand_side_by_side(self, index: SearchIndex) -> None:
+    def test_parts_of_one_revision_are_kept_together(self, index: SearchIndex) -> None:
         index.apply([result("a", part(cat=0.5))])
         index.apply([result("a", part(scores={"sharp": 1}), name="quality_1")])
         assert set(index.get(["a"])["a"].parts) == {"tagger_1", "quality_1"}
@@ -135,7 +135,7 @@ class SearchIndexContract(SearchAccess):
             "a": SearchDocument(image_id="a", revision=0, deleted=True, occurred_at_ms=NOON_MS)
         }
 
-    def test_a_tombstone_is_kept_and_never_found(self, index: SearchIndex) -> None:
+    def test_a_tombstone_is_kept_but_not_found(self, index: SearchIndex) -> None:
         index.apply([result("a", part(cat=0.5)), deletion("a")])
         assert self.found(index, Query(parts=("tagger_1",))) == []
         assert index.get(["a"])["a"].deleted
@@ -144,7 +144,7 @@ class SearchIndexContract(SearchAccess):
         index.apply([deletion("a"), result("a", part(revision=1, cat=0.5))])
         assert self.found(index, Query(parts=("tagger_1",), all_of=("cat",))) == ["a"]
 
-    def test_a_failure_moves_the_revision_and_drops_what_was_said_before(self, index: SearchIndex) -> None:
+    def test_a_failure_raises_the_revision_and_drops_older_parts(self, index: SearchIndex) -> None:
         index.apply([result("a", part(cat=0.5))])
         assert index.apply([Change(kind=ChangeKind.FAILED, image_id="a", revision=1)]) == [Applied.APPLIED]
         assert index.get(["a"])["a"] == SearchDocument(image_id="a", revision=1)
@@ -168,7 +168,7 @@ class SearchIndexContract(SearchAccess):
         index.apply([result("a", held), result("a", part(revision=1, scores={"sharp": math.nan}))])
         assert index.get(["a"])["a"].parts == {"tagger_1": held}
 
-    def test_what_was_replaced_is_found_no_more(self, index: SearchIndex) -> None:
+    def test_a_replaced_part_is_not_found_any_more(self, index: SearchIndex) -> None:
         index.apply([result("a", part(cat=0.5))])
         index.apply([result("a", part(policy_number=2, dog=0.5))])
         assert self.found(index, Query(parts=("tagger_1",), all_of=("cat",))) == []

@@ -1,4 +1,4 @@
-"""What every SearchIndex must say of its documents as a whole."""
+"""The contract of every SearchIndex for lists and counts of documents."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from tests.contracts.examples import deletion, part, result
 from tests.contracts.search_index import SearchAccess
 
 WIDE_IDS = ["Z", "a", "b", "z\ue000", "z\U0001f992", "é"]
-"""In the order of their UTF-8 bytes, which is not that of UTF-16."""
+"""IDs in the order of their UTF-8 bytes, which is not that of UTF-16."""
 
 
 class SearchListingContract(SearchAccess):
-    def test_ids_come_in_order_page_by_page(self, index: SearchIndex) -> None:
+    def test_ids_are_listed_in_order_page_by_page(self, index: SearchIndex) -> None:
         index.apply([result(image_id, part(cat=0.5)) for image_id in reversed(WIDE_IDS)])
         self.settle()
         listed: list[str] = []
@@ -38,12 +38,12 @@ class SearchListingContract(SearchAccess):
             1,
         ]
 
-    def test_a_part_that_says_nothing_counts(self, index: SearchIndex) -> None:
+    def test_a_part_without_tags_and_scores_counts(self, index: SearchIndex) -> None:
         index.apply([result("a", part())])
         self.settle()
         assert (index.image_ids(limit=9, part="tagger_1"), index.count(["tagger_1"])) == (["a"], 1)
 
-    def test_a_part_goes_with_its_revision(self, index: SearchIndex) -> None:
+    def test_a_part_disappears_with_its_revision(self, index: SearchIndex) -> None:
         index.apply([result("a", part()), result("a", part(revision=1), name="tagger_2")])
         self.settle()
         assert (index.count(["tagger_1"]), index.count(["tagger_2"])) == (0, 1)

@@ -1,4 +1,4 @@
-"""What every SearchIndex must answer: what the reference answers."""
+"""The contract of every SearchIndex for queries: it answers like the reference."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ QUERIES = st.builds(
     limit=st.integers(1, 3),
 )
 WIDE_IDS = [*"abcdef", "é", "z\U0001f992", "z\ue000", "Z"]
-"""Some of them sort otherwise by UTF-16 or without regard to case."""
+"""IDs, some of which have another order in UTF-16, or if case is ignored."""
 
 
 def everything(index: SearchIndex, query: Query) -> list[SearchDocument]:
-    """Every page, one after the other; each brings something new."""
+    """Return all pages, one after the other; each has documents that no other page has."""
     documents: dict[str, SearchDocument] = {}
     while True:
         page = index.query(query)
@@ -90,7 +90,7 @@ class SearchQueryContract(SearchAccess):
         assert self.found(index, asked) == ["a", "b"]
         assert self.found(index, replace(asked, min_probability=0.6)) == ["a"]
 
-    def test_only_the_named_parts_are_looked_at(self, index: SearchIndex) -> None:
+    def test_only_the_named_parts_are_searched(self, index: SearchIndex) -> None:
         index.apply([result("a", part(cat=0.5)), result("b", part(cat=0.5), name="tagger_2")])
         assert self.found(index, Query(parts=("tagger_2",), all_of=("cat",))) == ["b"]
 
@@ -99,16 +99,16 @@ class SearchQueryContract(SearchAccess):
         asked = (ScoreRange(name="sharp", minimum=1.5, maximum=2.0),)
         assert self.found(index, replace(IN_TAGGER, scores=asked)) == ["1.5", "2.0"]
 
-    def test_the_newest_come_first(self, index: SearchIndex) -> None:
+    def test_the_newest_are_first(self, index: SearchIndex) -> None:
         index.apply([result(f"{age}", part(), occurred_at_ms=NOON_MS - age) for age in (2, 0, 1)])
         assert self.found(index, IN_TAGGER) == ["0", "1", "2"]
 
-    def test_the_most_probable_come_first_whatever_their_other_tags(self, index: SearchIndex) -> None:
+    def test_the_most_probable_are_first_whatever_their_other_tags(self, index: SearchIndex) -> None:
         index.apply([result("a", part(cat=0.5, dog=0.9)), result("b", part(cat=0.6))])
         asked = replace(IN_TAGGER, all_of=("cat",), order=Order.PROBABILITY)
         assert self.found(index, asked) == ["b", "a"]
 
-    def test_the_highest_score_comes_first_and_none_last(self, index: SearchIndex) -> None:
+    def test_the_highest_score_is_first_and_no_score_is_last(self, index: SearchIndex) -> None:
         scored = {"a": -3.0, "b": 5.0, "c": None}
         index.apply(
             [
@@ -137,7 +137,7 @@ class SearchQueryContract(SearchAccess):
         )
         assert self.found(index, asked) == ["a", "b"]
 
-    def test_ties_come_by_the_code_points_of_their_ids(self, index: SearchIndex) -> None:
+    def test_ties_are_ordered_by_the_code_points_of_their_ids(self, index: SearchIndex) -> None:
         index.apply([result(image_id, part()) for image_id in WIDE_IDS])
         assert self.found(index, IN_TAGGER) == sorted(WIDE_IDS)
 
@@ -187,18 +187,20 @@ class SearchQueryContract(SearchAccess):
         ],
         ids=["short", "not-ascii", "no-json", "no-object", "too-deep", "wrong-types"],
     )
-    def test_what_is_no_cursor_is_refused(self, index: SearchIndex, cursor: str) -> None:
+    def test_an_invalid_cursor_is_refused(self, index: SearchIndex, cursor: str) -> None:
         with pytest.raises(UsageError, match="cursor"):
             index.query(replace(IN_TAGGER, cursor=cursor))
 
     @pytest.mark.parametrize("limit", [0, -1])
-    def test_a_page_of_nothing_is_refused(self, index: SearchIndex, limit: int) -> None:
+    def test_a_page_without_documents_is_refused(self, index: SearchIndex, limit: int) -> None:
         with pytest.raises(UsageError, match="limit"):
             index.query(replace(IN_TAGGER, limit=limit))
 
     @given(history=st.lists(changes(image_ids=WIDE_IDS), max_size=16), queries=st.lists(QUERIES, min_size=1))
     @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
-    def test_every_answer_is_that_of_the_reference(self, history: list[Change], queries: list[Query]) -> None:
+    def test_every_answer_agrees_with_the_reference(
+        self, history: list[Change], queries: list[Query]
+    ) -> None:
         with closing(self.fresh_index()) as index:
             index.apply(history)
             self.settle()

@@ -1,4 +1,4 @@
-"""How the suites of a store reach the system under test."""
+"""The access of the suites to the store under test."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from panopticon.interfaces import Store
 
 
 class StoreAccess:
-    """Back doors of one store, empty at the beginning of each test."""
+    """The access to one store, which is empty at the beginning of each test."""
 
     def open_store(self) -> Store:
-        """Another client of the same store."""
+        """Open another client of the same store."""
         raise NotImplementedError
 
     def count_rows(self, table: str) -> int:
-        """Rows of `outputs`, `failures` or `catalogue`, counted without the store."""
+        """Count the rows of `outputs`, `failures` or `catalogue` without using the store."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -66,7 +66,7 @@ def test_an_indexer_ends_at_once_if_a_part_is_not_what_the_settings_say(
     (house.folder / "other.db").write_text("no database\n" * 100)
     other = f"{part}=sqlite:///{house.folder / 'other.db'}"
     done = house.panopticon("--set", other, "indexer")
-    is_one_clear_line(done, "other.db", "is no SQLite database")
+    is_one_clear_line(done, "other.db", "is not an SQLite database")
 
 
 def test_a_database_of_a_newer_schema_is_left_as_it_is(house: Installation) -> None:

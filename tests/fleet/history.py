@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from storage.originals.files import uri_of
 
 Colour = tuple[int, int, int]
@@ -33,13 +33,13 @@ class History:
     chance: random.Random
     truths: dict[str, Truth] = field(default_factory=dict)
 
-    def events(self, count: int) -> dict[Lane, list[bytes]]:
-        """So many messages, by the lane they travel in, some of them twice."""
-        bodies: dict[Lane, list[bytes]] = {lane: [] for lane in Lane}
+    def events(self, count: int) -> dict[Lane, list[ImageMessage]]:
+        """Return `count` new messages by the lane they travel in, some of them twice."""
+        messages: dict[Lane, list[ImageMessage]] = {lane: [] for lane in Lane}
         for _ in range(count):
-            body = encode(self._event())
-            bodies[self.chance.choice(list(Lane))] += [body] * self.chance.choice([1, 1, 1, 2])
-        return bodies
+            message = self._event()
+            messages[self.chance.choice(list(Lane))] += [message] * self.chance.choice([1, 1, 1, 2])
+        return messages
 
     def _event(self) -> ImageMessage:
         known = self.chance.choice(list(self.truths)) if self.truths else None

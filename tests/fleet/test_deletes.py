@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from panopticon.results.documents import SearchDocument
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
@@ -61,21 +61,19 @@ def test_a_deleted_image_stays_gone_after_a_backfill_of_everything_and_a_policy_
 def publish(
     settings: Settings, picture: Path, ids: Iterable[str], *, revision: int, event: str = "uploaded"
 ) -> None:
-    bodies = [
-        encode(
-            ImageMessage.model_validate(
-                {
-                    "image_id": image_id,
-                    "image_uri": uri_of(os.fsencode(picture)),
-                    "revision": revision,
-                    "event": event,
-                }
-            )
+    messages = [
+        ImageMessage.model_validate(
+            {
+                "image_id": image_id,
+                "image_uri": uri_of(os.fsencode(picture)),
+                "revision": revision,
+                "event": event,
+            }
         )
         for image_id in ids
     ]
     with closing(broker_of(settings)) as broker:
-        broker.uploads.publish(bodies, Lane.LIVE)
+        broker.uploads.publish(messages, Lane.LIVE)
 
 
 def wait(settings: Settings) -> None:

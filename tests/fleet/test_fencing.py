@@ -149,7 +149,7 @@ def send(broker: Broker, arrivals: Sequence[Told]) -> None:
     for start in range(0, len(arrivals), SENT_AT_ONCE):
         for lane in Lane:
             events = [told.event for told in arrivals[start : start + SENT_AT_ONCE] if told.lane is lane]
-            uploads = [encode(event) for event in events if isinstance(event, ImageMessage)]
+            uploads = [event for event in events if isinstance(event, ImageMessage)]
             broker.uploads.publish(uploads, lane)
             results = [encode(event) for event in events if not isinstance(event, ImageMessage)]
             broker.results().submit(results, lane)

@@ -55,8 +55,8 @@ def live(broker: Broker, history: History, hurt: Hurt, *, duration_s: float, fau
     chance = random.Random(6)
     begun_s = next_fault_s = time.monotonic()
     while time.monotonic() - begun_s < duration_s:
-        for lane, bodies in history.events(EVENTS_A_ROUND).items():
-            broker.uploads.publish(bodies, lane)
+        for lane, messages in history.events(EVENTS_A_ROUND).items():
+            broker.uploads.publish(messages, lane)
         if time.monotonic() >= next_fault_s:
             hurt(chance)
             next_fault_s = time.monotonic() + fault_every_s

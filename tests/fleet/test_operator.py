@@ -13,7 +13,7 @@ from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search
-from storage.search.opensearch.connection import Connection, Timeouts
+from storage.search.opensearch.connection import OpenSearchConnection, OpenSearchTimeouts
 from storage.search.opensearch.url import address_of
 from storage.stores import open_store
 from tests.fleet.commands import panopticon, told
@@ -127,7 +127,7 @@ def stored(settings: Settings, image_ids: Sequence[str]) -> set[str]:
 def forget_documents(settings: Settings) -> None:
     """As a server does that lost its disk."""
     search, address = open_search(settings.search_url), address_of(settings.search_url)
-    connection = Connection(address, Timeouts())
+    connection = OpenSearchConnection(address, OpenSearchTimeouts())
     everything: Any = {"query": {"match_all": {}}}
     path = f"/{address.index}*"
     connection.ask("POST", f"{path}/_refresh")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from panopticon.models import find_card, parse_version
 from panopticon.results.search import Order, Query
 from panopticon.settings import Settings
@@ -41,11 +41,10 @@ def test_three_hundred_photos_are_stored_found_and_audited(
     for version in VERSIONS:
         prepare_model(find_card(version), settings)
     with fleet(settings, tmp_path, VERSIONS) as running, closing(broker_of(settings)) as broker:
-        bodies = [
-            encode(ImageMessage(image_id=name, image_uri=uri_of(os.fsencode(path))))
-            for name, path in photos.items()
+        messages = [
+            ImageMessage(image_id=name, image_uri=uri_of(os.fsencode(path))) for name, path in photos.items()
         ]
-        broker.uploads.publish(bodies, Lane.LIVE)
+        broker.uploads.publish(messages, Lane.LIVE)
         wait_until_done(broker, VERSIONS, watch=give_up_after(200.0), every_s=0.5)
         assert set(running.stop().values()) == {0}
     (tmp_path / "ids").write_text("\n".join(photos))

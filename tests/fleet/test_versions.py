@@ -68,15 +68,14 @@ class Catalogue:
 
     def publish(self, ids: Sequence[str], version: VersionName | None = None) -> None:
         """To uploads, or to one version's backfill lane."""
-        bodies = [
-            encode(ImageMessage(image_id=each, image_uri=uri_of(os.fsencode(self.photos[each]))))
-            for each in ids
+        messages = [
+            ImageMessage(image_id=each, image_uri=uri_of(os.fsencode(self.photos[each]))) for each in ids
         ]
         with closing(broker_of(self.settings)) as broker:
             if version is None:
-                broker.uploads.publish(bodies, Lane.LIVE)
+                broker.uploads.publish(messages, Lane.LIVE)
             else:
-                broker.model_queue(version).submit(bodies, Lane.BACKFILL)
+                broker.model_queue(version).submit([encode(message) for message in messages], Lane.BACKFILL)
 
     def wait(self) -> None:
         """Until every queue is empty and search shows what it has."""

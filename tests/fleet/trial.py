@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from panopticon.results.outputs import OutputKey, VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
@@ -123,8 +123,8 @@ def submit(
     broker = broker_of(settings)
     keep = keep or partial(_keep, folder)
     uris = {image_id: keep(f"{image_id}.png", _picture(colour)) for image_id, colour in colours.items()}
-    bodies = [encode(ImageMessage(image_id=image_id, image_uri=uri)) for image_id, uri in uris.items()]
-    broker.uploads.publish(bodies, Lane.LIVE)
+    messages = [ImageMessage(image_id=image_id, image_uri=uri) for image_id, uri in uris.items()]
+    broker.uploads.publish(messages, Lane.LIVE)
     broker.close()
 
 

@@ -1,4 +1,4 @@
-"""Real parts that note what is asked of them, and are down when a test says so."""
+"""Wrappers around real parts that record their calls, and that are unavailable when a test asks for it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from panopticon.results.search import Query, SearchPage
 
 @dataclass(kw_only=True)
 class Journal:
-    """What was asked for, in order, and which of it fails."""
+    """The recorded calls, in order, and the steps that fail."""
 
     steps: list[str] = field(default_factory=list)
     down: set[str] = field(default_factory=set)
     """Steps such as `outputs.put`, or whole parts such as `outputs`, that are unavailable."""
 
     def note(self, step: str) -> None:
+        """Record a step. Raises: Unavailable if the step or its part is down."""
         part = step.partition(".")[0]
         if {step, part} & self.down:
-            raise Unavailable(part, "a test said so")
+            raise Unavailable(part, "as the test demands")
         self.steps.append(step)
 
 
 class QueueFake:
-    """A Queue in front of another."""
+    """A Queue that records calls and passes them to another."""
 
     def __init__(self, inner: Queue, name: str, journal: Journal) -> None:
         self._inner = inner
@@ -53,11 +54,11 @@ class QueueFake:
         self._inner.retry(delivery, delay_s=delay_s, spend_attempt=spend_attempt)
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        self._journal.note(f"{self._name}.give_back")
+        self._journal.note(f"{self._name}.requeue")
         self._inner.requeue(deliveries)
 
     def release_prefetched(self) -> None:
-        self._journal.note(f"{self._name}.pause")
+        self._journal.note(f"{self._name}.release_prefetched")
         self._inner.release_prefetched()
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
@@ -69,7 +70,7 @@ class QueueFake:
 
 
 class OutputStoreFake:
-    """An OutputStore in front of another."""
+    """An OutputStore that records calls and passes them to another."""
 
     def __init__(self, inner: OutputStore, journal: Journal) -> None:
         self._inner = inner
@@ -107,7 +108,7 @@ class OutputStoreFake:
 
 
 class CatalogueFake:
-    """A Catalogue in front of another."""
+    """A Catalogue that records calls and passes them to another."""
 
     def __init__(self, inner: Catalogue, journal: Journal) -> None:
         self._inner = inner
@@ -123,7 +124,7 @@ class CatalogueFake:
 
 
 class SearchIndexFake:
-    """A SearchIndex in front of another."""
+    """A SearchIndex that records calls and passes them to another."""
 
     def __init__(self, inner: SearchIndex, journal: Journal) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Brokers, chosen by URL."""
+"""Message brokers, chosen by URL."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ RETRY_DELAYS_S = (10.0, 60.0, 600.0, 3600.0)
 def open_broker(
     url: str, *, lease_s: float = 60.0, retry_delays_s: Sequence[float] = RETRY_DELAYS_S
 ) -> Broker:
-    """The broker at `url`, nothing connected yet. Raises: UsageError for an unknown scheme.
+    """Return the broker at `url`, which connects at first use. Raises: UsageError for an unknown scheme.
 
-    `lease_s`: of brokers that know of a lost holder by time alone. `retry_delays_s`: the retry delays of
-    brokers that make a queue for each.
+    `lease_s`: the time of a lease, on brokers that notice a lost consumer by time alone. `retry_delays_s`:
+    the retry delays, on brokers that need a queue for each.
     """
     scheme = urlsplit(url).scheme
     if scheme not in BROKERS:
@@ -27,7 +27,7 @@ def open_broker(
 
 
 def broker_of(settings: Settings) -> Broker:
-    """The broker that the settings name, with their lease and their retry delays. Raises: UsageError."""
+    """Return the broker of the settings, with their lease and retry delays. Raises: UsageError."""
     return open_broker(settings.broker_url, lease_s=settings.lease_s, retry_delays_s=settings.retry_delays_s)
 
 

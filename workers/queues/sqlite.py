@@ -1,4 +1,4 @@
-"""Queues in one SQLite file: leases in place of a server's acknowledgements, polling in place of its push."""
+"""Queues in one SQLite file. Leases replace a server's acknowledgements, and polling replaces its push."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from sqlite3 import Connection
 from typing import Any
 
 from panopticon.interfaces import Delivery, Depth, Finding
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.results.outputs import VersionName
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
-from workers.queues.uploads import is_delete
 from workers.runtime.clock import Clock
 
 PREFIX = "panopticon"
@@ -29,7 +28,7 @@ SELECT EXISTS (SELECT 1 FROM messages WHERE queue = :queue AND available_at_ms =
     )
 """
 
-# Lapsed leases and finished waits become ready in their old places.
+# Messages whose lease or retry delay is over become ready in their former places.
 _WAKE = """
 UPDATE messages SET available_at_ms = 0, leased = 0
 WHERE queue = :queue AND available_at_ms > 0 AND available_at_ms <= :now_ms
@@ -60,7 +59,7 @@ UPDATE messages SET available_at_ms = ?
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
 
-# In two halves, each answered from its index alone.
+# The two halves are each answered from an index alone.
 _DEPTH = """
 SELECT
     (SELECT count(*) FROM messages WHERE queue = :queue AND available_at_ms = 0)
@@ -78,7 +77,7 @@ _BOUND = "SELECT model, version FROM bindings ORDER BY model, version"
 
 
 class SqliteQueue:
-    """A `Queue`. A retried or given-back message comes again in its old place, ahead of younger ones."""
+    """A `Queue`. Retried and requeued messages keep their places, ahead of younger ones."""
 
     def __init__(self, database: SqliteDatabase, name: str, *, lease_s: float, clock: Clock) -> None:
         self._database = database
@@ -91,7 +90,7 @@ class SqliteQueue:
             _insert(connection, self._names[lane], bodies)
 
     def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
-        """Looks every `POLL_S` seconds, without a write while nothing is there."""
+        """Look for messages every `POLL_S` seconds, without writing while there are none."""
         limits = {Lane.LIVE: max_live, Lane.BACKFILL: max_backfill}
         wanted = {lane: limit for lane, limit in limits.items() if limit > 0}
         deadline_s = self._clock.monotonic() + wait_s
@@ -106,25 +105,25 @@ class SqliteQueue:
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
         with self._database.writing() as connection:
-            connection.executemany(_ACK, [(*_handing_over(delivery), now_ms) for delivery in deliveries])
+            connection.executemany(_ACK, [(*_delivery_key(delivery), now_ms) for delivery in deliveries])
 
     def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
         now_ms = self._now_ms()
         due_ms = now_ms + round(delay_s * 1000)
         with self._database.writing() as connection:
-            connection.execute(_RETRY, (due_ms, spend_attempt, *_handing_over(delivery), now_ms))
+            connection.execute(_RETRY, (due_ms, spend_attempt, *_delivery_key(delivery), now_ms))
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
         with self._database.writing() as connection:
-            connection.executemany(_REQUEUE, [(*_handing_over(delivery), now_ms) for delivery in deliveries])
+            connection.executemany(_REQUEUE, [(*_delivery_key(delivery), now_ms) for delivery in deliveries])
 
     def release_prefetched(self) -> None:
-        """Nothing to do: nothing leaves the file before it is received."""
+        """Do nothing: no message leaves the file before it is received."""
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
-        rows = [(self._until_ms(now_ms), *_handing_over(delivery), now_ms) for delivery in deliveries]
+        rows = [(self._until_ms(now_ms), *_delivery_key(delivery), now_ms) for delivery in deliveries]
         with self._database.writing() as connection:
             connection.executemany(_RENEW, rows)
 
@@ -164,7 +163,7 @@ class SqliteQueue:
 
 
 class SqliteTopology:
-    """A `Topology`: bindings are rows, and a queue is there as long as a message or a binding is."""
+    """A `Topology`. Bindings are rows; a queue exists as long as it has a message or a binding."""
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
@@ -178,7 +177,7 @@ class SqliteTopology:
             connection.execute(_UNBIND, (version.model, version.version))
 
     def drop_if_empty(self, version: VersionName, *, idle_s: float = 0.0) -> bool:  # noqa: ARG002
-        """What drops a queue drops its binding. Whose a waiting message is can be told, whatever `idle_s`."""
+        """Delete the binding. `idle_s` is not needed, since every message has the name of its queue."""
         queues = [f"{_queue_name(version)}.{lane}" for lane in Lane]
         with self._database.writing() as connection:
             if any(_depth(connection, queue, 0).total for queue in queues):
@@ -192,13 +191,16 @@ class SqliteTopology:
 
 
 class SqliteUploads:
-    """`Uploads`: one transaction writes to every queue."""
+    """An `Uploads` that writes to all queues in one transaction."""
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
 
-    def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
-        for_models = [body for body in bodies if not is_delete(body)]
+    def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
+        bodies = [encode(message) for message in messages]
+        for_models = [
+            body for message, body in zip(messages, bodies, strict=True) if message.event != "deleted"
+        ]
         with self._database.writing() as connection:
             _insert(connection, f"{PREFIX}.catalogue.{lane}", bodies)
             for version in _bound(connection):
@@ -206,17 +208,18 @@ class SqliteUploads:
 
 
 class SqliteBroker:
-    """A `Broker`. Opens its file at first use; usable from the thread that first uses it."""
+    """A `Broker` that opens its file at first use. Only the thread that first uses it may use it."""
 
     depth_lag_s = 0.0
 
     def __init__(
         self, url: str, *, lease_s: float = 60.0, clock: Clock = time, busy_timeout_s: float = 30.0
     ) -> None:
-        """Raises: UsageError unless `url` is `sqlite:///…`."""
+        """Open nothing yet. Raises: UsageError unless `url` is `sqlite:///…`."""
         self._database = SqliteDatabase(url, part="queue", busy_timeout_s=busy_timeout_s)
         self._lease_s = lease_s
         self._clock = clock
+        self._queues: dict[str, SqliteQueue] = {}
 
     @cached_property
     def topology(self) -> SqliteTopology:
@@ -248,7 +251,9 @@ class SqliteBroker:
         self._database.close()
 
     def _queue(self, name: str) -> SqliteQueue:
-        return SqliteQueue(self._database, name, lease_s=self._lease_s, clock=self._clock)
+        if name not in self._queues:
+            self._queues[name] = SqliteQueue(self._database, name, lease_s=self._lease_s, clock=self._clock)
+        return self._queues[name]
 
 
 def _queue_name(version: VersionName) -> str:
@@ -275,6 +280,6 @@ def _delivery(row: tuple[Any, ...], lane: Lane) -> Delivery:
     )
 
 
-def _handing_over(delivery: Delivery) -> list[int]:
-    """The message's number and its count of deliveries: another handing-over has another count."""
+def _delivery_key(delivery: Delivery) -> list[int]:
+    """Return the number of the message and its count of deliveries, which differs for every delivery."""
     return [int(part) for part in delivery.tag.split(".")]

@@ -82,14 +82,14 @@ def publish(
     """Send every entry, chunk by chunk; `progress` hears how many are safe. Raises: Unavailable."""
     done = 0
     for chunk in chunks(entries, CHUNK):
-        uploads.publish([body_of(entry, now_ms=now_ms) for entry in chunk], lane)
+        uploads.publish([message_of(entry, now_ms=now_ms) for entry in chunk], lane)
         done += len(chunk)
         progress(done)
 
 
-def body_of(entry: Entry, *, now_ms: int) -> bytes:
-    """The ImageMessage on the wire."""
-    message = ImageMessage(
+def message_of(entry: Entry, *, now_ms: int) -> ImageMessage:
+    """Return the message that announces an entry, which occurred at `now_ms` unless the entry knows when."""
+    return ImageMessage(
         image_id=entry.image_id,
         image_uri=entry.image_uri,
         revision=entry.revision,
@@ -97,7 +97,11 @@ def body_of(entry: Entry, *, now_ms: int) -> bytes:
         occurred_at=from_ms(entry.occurred_at_ms or now_ms),
         message_id=entry.message_id or uuid.uuid4().hex,
     )
-    return encode(message)
+
+
+def body_of(entry: Entry, *, now_ms: int) -> bytes:
+    """Return `message_of` an entry as it is sent."""
+    return encode(message_of(entry, now_ms=now_ms))
 
 
 def entry_of_row(row: CatalogueImage) -> Entry:

@@ -1,4 +1,4 @@
-"""Search documents in OpenSearch: one index behind an alias, changed by one stored script."""
+"""The search index in OpenSearch: one index behind an alias, changed by one stored script."""
 
 from storage.search.opensearch.index import OpenSearchIndex
 

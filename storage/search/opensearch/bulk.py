@@ -1,4 +1,4 @@
-"""Changes sent many at a time, each judged by its own answer."""
+"""Changes sent in bulk requests, each with its own result."""
 
 from __future__ import annotations
 
@@ -12,41 +12,43 @@ from opensearchpy.exceptions import TransportError
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.documents import Change
-from storage.search.opensearch.connection import Connection
-from storage.search.opensearch.errors import Gone, is_down, is_gone, said, unavailable
+from storage.search.opensearch.connection import OpenSearchConnection
+from storage.search.opensearch.errors import Gone, is_down, is_gone, line_of, unavailable
 from storage.search.opensearch.indexes import Indexes
 from storage.search.opensearch.steps import encode_step, encode_target
 
 CONFLICTS = 8
-"""How often the server itself tries again where another changed the document at the same moment."""
+"""Retries by the server when another client changes the document at the same moment."""
 ROUNDS = 8
-"""How often we do after that, and where an alias has moved."""
+"""Rounds in which this client sends such changes again, and those for which an alias has moved."""
 MAX_CHARS = 4 * 2**20
-"""Of one request."""
+"""The most characters in one request."""
 
 _WEIGHT = {Applied.STALE: 0, Applied.APPLIED: 1, Applied.REFUSED: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """One change on its way to one index."""
+    """One change that is sent to one index."""
 
     number: int
     text: str
 
 
-class Bulk:
-    """Writes changes into all the indexes that take them."""
+class BulkWriter:
+    """The writer of changes into one index, or into two during a rebuild."""
 
-    def __init__(self, connection: Connection, indexes: Indexes) -> None:
+    def __init__(self, connection: OpenSearchConnection, indexes: Indexes) -> None:
         self._connection = connection
         self._indexes = indexes
 
     def apply(self, changes: Sequence[Change], aliases: Callable[[], Sequence[str]]) -> list[Applied]:
-        """The weightiest answer for each, in order: refused by any index, applied by any, else stale.
+        """Send changes to all aliases; return the result of each, in order.
 
-        `aliases` is asked before each round, since a rebuild may begin or end in between.
-        Raises: Unavailable, once all that could be applied is.
+        A change is refused if any index refuses it, else applied if any index applies it, else stale.
+        `aliases` is called before each round, since a rebuild may begin or end in between.
+
+        Raises: Unavailable, after everything that can be applied is.
         """
         steps = dict(self._steps(changes))
         answers = [Applied.STALE if number in steps else Applied.REFUSED for number in range(len(changes))]
@@ -55,10 +57,10 @@ class Bulk:
             if not waiting:
                 return answers
             waiting = self._round(_items(changes, steps, waiting, aliases()), answers)
-        raise unavailable(self._connection.address, "the same documents keep changing under us")
+        raise unavailable(self._connection.address, "other clients keep changing the same documents")
 
     def _steps(self, changes: Sequence[Change]) -> Iterator[tuple[int, str]]:
-        """Each with its number; what no JSON can hold is left out."""
+        """Yield each change, encoded, with its number; changes that JSON cannot express are left out."""
         for number, change in enumerate(changes):
             try:
                 yield number, encode_step(change, script=self._indexes.script)
@@ -66,25 +68,25 @@ class Bulk:
                 continue
 
     def _round(self, items: Iterable[_Item], answers: list[Applied]) -> list[int]:
-        """Send each once; says which changes have to be sent again."""
+        """Send each item once; return the numbers of the changes that must be sent again."""
         again: set[int] = set()
-        troubles: list[Exception] = []
+        errors: list[Exception] = []
         for portion in _portions(items):
-            for item, verdict in zip(portion, self._send(portion), strict=True):
-                if isinstance(verdict, Gone):
+            for item, outcome in zip(portion, self._send(portion), strict=True):
+                if isinstance(outcome, Gone):
                     again.add(item.number)
-                elif isinstance(verdict, Applied):
-                    answers[item.number] = max(answers[item.number], verdict, key=_WEIGHT.__getitem__)
+                elif isinstance(outcome, Applied):
+                    answers[item.number] = max(answers[item.number], outcome, key=_WEIGHT.__getitem__)
                 else:
-                    troubles.append(verdict)
-        if troubles:
-            raise troubles[0]
+                    errors.append(outcome)
+        if errors:
+            raise errors[0]
         if again:
             self._indexes.forget()
         return sorted(again)
 
     def _send(self, portion: Sequence[_Item]) -> list[Applied | Exception]:
-        """Halved where it is too much for the server, or for what stands before it."""
+        # A request that is too large for the server, or for a proxy in front of it, is sent in two halves.
         try:
             answers = self._connection.bulk("".join(item.text for item in portion))
         except TransportError as error:
@@ -97,16 +99,16 @@ class Bulk:
         return [self._outcome_of(answer) for answer in answers]
 
     def _outcome_of(self, answer: Mapping[str, Any]) -> Applied | Exception:
-        """What became of one item; a `Gone` asks for sending it again."""
+        """Return the result of one item, or its error; `Gone` means that it must be sent again."""
         status, cause, where = answer["status"], answer.get("error"), self._connection.address
         if cause is None:
             return Applied.STALE if answer["result"] == "noop" else Applied.APPLIED
         if status == HTTPStatus.CONFLICT or is_gone(cause):
-            return Gone(said(cause))
+            return Gone(line_of(cause))
         if is_down(status, cause):
-            return unavailable(where, f"{status} {said(cause)}")
+            return unavailable(where, f"{status} {line_of(cause)}")
         if status == HTTPStatus.FORBIDDEN:
-            return UsageError(f"search {where}: a write was forbidden: {said(cause)}")
+            return UsageError(f"search {where}: a write was forbidden: {line_of(cause)}")
         return Applied.REFUSED
 
 

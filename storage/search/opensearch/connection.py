@@ -1,9 +1,7 @@
-"""How a cluster is connected to, and asked."""
+"""Requests to one cluster, over connections that its driver keeps."""
 
 from __future__ import annotations
 
-import logging
-import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,27 +10,28 @@ from typing import Any
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import OpenSearchException
 
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import Unavailable
+from storage.drivers import silence, trusting
 from storage.search.opensearch.errors import translated
-from storage.search.opensearch.url import Address
+from storage.search.opensearch.url import OpenSearchAddress
 
 CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long is waited for OpenSearch."""
+class OpenSearchTimeouts:
+    """The longest waits for OpenSearch."""
 
     answer_s: float = 20.0
-    """For each request, and for a connection."""
+    """The time for each request, and for opening a connection."""
     shard_s: float = 5.0
-    """How long the server itself waits for a shard that is missing, before it says so."""
+    """The time that the server itself waits for a missing shard before it reports an error."""
 
 
-class Connection:
-    """Requests to one cluster. Connects at first use. Threads may share one."""
+class OpenSearchConnection:
+    """A client of one cluster. It connects at first use, and several threads may share it."""
 
-    def __init__(self, address: Address, timeouts: Timeouts) -> None:
+    def __init__(self, address: OpenSearchAddress, timeouts: OpenSearchTimeouts) -> None:
         self.address = address
         self._timeouts = timeouts
         self._lock = threading.Lock()
@@ -40,30 +39,32 @@ class Connection:
 
     @property
     def shard_wait(self) -> str:
-        """How long the server is to wait for a shard, as it reads it."""
+        """`shard_s` in the form of a request parameter: `5000ms`."""
         return f"{round(self._timeouts.shard_s * 1000)}ms"
 
     def ask(self, method: str, path: str, body: Any = None, **params: str) -> Any:
-        """The parsed answer. `body`: JSON, or text that already is.
+        """Send one request and return the parsed answer. `body`: an object for JSON, or finished text.
 
-        Raises: UsageError where a person has to do something, Unavailable where waiting helps, Gone.
+        Raises: UsageError if a person has to act, Unavailable if waiting helps, Gone if something that is
+        needed was deleted.
         """
         asked = {**params, "request_timeout": self._timeouts.answer_s}
         try:
             return self._connected().transport.perform_request(method, path, params=asked, body=body)
         except OpenSearchException as error:
-            verdict = translated(error, self.address)
-            if verdict is error:
+            translation = translated(error, self.address)
+            if translation is error:
                 raise
-            raise verdict from (error if isinstance(verdict, Unavailable) else None)
+            # A person's mistake needs no traceback of the driver; an outage may.
+            raise translation from (error if isinstance(translation, Unavailable) else None)
 
     def bulk(self, lines: str) -> list[Mapping[str, Any]]:
-        """An answer for each update, in order, whatever became of it. Raises: see `ask`."""
+        """Send updates; return the answer to each, successful or not, in order. Raises: see `ask`."""
         answer = self.ask("POST", "/_bulk", lines, require_alias="true", timeout=self.shard_wait)
         return [item["update"] for item in answer["items"]]
 
     def close(self) -> None:
-        """The next use connects anew."""
+        """Close the connections; the next use opens others."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
@@ -76,31 +77,16 @@ class Connection:
             return self._client
 
 
-def _new_client(address: Address) -> OpenSearch:
-    """Raises: UsageError for a cafile that holds no certificate."""
-    _hush()
+def _new_client(address: OpenSearchAddress) -> OpenSearch:
+    """Raise UsageError for a cafile that holds no certificate."""
+    # The driver logs each failed request with its body.
+    silence("opensearch")
     return OpenSearch(
         hosts=[{"host": host, "port": port} for host, port in address.hosts],
         http_auth=(address.user, address.password) if address.user else None,
         use_ssl=address.tls,
-        ssl_context=_trust(address),
+        ssl_context=trusting(address.cafile, setting="search") if address.tls else None,
         pool_maxsize=CONNECTIONS,
-        # Another node is asked where one cannot serve, and nobody twice.
+        # Each node is asked once at most.
         max_retries=len(address.hosts) - 1,
     )
-
-
-def _trust(address: Address) -> ssl.SSLContext | None:
-    if not address.tls:
-        return None
-    try:
-        return ssl.create_default_context(cafile=address.cafile)
-    except ssl.SSLError:
-        raise UsageError(f"search: cafile {address.cafile}: holds no certificate in PEM") from None
-
-
-def _hush() -> None:
-    """The driver logs each failed request with its body; its callers learn of it by an error."""
-    log = logging.getLogger("opensearch")
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.CRITICAL)

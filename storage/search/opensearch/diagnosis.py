@@ -1,83 +1,67 @@
-"""What can be said of one index and its cluster without changing them."""
+"""The health of one search index and its cluster, read without changing them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Finding, Health
-from storage.search.opensearch.connection import Connection
+from panopticon.interfaces import Finding
+from storage.health.findings import fail, ok, warn
+from storage.search.opensearch.connection import OpenSearchConnection
 from storage.search.opensearch.indexes import Indexes
 
-_CLUSTER = {
-    "green": (Health.OK, ""),
-    "yellow": (Health.WARN, "a second copy of some shard is missing: start the node that is missing"),
-    "red": (Health.FAIL, "a shard is missing: start the node that has it, or restore it"),
-}
 
-
-def diagnose(connection: Connection, indexes: Indexes) -> list[Finding]:
-    """Server, indexes, and what waits for a person. Nothing is made."""
+def diagnose(connection: OpenSearchConnection, indexes: Indexes) -> list[Finding]:
+    """Check the server, the indexes, and work that waits for an operator. Creates nothing."""
     found: list[Finding] = []
     try:
         with indexes.noticing():
-            found.extend(_server(connection, indexes))
+            found.append(ok("search: server", f"OpenSearch {indexes.product()} at {connection.address}"))
             found.extend(_indexes(connection, indexes))
     except Unavailable as error:
-        found.append(_fail("server", error.reason, "start it, or correct the setting search"))
+        advice = "start it, or correct the setting search"
+        found.append(fail("search: server", error.reason, advice, last=True))
     except UsageError as error:
-        found.append(_fail("server", str(error), ""))
+        found.append(fail("search: server", str(error), last=True))
     return found
 
 
-def _server(connection: Connection, indexes: Indexes) -> Iterator[Finding]:
-    yield _ok("server", f"OpenSearch {indexes.product()} at {connection.address}")
-
-
-def _indexes(connection: Connection, indexes: Indexes) -> Iterator[Finding]:
+def _indexes(connection: OpenSearchConnection, indexes: Indexes) -> Iterator[Finding]:
     state = indexes.look()
     if state.live is None:
-        yield _warn("index", f"{indexes.alias} is not there yet", "it is made at first use", last=True)
+        seen = f"{indexes.alias} does not exist yet"
+        yield warn("search: index", seen, "it is created at first use", last=True)
         return
     indexes.check(state.live)
     documents = int(connection.ask("GET", f"/{indexes.alias}/_count")["count"])
-    yield _ok("index", f"{state.live}, {documents:,} documents")
+    yield ok("search: index", f"{state.live}, {documents:,} documents")
     yield _shards(connection, indexes)
     yield from _blocks(connection, state.live)
     if state.building is not None:
-        yield _warn(
-            "rebuild",
-            f"into {state.building}, under way or interrupted",
-            "to go on: panopticon search rebuild --ids FILE",
-        )
+        seen = f"into {state.building}, under way or interrupted"
+        yield warn("search: rebuild", seen, "to continue: panopticon search rebuild --ids FILE")
     if former := indexes.former():
-        yield _warn("former", ", ".join(former), "to delete them: panopticon search rebuild --drop-old")
+        advice = "to delete them: panopticon search rebuild --drop-old"
+        yield warn("search: former", ", ".join(former), advice)
 
 
-def _shards(connection: Connection, indexes: Indexes) -> Finding:
+def _shards(connection: OpenSearchConnection, indexes: Indexes) -> Finding:
     status = connection.ask("GET", f"/_cluster/health/{indexes.alias}")["status"]
-    health, advice = _CLUSTER[status]
-    return Finding(check="search: shards", health=health, seen=status, advice=advice)
+    if status == "green":
+        return ok("search: shards", status)
+    if status == "yellow":
+        advice = "a second copy of some shard is missing: start the node that is missing"
+        return warn("search: shards", status, advice)
+    return fail("search: shards", status, "a shard is missing: start the node that has it, or restore it")
 
 
-def _blocks(connection: Connection, index: str) -> Iterator[Finding]:
+def _blocks(connection: OpenSearchConnection, index: str) -> Iterator[Finding]:
     settings = connection.ask("GET", f"/{index}/_settings")[index]["settings"]["index"]
     blocked = sorted(name for name, value in settings.get("blocks", {}).items() if value == "true")
     if blocked:
-        yield _fail(
-            "writes",
-            f"shut out by {', '.join(f'index.blocks.{name}' for name in blocked)}",
+        yield fail(
+            "search: writes",
+            f"blocked by {', '.join(f'index.blocks.{name}' for name in blocked)}",
             "make room on the disks of the nodes; then set it to null, unless somebody set it on purpose",
+            last=True,
         )
-
-
-def _ok(check: str, seen: str) -> Finding:
-    return Finding(check=f"search: {check}", health=Health.OK, seen=seen)
-
-
-def _warn(check: str, seen: str, advice: str, *, last: bool = False) -> Finding:
-    return Finding(check=f"search: {check}", health=Health.WARN, seen=seen, advice=advice, last=last)
-
-
-def _fail(check: str, seen: str, advice: str) -> Finding:
-    return Finding(check=f"search: {check}", health=Health.FAIL, seen=seen, advice=advice, last=True)

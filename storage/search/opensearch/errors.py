@@ -1,4 +1,4 @@
-"""Whose fault an error of the server, or of the way to it, is."""
+"""Errors of the driver and of the server, translated to those of Panopticon. No text has a credential."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import OpenSearchException, SerializationError, TransportError
 
 from panopticon.errors import Unavailable, UsageError
-from storage.search.opensearch.url import Address
+from storage.search.opensearch.url import OpenSearchAddress
 
 PART = "search"
 
@@ -21,13 +21,13 @@ _GONE = ("index_not_found_exception", "resource_not_found_exception")
 
 
 class Gone(Exception):  # noqa: N818
-    """An alias, index or script that was there is there no more: look again, and make it anew."""
+    """The error of an alias, index or script that was deleted: it must be looked up and created again."""
 
 
-def translated(error: OpenSearchException, address: Address) -> Exception:
-    """A `UsageError`, `Unavailable` or `Gone`, or the error itself if it is a bug. No credential is in it."""
+def translated(error: OpenSearchException, address: OpenSearchAddress) -> Exception:
+    """Return a `UsageError`, an `Unavailable`, a `Gone`, or the error itself if it is a bug."""
     if isinstance(error, SerializationError):
-        return no_opensearch(address)
+        return not_opensearch(address)
     if isinstance(error, NoConnection):
         return _unreached(error, address)
     if isinstance(error, TransportError):
@@ -35,40 +35,42 @@ def translated(error: OpenSearchException, address: Address) -> Exception:
     return error
 
 
-def unavailable(address: Address, reason: str) -> Unavailable:
+def unavailable(address: OpenSearchAddress, reason: str) -> Unavailable:
+    """Return the error of an index that does not do what it is asked."""
     return Unavailable(PART, f"{address}: {reason}")
 
 
-def no_opensearch(address: Address) -> UsageError:
-    return UsageError(f"search {address}: what answers there is no OpenSearch; check host and port")
+def not_opensearch(address: OpenSearchAddress) -> UsageError:
+    """Return the error of a server that is not OpenSearch."""
+    return UsageError(f"search {address}: the server there is not OpenSearch; check host and port")
 
 
 def is_down(status: int, cause: Mapping[str, Any]) -> bool:
-    """Whether waiting helps: too much work, a shard missing, a disk so full that writes are shut out."""
+    """Return whether waiting helps: the server is overloaded, lacks a shard, or has a full disk."""
     if status in _SLOW or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return True
     return any(kind in _DOWN for kind, _ in _chain(cause))
 
 
 def is_gone(cause: Mapping[str, Any]) -> bool:
-    """Whether an alias, an index or the script is not there."""
+    """Return whether an alias, an index or the script does not exist."""
     return any(kind in _GONE for kind, _ in _chain(cause))
 
 
-def said(cause: Mapping[str, Any]) -> str:
-    """One line of what the server says of an error, and of what is behind it."""
+def line_of(cause: Mapping[str, Any]) -> str:
+    """Return an error of the server and its causes in one line."""
     return " ".join(" ← ".join(f"{kind}: {reason}" for kind, reason in _chain(cause)).split())[:300]
 
 
 def _chain(cause: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """An error's kind and reason, and those of what caused it."""
+    """Yield kind and reason of an error, and of each of its causes."""
     link: object = cause
     while isinstance(link, Mapping):
         yield str(link.get("type")), str(link.get("reason"))
         link = link.get("caused_by")
 
 
-def _unreached(error: NoConnection, address: Address) -> Exception:
+def _unreached(error: NoConnection, address: OpenSearchAddress) -> Exception:
     text = " ".join(str(error.error).split())
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
         return UsageError(
@@ -76,29 +78,29 @@ def _unreached(error: NoConnection, address: Address) -> Exception:
             " and the URL must name a host that it is for"
         )
     if isinstance(error.info, ssl.SSLError) or "WRONG_VERSION_NUMBER" in text:
-        return UsageError(f"search {address}: the port speaks no TLS; check the port, or leave tls=1 away")
+        return UsageError(f"search {address}: the port does not use TLS; check the port, or remove tls=1")
     return unavailable(address, f"no answer ({text})")
 
 
-def _answered(error: TransportError, address: Address) -> Exception:
+def _answered(error: TransportError, address: OpenSearchAddress) -> Exception:
     status, cause = int(error.status_code), _cause(error)
     if status < HTTPStatus.BAD_REQUEST:
-        return no_opensearch(address)
+        return not_opensearch(address)
     if status == HTTPStatus.UNAUTHORIZED:
         return UsageError(
             f"search {address}: login refused for user {address.user!r}; check user and password"
         )
     if is_down(status, cause):
-        return unavailable(address, f"{status} {said(cause)}")
+        return unavailable(address, f"{status} {line_of(cause)}")
     if status == HTTPStatus.FORBIDDEN:
-        return UsageError(f"search {address}: user {address.user!r} lacks a permission: {said(cause)}")
+        return UsageError(f"search {address}: user {address.user!r} lacks a permission: {line_of(cause)}")
     if status == HTTPStatus.NOT_FOUND:
-        return Gone(said(cause))
+        return Gone(line_of(cause))
     return error
 
 
 def _cause(error: TransportError) -> Mapping[str, Any]:
-    """The error as an object, also where something before the server answered in words of its own."""
+    """Return the error as an object, also if a proxy in front of the server answered in another form."""
     info = error.info if isinstance(error.info, Mapping) else {}
     cause = info.get("error")
     return (

@@ -1,4 +1,4 @@
-"""One search index in OpenSearch."""
+"""The search index in OpenSearch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from panopticon.interfaces import Applied, Finding
 from panopticon.results.cursors import PageEnd, encode_cursor, resume
 from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.search import Query, SearchPage
-from storage.search.opensearch.bulk import Bulk
-from storage.search.opensearch.connection import Connection, Timeouts
+from storage.search.opensearch.bulk import BulkWriter
+from storage.search.opensearch.connection import OpenSearchConnection, OpenSearchTimeouts
 from storage.search.opensearch.diagnosis import diagnose
-from storage.search.opensearch.errors import Gone, is_gone, said, unavailable
+from storage.search.opensearch.errors import Gone, is_gone, line_of, unavailable
 from storage.search.opensearch.indexes import Indexes
 from storage.search.opensearch.query import counting, listing, page_end, request
 from storage.search.opensearch.rebuild import OpenSearchRebuild
@@ -21,38 +21,38 @@ from storage.search.opensearch.steps import decode_source
 from storage.search.opensearch.url import address_of
 
 MAX_PAGE = 10_000
-"""The server's own limit."""
+"""The most hits in one answer of the server."""
 MAX_GET = 1_000
 
 
 class OpenSearchIndex:
-    """A `SearchIndex`. Connects at first use, and makes its index then. Threads may share one.
+    """A `SearchIndex` that connects at first use, and then creates its index. Threads may share it.
 
-    What is applied is on disk when `apply` returns, and can be found within a second.
+    Changes are on disk when `apply` returns, and can be found within a second.
     """
 
-    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
-        """Raises: UsageError for a URL that says no index of no cluster."""
-        self._connection = Connection(address_of(url), timeouts or Timeouts())
+    def __init__(self, url: str, *, timeouts: OpenSearchTimeouts | None = None) -> None:
+        """Connect to nothing yet. Raises: UsageError for a URL that does not name an index."""
+        self._connection = OpenSearchConnection(address_of(url), timeouts or OpenSearchTimeouts())
         self._indexes = Indexes(self._connection)
-        self._bulk = Bulk(self._connection, self._indexes)
+        self._bulk = BulkWriter(self._connection, self._indexes)
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
-        """To the index that answers, and to one that is being rebuilt; refused is what either refuses."""
+        """Apply changes to the live index, and to one that is being rebuilt. Either may refuse a change."""
         if not changes:
             return []
         with self._indexes.noticing():
             return self._bulk.apply(changes, self._indexes.targets)
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
-        """As they are now, whether they can be found yet or not."""
+        """Return documents in their present state, also if queries do not find it yet."""
         wanted = sorted(set(image_ids))
         with self._indexes.noticing():
             pages = [self._get(wanted[at : at + MAX_GET]) for at in range(0, len(wanted), MAX_GET)]
         return {document.image_id: document for page in pages for document in page}
 
     def query(self, query: Query) -> SearchPage:
-        """Raises: UsageError also for a limit below 1."""
+        """Return one page. Raises: UsageError for a cursor of another query, or for a limit below 1."""
         if query.limit < 1:
             raise UsageError(f"limit {query.limit}: ask for at least 1 document")
         query, end = resume(query)
@@ -68,7 +68,7 @@ class OpenSearchIndex:
     def image_ids(
         self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
     ) -> list[str]:
-        """As they can be found: what was applied within the last second may be missing."""
+        """Return IDs that queries find: changes of the last second may be missing."""
         found: list[str] = []
         with self._indexes.noticing():
             self._indexes.ready()
@@ -82,20 +82,20 @@ class OpenSearchIndex:
         return found
 
     def count(self, parts: Sequence[str] = ()) -> int:
-        """As they can be found."""
+        """Count documents that queries find: changes of the last second may be missing."""
         with self._indexes.noticing():
             self._indexes.ready()
             answer = self._connection.ask("POST", f"/{self._indexes.alias}/_count", counting(parts))
         return int(answer["count"])
 
     def rebuild(self) -> OpenSearchRebuild:
-        """Begin a rebuild, or go on with one that was interrupted."""
+        """Begin a rebuild, or continue one that was interrupted."""
         with self._indexes.noticing():
             self._indexes.begin()
         return OpenSearchRebuild(self._indexes, self._bulk)
 
     def drop_former(self) -> list[str]:
-        """Delete the indexes that rebuilds left behind; says which."""
+        """Delete the indexes that earlier rebuilds replaced, and return their names."""
         with self._indexes.noticing():
             return self._indexes.drop_former()
 
@@ -111,14 +111,14 @@ class OpenSearchIndex:
         for item in answer["docs"]:
             if cause := item.get("error"):
                 raise (
-                    Gone(said(cause))
+                    Gone(line_of(cause))
                     if is_gone(cause)
-                    else unavailable(self._connection.address, said(cause))
+                    else unavailable(self._connection.address, line_of(cause))
                 )
         return [decode_source(item["_source"]) for item in answer["docs"] if item["found"]]
 
     def _find(self, query: Query, end: PageEnd | None) -> list[Any]:
-        """Up to one more than the limit."""
+        """Return the hits of one page, and one more if there is a next page."""
         self._indexes.ready()
         found: list[Any] = []
         while (missing := query.limit + 1 - len(found)) > 0:
@@ -131,7 +131,7 @@ class OpenSearchIndex:
         return found
 
     def _search(self, body: dict[str, Any]) -> list[Any]:
-        """Whole or not at all: without this a shard that is missing would just be left out."""
+        # Without the option, the documents of a missing shard would be missing in the answer.
         path, whole = f"/{self._indexes.alias}/_search", {"allow_partial_search_results": "false"}
         hits: list[Any] = self._connection.ask("POST", path, body, **whole)["hits"]["hits"]
         return hits

@@ -1,4 +1,4 @@
-"""The indexes behind one alias: made at first use, checked before use, rebuilt side by side."""
+"""The indexes behind one alias: created at first use, checked before use, and rebuilt side by side."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 from opensearchpy.exceptions import RequestError
 
 from panopticon.errors import UsageError
-from storage.search.opensearch.connection import Connection
-from storage.search.opensearch.errors import Gone, no_opensearch, unavailable
+from storage.search.opensearch.connection import OpenSearchConnection
+from storage.search.opensearch.errors import Gone, not_opensearch, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +26,22 @@ PROGRAM = "panopticon"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexState:
-    """Which indexes are written to now."""
+    """The indexes that changes are written to now."""
 
     live: str | None
-    """The one that answers."""
+    """The index that answers queries."""
     building: str | None
-    """The one that is to take its place."""
+    """The index that a rebuild fills, and that will replace the live one."""
 
 
 class Indexes:
-    """Aliases, indexes and the merge script of one address.
+    """The aliases, indexes and merge script of one address.
 
-    Every method raises: UsageError where a person has to do something, Unavailable where waiting helps, Gone.
+    Every method raises: UsageError if a person has to act, Unavailable if waiting helps, Gone if something
+    was deleted.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: OpenSearchConnection) -> None:
         self._connection = connection
         self._address = connection.address
         self._checked: set[str] = set()
@@ -49,22 +50,22 @@ class Indexes:
 
     @property
     def alias(self) -> str:
-        """Of the index that answers."""
+        """The alias of the live index."""
         return self._address.index
 
     @property
     def building_alias(self) -> str:
-        """Of the index that a rebuild fills; nothing has it at other times."""
+        """The alias of the index that a rebuild fills; no index has it at other times."""
         return f"{self._address.index}-building"
 
     @cached_property
     def script(self) -> str:
-        """The name under which the server keeps our merge rule: another text has another name."""
+        """The name of the stored script that merges changes; it changes with the text of the script."""
         return f"{PROGRAM}-merge-{hashlib.sha256(_merge_rule().encode()).hexdigest()[:12]}"
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
-        """What turns out to be gone is an outage, and made anew at the next use."""
+        """Turn `Gone` into `Unavailable`, and let the next use create what is missing."""
         try:
             yield
         except Gone as gone:
@@ -72,22 +73,22 @@ class Indexes:
             raise unavailable(self._address, str(gone)) from gone
 
     def ready(self) -> None:
-        """Return when there is an index that this program may use; asks the server once only."""
+        """Make sure that there is an index that this program may use. Asks the server only once."""
         if not self._ready:
             self.state()
 
     def forget(self) -> None:
-        """Look at everything again at the next use."""
+        """Check everything again at the next use."""
         self._checked.clear()
         self._scripted = self._ready = False
 
     def targets(self) -> list[str]:
-        """The aliases that every change goes to, as it is at this moment."""
+        """Return the aliases that every change is written to at this moment."""
         state = self.state()
         return [self.alias, self.building_alias] if state.building else [self.alias]
 
     def state(self) -> IndexState:
-        """Makes the first index where there is none."""
+        """Return the present indexes, after the first one is created if there is none."""
         self._put_script()
         found = self.look()
         if found.live is None:
@@ -95,7 +96,7 @@ class Indexes:
             found = self.look()
         if found.live is None:
             raise UsageError(
-                f"search {self._address}: {self._numbered(1)} is there, but no alias {self.alias} of it;"
+                f"search {self._address}: {self._numbered(1)} exists without its alias {self.alias};"
                 " add the alias, or delete the index if nobody needs it"
             )
         for index in filter(None, (found.live, found.building)):
@@ -104,7 +105,7 @@ class Indexes:
         return found
 
     def look(self) -> IndexState:
-        """As it is; nothing is made."""
+        """Return the present indexes without creating any."""
         found = self._connection.ask("GET", f"/_alias/{self.alias}*")
         holders = {
             alias: sorted(index for index, entry in found.items() if alias in entry["aliases"])
@@ -114,13 +115,13 @@ class Indexes:
             if len(indexes) > 1:
                 raise UsageError(
                     f"search {self._address}: alias {alias} points at {' and '.join(indexes)};"
-                    " leave it to one of them"
+                    " remove it from all but one"
                 )
         live, building = (next(iter(indexes), None) for indexes in holders.values())
         return IndexState(live=live, building=building)
 
     def check(self, index: str) -> None:
-        """Raises: UsageError for a mapping that is not this program's."""
+        """Raise UsageError unless the mapping is that of this version of Panopticon."""
         if index in self._checked:
             return
         mapping = self._connection.ask("GET", f"/{index}/_mapping")[index]["mappings"]
@@ -142,27 +143,28 @@ class Indexes:
         self._checked.add(index)
 
     def product(self) -> str:
-        """The server's version. Raises: UsageError if it is no OpenSearch."""
+        """Return the version of the server. Raises: UsageError if it is not OpenSearch."""
         try:
             answer = self._connection.ask("GET", "/")
         except Gone:
             answer = None
         version = answer.get("version") if isinstance(answer, dict) else None
         if not isinstance(version, dict) or version.get("distribution") != "opensearch":
-            raise no_opensearch(self._address)
+            raise not_opensearch(self._address)
         return str(version.get("number"))
 
     def begin(self) -> None:
-        """Make an empty index beside the one that answers; goes on with one that is there already."""
+        """Create an empty index next to the live one, unless a rebuild has one already."""
         if self.state().building is None:
-            self._create(self._newest() + 1, alias=self.building_alias)
+            indexes = self._connection.ask("GET", f"/{self.alias}-*/_alias")
+            self._create(max(map(self._number, indexes), default=0) + 1, alias=self.building_alias)
 
     def switch(self) -> str:
-        """Let the new index answer, in one step. Returns the name of the former one."""
+        """Let the new index answer queries, in one atomic step. Return the name of the former one."""
         state = self.state()
         if state.building is None or state.live is None:
             raise UsageError(
-                f"search {self._address}: no rebuild is under way; somebody else has finished it"
+                f"search {self._address}: no rebuild is under way; another process has finished it"
             )
         remove, add = {"must_exist": True}, {"index": state.building, "alias": self.alias}
         actions = [
@@ -174,19 +176,19 @@ class Indexes:
         return state.live
 
     def drop_former(self) -> list[str]:
-        """Delete them; says which."""
+        """Delete the former indexes, and return their names."""
         former = self.former()
         for name in former:
             self._connection.ask("DELETE", f"/{name}")
         return former
 
     def former(self) -> list[str]:
-        """The numbered indexes that no alias points at."""
+        """Return the numbered indexes without an alias, which earlier rebuilds replaced."""
         found = self._connection.ask("GET", f"/{self.alias}-*/_alias")
         return sorted(name for name in found if self._number(name) and not found[name]["aliases"])
 
     def documents(self, alias: str) -> int:
-        """How many it holds, tombstones too."""
+        """Count the documents of an index, tombstones included."""
         self._connection.ask("POST", f"/{alias}/_refresh")
         return int(self._connection.ask("GET", f"/{alias}/_count")["count"])
 
@@ -199,7 +201,7 @@ class Indexes:
         self._scripted = True
 
     def _create(self, number: int, *, alias: str) -> None:
-        """With its alias, in one step; whoever comes second finds it made."""
+        # The index gets its alias in the same step. If two clients create it, the second finds it there.
         body = {"mappings": _mapping(), "settings": self._settings(), "aliases": {alias: {}}}
         try:
             self._connection.ask(
@@ -209,26 +211,23 @@ class Indexes:
             if error.error == "invalid_alias_name_exception":
                 raise UsageError(
                     f"search {self._address}: {self.alias} is an index, and must be an alias of one;"
-                    " name another"
+                    " use another name"
                 ) from None
             if error.error != "resource_already_exists_exception":
                 raise
         else:
-            log.info("made the search index %s", self._numbered(number))
+            log.info("created the search index %s", self._numbered(number))
 
     def _settings(self) -> dict[str, Any]:
         replicas = self._address.replicas
         copies = {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
         return {"index": {"number_of_shards": self._address.shards, **copies}}
 
-    def _newest(self) -> int:
-        return max(map(self._number, self._connection.ask("GET", f"/{self.alias}-*/_alias")), default=0)
-
     def _numbered(self, number: int) -> str:
         return f"{self.alias}-{number:06d}"
 
     def _number(self, index: str) -> int:
-        """0 of what is none of our numbered indexes."""
+        """Return the number of one of our numbered indexes, and 0 for any other index."""
         found = re.fullmatch(rf"{re.escape(self.alias)}-(\d{{6}})", index)
         return int(found[1]) if found else 0
 

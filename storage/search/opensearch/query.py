@@ -1,4 +1,4 @@
-"""Questions as OpenSearch is asked them, and where a page of its answers ended."""
+"""Search requests in the query language of OpenSearch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ALIVE: Clause = {"term": {"deleted": False}}
 
 
 def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
-    """The body of a search for the next `size` documents after `end`."""
+    """Return the body of a search for the next `size` documents after `end`."""
     body = {
         "size": size,
         "query": {"bool": {"filter": _conditions(query)}},
         "sort": [_order(query), {"image_id": "asc"}],
-        # In an order by nested values, a server that need not count skips documents that belong on the page
+        # If documents are ordered by nested values, a server that need not count skips some of them
         # (opensearch-project/OpenSearch#21537).
         "track_total_hits": query.order is not Order.NEWEST,
     }
@@ -29,7 +29,7 @@ def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
 
 
 def listing(*, after: str, size: int, part: str, policy_below: int | None) -> Clause:
-    """The body of a search for the next `size` IDs after `after`, the last sort value of each hit."""
+    """Return the body of a search for the next `size` IDs after `after`; an ID is a hit's last sort value."""
     has_part = [_has_part(part, policy_below)] if part else []
     body = {
         "size": size,
@@ -42,12 +42,12 @@ def listing(*, after: str, size: int, part: str, policy_below: int | None) -> Cl
 
 
 def counting(parts: Sequence[str]) -> Clause:
-    """The body of a count of documents that have all of these parts."""
+    """Return the body of a count of the documents that have all of these parts."""
     return {"query": {"bool": {"filter": [_ALIVE, *(_has_part(part, None) for part in parts)]}}}
 
 
 def page_end(hit: Mapping[str, Any]) -> PageEnd:
-    """Where a page ends whose last hit this is."""
+    """Return the end of a page, given its last hit."""
     rank, image_id = hit["sort"]
     return PageEnd(rank=float(rank), image_id=image_id)
 
@@ -73,7 +73,7 @@ def _tagged(query: Query, labels: Iterable[str]) -> Clause:
 
 
 def _scored(query: Query, wanted: ScoreRange) -> Clause:
-    """A bound that is not finite is written as a word; NaN is above and below nothing."""
+    # JSON has no infinity, so such a bound is written as a word. No value lies above or below NaN.
     bounds = {"gte": wanted.minimum, "lte": wanted.maximum}
     given = {name: bound for name, bound in bounds.items() if bound is not None}
     if any(math.isnan(bound) for bound in given.values()):
@@ -91,7 +91,7 @@ def _order(query: Query) -> Clause:
 
 
 def _highest(path: str, field: str, among: Sequence[Clause]) -> Clause:
-    """Documents without any come last."""
+    # Documents without such a value come last.
     nested = {"path": path, "filter": {"bool": {"filter": among}}}
     return {f"{path}.{field}": {"order": "desc", "mode": "max", "missing": "_last", "nested": nested}}
 

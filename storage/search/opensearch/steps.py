@@ -1,4 +1,4 @@
-"""Documents and their changes, as OpenSearch keeps and takes them."""
+"""Documents and their changes, encoded for OpenSearch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MAX_ID_BYTES = 512
 
 
 def encode_step(change: Change, *, script: str) -> str:
-    """One line of JSON that asks the merge script for this change.
+    """Return one line of JSON that lets the merge script apply this change.
 
-    Raises: ValueError or OverflowError for what JSON or the server cannot hold: NaN, infinity, text that is
-    no Unicode, a time beyond 64 bits, an ID of more than 512 bytes, for which a whole request is refused.
+    Raises: ValueError or OverflowError for what JSON or the server cannot store: NaN, infinity, text that is
+    not Unicode, a time beyond 64 bits, and an ID of more than 512 bytes, which fails a whole request.
     """
     if not -(2**63) <= change.occurred_at_ms < 2**63:
         raise OverflowError(change.occurred_at_ms)
@@ -33,12 +33,15 @@ def encode_step(change: Change, *, script: str) -> str:
 
 
 def encode_target(image_id: str, alias: str, *, conflicts: int) -> str:
-    """The line before a step: which document of which index; so often the server tries it by itself."""
+    """Return the line before a step, which names index and document.
+
+    `conflicts`: retries by the server when another client changes the document at the same moment.
+    """
     return _json({"update": {"_index": alias, "_id": image_id, "retry_on_conflict": conflicts}})
 
 
 def decode_source(source: Mapping[str, Any]) -> SearchDocument:
-    """The document whose `_source` this is."""
+    """Return the document with this `_source`."""
     parts = {
         part["name"]: Part(
             revision=part["revision"],
@@ -66,10 +69,10 @@ def _params(change: Change) -> dict[str, Any]:
         "revision": change.revision,
         "occurred_at_ms": change.occurred_at_ms,
     }
-    return fields if change.part is None else {**fields, **_said_by(change.part_name, change.part)}
+    return fields if change.part is None else {**fields, **_part_fields(change.part_name, change.part)}
 
 
-def _said_by(name: str, part: Part) -> dict[str, Any]:
+def _part_fields(name: str, part: Part) -> dict[str, Any]:
     return {
         "part": {"name": name, "revision": part.revision, "policy_number": part.policy_number},
         "tags": [_tag_fields(name, tag) for tag in part.tags],
@@ -80,7 +83,7 @@ def _said_by(name: str, part: Part) -> dict[str, Any]:
 
 
 def _tag_fields(part_name: str, tag: Tag) -> dict[str, Any]:
-    """`names`: by which of them it is found."""
+    # `names` holds the labels by which a query finds the document.
     return {
         "part": part_name,
         "label": tag.label,

@@ -1,4 +1,4 @@
-"""Cards and reports in Cassandra, by their SHA-256."""
+"""The archive of cards and reports in Cassandra."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import ARCHIVED, PUT_ARCHIVED
 
 ALWAYS_US = 1
-"""One timestamp for every write: what is under one SHA-256 is the same bytes."""
+"""The timestamp of every write, in microseconds: two writes of one SHA-256 have the same bytes."""
 
 
 class CassandraArchive:
@@ -23,7 +23,8 @@ class CassandraArchive:
         return sha256
 
     def get(self, sha256: str) -> bytes | None:
-        if not sha256:  # which is no key to the server
+        # The server refuses an empty key.
+        if not sha256:
             return None
         rows = self._session.rows(ARCHIVED, (sha256,))
         return bytes(rows[0][0]) if rows else None

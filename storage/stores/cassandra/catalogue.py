@@ -1,4 +1,4 @@
-"""The newest revision known of every image, in Cassandra."""
+"""The catalogue in Cassandra."""
 
 from __future__ import annotations
 
@@ -11,21 +11,17 @@ from storage.stores.cassandra.statements import GET_IMAGE, PUT_IMAGE
 
 
 class CassandraCatalogue:
-    """A `Catalogue`: the timestamp of a row is made of its revision, so that the highest stays."""
+    """A `Catalogue`. The timestamp of a row is made from its revision, so that the highest one stays."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
 
     def put(self, images: Sequence[CatalogueImage]) -> None:
-        rows = [(image.image_id, encode_image(image), _timestamp(image)) for image in images]
+        # The timestamp is below 2^54, since a revision is below 2^53. A delete wins against an upload.
+        rows = [(image.image_id, encode_image(image), image.revision * 2 + image.deleted) for image in images]
         self._session.write_each(PUT_IMAGE, rows)
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
         wanted = [(image_id,) for image_id in sorted(set(image_ids))]
         found = self._session.rows_of_each(GET_IMAGE, wanted)
         return {image_id: decode_image(image_id, payload) for rows in found for image_id, payload in rows}
-
-
-def _timestamp(image: CatalogueImage) -> int:
-    """Below 2^54, since a revision is below 2^53."""
-    return image.revision * 2 + image.deleted

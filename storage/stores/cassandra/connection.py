@@ -1,9 +1,7 @@
-"""How a cluster is connected to."""
+"""The driver's connection to a cluster: its policies and time-outs."""
 
 from __future__ import annotations
 
-import logging
-import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,43 +17,48 @@ from cassandra.policies import (
 )
 from cassandra.query import tuple_factory
 
-from panopticon.errors import UsageError
+from storage.drivers import silence, trusting
 from storage.stores.cassandra.statements import Kind
-from storage.stores.cassandra.url import Address
+from storage.stores.cassandra.url import CassandraAddress
 
 PROTOCOL = 5
-"""That of Cassandra 4.0 and newer."""
+"""The protocol version of Cassandra 4.0 and newer."""
 
 RECONNECT_S = 1.0
 HEARTBEAT_S = 5.0
 SLOW_READ_S = 0.3
-"""A node that has not answered a read by then is helped by another, and both by a third."""
+"""A read that is unanswered after this time is sent to a second node, and after it again to a third."""
 SLOW_WRITE = 1 / 3
-"""Of the time for a request: writes are asked of one more node, and late, since they cost more than reads."""
+"""The part of `request_s` after which a write is sent to a second node. It is later than for reads, since
+repeated writes cost more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long is waited for Cassandra."""
+class CassandraTimeouts:
+    """The longest waits for Cassandra."""
 
     connect_s: float = 5.0
     request_s: float = 3.0
     patience_s: float = 10.0
-    """After that, what is not known to be done is given up, and the store is unavailable."""
+    """The time after which unanswered requests are not repeated any more, and the store is unavailable."""
     forget_s: float = 30.0
-    """After so long without any node, the next use looks for the cluster anew."""
+    """The time without any node after which the next use resolves the cluster's hosts again."""
 
 
-def new_cluster(address: Address, timeouts: Timeouts) -> Cluster:
-    """Connects to nothing yet. Raises: UsageError for a cafile that holds no certificate."""
-    _hush()
+def new_cluster(address: CassandraAddress, timeouts: CassandraTimeouts) -> Cluster:
+    """Return a cluster that is not connected yet.
+
+    Raises: UsageError for a cafile that holds no certificate.
+    """
+    # The driver logs each outage many times, with tracebacks.
+    silence("cassandra")
     return Cluster(
         contact_points=list(address.hosts),
         port=address.port,
         protocol_version=PROTOCOL,
         compression=False,
-        auth_provider=_login(address),
-        ssl_context=_trust(address),
+        auth_provider=PlainTextAuthProvider(address.user, address.password) if address.user else None,
+        ssl_context=trusting(address.cafile, setting="store") if address.cafile else None,
         execution_profiles=_profiles(address, timeouts),
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         connect_timeout=timeouts.connect_s,
@@ -67,27 +70,7 @@ def new_cluster(address: Address, timeouts: Timeouts) -> Cluster:
     )
 
 
-def _hush() -> None:
-    """The driver logs each outage many times, with tracebacks; its callers learn of it by an error."""
-    log = logging.getLogger("cassandra")
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.CRITICAL)
-
-
-def _login(address: Address) -> PlainTextAuthProvider | None:
-    return PlainTextAuthProvider(address.user, address.password) if address.user else None
-
-
-def _trust(address: Address) -> ssl.SSLContext | None:
-    if address.cafile is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=address.cafile)
-    except ssl.SSLError:
-        raise UsageError(f"store: cafile {address.cafile}: holds no certificate in PEM") from None
-
-
-def _profiles(address: Address, timeouts: Timeouts) -> dict[Any, ExecutionProfile]:
+def _profiles(address: CassandraAddress, timeouts: CassandraTimeouts) -> dict[Any, ExecutionProfile]:
     nodes = TokenAwarePolicy(DCAwareRoundRobinPolicy(address.local_dc))
 
     def profile(level: int = ConsistencyLevel.LOCAL_QUORUM, **special: object) -> ExecutionProfile:

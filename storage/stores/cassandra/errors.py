@@ -1,4 +1,4 @@
-"""Whose fault an error of the driver is."""
+"""Errors of the driver, translated to those of Panopticon. No text contains a credential."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cassandra.connection import ConnectionBusy, ConnectionException, ProtocolVe
 from cassandra.pool import NoConnectionsAvailable
 
 from panopticon.errors import Unavailable, UsageError
-from storage.stores.cassandra.url import Address
+from storage.stores.cassandra.url import CassandraAddress
 
 PART = "store"
 
@@ -32,29 +32,28 @@ _OUTAGES = (
     answers.ServerError,
 )
 
-
 CAS_WRITE_UNKNOWN = 0x1700
-"""Newer than the driver, which gives it no class of its own."""
+"""An error code that is newer than the driver, which has no class for it."""
 
 
 def is_unknown(error: Exception) -> bool:
-    """No answer came in time: what was asked may have been done, or may be done yet."""
+    """Return whether no answer came in time, so that the request may or may not be carried out."""
     if isinstance(error, answers.ErrorMessage):
         return bool(error.code == CAS_WRITE_UNKNOWN)
     return isinstance(error, OperationTimedOut | Timeout | ConnectionException)
 
 
-def translated(error: Exception, address: Address) -> Exception:
-    """A `UsageError`, an `Unavailable`, or the error itself if it is a bug. No credential is in it."""
+def translated(error: Exception, address: CassandraAddress) -> Exception:
+    """Return a `UsageError`, an `Unavailable`, or the error itself if it is a bug."""
     for cause in (error, *_inner(error)):
-        if (mistake := _mistake(cause, address)) is not None:
+        if (mistake := _usage_error(cause, address)) is not None:
             return mistake
     if isinstance(error, _OUTAGES) or is_unknown(error):
         return Unavailable(PART, f"{address}: {_reason(error)}")
     return error
 
 
-def _mistake(error: Exception, address: Address) -> UsageError | None:
+def _usage_error(error: Exception, address: CassandraAddress) -> UsageError | None:
     if isinstance(error, AuthenticationFailed | answers.BadCredentials):
         return UsageError(
             f"store {address}: login refused for user {address.user!r}; check user and password"
@@ -79,7 +78,7 @@ def _reason(error: Exception) -> str:
 
 
 def _inner(error: Exception) -> list[Exception]:
-    """What each node answered, where none could serve; often nothing is known of them."""
+    """Return the error of each node, if no node could answer; often the driver knows none."""
     return list((error.errors or {}).values()) if isinstance(error, NoHostAvailable) else []
 
 

@@ -1,4 +1,4 @@
-"""Failures in Cassandra: a row for each key, and by day a list of where to look."""
+"""Failures in Cassandra: a row for each key, and for each day a list of keys."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from storage.stores.cassandra.statements import (
     PUT_FAILURE,
 )
 from storage.stores.cassandra.window import Row
-from storage.stores.failures import day_of
+from storage.stores.failure_fields import day_of
 
 SHARDS = 16
-"""Partitions a version and day; another number would lose sight of what is stored."""
+"""Partitions of one version and day. With another number, stored failures would not be found."""
 
 PAGE_ROWS = 500
 
@@ -36,43 +36,44 @@ _BEFORE_ALL = (-(2**63), "", -1)
 class CassandraFailures:
     """The failures of an `OutputStore`.
 
-    A row outlives its place in the list: a failure that comes again is listed anew, and the old entry
-    stays. So each entry is checked against the row, and counts only if both name one time.
+    A failure that happens again gets another entry in the list, and the former entry stays. So each entry
+    is compared with its row, and counts only if both have the same time.
     """
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
 
     def put(self, failures: Sequence[Failure]) -> None:
-        """The row comes last, so that nothing is stored that no list leads to."""
+        """Insert or replace failures by their key."""
+        # The row is written last, so that every stored row is in a list.
         self._session.write_each(PUT_DAY, _day_rows(failures))
         self._session.write_each(LIST_FAILURE, [(*_entry(each), _timestamp(each)) for each in failures])
         rows = [(*each.key.columns, encode_failure(each), _timestamp(each)) for each in failures]
         self._session.write_each(PUT_FAILURE, rows)
 
     def of_images(self, image_ids: Sequence[str]) -> list[Failure]:
-        """In any state, ordered by key."""
+        """Return every failure of these images, in any state, ordered by key."""
         wanted = [(image_id,) for image_id in sorted(set(image_ids))]
         found = self._session.rows_of_each(FAILURES_OF, wanted)
         return [_failure_of(row) for rows in found for row in rows]
 
     def of_day(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
-        """In order of last_at_ms then key."""
+        """Yield the failures of one UTC day, by `last_at_ms`, then by key."""
         shards = [self._listed(version, day, shard) for shard in range(SHARDS)]
         return (each for each in self._checked(heapq.merge(*shards), version) if each.state is state)
 
     def days(self, version: VersionName) -> list[str]:
-        """Days on which a failure is, in any state, newest first."""
+        """Return the UTC days with failures in any state, newest first."""
         days = [day for (day,) in self._session.rows(DAYS, (version.model, version.version))]
         return [day for day in days if self._has_any(version, day)]
 
     def discard(self, keys: Sequence[OutputKey]) -> None:
-        """A failure that dies again meanwhile is later, and stays."""
+        """Set failures to `discarded`; one that happens again in the meantime is later, and stays."""
         found = self._read(keys)
         self.put([replace(failure, state=FailureState.DISCARDED) for failure in found])
 
     def erase(self, image_ids: Sequence[str], *, now_us: int) -> None:
-        """Everything stored of these images, and everything put later that failed before `now_us`."""
+        """Delete all failures of these images, also those that are put later and failed before `now_us`."""
         failures = self.of_images(image_ids)
         until_us = dict.fromkeys(image_ids, now_us)
         for failure in failures:
@@ -87,7 +88,7 @@ class CassandraFailures:
         return next(self._checked(chain.from_iterable(shards), version), None) is not None
 
     def _listed(self, version: VersionName, day: str, shard: int) -> Iterator[Row]:
-        """Entries of one partition, read page by page: last_at_ms, image_id, revision."""
+        """Yield the entries of one partition, page by page, as (last_at_ms, image_id, revision)."""
         after: Row = _BEFORE_ALL
         while page := self._session.rows(
             LISTED_FAILURES, (version.model, version.version, day, shard, *after, PAGE_ROWS)
@@ -98,7 +99,7 @@ class CassandraFailures:
             after = page[-1]
 
     def _checked(self, entries: Iterable[Row], version: VersionName) -> Iterator[Failure]:
-        """The failures that are still where the list says, in its order."""
+        """Yield the failures of those entries that agree with their rows, in the order of the entries."""
         remaining = iter(entries)
         while page := list(islice(remaining, PAGE_ROWS)):
             found = {
@@ -110,7 +111,7 @@ class CassandraFailures:
                     yield failure
 
     def _read(self, keys: Sequence[OutputKey]) -> list[Failure]:
-        """Those that are there, each once."""
+        """Return the failures that exist, each once."""
         wanted = [key.columns for key in dict.fromkeys(keys)]
         return [_failure_of(row) for rows in self._session.rows_of_each(GET_FAILURE, wanted) for row in rows]
 
@@ -121,18 +122,14 @@ def _day_rows(failures: Sequence[Failure]) -> list[Row]:
 
 
 def _entry(failure: Failure) -> Row:
-    """In the order of the primary key of failures_by_day."""
+    """Return the columns of an entry, in the order of the primary key of failures_by_day."""
     key, day = failure.key, day_of(failure.last_at_ms)
-    shard = _shard_of(key.image_id)
+    shard = zlib.crc32(key.image_id.encode()) % SHARDS
     return key.model, key.version, day, shard, failure.last_at_ms, key.image_id, key.revision
 
 
-def _shard_of(image_id: str) -> int:
-    return zlib.crc32(image_id.encode()) % SHARDS
-
-
 def _timestamp(failure: Failure) -> int:
-    """Microseconds: the later death stays, and of one death the further state."""
+    """Return microseconds: the later failure stays, and at the same time the state further along."""
     return failure.last_at_ms * 1000 + failure.state.rank
 
 

@@ -1,4 +1,4 @@
-"""Outputs in Cassandra; their failures are beside it."""
+"""The output store in Cassandra; its failures are in `failures.py`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from storage.stores.cassandra.window import Row
 
 
 class CassandraOutputStore:
-    """An `OutputStore`. Of two runs produced in the same millisecond one stays, whole.
+    """An `OutputStore`. Of two outputs produced in the same millisecond, either stays as a whole.
 
-    What was produced before an erasure stays erased, even if it is put afterwards.
+    An output that was produced before an erasure stays erased, even if it is put afterwards.
     """
 
     def __init__(self, session: CassandraSession, *, clock: Callable[[], float] = time.time) -> None:
@@ -50,7 +50,6 @@ class CassandraOutputStore:
         return {output.key: output for output in outputs}
 
     def versions_of(self, image_id: str) -> list[Output]:
-        """By model, then the newest version and revision first."""
         return [_output_of(row) for row in self._session.rows(VERSIONS_OF, (image_id,))]
 
     def put_failures(self, failures: Sequence[Failure]) -> None:
@@ -60,7 +59,7 @@ class CassandraOutputStore:
         return self._failures.of_images(image_ids)
 
     def failures(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
-        """Reads page by page: what changes in between is seen or not."""
+        """Yield failures, read page by page; changes between pages may be seen or not."""
         return self._failures.of_day(version, day=day, state=state)
 
     def failure_days(self, version: VersionName) -> list[str]:

@@ -1,4 +1,4 @@
-"""Rows as one value each, so that two writes of one row can never blend."""
+"""Rows encoded in one value each, so that two writes of one row never mix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import msgpack
 
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey
-from storage.stores.failures import storable
+from storage.stores.failure_fields import storable
 
 _EVENTS = ("uploaded", "deleted")
 _HEAD = struct.Struct(">QBQ")
@@ -15,7 +15,7 @@ _SHIFT = 2**63
 
 
 def encode_failure(failure: Failure) -> bytes:
-    """Everything but the key."""
+    """Encode everything but the key."""
     packed: bytes = msgpack.packb(
         {
             "state": failure.state.value,
@@ -30,22 +30,22 @@ def encode_failure(failure: Failure) -> bytes:
 
 
 def decode_failure(key: OutputKey, payload: bytes) -> Failure:
-    """The inverse of `encode_failure`."""
+    """Decode what `encode_failure` encoded."""
     fields = msgpack.unpackb(payload)
     return Failure(key=key, state=FailureState(fields.pop("state")), **fields)
 
 
 def encode_image(image: CatalogueImage) -> bytes:
-    """Everything but the ID, in bytes whose order is that of `supersedes`.
+    """Encode everything but the ID, in bytes whose order is that of `supersedes`.
 
-    Of two values with one timestamp Cassandra keeps the greater one.
+    Of two values with the same timestamp, Cassandra keeps the greater one.
     """
     head = _HEAD.pack(image.revision, _EVENTS.index(image.event), image.occurred_at_ms + _SHIFT)
     return head + image.image_uri.encode()
 
 
 def decode_image(image_id: str, payload: bytes) -> CatalogueImage:
-    """The inverse of `encode_image`."""
+    """Decode what `encode_image` encoded."""
     revision, event, shifted_ms = _HEAD.unpack_from(payload)
     return CatalogueImage(
         image_id=image_id,

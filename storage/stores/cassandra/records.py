@@ -1,4 +1,4 @@
-"""Records in Cassandra, each one JSON value changed by lightweight transactions."""
+"""Records in Cassandra: JSON values that change by lightweight transactions."""
 
 from __future__ import annotations
 
@@ -13,52 +13,50 @@ from storage.stores.cassandra.statements import ADD_ENTRY, NAMES, READ_ENTRY, RE
 TRIES = 3
 
 
-class _Held(NamedTuple):
+class _StoredRecord(NamedTuple):
     serial: int
     operation: UUID
-    """Who wrote it: each swap has an ID of its own."""
+    """The ID of the swap that wrote it; each swap has another."""
     entry: str
 
 
 class CassandraRecords:
-    """The records of one scope, which is one partition."""
+    """A `Records` in one partition, which is named by its scope."""
 
     def __init__(self, session: CassandraSession, *, scope: str) -> None:
         self._session = session
         self._scope = scope
 
     def read(self, name: str) -> bytes | None:
-        held = self._held(name)
-        return None if held is None else held.entry.encode()
+        stored = self._stored(name)
+        return None if stored is None else stored.entry.encode()
 
     def names(self) -> tuple[str, ...]:
         return tuple(name for (name,) in self._session.rows(NAMES, (self._scope,)))
 
     def swap(self, name: str, entry: bytes, *, serial: int, expected: int | None) -> bool:
-        """`expected`: the serial of the record to be replaced; None: there is none.
-
-        A transaction that timed out may have been applied: who wrote what is there tells the truth.
-        """
+        """Swap as every `Records` does. Raises: Unavailable, also if the outcome stays unknown."""
         operation = uuid4()
+        row = (serial, operation, entry.decode(), self._scope, name)
         for tried in range(TRIES):
-            applied = self._try((serial, operation, entry.decode(), self._scope, name), expected)
+            if expected is None:
+                applied = self._session.decide(ADD_ENTRY, row)
+            else:
+                applied = self._session.decide(REPLACE_ENTRY, (*row, expected))
             if applied:
                 return True
-            held = self._held(name)
-            if held is not None and held.operation == operation:
+            # A transaction that timed out may have been applied: the stored operation shows who wrote last.
+            stored = self._stored(name)
+            if stored is not None and stored.operation == operation:
                 return True
             if applied is None:
                 continue
-            if tried and held is not None and held.serial > serial:
+            # An earlier try that timed out may have been applied, and replaced by others since then.
+            if tried and stored is not None and stored.serial > serial:
                 break
             return False
-        raise Unavailable(PART, f"whether the record of {name} was changed cannot be told")
+        raise Unavailable(PART, f"it is unknown whether the record of {name} was changed")
 
-    def _try(self, row: tuple[int, UUID, str, str, str], expected: int | None) -> bool | None:
-        if expected is None:
-            return self._session.decide(ADD_ENTRY, row)
-        return self._session.decide(REPLACE_ENTRY, (*row, expected))
-
-    def _held(self, name: str) -> _Held | None:
+    def _stored(self, name: str) -> _StoredRecord | None:
         rows = self._session.rows(READ_ENTRY, (self._scope, name))
-        return _Held(*rows[0]) if rows else None
+        return _StoredRecord(*rows[0]) if rows else None

@@ -1,7 +1,7 @@
-"""The keyspace, brought up to date by numbered migrations under a lock.
+"""The schema of the keyspace, migrated in numbered steps under a lock.
 
-A migration names the oldest code that can work with what it leaves. Code that knows less than the keyspace
-has works on, unless it is older than that.
+A migration names the oldest code that can use the schema it leaves. Code that knows fewer migrations than
+the keyspace has keeps working, unless it is older than that.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cassandra.query import SimpleStatement
 
 from panopticon.errors import Unavailable, UsageError
 from storage.stores.cassandra.errors import PART
-from storage.stores.cassandra.url import Address
+from storage.stores.cassandra.url import CassandraAddress
 from storage.stores.cassandra.window import Row
 
 CHANGE_S = 30.0
-"""How long one change of the schema may take."""
+"""The longest time for one change of the schema."""
 LOCK_S = 60
-"""After that the lock of a process that died is free; it is renewed before each change."""
+"""The time after which the lock of a dead process is free; a lock is renewed before each change."""
 LOCK_WAIT_S = 90.0
 OPEN_WAIT_S = 10.0
 POLL_S = 0.1
@@ -40,12 +40,12 @@ _TABLE = (
     "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'schema_state'"
 )
 
-_MAKE_KEYSPACE = """CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication =
+_CREATE_KEYSPACE = """CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication =
 {{'class': 'NetworkTopologyStrategy', 'replication_factor': {replication}}}"""
 
-# Nobody can hold a lock yet when the table of the lock is made: an ID that all agree on keeps two who make
-# it at once, each at another node, from making two tables.
-_MAKE_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.schema_state (
+# The table of the lock is created before there can be a lock. Its fixed ID keeps two processes that create
+# it at the same time, through different nodes, from creating two tables.
+_CREATE_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.schema_state (
     name text,
     version int,
     min_code_version int,
@@ -66,23 +66,26 @@ _RELEASE = "UPDATE schema_state SET holder = null WHERE name = 'store' IF holder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
-    """One numbered script."""
+    """One numbered script of statements."""
 
     version: int
     min_code_version: int
-    """The oldest code, by the number of its last migration, that works with what this one leaves."""
+    """The oldest code, by the number of its last migration, that can use the schema after this one."""
     statements: tuple[str, ...]
 
 
 def migrations() -> tuple[Migration, ...]:
-    """All that this code knows, in order."""
+    """Return all migrations that this code knows, in order."""
     folder = resources.files("storage.stores.cassandra") / "migrations"
     files = {file.name: file for file in folder.iterdir() if file.name.endswith(".cql")}
     return tuple(parse_migration(name, files[name].read_text("utf-8")) for name in sorted(files))
 
 
 def parse_migration(name: str, text: str) -> Migration:
-    """`name`: such as `0001_store.cql`. Its text says `-- min_code_version: 1`."""
+    """Parse a script. Raises: ValueError for one without a line such as `-- min_code_version: 1`.
+
+    `name`: the file name, such as `0001_store.cql`.
+    """
     needed = re.search(r"^-- min_code_version: (\d+)$", text, re.MULTILINE)
     if needed is None:
         raise ValueError(f"{name} names no min_code_version")
@@ -94,16 +97,17 @@ def parse_migration(name: str, text: str) -> Migration:
     )
 
 
-def prepare_keyspace(session: Session, address: Address) -> None:
-    """Use the keyspace, with every migration applied. Repeating, and several at once, are harmless.
+def prepare_keyspace(session: Session, address: CassandraAddress) -> None:
+    """Select the keyspace and apply missing migrations. Repeated and simultaneous calls are harmless.
 
-    Raises: UsageError for a keyspace that is missing, or too new for this code.
+    Raises: UsageError for a keyspace that is missing, or too new for this code; Unavailable if another
+    process holds the lock for too long.
     """
-    _make_keyspace(session, address)
+    _create_keyspace(session, address)
     once_open(lambda: session.set_keyspace(address.keyspace))
     if not _read(session, _TABLE, address.keyspace):
         table_id = uuid5(NAMESPACE_URL, f"panopticon:{address.keyspace}.schema_state")
-        _change(session, _MAKE_TABLE.format(keyspace=address.keyspace, table_id=table_id))
+        _change(session, _CREATE_TABLE.format(keyspace=address.keyspace, table_id=table_id))
     known = migrations()
     until_s = time.monotonic() + LOCK_WAIT_S
     while missing := _missing(session, address, known):
@@ -116,18 +120,18 @@ def prepare_keyspace(session: Session, address: Address) -> None:
                 _apply(session, missing[0], holder)
 
 
-def _make_keyspace(session: Session, address: Address) -> None:
+def _create_keyspace(session: Session, address: CassandraAddress) -> None:
     if _read(session, _KEYSPACE, address.keyspace):
         return
     if not address.create:
         raise UsageError(
             f"store {address}: there is no keyspace {address.keyspace!r};"
-            " make it, or let it be made: add ?create=1&replication=3 to the URL"
+            " create it, or add ?create=1&replication=3 to the URL, which creates it"
         )
-    _change(session, _MAKE_KEYSPACE.format(keyspace=address.keyspace, replication=address.replication))
+    _change(session, _CREATE_KEYSPACE.format(keyspace=address.keyspace, replication=address.replication))
 
 
-def _missing(session: Session, address: Address, known: Sequence[Migration]) -> list[Migration]:
+def _missing(session: Session, address: CassandraAddress, known: Sequence[Migration]) -> list[Migration]:
     rows = [row for row in once_open(lambda: _read(session, _STATE)) if row[0] is not None]
     needed = max((min_code_version for _, min_code_version in rows), default=0)
     if needed > known[-1].version:
@@ -141,7 +145,7 @@ def _missing(session: Session, address: Address, known: Sequence[Migration]) -> 
 
 @contextmanager
 def _lock(session: Session) -> Iterator[UUID | None]:
-    """Who holds it now; None if another does."""
+    """Yield the ID of the lock while it is held, or None if another process holds it."""
     holder = uuid4()
     if not _decide(session, _TAKE, LOCK_S, holder):
         yield None
@@ -153,12 +157,14 @@ def _lock(session: Session) -> Iterator[UUID | None]:
 
 
 def _apply(session: Session, migration: Migration, holder: UUID) -> None:
-    """Ends early if the lock was lost: what was done is found done by whoever has it now."""
+    # If the lock was lost, its new holder applies the same migration: statements that were executed already
+    # are harmless to repeat.
     for statement in migration.statements:
         if not _decide(session, _RENEW, LOCK_S, holder, holder):
             return
         _change(session, statement)
-    _write(session, _RECORD, migration.version, migration.min_code_version)
+    record = SimpleStatement(_RECORD, consistency_level=ConsistencyLevel.QUORUM)
+    session.execute(record, (migration.version, migration.min_code_version))
 
 
 def _change(session: Session, statement: str) -> None:
@@ -168,7 +174,10 @@ def _change(session: Session, statement: str) -> None:
 
 
 def once_open(use: Callable[[], T]) -> T:
-    """A node lists what another client has just made a moment before it can be used."""
+    """Return the result of `use`, repeated for a while if the server calls it invalid.
+
+    A node lists a keyspace or table that another client creates a moment before it can be used.
+    """
     until_s = time.monotonic() + OPEN_WAIT_S
     while True:
         try:
@@ -183,12 +192,8 @@ def _read(session: Session, statement: str, *values: object) -> list[Row]:
     return list(session.execute(statement, values))
 
 
-def _write(session: Session, statement: str, *values: object) -> None:
-    session.execute(SimpleStatement(statement, consistency_level=ConsistencyLevel.QUORUM), values)
-
-
 def _decide(session: Session, statement: str, *values: object) -> bool:
-    """Among all data centres: a lock of one of them would keep nobody out."""
+    # All data centres decide together: a lock in one of them would not exclude the others.
     everywhere = SimpleStatement(
         statement,
         consistency_level=ConsistencyLevel.QUORUM,

@@ -1,4 +1,4 @@
-"""Statements sent to one keyspace, many at once, and again where no answer came."""
+"""The execution of statements in one keyspace: many at once, and repeated if no answer comes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import PreparedStatement
 
 from panopticon.errors import Unavailable
-from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.errors import is_unknown, translated
 from storage.stores.cassandra.schema import once_open, prepare_keyspace
 from storage.stores.cassandra.statements import Kind, Statement
-from storage.stores.cassandra.url import Address
+from storage.stores.cassandra.url import CassandraAddress
 from storage.stores.cassandra.window import Row, Window
 
 MAX_IN_FLIGHT = 64
-"""More were no faster on one node, and all of them have to time out when it falls silent."""
+"""The most requests at once. More were not faster on one node, and all time out when it falls silent."""
 
 
 class CassandraSession:
-    """Connects at first use, and brings the schema up to date then. Threads may share one.
+    """A session that connects at first use, and then applies missing migrations. Threads may share it.
 
-    Every method raises: UsageError where a person has to do something, Unavailable where waiting helps.
+    Every method raises: UsageError if a person has to act, Unavailable if waiting helps.
     """
 
-    def __init__(self, address: Address, *, timeouts: Timeouts) -> None:
+    def __init__(self, address: CassandraAddress, *, timeouts: CassandraTimeouts) -> None:
         self._address = address
         self._timeouts = timeouts
         self._lock = threading.Lock()
@@ -37,23 +37,23 @@ class CassandraSession:
         self._lost_at_s: float | None = None
 
     def rows(self, statement: Statement, values: Row) -> list[Row]:
-        """What one reading gives."""
+        """Return the rows of one read."""
         return self.rows_of_each(statement, [values])[0]
 
     def rows_of_each(self, statement: Statement, each: Sequence[Row]) -> list[list[Row]]:
-        """What each reading gives, in order."""
+        """Return the rows of each read, in order."""
         answers = self._run(statement, each)
         return [answers[number] for number in range(len(each))]
 
     def write_each(self, statement: Statement, each: Sequence[Row]) -> None:
-        """All are stored when it returns; if it raises, any may be.
+        """Write all rows; they are stored when this returns. If it raises, any of them may be stored.
 
-        A write that was not answered in time is sent again, with its own timestamp.
+        A write that is not answered in time is repeated with the same timestamp.
         """
         self._run(statement, each)
 
     def decide(self, statement: Statement, values: Row) -> bool | None:
-        """Whether a lightweight transaction was applied; None if that is not known."""
+        """Run a lightweight transaction. Return whether it was applied, or None if that is unknown."""
         with self._translating():
             prepared = self._prepare(statement)
             try:
@@ -65,7 +65,7 @@ class CassandraSession:
             return bool(result.was_applied)
 
     def close(self) -> None:
-        """Close the connections and end the driver's threads; the next use connects anew."""
+        """Close the connections and end the driver's threads; the next use connects again."""
         with self._lock:
             session, self._session = self._session, None
             self._prepared = {}
@@ -74,7 +74,7 @@ class CassandraSession:
             session.cluster.shutdown()
 
     def _run(self, statement: Statement, each: Sequence[Row]) -> dict[int, list[Row]]:
-        """The rows that each execution gave, by its place."""
+        """Execute a statement with each of the values; return the rows of each by its number."""
         answers: dict[int, list[Row]] = {}
         until_s = time.monotonic() + self._timeouts.patience_s
         while len(answers) < len(each):
@@ -82,7 +82,11 @@ class CassandraSession:
                 window = self._window(statement)
                 window.run((number, values) for number, values in enumerate(each) if number not in answers)
                 answers |= window.answers
-                _classify(window.errors, late=time.monotonic() > until_s)
+                late = time.monotonic() > until_s
+                for error in window.errors:
+                    # Only a request that may or may not be carried out is worth repeating.
+                    if late or not is_unknown(error):
+                        raise error
         return answers
 
     def _window(self, statement: Statement) -> Window:
@@ -110,7 +114,7 @@ class CassandraSession:
         cluster = new_cluster(self._address, self._timeouts)
         try:
             session = cluster.connect()
-            # Every reading is bounded, by its partition or by a LIMIT.
+            # Every read is bounded by its partition or by a LIMIT, so that no paging is needed.
             session.default_fetch_size = None
             prepare_keyspace(session, self._address)
         except BaseException:
@@ -125,25 +129,17 @@ class CassandraSession:
             self._lost_at_s = None
         except Exception as error:
             if isinstance(error, NoHostAvailable):
-                self._give_up_in_the_end()
-            verdict = translated(error, self._address)
-            if verdict is error:
+                self._reconnect_after_long_outage()
+            translation = translated(error, self._address)
+            if translation is error:
                 raise
-            raise verdict from (error if isinstance(verdict, Unavailable) else None)
+            # A person's mistake needs no traceback of the driver; an outage may.
+            raise translation from (error if isinstance(translation, Unavailable) else None)
 
-    def _give_up_in_the_end(self) -> None:
-        """The driver looks for nodes where they were, and never again where its login was refused once.
-
-        Whoever is lost for long is looked for by name again.
-        """
+    def _reconnect_after_long_outage(self) -> None:
+        # The driver retries nodes at their former addresses only, and never again a node that once refused
+        # its login. After a long outage the next use therefore resolves the hosts by name again.
         now_s = time.monotonic()
         self._lost_at_s = now_s if self._lost_at_s is None else self._lost_at_s
         if now_s - self._lost_at_s > self._timeouts.forget_s:
             self.close()
-
-
-def _classify(errors: Sequence[Exception], *, late: bool) -> None:
-    """Raises unless trying again may help."""
-    for error in errors:
-        if late or not is_unknown(error):
-            raise error

@@ -1,6 +1,6 @@
-"""Every statement that is ever sent, but for those that make the schema.
+"""Every statement that is sent to Cassandra, except those of the schema.
 
-Each reads or writes within one partition, of which it names the whole key.
+Each reads or writes within one partition, and names the partition's whole key.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """How a statement is sent, and what may be done if no answer comes."""
+    """The way a statement is sent, and what may be done if no answer comes."""
 
     READ = "read"
-    """Asked of two more nodes if the first is slow."""
+    """A read that is sent to up to two more nodes if the first is slow."""
     SERIAL_READ = "serial read"
-    """Sees what lightweight transactions have decided, and what they were about to."""
+    """A read that also sees lightweight transactions that are not finished yet."""
     WRITE = "write"
-    """Carries its own timestamp, so that it may be repeated at any time, and by several nodes at once."""
+    """A write with its own timestamp, so that it may be repeated at any time, and through several nodes."""
     DECIDE = "decide"
     """A lightweight transaction: never repeated by the driver."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """CQL with a `?` for each value."""
+    """One CQL statement, with a `?` for each value."""
 
     cql: str
     kind: Kind
@@ -129,7 +129,7 @@ ARCHIVED = Statement(
     cql="SELECT body FROM archive WHERE sha256 = ?",
 )
 
-# The table keeps the records of other scopes too; its column for a record's name is called `model`.
+# The table also holds records of other scopes; its column for the name of a record is called `model`.
 READ_ENTRY = Statement(
     kind=Kind.SERIAL_READ,
     cql="SELECT serial, operation, entry FROM registry WHERE scope = ? AND model = ?",

@@ -1,4 +1,4 @@
-"""The rooms of one Cassandra keyspace, behind one session."""
+"""The store in one Cassandra keyspace."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from functools import cached_property
 from panopticon.interfaces import Finding
 from storage.stores.cassandra.archive import CassandraArchive
 from storage.stores.cassandra.catalogue import CassandraCatalogue
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
 from storage.stores.cassandra.outputs import CassandraOutputStore
 from storage.stores.cassandra.records import CassandraRecords
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.url import address_of
-from storage.stores.records import RecordedBackfills, RecordedRegistry
+from storage.stores.registry_and_backfills import RecordedBackfills, RecordedRegistry
 
 
 class CassandraStore:
-    """A `Store`. Connects at first use, and brings the keyspace's schema up to date then."""
+    """A `Store` that connects at first use, and then migrates the schema of its keyspace."""
 
-    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
-        """Raises: UsageError for a URL that says no keyspace of no cluster."""
+    def __init__(self, url: str, *, timeouts: CassandraTimeouts | None = None) -> None:
+        """Connect to nothing yet. Raises: UsageError for a URL that does not name a keyspace."""
         self._address = address_of(url)
-        self._timeouts = timeouts or Timeouts()
+        self._timeouts = timeouts or CassandraTimeouts()
         self._session = CassandraSession(self._address, timeouts=self._timeouts)
 
     @cached_property
@@ -47,7 +47,7 @@ class CassandraStore:
 
     @property
     def counts(self) -> None:
-        """Counting would scan."""
+        """None, since counting would scan the tables."""
         return None
 
     def diagnose(self) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Many requests under way at once, and no more than is good for a node."""
+"""A limited number of requests to Cassandra in flight at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Row = tuple[Any, ...]
 
 
 class Request(Protocol):
-    """One request under way: exactly one of the two is called, on a thread of the driver's."""
+    """A request in flight. Exactly one of the callbacks is called, on a thread of the driver."""
 
     def add_callbacks(
         self,
@@ -22,7 +22,7 @@ class Request(Protocol):
 
 
 class Window:
-    """One pass over numbered requests; after a failure none is begun any more."""
+    """One pass over numbered requests. After a failure no further request is sent."""
 
     def __init__(self, send: Callable[[Row], Request], *, max_in_flight: int) -> None:
         self._send = send
@@ -32,7 +32,7 @@ class Window:
         self.errors: list[Exception] = []
 
     def run(self, requests: Iterable[tuple[int, Row]]) -> None:
-        """Returns when all that were begun have ended."""
+        """Send the requests, and return when all that were sent have ended."""
         for number, values in requests:
             self._free.acquire()
             if self.errors:

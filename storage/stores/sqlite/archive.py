@@ -1,4 +1,4 @@
-"""Cards and reports in SQLite, by their SHA-256."""
+"""The archive of cards and reports in SQLite."""
 
 from __future__ import annotations
 

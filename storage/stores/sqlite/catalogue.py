@@ -1,4 +1,4 @@
-"""The newest revision known of every image, in SQLite."""
+"""The catalogue in SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger of one model version, counted in SQLite as `panopticon.results.ledger.state_of` says."""
+"""The counting of images by state in SQLite, as `panopticon.results.ledger.state_of` defines it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from panopticon.results.ledger import Ledger, State
 from panopticon.results.outputs import VersionName
 from storage.sqlite.database import SqliteDatabase
 
-# An image of which only a failure is known has no row: its newest failure speaks for it.
+# An image with only a failure has no row in the catalogue: the revision of its newest failure is used.
 _COUNT = """
 WITH known (image_id, revision, open) AS (
     SELECT image_id, revision, event <> 'deleted' AND NOT :retired FROM catalogue
@@ -41,7 +41,7 @@ GROUP BY state
 
 
 class SqliteLedgerCounts:
-    """`LedgerCounts`: one walk over the catalogue, with one index look-up an image."""
+    """A `LedgerCounts`. It scans the catalogue once, with one index look-up for each image."""
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database

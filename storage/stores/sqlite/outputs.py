@@ -16,7 +16,7 @@ from panopticon.results.outputs import (
     encode_payload,
 )
 from storage.sqlite.database import SqliteDatabase
-from storage.stores.failures import day_of, storable
+from storage.stores.failure_fields import day_of, storable
 
 PAGE_ROWS = 500
 
@@ -37,7 +37,7 @@ SELECT image_id, model, version, revision, payload
 FROM outputs WHERE image_id = ? ORDER BY model, version DESC, revision DESC
 """
 
-# The further a state, the further right it stands in the list of them.
+# States further along are further right in the list.
 _PUT_FAILURE = """
 INSERT INTO failures
 (image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, day, message)
@@ -62,7 +62,7 @@ WHERE model = ? AND version = ? AND day = ? AND state = ? AND (last_at_ms, image
 ORDER BY last_at_ms, image_id, revision LIMIT ?
 """
 
-# Each step seeks the next older day in the index, so that it costs days and not failures.
+# Each step seeks the next older day in the index, so that the cost grows with days and not with failures.
 _FAILURE_DAYS = """
 WITH RECURSIVE days (day) AS (
     SELECT max(day) FROM failures WHERE model = :model AND version = :version
@@ -86,7 +86,7 @@ _BEFORE_ALL = (-(2**63), "", -1)
 
 
 class SqliteOutputStore:
-    """An `OutputStore`: of two runs produced in the same millisecond the first stays."""
+    """An `OutputStore`. Of two outputs produced in the same millisecond, the first stays."""
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
@@ -103,7 +103,6 @@ class SqliteOutputStore:
         return {output.key: output for output in outputs}
 
     def versions_of(self, image_id: str) -> list[Output]:
-        """By model, then the newest version and revision first."""
         with self._database.reading() as connection:
             return [_output_of(row) for row in connection.execute(_VERSIONS_OF, (image_id,))]
 
@@ -117,7 +116,7 @@ class SqliteOutputStore:
             return [_failure_of(row) for row in connection.execute(_FAILURES_OF, (_id_set(image_ids),))]
 
     def failures(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
-        """Reads page by page and holds no transaction in between, however slowly it is consumed."""
+        """Yield failures, read page by page; no transaction is open between pages."""
         after = _BEFORE_ALL
         while page := self._failures_after(after, version, day, state):
             yield from page

@@ -1,4 +1,4 @@
-"""Records in SQLite, each one JSON value changed by compare-and-set."""
+"""Records in SQLite: JSON values that change by compare-and-set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REPLACE = "UPDATE {table} SET entry = ?, serial = ? WHERE {key} = ? AND serial 
 
 
 class SqliteRecords:
-    """The records of one table, by name."""
+    """A `Records` in one table."""
 
     def __init__(self, database: SqliteDatabase, *, table: str, key: str) -> None:
         self._database = database
@@ -32,7 +32,6 @@ class SqliteRecords:
             return tuple(name for (name,) in connection.execute(self._names))
 
     def swap(self, name: str, entry: bytes, *, serial: int, expected: int | None) -> bool:
-        """`expected`: the serial of the record to be replaced; None: there is none."""
         row = (entry.decode(), serial, name)
         with self._database.writing() as connection:
             if expected is None:

@@ -1,4 +1,4 @@
-"""The rooms of one SQLite file, behind one connection."""
+"""The store in one SQLite file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cached_property
 from panopticon.interfaces import Finding
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
-from storage.stores.records import RecordedBackfills, RecordedRegistry
+from storage.stores.registry_and_backfills import RecordedBackfills, RecordedRegistry
 from storage.stores.sqlite.archive import SqliteArchive
 from storage.stores.sqlite.catalogue import SqliteCatalogue
 from storage.stores.sqlite.counts import SqliteLedgerCounts
@@ -16,10 +16,10 @@ from storage.stores.sqlite.records import SqliteRecords
 
 
 class SqliteStore:
-    """A `Store`. Opens its file at first use; usable from the thread that first uses it."""
+    """A `Store` that opens its file at first use. Only the thread that first uses it may use it."""
 
     def __init__(self, url: str, *, busy_timeout_s: float = 30.0) -> None:
-        """Raises: UsageError unless `url` is `sqlite:///…`."""
+        """Open nothing yet. Raises: UsageError unless `url` is `sqlite:///…`."""
         self._database = SqliteDatabase(url, part="store", busy_timeout_s=busy_timeout_s)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where a file lies."""
+"""The disk that a file is on."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ tmpfs /mnt/photos/fast tmpfs rw 0 0
         ("/mnt/with blank/x.db", "fuse.sshfs"),
     ],
 )
-def test_the_nearest_mount_says_whose_file_system_it_is(path: str, kind: str) -> None:
+def test_the_nearest_mount_decides_the_file_system(path: str, kind: str) -> None:
     assert disks.file_system_of(Path(path), MOUNTS) == kind
 
 
-def test_a_link_is_followed_to_where_the_file_lies(tmp_path: Path) -> None:
+def test_a_link_is_followed_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "near.db").symlink_to(tmp_path / "far" / "x.db")
     mounts = f"server:/x {tmp_path}/far nfs rw 0 0"
     assert disks.file_system_of(tmp_path / "near.db", mounts) == "nfs"
 
 
-def test_without_a_list_of_mounts_nothing_is_claimed() -> None:
+def test_without_a_list_of_mounts_there_is_no_warning() -> None:
     assert disks.local_disk("place", Path("/x.db"), mounts="").health is Health.OK
 
 
 @pytest.mark.parametrize("path", ["/mnt/photos/x.db", "/mnt/with blank/x.db"])
-def test_a_network_file_system_is_a_warning_that_says_what_to_do(path: str) -> None:
+def test_a_network_file_system_is_a_warning_with_advice(path: str) -> None:
     finding = disks.local_disk("place", Path(path), mounts=MOUNTS)
     assert finding.health is Health.WARN
-    assert "SQLite's locks do not hold there" in finding.seen
+    assert "SQLite's locks do not work there" in finding.seen
     assert finding.advice
 
 
 @pytest.mark.parametrize("path", ["/x.db", "/mnt/photos/fast/x.db"])
-def test_a_local_one_is_not(path: str) -> None:
+def test_a_local_file_system_is_not_a_warning(path: str) -> None:
     assert disks.local_disk("place", Path(path), mounts=MOUNTS).health is Health.OK
 
 
@@ -59,12 +59,12 @@ def test_a_local_one_is_not(path: str) -> None:
     ("free_bytes", "health"),
     [(100 * 2**20, Health.FAIL), (2**30, Health.WARN), (10 * 2**30, Health.OK)],
 )
-def test_room_on_the_disk_is_judged(
+def test_little_free_space_is_a_warning_and_almost_none_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, health: Health
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": free_bytes}))
     assert disks.free_room("disk", tmp_path / "not" / "there").health is health
 
 
-def test_a_path_that_is_not_there_is_judged_by_the_folder_above_it(tmp_path: Path) -> None:
+def test_a_missing_path_is_checked_by_its_nearest_existing_parent(tmp_path: Path) -> None:
     assert disks.existing(tmp_path / "a" / "b") == tmp_path

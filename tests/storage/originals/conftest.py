@@ -1,4 +1,4 @@
-"""What the tests of web sources share."""
+"""Fixtures of the tests of web sources."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tests.storage.originals.names import Names
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Host names that resolve as the test says."""
+    """Host names that resolve as the test demands."""
     return Names(monkeypatch)

@@ -1,4 +1,4 @@
-"""Host names that resolve as a test says. Only the resolver is replaced: connections are real."""
+"""Host names that resolve as a test demands. Only the resolver is replaced; connections are real."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 class Names:
-    """Names given here; all others are resolved as ever."""
+    """A resolver for the names given here; all others are resolved as usual."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._answers: dict[str, deque[tuple[str, ...]]] = {}
@@ -19,7 +19,7 @@ class Names:
         self.asked: list[str] = []
 
     def resolve(self, name: str, *addresses: str) -> None:
-        """Each call adds an answer; the last is given for ever. No address: no such name."""
+        """Add an answer for a name; the last one is repeated for ever. No addresses: the name is unknown."""
         self._answers.setdefault(name, deque()).append(addresses)
 
     def _getaddrinfo(self, host: str, port: int, *rest: Any, **options: Any) -> Any:

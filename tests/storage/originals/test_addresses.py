@@ -1,4 +1,4 @@
-"""Which addresses a URI may lead to."""
+"""The addresses that a worker may connect to."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ PUBLIC = ["1.1.1.1", "93.184.216.34", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "260
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_what_is_not_reached_through_the_internet_is_not_public(address: str) -> None:
+def test_an_address_outside_the_internet_is_not_public(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_what_is_reached_through_the_internet_is_public(address: str) -> None:
+def test_an_address_on_the_internet_is_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_is_judged_alike_in_whatever_form_it_is_written(address: IPv4Address) -> None:
+def test_an_address_is_treated_alike_in_every_notation(address: IPv4Address) -> None:
     forms = [f"::ffff:{address}", f"64:ff9b::{address}"]
     assert {is_public(ip_address(form)) for form in forms} == {is_public(address)}
 
@@ -90,7 +90,7 @@ def allowed(*entries: str) -> AllowedAddresses:
         ("fe80::/10", "fe80::1%eth0", True),
     ],
 )
-def test_a_network_that_is_named_is_allowed_and_no_other(entry: str, address: str, expected: bool) -> None:
+def test_only_a_listed_network_is_allowed(entry: str, address: str, expected: bool) -> None:
     assert allowed(entry).allows("photos.internal", address, 80) is expected
 
 
@@ -109,9 +109,7 @@ def test_a_network_that_is_named_is_allowed_and_no_other(entry: str, address: st
         ("[::1]:8080", "::1", 8080, True),
     ],
 )
-def test_a_host_that_is_named_is_allowed_at_its_port(
-    entry: str, host: str, port: int, expected: bool
-) -> None:
+def test_a_listed_host_is_allowed_at_its_port(entry: str, host: str, port: int, expected: bool) -> None:
     assert allowed(entry).allows(host, "127.0.0.1", port) is expected
 
 
@@ -134,29 +132,29 @@ def test_the_host_of_a_setting_is_allowed_at_its_port(url: str, expected: tuple[
 
 
 @pytest.mark.parametrize("url", ["", "s3://bucket/{image_id}", "file:///photos/{image_id}"])
-def test_a_setting_that_is_no_url_of_the_web_names_no_host(url: str) -> None:
+def test_a_setting_that_is_not_a_web_url_has_no_host(url: str) -> None:
     assert host_of_setting(url) is None
 
 
 @pytest.mark.parametrize("url", ["http://", "http://ann:s3cr3t@host", "http://host:99999", "https://:1"])
-def test_a_setting_whose_url_cannot_be_used_is_a_mistake_and_not_repeated(url: str) -> None:
+def test_an_unusable_url_in_a_setting_is_a_usage_error_that_does_not_quote_it(url: str) -> None:
     with pytest.raises(UsageError) as refusal:
         host_of_setting(url)
     assert "s3cr3t" not in str(refusal.value)
 
 
-def test_of_a_name_with_several_addresses_only_the_allowed_are_used(names: Names) -> None:
+def test_only_the_allowed_addresses_of_a_name_are_used(names: Names) -> None:
     names.resolve("mixed.example", "10.0.0.1", "1.1.1.1", "::1")
     assert [address for _, address in allowed().resolve("mixed.example", 80)] == ["1.1.1.1"]
 
 
-def test_a_name_without_an_allowed_address_is_refused_by_its_name_alone(names: Names) -> None:
+def test_the_error_for_a_name_without_an_allowed_address_contains_the_name_only(names: Names) -> None:
     names.resolve("inside.example", "10.0.0.1")
     with pytest.raises(Rejected, match=r"address_not_allowed: inside\.example is not public") as refusal:
         allowed().resolve("inside.example", 80)
     assert "10.0.0.1" not in str(refusal.value)
 
 
-def test_a_name_that_no_host_can_have_is_refused() -> None:
+def test_an_impossible_host_name_is_rejected() -> None:
     with pytest.raises(Rejected, match="bad_uri"):
         allowed().resolve("x" * 70 + ".example", 80)

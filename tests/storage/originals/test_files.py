@@ -1,4 +1,4 @@
-"""Files as a source: one reason for each way in which a path can be bad, and nothing that blocks."""
+"""The source of originals in files: each kind of bad path has a reason code, and no path blocks."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def test_a_device_is_not_a_file() -> None:
     assert reason("file:///dev/zero") == "not_a_file"
 
 
-def test_a_file_that_grows_past_the_limit_while_it_is_read_is_refused() -> None:
-    """A file of /proc says that it is empty, and is not."""
+def test_a_file_that_exceeds_the_limit_while_it_is_read_is_rejected() -> None:
+    """A file of /proc reports a size of zero, and has content."""
     assert reason("file:///proc/self/status", FetchLimits(max_bytes=10)) == "too_many_bytes"
 
 
 def test_a_file_that_is_read_in_pieces_comes_whole() -> None:
-    """One read of this file gives a page of it, as one of a network file system may."""
+    """One read of this file returns a page of it, as a read of a network file system may."""
     path = "/proc/kallsyms"
     with open(path, "rb", buffering=0) as file:
         piece = file.read(1 << 26)
@@ -130,7 +130,7 @@ def test_a_file_that_is_read_in_pieces_comes_whole() -> None:
         (errno.EMFILE, Transient, "io_error"),
     ],
 )
-def test_an_error_of_the_system_is_final_only_where_trying_again_cannot_help(
+def test_an_error_of_the_system_is_final_only_if_a_retry_cannot_help(
     monkeypatch: pytest.MonkeyPatch, number: int, error: type[Rejected | Transient], expected: str
 ) -> None:
     def failing_open(*_: Any, **__: Any) -> int:
@@ -171,7 +171,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "file:///\udcff.jpg",
     ],
 )
-def test_what_is_no_file_uri_is_refused(bad: str) -> None:
+def test_an_invalid_file_uri_is_rejected(bad: str) -> None:
     assert reason(bad) == "bad_uri"
 
 
@@ -180,7 +180,7 @@ def test_localhost_is_this_host(tmp_path: Path) -> None:
     assert FileSource().fetch(f"file://localhost{tmp_path}/photo.jpg", LIMITS) == b"x"
 
 
-def test_a_fragment_names_no_other_file(tmp_path: Path) -> None:
+def test_a_fragment_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"x")
     assert FileSource().fetch(uri(tmp_path / "photo.jpg") + "#size=1", LIMITS) == b"x"
 
@@ -193,7 +193,7 @@ def test_a_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
 
 
 @given(path_bytes)
-def test_any_path_comes_back_from_its_uri(path: bytes) -> None:
+def test_any_path_survives_the_round_trip_through_its_uri(path: bytes) -> None:
     assert path_of(uri_of(path)) == path
 
 
@@ -206,7 +206,7 @@ def test_a_uri_of_a_path_is_plain_ascii_without_spaces(path: bytes) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_path_or_refused(text: str) -> None:
+def test_any_text_is_a_path_or_is_rejected(text: str) -> None:
     for candidate in (text, f"file://{text}", f"file:///{text}"):
         with suppress(Rejected):
             assert path_of(candidate).startswith(b"/")
@@ -218,17 +218,17 @@ def test_a_scheme_may_be_written_in_capitals(tmp_path: Path, written: str) -> No
     assert open_originals(Settings()).fetch(f"{written}://{tmp_path}/photo.jpg", LIMITS) == b"x"
 
 
-def test_a_scheme_that_nobody_serves_is_refused_with_what_is_known() -> None:
+def test_an_unknown_scheme_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(Rejected, match="'gopher'; known: file, http, https, s3"):
         open_originals(Settings()).fetch("gopher://x/photo.jpg", LIMITS)
 
 
 @pytest.mark.parametrize("template", ["", "file:///photos/{image_id}", "s3://bucket/{image_id}.jpg"])
-def test_a_template_names_the_id(template: str) -> None:
+def test_a_template_with_a_scheme_and_an_id_is_valid(template: str) -> None:
     check_template(template)
 
 
 @pytest.mark.parametrize("template", ["/photos/{image_id}", "file:///photos", "{image_id}"])
-def test_a_template_without_scheme_or_id_is_a_mistake(template: str) -> None:
+def test_a_template_without_scheme_or_id_is_a_usage_error(template: str) -> None:
     with pytest.raises(UsageError, match="originals"):
         check_template(template)

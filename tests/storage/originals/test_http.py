@@ -1,4 +1,4 @@
-"""The web as a source, from a server that does everything wrong that a server can."""
+"""The source of originals on the web, with a server that makes every mistake a server can make."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def server() -> Iterator[HttpServer]:
 
 
 def source_of(*servers: HttpServer, configured: str = "") -> HttpSource:
-    """A source that may read from these servers though they are on loopback."""
+    """Return a source that may read from these servers, although they are on loopback."""
     entries = [f"127.0.0.1:{server.port}" for server in servers]
     return HttpSource(read_allowed(entries, configured=()), configured=host_of_setting(configured))
 
@@ -47,8 +47,8 @@ def refusal(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> Pano
     return caught.value
 
 
-def said(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
-    """(class, reason)"""
+def failure_of(source: ImageSource, url: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
+    """Return (class, reason) of the error that the fetch raises."""
     error = refusal(source, url, limits)
     return type(error).__name__, getattr(error, "reason", "")
 
@@ -93,14 +93,14 @@ class TestStatus:
             (503, ("Transient", "http_503")),
         ],
     )
-    def test_each_status_says_whether_to_try_again(
+    def test_each_status_has_its_class_and_reason(
         self, server: HttpServer, status: int, expected: tuple[str, str]
     ) -> None:
         url = server.behave("/x", http.status(status))
-        assert said(source_of(server), url) == expected
+        assert failure_of(source_of(server), url) == expected
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_the_configured_source_that_does_not_let_us_in_is_down(
+    def test_a_refused_login_at_the_configured_source_is_an_outage(
         self, server: HttpServer, status: int
     ) -> None:
         url = server.behave("/x", http.status(status))
@@ -108,19 +108,21 @@ class TestStatus:
         assert isinstance(error, Unavailable)
         assert str(error) == f"source unavailable: 127.0.0.1 answered {status}"
 
-    def test_once_it_has_let_us_in_a_refusal_is_the_matter_of_one_image(self, server: HttpServer) -> None:
+    def test_after_a_success_a_refusal_fails_only_its_image(self, server: HttpServer) -> None:
         source = source_of(server, configured=server.url)
         url = server.behave("/x", http.status(403))
         source.fetch(server.place("photo.jpg", b"x"), LIMITS)
-        assert said(source, url) == ("Transient", "forbidden")
+        assert failure_of(source, url) == ("Transient", "forbidden")
 
-    def test_what_another_host_gives_does_not_vouch_for_the_configured_one(self, server: HttpServer) -> None:
+    def test_a_success_at_another_host_does_not_count_for_the_configured_one(
+        self, server: HttpServer
+    ) -> None:
         with HttpServer() as other:
             source = source_of(server, other, configured=server.url)
             source.fetch(other.place("photo.jpg", b"x"), LIMITS)
-            assert said(source, server.behave("/x", http.status(403)))[0] == "Unavailable"
+            assert failure_of(source, server.behave("/x", http.status(403)))[0] == "Unavailable"
 
-    def test_an_error_tells_host_and_status_and_nothing_of_the_query(self, server: HttpServer) -> None:
+    def test_an_error_contains_host_and_status_but_not_the_query(self, server: HttpServer) -> None:
         for status in (301, 400, 403, 404, 503):
             server.behave("/photo.jpg", http.status(status))
             error = refusal(source_of(server), f"{server.url}/photo.jpg?X-Amz-Signature=s3cr3t")
@@ -145,14 +147,14 @@ class TestAddress:
             "http://127.0.0.1:22/x",
         ],
     )
-    def test_a_private_address_is_refused_however_it_is_written(self, url: str) -> None:
-        assert said(strict_source(), url) == ("Rejected", "address_not_allowed")
+    def test_a_private_address_is_rejected_in_every_notation(self, url: str) -> None:
+        assert failure_of(strict_source(), url) == ("Rejected", "address_not_allowed")
 
-    def test_a_name_that_resolves_to_one_is_refused(self, names: Names) -> None:
+    def test_a_name_that_resolves_to_a_private_address_is_rejected(self, names: Names) -> None:
         names.resolve("photos.example", "169.254.169.254")
-        assert said(strict_source(), "http://photos.example/x") == ("Rejected", "address_not_allowed")
+        assert failure_of(strict_source(), "http://photos.example/x") == ("Rejected", "address_not_allowed")
 
-    def test_the_refused_server_hears_nothing(self, server: HttpServer, names: Names) -> None:
+    def test_a_rejected_address_is_never_connected_to(self, server: HttpServer, names: Names) -> None:
         names.resolve("photos.example", "127.0.0.1")
         refusal(strict_source(), f"http://photos.example:{server.port}/x")
         assert server.connections == 0
@@ -160,16 +162,16 @@ class TestAddress:
     def test_a_name_that_resolves_to_another_address_a_moment_later_gains_nothing(
         self, server: HttpServer, names: Names
     ) -> None:
-        """Rebinding: what was judged is what is connected to, without a second look-up."""
+        """DNS rebinding: the connection is made to the address that was checked, without a second look-up."""
         names.resolve("photos.example", "192.0.2.1", "127.0.0.1")
         names.resolve("photos.example", "127.0.0.1")
         source = strict_source("192.0.2.0/24")
         limits = replace(LIMITS, timeout_s=0.2)
-        assert said(source, f"http://photos.example:{server.port}/x", limits)[0] == "Transient"
+        assert failure_of(source, f"http://photos.example:{server.port}/x", limits)[0] == "Transient"
         assert names.asked == ["photos.example"]
         assert server.connections == 0
 
-    def test_a_host_that_is_named_may_be_private(self, server: HttpServer, names: Names) -> None:
+    def test_a_host_in_private_hosts_may_be_private(self, server: HttpServer, names: Names) -> None:
         names.resolve("photos.internal", "127.0.0.1")
         server.place("photo.jpg", b"x")
         source = strict_source("photos.internal")
@@ -190,7 +192,9 @@ class TestAddress:
             monkeypatch.setenv(name, "http://127.0.0.1:1")
         assert source_of(server).fetch(server.place("photo.jpg", b"x"), LIMITS) == b"x"
 
-    def test_a_uri_with_a_password_is_refused_and_the_password_not_repeated(self, server: HttpServer) -> None:
+    def test_a_uri_with_a_password_is_rejected_and_the_password_is_not_quoted(
+        self, server: HttpServer
+    ) -> None:
         error = refusal(source_of(server), f"http://ann:s3cr3t@127.0.0.1:{server.port}/x")
         assert getattr(error, "reason", "") == "bad_uri"
         assert "s3cr3t" not in str(error)
@@ -199,8 +203,8 @@ class TestAddress:
     @pytest.mark.parametrize(
         "url", ["http://", "http:///x", "http://[/x", "http://a:b/x", "http://a:99999/x"]
     )
-    def test_what_is_no_url_is_refused(self, url: str) -> None:
-        assert said(strict_source(), url) == ("Rejected", "bad_uri")
+    def test_an_invalid_url_is_rejected(self, url: str) -> None:
+        assert failure_of(strict_source(), url) == ("Rejected", "bad_uri")
 
 
 class TestRedirects:
@@ -215,38 +219,41 @@ class TestRedirects:
         for left in range(1, 7):
             server.behave(f"/{left}", http.redirect(f"/{left - 1}" if left > 1 else "/photo.jpg"))
         assert source_of(server).fetch(f"{server.url}/5", LIMITS) == b"x"
-        assert said(source_of(server), f"{server.url}/6") == ("Rejected", "too_many_redirects")
+        assert failure_of(source_of(server), f"{server.url}/6") == ("Rejected", "too_many_redirects")
 
     def test_a_redirect_to_itself_ends(self, server: HttpServer) -> None:
         url = server.behave("/loop", http.redirect("/loop"))
-        assert said(source_of(server), url) == ("Rejected", "too_many_redirects")
+        assert failure_of(source_of(server), url) == ("Rejected", "too_many_redirects")
         assert len(server.requests) == 6
 
     @pytest.mark.parametrize("target", [METADATA, "//169.254.169.254/latest/", "http://localhost:1/x"])
-    def test_a_redirect_to_a_private_address_is_refused(self, server: HttpServer, target: str) -> None:
+    def test_a_redirect_to_a_private_address_is_rejected(self, server: HttpServer, target: str) -> None:
         url = server.behave("/x", http.redirect(target))
-        assert said(source_of(server), url) == ("Rejected", "address_not_allowed")
+        assert failure_of(source_of(server), url) == ("Rejected", "address_not_allowed")
 
-    def test_a_redirect_to_a_name_that_resolves_to_one_is_refused(
+    def test_a_redirect_to_a_name_that_resolves_to_a_private_address_is_rejected(
         self, server: HttpServer, names: Names
     ) -> None:
         names.resolve("evil.example", "169.254.169.254")
         url = server.behave("/x", http.redirect("http://evil.example/x"))
-        assert said(source_of(server), url) == ("Rejected", "address_not_allowed")
+        assert failure_of(source_of(server), url) == ("Rejected", "address_not_allowed")
 
     @pytest.mark.parametrize(
         "target", ["file:///etc/passwd", "s3://bucket/key", "ftp://1.1.1.1/x", "data:image/png;base64,AA=="]
     )
-    def test_a_redirect_out_of_the_web_is_refused(self, server: HttpServer, target: str) -> None:
+    def test_a_redirect_to_another_scheme_is_rejected(self, server: HttpServer, target: str) -> None:
         url = server.behave("/x", http.redirect(target))
-        assert said(source_of(server), url) == ("Rejected", "redirect_not_allowed")
+        assert failure_of(source_of(server), url) == ("Rejected", "redirect_not_allowed")
 
     @pytest.mark.parametrize("target", ["http://[", "https://a:b/x"])
-    def test_a_redirect_to_what_is_no_url_is_refused(self, server: HttpServer, target: str) -> None:
-        assert said(source_of(server), server.behave("/x", http.redirect(target)))[0] == "Rejected"
+    def test_a_redirect_to_an_invalid_url_is_rejected(self, server: HttpServer, target: str) -> None:
+        assert failure_of(source_of(server), server.behave("/x", http.redirect(target)))[0] == "Rejected"
 
-    def test_a_redirect_to_nowhere_is_refused(self, server: HttpServer) -> None:
-        assert said(source_of(server), server.behave("/x", http.status(302))) == ("Rejected", "http_302")
+    def test_a_redirect_without_a_location_is_rejected(self, server: HttpServer) -> None:
+        assert failure_of(source_of(server), server.behave("/x", http.status(302))) == (
+            "Rejected",
+            "http_302",
+        )
 
     def test_all_redirects_share_the_time_of_one_fetch(self, server: HttpServer) -> None:
         def late(handler: http._Handler) -> None:
@@ -255,7 +262,7 @@ class TestRedirects:
 
         url = server.behave("/late", late)
         begun_s = time.monotonic()
-        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+        assert failure_of(source_of(server), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
         assert time.monotonic() - begun_s < 5
 
 
@@ -266,56 +273,56 @@ class TestBounds:
     ) -> None:
         url = server.behave("/x", behaviour)
         begun_s = time.monotonic()
-        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.4)) == ("Transient", "timeout")
+        assert failure_of(source_of(server), url, replace(LIMITS, timeout_s=0.4)) == ("Transient", "timeout")
         assert 0.35 < time.monotonic() - begun_s < 5
 
     @pytest.mark.parametrize("behaviour", [http.endless, http.endless_chunks])
     def test_a_body_without_an_end_is_refused_at_the_limit(
         self, server: HttpServer, behaviour: http.Behaviour
     ) -> None:
-        assert said(source_of(server), server.behave("/x", behaviour)) == ("Rejected", "too_many_bytes")
+        assert failure_of(source_of(server), server.behave("/x", behaviour)) == ("Rejected", "too_many_bytes")
 
     def test_too_many_bytes_are_refused_before_they_are_read(self, server: HttpServer) -> None:
         url = server.behave("/x", http.announces(1 << 40, b"x"))
-        assert said(source_of(server), url) == ("Rejected", "too_many_bytes")
+        assert failure_of(source_of(server), url) == ("Rejected", "too_many_bytes")
 
     @pytest.mark.parametrize("behaviour", [http.announces(900, b"x" * 10), http.reset, http.hangs_up])
-    def test_an_answer_that_breaks_off_may_pass_later(
+    def test_an_answer_that_breaks_off_is_transient(
         self, server: HttpServer, behaviour: http.Behaviour
     ) -> None:
         url = server.behave("/x", behaviour)
-        assert said(source_of(server), url) == ("Transient", "connection_reset")
+        assert failure_of(source_of(server), url) == ("Transient", "connection_reset")
 
-    def test_what_is_not_http_is_not_believed(self, server: HttpServer) -> None:
-        assert said(source_of(server), server.behave("/x", http.no_http))[0] == "Transient"
+    def test_an_answer_that_is_not_http_is_transient(self, server: HttpServer) -> None:
+        assert failure_of(source_of(server), server.behave("/x", http.no_http))[0] == "Transient"
 
-    def test_what_is_sent_packed_is_refused_and_never_unpacked(self, server: HttpServer) -> None:
+    def test_a_compressed_answer_is_rejected_and_never_unpacked(self, server: HttpServer) -> None:
         url = server.behave("/x", http.gzip_bomb(10_000_000))
         limits = replace(LIMITS, max_bytes=1_000_000)
-        assert said(source_of(server), url, limits) == ("Rejected", "content_encoding")
+        assert failure_of(source_of(server), url, limits) == ("Rejected", "content_encoding")
 
-    def test_nothing_packed_is_asked_for(self, server: HttpServer) -> None:
+    def test_no_compression_is_asked_for(self, server: HttpServer) -> None:
         source_of(server).fetch(server.place("photo.jpg", b"x"), LIMITS)
         assert server.requests[0].headers["Accept-Encoding"] == "identity"
 
 
 class TestUnreachable:
-    def test_a_name_that_is_not_known_may_be_so_later(self, names: Names) -> None:
+    def test_an_unknown_host_name_is_transient(self, names: Names) -> None:
         names.resolve("photos.example")
-        assert said(strict_source(), "http://photos.example/x") == ("Transient", "dns")
+        assert failure_of(strict_source(), "http://photos.example/x") == ("Transient", "dns")
 
-    def test_the_configured_source_whose_name_is_not_known_is_down(self, names: Names) -> None:
+    def test_an_unknown_host_name_of_the_configured_source_is_an_outage(self, names: Names) -> None:
         names.resolve("photos.example")
         source = strict_source(configured=host_of_setting("http://photos.example/{image_id}"))
         error = refusal(source, "http://photos.example/x")
         assert str(error) == "source unavailable: photos.example cannot be resolved"
 
-    def test_a_server_that_is_gone_may_be_back_later(self, server: HttpServer) -> None:
+    def test_a_server_that_refuses_connections_is_transient(self, server: HttpServer) -> None:
         source, url = source_of(server), server.place("photo.jpg", b"x")
         server.stop()
-        assert said(source, url) == ("Transient", "connection_failed")
+        assert failure_of(source, url) == ("Transient", "connection_failed")
 
-    def test_the_configured_source_that_is_gone_is_down(self, server: HttpServer) -> None:
+    def test_a_configured_source_that_refuses_connections_is_an_outage(self, server: HttpServer) -> None:
         source, url = source_of(server, configured=server.url), server.place("photo.jpg", b"x")
         server.stop()
         assert str(refusal(source, url)) == "source unavailable: 127.0.0.1: Connection refused"
@@ -344,14 +351,16 @@ class TestTls:
     def test_a_certificate_that_verifies_is_accepted(self, encrypted: HttpServer) -> None:
         assert source_of(encrypted).fetch(encrypted.place("photo.jpg", b"x"), LIMITS) == b"x"
 
-    def test_one_that_does_not_is_refused_before_anything_is_asked(self, encrypted: HttpServer) -> None:
+    def test_a_certificate_that_does_not_verify_is_rejected_before_any_request(
+        self, encrypted: HttpServer
+    ) -> None:
         url = encrypted.place("photo.jpg", b"x")
         error = refusal(source_of(encrypted), url)
         assert isinstance(error, Transient)
         assert (error.reason, encrypted.requests) == ("tls", [])
         assert "127.0.0.1: " in error.detail
 
-    def test_one_that_does_not_at_the_configured_source_means_that_it_is_down(
+    def test_a_certificate_of_the_configured_source_that_does_not_verify_is_an_outage(
         self, encrypted: HttpServer
     ) -> None:
         url = encrypted.place("photo.jpg", b"x")
@@ -360,33 +369,40 @@ class TestTls:
         assert "certificate" in error.reason
 
     @pytest.mark.usefixtures("_trusted")
-    def test_one_of_another_name_is_refused(self, encrypted: HttpServer, names: Names) -> None:
+    def test_a_certificate_for_another_name_is_rejected(self, encrypted: HttpServer, names: Names) -> None:
         names.resolve("photos.example", "127.0.0.1")
         url = f"https://photos.example:{encrypted.port}/x"
-        assert said(strict_source("photos.example"), url) == ("Transient", "tls")
+        assert failure_of(strict_source("photos.example"), url) == ("Transient", "tls")
 
     @pytest.mark.usefixtures("_trusted")
-    def test_a_redirect_to_plain_http_is_refused(self, encrypted: HttpServer, server: HttpServer) -> None:
+    def test_a_redirect_from_https_to_http_is_rejected(
+        self, encrypted: HttpServer, server: HttpServer
+    ) -> None:
         url = encrypted.behave("/x", http.redirect(server.place("photo.jpg", b"x")))
-        assert said(source_of(encrypted, server), url) == ("Rejected", "redirect_not_allowed")
+        assert failure_of(source_of(encrypted, server), url) == ("Rejected", "redirect_not_allowed")
         assert server.connections == 0
 
     @pytest.mark.usefixtures("_trusted")
-    def test_a_redirect_from_plain_http_is_followed(self, encrypted: HttpServer, server: HttpServer) -> None:
+    def test_a_redirect_from_http_to_https_is_followed(
+        self, encrypted: HttpServer, server: HttpServer
+    ) -> None:
         url = server.behave("/x", http.redirect(encrypted.place("photo.jpg", b"x")))
         assert source_of(encrypted, server).fetch(url, LIMITS) == b"x"
 
     @pytest.mark.usefixtures("_trusted")
-    def test_a_drip_ends_in_time_though_it_is_encrypted(self, encrypted: HttpServer) -> None:
+    def test_an_encrypted_answer_that_comes_byte_by_byte_ends_in_time(self, encrypted: HttpServer) -> None:
         url = encrypted.behave("/x", http.slow_drip)
         begun_s = time.monotonic()
-        assert said(source_of(encrypted), url, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+        assert failure_of(source_of(encrypted), url, replace(LIMITS, timeout_s=0.5)) == (
+            "Transient",
+            "timeout",
+        )
         assert time.monotonic() - begun_s < 5
 
-    def test_a_server_that_never_shakes_hands_is_given_up_in_time(self, server: HttpServer) -> None:
+    def test_a_tls_handshake_that_never_ends_ends_in_a_timeout(self, server: HttpServer) -> None:
         url = server.url.replace("http:", "https:") + "/x"
         begun_s = time.monotonic()
-        assert said(source_of(server), url, replace(LIMITS, timeout_s=0.5))[0] == "Transient"
+        assert failure_of(source_of(server), url, replace(LIMITS, timeout_s=0.5))[0] == "Transient"
         assert time.monotonic() - begun_s < 5
 
 
@@ -398,7 +414,7 @@ class TestConnections:
         assert server.connections == 1
 
     @pytest.mark.parametrize("content", [b"", b"x", b"x" * 70_000])
-    def test_an_answer_of_any_length_leaves_the_connection_for_the_next(
+    def test_the_connection_is_kept_after_an_answer_of_any_length(
         self, server: HttpServer, content: bytes
     ) -> None:
         source, url = source_of(server), server.place("photo.jpg", content)
@@ -406,7 +422,7 @@ class TestConnections:
             source.fetch(url, replace(LIMITS, max_bytes=100_000))
         assert server.connections == 1
 
-    def test_an_absent_file_and_a_redirect_leave_it_too(self, server: HttpServer) -> None:
+    def test_the_connection_is_kept_after_a_404_and_a_redirect(self, server: HttpServer) -> None:
         source, url = source_of(server), server.place("photo.jpg", b"x")
         moved = server.behave("/moved", http.redirect("/photo.jpg"))
         for _ in range(3):
@@ -415,7 +431,7 @@ class TestConnections:
             source.fetch(url, LIMITS)
         assert server.connections == 1
 
-    def test_what_is_left_of_a_refused_answer_is_not_taken_for_the_next(self, server: HttpServer) -> None:
+    def test_the_rest_of_a_rejected_answer_is_not_read_as_the_next_one(self, server: HttpServer) -> None:
         source = source_of(server)
         large, small = server.place("large.jpg", b"L" * 200_000), server.place("small.jpg", b"s")
         error = server.behave("/error", http.status(500, b"E" * 200_000))
@@ -424,12 +440,12 @@ class TestConnections:
             refusal(source, error)
             assert source.fetch(small, LIMITS) == b"s"
 
-    def test_a_connection_that_the_server_has_closed_is_made_anew(self, server: HttpServer) -> None:
+    def test_a_connection_that_the_server_has_closed_is_replaced(self, server: HttpServer) -> None:
         source, url = source_of(server), server.behave("/x", http.status(200, b"x", Connection="close"))
         for _ in range(3):
             assert source.fetch(url, LIMITS) == b"x"
 
-    def test_threads_share_it_and_each_gets_its_own_answer(self, server: HttpServer) -> None:
+    def test_threads_share_a_source_and_each_gets_its_own_answer(self, server: HttpServer) -> None:
         source = source_of(server)
         urls = [server.place(f"{number}.jpg", str(number).encode()) for number in range(40)]
         meeting = threading.Barrier(4)

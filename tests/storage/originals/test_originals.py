@@ -1,4 +1,4 @@
-"""Which sources the settings open, and what they may read."""
+"""The sources that the settings open, and the files that they may read."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ class TestFileRoots:
     def test_with_everything_in_one_sqlite_file_any_file_may_be_read(self, photos: Path) -> None:
         assert self.source(broker="").fetch(f"file://{photos}/1.jpg", LIMITS) == b"x"
 
-    def test_behind_a_broker_none_may_unless_a_root_is_named(self, photos: Path) -> None:
+    def test_with_a_broker_no_file_may_be_read_without_a_root(self, photos: Path) -> None:
         assert refusal(self.source(), f"file://{photos}/1.jpg") == "path_not_allowed"
         assert self.source(photos).fetch(f"file://{photos}/1.jpg", LIMITS) == b"x"
 
-    def test_a_root_that_is_named_holds_in_the_embedded_system_too(self, photos: Path) -> None:
+    def test_a_root_limits_the_embedded_system_too(self, photos: Path) -> None:
         source = self.source(photos, broker="")
         assert refusal(source, f"file://{photos.parent}/private.jpg") == "path_not_allowed"
 
     @pytest.mark.parametrize(
         "path", ["../private.jpg", "x/../../private.jpg", "%2E%2E/private.jpg", "link.jpg"]
     )
-    def test_no_way_leads_out_of_it(self, photos: Path, path: str) -> None:
+    def test_no_path_leads_out_of_a_root(self, photos: Path, path: str) -> None:
         (photos / "link.jpg").symlink_to(photos.parent / "private.jpg")
         assert refusal(self.source(photos), f"file://{photos}/{path}") == "path_not_allowed"
 
-    def test_a_folder_whose_name_begins_alike_is_another(self, photos: Path) -> None:
+    def test_a_folder_whose_name_only_begins_like_a_root_is_outside(self, photos: Path) -> None:
         other = photos.with_name("photos2")
         other.mkdir()
         (other / "1.jpg").write_bytes(b"x")
         assert refusal(self.source(photos), f"file://{other}/1.jpg") == "path_not_allowed"
 
-    def test_whether_a_file_outside_is_there_is_not_told(self, photos: Path) -> None:
+    def test_an_error_does_not_reveal_whether_a_file_outside_exists(self, photos: Path) -> None:
         for name in ("private.jpg", "absent.jpg"):
             assert refusal(self.source(photos), f"file://{photos.parent}/{name}") == "path_not_allowed"
 
@@ -72,12 +72,12 @@ class TestFileRoots:
         assert source.fetch(f"file://{photos}/link.jpg", LIMITS) == b"x"
         assert source.fetch(f"file://{photos.parent}/mount/1.jpg", LIMITS) == b"x"
 
-    def test_several_roots_may_be_named(self, photos: Path, tmp_path: Path) -> None:
+    def test_there_may_be_several_roots(self, photos: Path, tmp_path: Path) -> None:
         (tmp_path / "more").mkdir()
         source = self.source(tmp_path / "more", photos)
         assert source.fetch(f"file://{photos}/1.jpg", LIMITS) == b"x"
 
-    def test_originals_that_are_files_behind_a_broker_need_a_root(self) -> None:
+    def test_originals_in_files_need_a_root_with_a_broker(self) -> None:
         settings = Settings(broker=BROKER, originals="file:///photos/{image_id}")
         with pytest.raises(UsageError, match="file_roots"):
             open_originals(settings)
@@ -91,7 +91,7 @@ class TestConfigured:
             source = open_originals(Settings(originals=f"{server.url}/{{image_id}}"))
             assert source.fetch(url, LIMITS) == b"x"
 
-    def test_so_may_the_endpoint_of_s3_and_no_other_port_beside_it(self) -> None:
+    def test_the_endpoint_of_s3_may_be_private_at_its_port_only(self) -> None:
         with HttpServer() as endpoint, HttpServer() as other:
             source = open_originals(Settings(s3_endpoint=endpoint.url))
             assert source.fetch(endpoint.place("1.jpg", b"x"), LIMITS) == b"x"
@@ -106,14 +106,14 @@ class TestConfigured:
             {"originals": "http:///{image_id}"},
         ],
     )
-    def test_a_mistake_in_a_setting_is_said_at_once_and_no_password_with_it(
+    def test_a_mistake_in_a_setting_is_reported_at_once_and_without_a_password(
         self, mistake: dict[str, Any]
     ) -> None:
         with pytest.raises(UsageError) as refused:
             open_originals(Settings(**mistake))
         assert "s3cr3t" not in str(refused.value)
 
-    def test_a_scheme_whose_driver_is_missing_is_not_served(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_scheme_without_its_driver_is_not_available(self, monkeypatch: pytest.MonkeyPatch) -> None:
         find_spec = importlib.util.find_spec
         monkeypatch.setattr(
             importlib.util, "find_spec", lambda name: None if name == "boto3" else find_spec(name)

@@ -1,4 +1,4 @@
-"""S3 as a source, from a real server."""
+"""The source of originals in S3, with a real server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _only_the_keys_of_the_site(s3_site: S3Site) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def owner(s3_site: S3Site) -> Iterator[Any]:
-    """A client of the server's owner; one, since they are slow to make."""
+    """One S3 client of the server's owner for all tests, since clients are slow to create."""
     client = client_of(s3_site)
     yield client
     client.close()
@@ -61,8 +61,8 @@ def refusal(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> Pano
     return caught.value
 
 
-def said(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
-    """(class, reason)"""
+def failure_of(source: ImageSource, uri: str, limits: FetchLimits = LIMITS) -> tuple[str, str]:
+    """Return (class, reason) of the error that the fetch raises."""
     error = refusal(source, uri, limits)
     return type(error).__name__, getattr(error, "reason", "")
 
@@ -85,30 +85,32 @@ class TestS3Source(ImageSourceContract):
         return self.bucket.uri("absent.jpg")
 
 
-class Play:
-    """A source, and a server that plays the S3 it reads from: what the real one cannot be brought to say, in
-    the words of Amazon's reference."""
+class ImitatedS3:
+    """A source, and a server that imitates S3.
+
+    It sends errors that the real server cannot be made to send, in the form of Amazon's reference.
+    """
 
     def __init__(self, server: HttpServer) -> None:
         self.server = server
         self.source = source_of(server.url)
 
-    def said(self, status: int, code: str) -> tuple[str, str]:
-        """Of an object of which the server says this."""
+    def failure_for(self, status: int, code: str) -> tuple[str, str]:
+        """Fetch an object for which the server sends this error; return (class, reason)."""
         answer = http.status(status, f"<Error><Code>{code}</Code></Error>".encode())
         self.server.behave("/photos/x.jpg", answer)
-        return said(self.source, "s3://photos/x.jpg")
+        return failure_of(self.source, "s3://photos/x.jpg")
 
 
 @pytest.fixture(scope="module")
-def play() -> Iterator[Play]:
+def imitated() -> Iterator[ImitatedS3]:
     with HttpServer() as server:
-        yield Play(server)
+        yield ImitatedS3(server)
 
 
 @pytest.fixture(scope="module")
 def opened(s3_site: S3Site) -> S3Source:
-    """Of the real server, no bucket configured."""
+    """A source on the real server, without a configured bucket."""
     return source_of(s3_site.url)
 
 
@@ -122,7 +124,7 @@ class TestRefusals:
         assert isinstance(error, Unavailable)
         assert error.reason.startswith(f"bucket {bucket.name}: 127.0.0.1 answered 40")
 
-    def test_a_wrong_secret_means_the_same_and_is_not_repeated(
+    def test_a_wrong_secret_means_the_same_and_is_not_quoted(
         self, bucket: Bucket, s3_site: S3Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uri = bucket.place("photo.jpg", b"x")
@@ -139,17 +141,15 @@ class TestRefusals:
         error = refusal(source_of(s3_site.url, bucket=bucket.name), bucket.uri("photo.jpg"))
         assert str(error) == "source unavailable: S3 request cannot be signed: NoCredentialsError"
 
-    def test_the_configured_bucket_that_is_not_there_is_down(self, s3_site: S3Site) -> None:
+    def test_a_missing_configured_bucket_means_that_the_source_is_down(self, s3_site: S3Site) -> None:
         error = refusal(source_of(s3_site.url, bucket="nosuch"), "s3://nosuch/photo.jpg")
         assert str(error) == "source unavailable: bucket nosuch: 127.0.0.1 answered 404, NoSuchBucket"
 
-    def test_another_bucket_that_is_not_there_is_the_matter_of_its_images(
-        self, bucket: Bucket, s3_site: S3Site
-    ) -> None:
+    def test_any_other_missing_bucket_fails_only_its_images(self, bucket: Bucket, s3_site: S3Site) -> None:
         source = source_of(s3_site.url, bucket=bucket.name)
-        assert said(source, "s3://nosuch/photo.jpg") == ("Transient", "forbidden")
+        assert failure_of(source, "s3://nosuch/photo.jpg") == ("Transient", "forbidden")
 
-    def test_an_error_tells_nothing_of_key_and_signature(self, bucket: Bucket, opened: S3Source) -> None:
+    def test_an_error_contains_neither_key_nor_signature(self, bucket: Bucket, opened: S3Source) -> None:
         error = refusal(opened, bucket.uri("private/photo.jpg"))
         assert str(error) == "not_found: 127.0.0.1 answered 404"
 
@@ -166,42 +166,44 @@ class TestRefusals:
             (307, "TemporaryRedirect", ("Transient", "forbidden")),
         ],
     )
-    def test_each_code_says_whether_to_try_again(
-        self, play: Play, status: int, code: str, expected: tuple[str, str]
+    def test_each_error_code_has_its_class_and_reason(
+        self, imitated: ImitatedS3, status: int, code: str, expected: tuple[str, str]
     ) -> None:
-        assert play.said(status, code) == expected
+        assert imitated.failure_for(status, code) == expected
 
     @pytest.mark.parametrize(
         "code", ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed"]
     )
-    def test_what_no_image_can_be_to_blame_for_is_the_source_s_own(self, play: Play, code: str) -> None:
-        assert play.said(400, code)[0] == "Unavailable"
+    def test_an_error_that_no_image_can_cause_means_that_the_source_is_down(
+        self, imitated: ImitatedS3, code: str
+    ) -> None:
+        assert imitated.failure_for(400, code)[0] == "Unavailable"
 
-    def test_access_denied_before_anything_was_let_in_is_the_source_s_and_then_the_image_s(self) -> None:
+    def test_access_denied_fails_the_source_before_its_first_success_and_the_image_afterwards(self) -> None:
         denied = http.status(403, b"<Error><Code>AccessDenied</Code></Error>")
         with HttpServer() as server:
             source = source_of(server.url, bucket="photos")
             server.behave("/photos/denied.jpg", denied)
-            assert said(source, "s3://photos/denied.jpg")[0] == "Unavailable"
+            assert failure_of(source, "s3://photos/denied.jpg")[0] == "Unavailable"
             server.place("photos/x.jpg", b"x")
             source.fetch("s3://photos/x.jpg", LIMITS)
-            assert said(source, "s3://photos/denied.jpg") == ("Transient", "forbidden")
+            assert failure_of(source, "s3://photos/denied.jpg") == ("Transient", "forbidden")
 
-    def test_a_redirect_is_not_followed(self, play: Play) -> None:
-        play.server.place("photo.jpg", b"x")
-        play.server.behave("/photos/moved.jpg", http.redirect("/photo.jpg"))
-        assert said(play.source, "s3://photos/moved.jpg") == ("Rejected", "http_302")
+    def test_a_redirect_is_not_followed(self, imitated: ImitatedS3) -> None:
+        imitated.server.place("photo.jpg", b"x")
+        imitated.server.behave("/photos/moved.jpg", http.redirect("/photo.jpg"))
+        assert failure_of(imitated.source, "s3://photos/moved.jpg") == ("Rejected", "http_302")
 
 
 class TestServer:
     def placed(self, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> tuple[str, S3Source]:
-        """An object on a server of ours, and a source for it."""
+        """Return an object on an imitated server, and a source for it."""
         for name, value in server.site.as_environ().items():
             monkeypatch.setenv(name, value)
         with closing(client_of(server.site)) as client:
             return Bucket(client).place("photo.jpg", b"x"), source_of(server.url)
 
-    def test_a_server_that_was_killed_is_down_and_back_by_itself(
+    def test_a_killed_server_is_unavailable_and_is_used_again_once_it_is_back(
         self, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uri, source = self.placed(s3_server, monkeypatch)
@@ -215,24 +217,26 @@ class TestServer:
         assert str(second) == "source unavailable: 127.0.0.1: Connection refused"
         assert source.fetch(uri, LIMITS) == b"x"
 
-    def test_a_server_that_hangs_is_given_up_in_time(
+    def test_a_server_that_hangs_ends_in_a_timeout(
         self, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uri, source = self.placed(s3_server, monkeypatch)
         begun_s = time.monotonic()
         s3_server.pause()
         try:
-            assert said(source, uri, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
+            assert failure_of(source, uri, replace(LIMITS, timeout_s=0.5)) == ("Transient", "timeout")
         finally:
             s3_server.resume()
         assert time.monotonic() - begun_s < 5
 
     @pytest.mark.parametrize("behaviour", [http.slow_drip, http.slow_headers])
-    def test_a_drip_ends_in_time(self, play: Play, behaviour: http.Behaviour) -> None:
-        play.server.behave("/photos/drip.jpg", behaviour)
+    def test_an_answer_that_comes_byte_by_byte_ends_in_time(
+        self, imitated: ImitatedS3, behaviour: http.Behaviour
+    ) -> None:
+        imitated.server.behave("/photos/drip.jpg", behaviour)
         begun_s = time.monotonic()
         limits = replace(LIMITS, timeout_s=0.4)
-        assert said(play.source, "s3://photos/drip.jpg", limits) == ("Transient", "timeout")
+        assert failure_of(imitated.source, "s3://photos/drip.jpg", limits) == ("Transient", "timeout")
         assert time.monotonic() - begun_s < 5
 
     def test_a_proxy_of_the_environment_is_not_used(
@@ -243,19 +247,21 @@ class TestServer:
             monkeypatch.setenv(name, "http://127.0.0.1:1")
         assert source_of(s3_site.url).fetch(uri, LIMITS) == b"x"
 
-    def test_a_bucket_may_stand_in_the_host_s_name(self, names: Names) -> None:
+    def test_a_bucket_may_be_part_of_the_host_name(self, names: Names) -> None:
         names.resolve("photos.s3.internal", "127.0.0.1")
         with HttpServer() as server:
             server.place("x.jpg", b"x")
             source = source_of(f"http://s3.internal:{server.port}", addressing="virtual")
             assert source.fetch("s3://photos/x.jpg", LIMITS) == b"x"
 
-    def test_a_bucket_that_names_no_host_is_down_only_if_it_is_the_configured_one(self, names: Names) -> None:
+    def test_a_bucket_without_a_host_is_an_outage_only_if_it_is_the_configured_one(
+        self, names: Names
+    ) -> None:
         for name in ("photos", "typo"):
             names.resolve(f"{name}.s3.internal")
         source = source_of("http://s3.internal", addressing="virtual", bucket="photos")
-        assert said(source, "s3://photos/x.jpg")[0] == "Unavailable"
-        assert said(source, "s3://typo/x.jpg") == ("Transient", "dns")
+        assert failure_of(source, "s3://photos/x.jpg")[0] == "Unavailable"
+        assert failure_of(source, "s3://typo/x.jpg") == ("Transient", "dns")
 
     def test_one_connection_serves_many_fetches(self) -> None:
         with HttpServer() as server:
@@ -300,14 +306,14 @@ class TestUris:
             "s3://[photos/1.jpg",
         ],
     )
-    def test_what_is_no_place_in_s3_is_refused(self, uri: str) -> None:
+    def test_a_uri_without_bucket_or_key_is_rejected(self, uri: str) -> None:
         with pytest.raises(Rejected) as refused:
             object_of(uri)
         assert refused.value.reason == "bad_uri"
         assert "s3cr3t" not in str(refused.value)
 
     @given(st.text(min_size=1, max_size=40))
-    def test_any_key_comes_back_from_its_uri_or_is_refused(self, key: str) -> None:
+    def test_any_key_survives_the_round_trip_through_its_uri_or_is_rejected(self, key: str) -> None:
         try:
             uri = f"s3://photos/{quote(key)}"
         except UnicodeEncodeError:
@@ -322,5 +328,5 @@ class TestUris:
         "key", ["a//b.jpg", "/a.jpg", "a b+c~!*'().jpg", "%41.jpg", "a\tb.jpg", "é/猫", "a;b=c&d"]
     )
     def test_a_key_is_signed_as_it_is_sent(self, bucket: Bucket, opened: S3Source, key: str) -> None:
-        """A signature over another spelling would be refused."""
-        assert said(opened, bucket.uri(key)) == ("Transient", "not_found")
+        """The server refuses a signature over another spelling of the key."""
+        assert failure_of(opened, bucket.uri(key)) == ("Transient", "not_found")

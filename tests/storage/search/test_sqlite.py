@@ -1,4 +1,4 @@
-"""The SQLite search index joins the contract of its Protocol."""
+"""The SQLite search index fulfils the contract of its Protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a SQLite file: whose fault an error is, and how a schema grows."""
+"""Opening an SQLite file: the errors and the migrations of its schema."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(path: Path) -> Iterator[SqliteDatabase]:
-    """With one row in it."""
+    """A database with one row in it."""
     with closing(database(path)) as opened:
         with opened.writing() as connection:
             connection.execute(ADD, ("first",))
@@ -63,7 +63,7 @@ def test_three_slashes_name_a_relative_path_and_four_an_absolute_one() -> None:
 
 
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite://a.db", "a.db", "postgres://user:secret@host/db"])
-def test_another_url_is_refused_with_the_form_it_should_have(url: str) -> None:
+def test_another_url_is_refused_with_the_right_form(url: str) -> None:
     with pytest.raises(UsageError, match="sqlite:///relative"):
         path_of(url)
 
@@ -73,14 +73,14 @@ def test_nothing_is_opened_before_the_first_use(path: Path) -> None:
     assert not path.exists()
 
 
-def test_the_first_use_makes_the_folders_and_the_whole_schema(tmp_path: Path) -> None:
+def test_the_first_use_creates_the_folders_and_the_whole_schema(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "panopticon.db"
     use(database(path))
     assert pragma(path, "user_version") == KNOWN_VERSION
     assert pragma(path, "journal_mode") == "wal"
 
 
-def test_commits_wait_for_the_disk(opened: SqliteDatabase) -> None:
+def test_commits_are_synced_to_disk(opened: SqliteDatabase) -> None:
     with opened.reading() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -99,12 +99,12 @@ def test_a_transaction_that_raises_changes_nothing(opened: SqliteDatabase, path:
     assert count(path) == 2
 
 
-def test_a_wrong_statement_is_a_bug_and_is_loud(opened: SqliteDatabase) -> None:
+def test_a_wrong_statement_is_a_bug_and_is_raised_as_it_is(opened: SqliteDatabase) -> None:
     with pytest.raises(sqlite3.OperationalError, match="no such table"), opened.reading() as connection:
         connection.execute("SELECT * FROM nowhere")
 
 
-def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(path: Path) -> None:
+def test_an_older_schema_is_migrated_and_keeps_its_rows(path: Path) -> None:
     script = (ROOT / "storage" / "sqlite" / "migrations" / "0001_store.sql").read_text()
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(script)
@@ -138,15 +138,15 @@ def test_a_newer_schema_is_refused_with_both_versions(opened: SqliteDatabase, pa
     assert count(path) == 1
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_not_changed(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to be looked at" * 100)
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"panopticon.db: this file is no SQLite database; name another"):
+    with pytest.raises(UsageError, match=r"panopticon.db: this file is not an SQLite database; name another"):
         use(database(path))
     assert path.read_bytes() == before
 
 
-def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+def test_the_database_of_another_program_is_refused_and_not_changed(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE bookmarks (url)")
     before = path.read_bytes()
@@ -155,7 +155,7 @@ def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -
     assert path.read_bytes() == before
 
 
-def test_a_folder_is_refused_with_a_name_to_try(tmp_path: Path) -> None:
+def test_a_folder_is_refused_with_a_suggested_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="this is a folder; name a file in it"):
         use(database(tmp_path))
 
@@ -166,12 +166,12 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
         use(database(tmp_path / "photo.jpg" / "x.db"))
 
 
-def test_a_place_that_nobody_can_write_to_is_refused() -> None:
+def test_a_place_that_cannot_be_written_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         use(database(Path("/proc/panopticon.db")))
 
 
-def test_a_lock_that_another_holds_too_long_is_an_outage(opened: SqliteDatabase, path: Path) -> None:
+def test_a_lock_that_another_process_holds_too_long_is_an_outage(opened: SqliteDatabase, path: Path) -> None:
     impatient = database(path, busy_timeout_s=0.01)
     with opened.writing(), pytest.raises(Unavailable, match="locked by another process") as caught:
         use(impatient)
@@ -212,7 +212,7 @@ def test_a_file_that_became_read_only_is_an_outage(opened: SqliteDatabase) -> No
         connection.execute(ADD, ("second",))
 
 
-def test_a_file_that_was_damaged_meanwhile_is_an_outage(opened: SqliteDatabase, path: Path) -> None:
+def test_a_file_that_is_damaged_while_it_is_open_is_an_outage(opened: SqliteDatabase, path: Path) -> None:
     with opened.writing() as connection:
         connection.executemany(ADD, [(f"{number:0200}",) for number in range(500)])
     opened.close()
@@ -258,7 +258,7 @@ def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> N
 
 
 def release_together(processes: list[subprocess.Popen[str]]) -> None:
-    """Each waits before the same file until the last is there."""
+    """Each process waits until all are ready to open the same file."""
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

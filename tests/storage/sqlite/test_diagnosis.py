@@ -1,4 +1,4 @@
-"""What is said of an SQLite file, and that saying it changes nothing."""
+"""The findings about an SQLite file, which the diagnosis does not change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.queues import open_broker
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file that has been used and closed."""
+    """The path of a file that has been used and closed."""
     path = tmp_path / "house.db"
     store = open_store(f"sqlite:///{path}")
     store.registry.models()
@@ -37,7 +37,7 @@ def not_ok(path: Path) -> list[tuple[str, Health, bool]]:
     ]
 
 
-def test_a_sound_file_is_sound(path: Path) -> None:
+def test_a_sound_file_passes_every_check(path: Path) -> None:
     assert not_ok(path) == []
     assert [finding.check for finding in diagnose(path)] == [
         "database: file system",
@@ -48,21 +48,21 @@ def test_a_sound_file_is_sound(path: Path) -> None:
     ]
 
 
-def test_every_part_that_may_lie_in_one_can_be_asked(path: Path) -> None:
+def test_every_part_that_a_file_may_hold_is_diagnosable(path: Path) -> None:
     url = f"sqlite:///{path}"
     assert all(isinstance(part, Diagnosable) for part in (open_broker(url), open_search(url)))
 
 
-def test_a_file_that_is_not_there_is_a_warning_and_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_warning_and_is_not_created(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "house.db"
     assert not_ok(path) == [("database: file", Health.WARN, True)]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_old_schema_is_told_and_not_migrated(path: Path) -> None:
+def test_an_old_schema_is_reported_and_not_migrated(path: Path) -> None:
     change(path, "PRAGMA user_version = 1")
     (schema,) = [finding for finding in diagnose(path) if finding.check == "database: schema"]
-    assert schema.seen.startswith("version 1; the next use makes it ")
+    assert schema.seen.startswith("version 1; the next use migrates it to ")
     assert schema.last, "to ask more of it would migrate it"
     assert asked(path, "PRAGMA user_version") == 1
 
@@ -78,12 +78,12 @@ def test_a_file_of_another_program_fails(tmp_path: Path) -> None:
     assert not_ok(path) == [("database: schema", Health.FAIL, True)]
 
 
-def test_no_database_at_all_fails(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_fails(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database" * 1000)
     assert not_ok(tmp_path / "x.db") == [("database: schema", Health.FAIL, True)]
 
 
-def test_damage_in_the_middle_fails(path: Path) -> None:
+def test_a_file_that_is_damaged_in_the_middle_fails(path: Path) -> None:
     change(
         path,
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
@@ -96,12 +96,12 @@ def test_damage_in_the_middle_fails(path: Path) -> None:
     assert not_ok(path) == [("database: integrity", Health.FAIL, True)]
 
 
-def test_a_folder_in_the_place_of_the_file_fails(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_file_fails(tmp_path: Path) -> None:
     assert not_ok(tmp_path) == [("database: file", Health.FAIL, True)]
 
 
-def test_every_failure_but_the_schema_s_says_what_to_do(tmp_path: Path) -> None:
-    """The line about the schema holds its own way out."""
+def test_every_failure_except_that_of_the_schema_has_advice(tmp_path: Path) -> None:
+    """The text about the schema contains its own advice."""
     (finding,) = [finding for finding in diagnose(tmp_path) if finding.health is Health.FAIL]
     assert finding.advice
 

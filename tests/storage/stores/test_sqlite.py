@@ -1,4 +1,4 @@
-"""The SQLite store joins the contracts of its Protocols."""
+"""The SQLite store fulfils the contracts of its Protocols."""
 
 from __future__ import annotations
 

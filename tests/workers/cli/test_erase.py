@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane
 from tests.contracts.examples import QUALITY, failure, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
 
@@ -67,7 +67,7 @@ def test_the_same_as_json(panopticon: Panopticon) -> None:
 
 
 def test_messages_that_are_under_way_are_told_of(panopticon: Panopticon, house: House) -> None:
-    house.broker.uploads.publish([b'{"image_id": "me"}'], Lane.LIVE)
+    house.broker.uploads.publish([ImageMessage(image_id="me")], Lane.LIVE)
     ran = panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
     assert ran.code == 0
     assert "4 messages under way: one may store or show something again" in ran.out

@@ -16,7 +16,7 @@ import pytest
 
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, Finding, Health
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane
 from panopticon.models import find_card
 from panopticon.registry.records import RegistryEvent, VersionState
 from panopticon.results.outputs import VersionName
@@ -170,7 +170,7 @@ def test_what_nobody_could_take_is_a_warning(bench: Bench) -> None:
 
 
 def test_what_waits_is_told_by_queue(bench: Bench) -> None:
-    bench.broker.uploads.publish([b'{"image_id": "1"}'], Lane.LIVE)
+    bench.broker.uploads.publish([ImageMessage(image_id="1")], Lane.LIVE)
     assert bench.examine()["broker: waiting"].seen == "colour@1 1, catalogue 1, results 0"
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.interfaces import Broker, Store
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from panopticon.metrics import Metrics
 from panopticon.results.outputs import Failure, FailureState, Output
 from panopticon.settings import Settings
@@ -50,11 +50,11 @@ class Pipeline:
 
     def submit(self, photos: dict[str, Path], lane: Lane = Lane.LIVE) -> None:
         """By image_id, to the queue of this version and to the catalogue."""
-        bodies = [
-            encode(ImageMessage(image_id=image_id, image_uri=uri_of(os.fsencode(path))))
+        messages = [
+            ImageMessage(image_id=image_id, image_uri=uri_of(os.fsencode(path)))
             for image_id, path in photos.items()
         ]
-        self.broker.uploads.publish(bodies, lane)
+        self.broker.uploads.publish(messages, lane)
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "workers.cli.main", "worker", "--model", str(self.card.version_name)]

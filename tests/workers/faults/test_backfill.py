@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from storage.search import open_search
 from tests.workers.backfill.feeding_process import fill_catalogue, finish, kill_at, runs
 from tests.workers.faults.pipeline import Pipeline, pipeline
@@ -59,8 +59,8 @@ def test_what_was_deleted_while_no_worker_ran_stays_gone_after_a_backfill_of_eve
         assert in_search(run, list(photos)) == set(kept)
 
 
-def deletion_of(image_id: str) -> bytes:
-    return encode(ImageMessage(image_id=image_id, revision=1, event="deleted"))
+def deletion_of(image_id: str) -> ImageMessage:
+    return ImageMessage(image_id=image_id, revision=1, event="deleted")
 
 
 def in_search(run: Pipeline, image_ids: list[str]) -> set[str]:

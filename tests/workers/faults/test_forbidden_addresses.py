@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from tests.models.engines import MISLEADING
 from tests.workers.faults.pipeline import pipeline
 
@@ -19,7 +19,7 @@ def test_a_uri_to_the_metadata_of_a_cloud_is_one_failure_and_no_other_image_is_h
 ) -> None:
     with pipeline(tmp_path, "misled") as run:
         forbidden = ImageMessage(image_id="forbidden", image_uri=f"http://{host}/{METADATA}")
-        run.broker.uploads.publish([encode(forbidden)], Lane.LIVE)
+        run.broker.uploads.publish([forbidden], Lane.LIVE)
         run.submit({"grey": run.picture("grey", (90, 90, 90))})
         run.start_worker()
         run.wait_until_settled()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from panopticon.messages import ImageMessage, Lane, encode
+from panopticon.messages import ImageMessage, Lane
 from tests.recoveries import Recorder
 from tests.servers.buckets import Bucket, client_of
 from tests.servers.s3 import S3Server, S3Site
@@ -37,7 +37,7 @@ def picture(number: int) -> bytes:
 
 def submit(run: Pipeline) -> list[str]:
     ids = [str(number) for number in range(IMAGES)]
-    run.broker.uploads.publish([encode(ImageMessage(image_id=image_id)) for image_id in ids], Lane.LIVE)
+    run.broker.uploads.publish([ImageMessage(image_id=image_id) for image_id in ids], Lane.LIVE)
     return ids
 
 

@@ -159,8 +159,8 @@ class Bench:
             clock=self.clock.monotonic,
         )
 
-    def publish(self, *messages: BaseModel, lane: Lane = Lane.LIVE) -> None:
-        self.broker.uploads.publish([encode(message) for message in messages], lane)
+    def publish(self, *messages: ImageMessage, lane: Lane = Lane.LIVE) -> None:
+        self.broker.uploads.publish(messages, lane)
 
     def result(self, *messages: BaseModel, lane: Lane = Lane.LIVE) -> None:
         self.broker.results().submit([encode(message) for message in messages], lane)
@@ -473,7 +473,7 @@ class TestUnavailable:
         for _ in range(40):
             bench.clock.now_s += 1
             bench.indexer.turn()
-        assert bench.journal.steps.count(f"{queue}.give_back") == 1
+        assert bench.journal.steps.count(f"{queue}.requeue") == 1
         assert bench.held() == 1
         bench.journal.down.clear()
         bench.run_until_empty()
@@ -489,8 +489,12 @@ class TestUnavailable:
         for _ in range(200):
             bench.clock.now_s += 1
             bench.indexer.turn()
-        paused = [step for step in bench.journal.steps if step.endswith(".pause")]
-        assert paused == ["uploads.pause", "results.pause", "undeliverable.pause"]
+        paused = [step for step in bench.journal.steps if step.endswith(".release_prefetched")]
+        assert paused == [
+            "uploads.release_prefetched",
+            "results.release_prefetched",
+            "undeliverable.release_prefetched",
+        ]
 
     def test_during_the_pause_between_probes_it_asks_nothing(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch

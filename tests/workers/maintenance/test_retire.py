@@ -11,7 +11,7 @@ import pytest
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import UsageError
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import BackfillState
 from panopticon.results.ledger import Ledger
@@ -104,7 +104,7 @@ def test_it_gets_no_uploads_while_its_messages_are_worked_off(bench: Bench) -> N
     work = bench.work
 
     def watched(seconds: float) -> None:
-        bench.broker.uploads.publish([b'{"image_id": "late"}'], Lane.LIVE)
+        bench.broker.uploads.publish([ImageMessage(image_id="late")], Lane.LIVE)
         seen.append(bench.state)
         work(seconds)
 

@@ -1,4 +1,4 @@
-"""A clock that moves when it is told to, or when somebody sleeps."""
+"""A clock that moves when a test sets it, or when its `sleep` is called."""
 
 from __future__ import annotations
 

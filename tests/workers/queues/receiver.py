@@ -1,7 +1,7 @@
-"""A process of its own that receives from a queue: `receiver URL BATCH`.
+"""A process that receives from a queue: `receiver URL BATCH`.
 
-It says `ready`, waits for a line, leases its first batch and says `holding`, waits for another line, then
-acks that batch and goes on until the queue is empty. Each body it leased is a line too.
+It prints `ready`, waits for a line, leases its first batch and prints `holding`, waits for another line, then
+acks that batch and continues until the queue is empty. It prints each leased body in a line too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.contracts.examples import TAGGER
 from workers.queues.sqlite import SqliteBroker
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -20,13 +20,13 @@ def say(line: str) -> None:
 def main(url: str, batch: int) -> None:
     broker = SqliteBroker(url)
     queue = broker.model_queue(TAGGER)
-    say("ready")
+    print_line("ready")
     waits = True
     sys.stdin.readline()
     while deliveries := queue.receive(max_live=batch, max_backfill=batch, wait_s=0):
-        say("\n".join(delivery.body.decode() for delivery in deliveries))
+        print_line("\n".join(delivery.body.decode() for delivery in deliveries))
         if waits:
-            say("holding")
+            print_line("holding")
             sys.stdin.readline()
             waits = False
         queue.ack(deliveries)

@@ -1,4 +1,4 @@
-"""The SQLite broker joins the contracts of its Protocols, and says how it waits."""
+"""The SQLite broker fulfils the contracts of its Protocols; how it waits for messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from panopticon.interfaces import Broker
 from panopticon.messages import Lane
-from tests.contracts.broker import BrokerAccess, bodies
+from tests.contracts.broker import BrokerAccess, BrokerContract, bodies
 from tests.contracts.examples import TAGGER
 from tests.contracts.queue import QueueContract
 from tests.contracts.topology import AnnouncementContract, TopologyContract, UploadsContract
@@ -32,15 +32,17 @@ class SqliteAccess(BrokerAccess):
         self.clock.now_s += seconds
 
 
+class TestSqliteBroker(SqliteAccess, BrokerContract):
+    pass
+
+
 class TestSqliteQueue(SqliteAccess, QueueContract):
-    def test_receive_waits_no_longer_than_it_is_told(self, broker: Broker) -> None:
+    def test_receive_waits_no_longer_than_wait_s(self, broker: Broker) -> None:
         began_s = self.clock.now_s
         assert broker.results().receive(max_live=1, max_backfill=1, wait_s=0.5) == []
         assert self.clock.now_s - began_s == pytest.approx(0.5)
 
-    def test_receive_returns_as_soon_as_a_message_is_there(
-        self, broker: Broker, other_broker: Broker
-    ) -> None:
+    def test_receive_returns_as_soon_as_a_message_arrives(self, broker: Broker, other_broker: Broker) -> None:
         began_s = self.clock.now_s
         self.clock.on_sleep = lambda: other_broker.results().submit([b"1"], Lane.LIVE)
         assert bodies(broker.results().receive(max_live=1, max_backfill=1, wait_s=60)) == [b"1"]
@@ -54,7 +56,7 @@ class TestSqliteQueue(SqliteAccess, QueueContract):
         queue.ack(lapsed)
         assert bodies(self.take(queue)) == [b"1"]
 
-    def test_a_message_requeued_comes_before_younger_ones(self, broker: Broker) -> None:
+    def test_a_requeued_message_comes_before_younger_ones(self, broker: Broker) -> None:
         queue = broker.model_queue(TAGGER)
         queue.submit([b"1", b"2"], Lane.LIVE)
         queue.requeue(queue.receive(max_live=1, max_backfill=0, wait_s=0))

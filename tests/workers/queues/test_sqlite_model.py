@@ -1,4 +1,4 @@
-"""Any sequence of calls to the SQLite queue does what a list in memory does."""
+"""Any sequence of calls has the same effect on the SQLite queue as on a list in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEASE_S = 60.0
 
 @dataclass(kw_only=True)
 class Held:
-    """One message as the model sees it."""
+    """One message in the model."""
 
     body: bytes
     lane: Lane

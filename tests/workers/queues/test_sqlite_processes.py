@@ -1,4 +1,4 @@
-"""Several real processes on one file: no message is lost, and none is handed to two."""
+"""Several real processes on one file: no message is lost, and none is delivered to two."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that end with the test."""
+    """Start processes that end with the test."""
     with ExitStack() as stack:
         processes: list[subprocess.Popen[str]] = []
         yield processes
@@ -55,7 +55,7 @@ def go_on(process: subprocess.Popen[str]) -> None:
 
 
 def read_until(process: subprocess.Popen[str], last: str) -> list[str]:
-    """The lines before `last`."""
+    """Return the lines before `last`."""
     assert process.stdout is not None
     return [line.strip() for line in iter(process.stdout.readline, f"{last}\n")]
 
@@ -79,7 +79,7 @@ def test_every_message_reaches_exactly_one_of_several_processes(
         assert depths(queue, Lane.BACKFILL) == (0, 0, 0)
 
 
-def test_what_a_killed_process_held_comes_to_another_after_its_lease(
+def test_the_messages_of_a_killed_process_are_delivered_to_another_after_its_lease(
     url: str, started: list[subprocess.Popen[str]]
 ) -> None:
     with closing(SqliteBroker(url)) as broker:

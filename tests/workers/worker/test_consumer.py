@@ -382,7 +382,7 @@ class TestParkedForLong:
         bench.run_until(lambda: bench.clock.now_s > began_s + bench.settings.park_hold_s + 20)
 
     def given_back(self, bench: ConsumerBench) -> int:
-        return bench.journal.steps.count("queue.pause")
+        return bench.journal.steps.count("queue.release_prefetched")
 
     def test_it_holds_on_until_then(self, bench: ConsumerBench) -> None:
         bench.submit(*numbers(1, 6))

@@ -38,7 +38,7 @@ STEPS = [
     "outputs.put_failures",
     "results.submit",
     "undeliverable.submit",
-    "queue.give_back",
+    "queue.requeue",
     "queue.retry",
     "queue.ack",
 ]

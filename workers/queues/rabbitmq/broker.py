@@ -9,12 +9,12 @@ from panopticon.interfaces import Finding
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.bindings import RabbitTopology
-from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.dead_letters import envelope_of
 from workers.queues.rabbitmq.diagnosis import diagnose_broker
 from workers.queues.rabbitmq.queue import RabbitQueue
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.transport.publisher import Message, Route
+from workers.queues.rabbitmq.transport.publisher import OutgoingMessage, Route
 from workers.queues.rabbitmq.uploads import RabbitUploads
 from workers.queues.rabbitmq.url import address_of
 
@@ -24,7 +24,7 @@ CALL_S = 10.0
 
 
 class RabbitBroker:
-    """Connects at first use, and declares whatever is missing then. Queues of one name are one object."""
+    """A `Broker` that connects at first use, and declares whatever is missing then."""
 
     def __init__(
         self,
@@ -35,12 +35,15 @@ class RabbitBroker:
         window: int = WINDOW,
         call_s: float = CALL_S,
     ) -> None:
-        """`max_results`: what each search queue holds before it refuses more. `window`: messages sent and
-        not yet confirmed. `call_s`: after so long without any progress a call gives up.
+        """Connect to nothing yet.
 
-        Raises: UsageError for an `url` that is none.
+        `max_results`: the most messages in a search queue before it refuses more. `window`: the most
+        messages that are sent and not yet confirmed. `call_s`: the time without any progress after which a
+        call fails.
+
+        Raises: UsageError for a URL that does not name a broker.
         """
-        self._client = Client(
+        self._client = RabbitClient(
             address_of(url),
             retry_delays_s=retry_delays_s,
             max_results=max_results,
@@ -77,7 +80,7 @@ class RabbitBroker:
         return self._undeliverable
 
     def announce(self, body: bytes) -> None:
-        message = Message(Route(names.RESULTS, names.MODEL_EVENT), body)
+        message = OutgoingMessage(Route(names.RESULTS, names.MODEL_EVENT), body)
         self._client.call_at_length(self._client.publish([message]))
 
     def diagnose(self) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Messages that the broker dead-lettered, in an envelope that names their queue and the reason."""
+"""Envelopes for messages that the broker dead-lettered; they name the queue and the reason."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from panopticon.results.undeliverable import NO_VERSION, encode_envelope
 from workers.queues.rabbitmq.topology import names
 
-_ENDS_OF_A_WAIT = ("expired",)
-
 
 def envelope_of(body: bytes, headers: Mapping[str, Any]) -> bytes:
-    """Wrap a body as `encode_envelope` does; one that a program of ours dead-lettered is an envelope
-    already."""
-    deaths = [death for death in headers.get("x-death", []) if death.get("reason") not in _ENDS_OF_A_WAIT]
+    """Return the body in an envelope, as `encode_envelope` makes it.
+
+    A body without a death in its headers was dead-lettered by Panopticon, and is an envelope already.
+    """
+    # `expired` is the end of a wait in a retry queue.
+    deaths = [death for death in headers.get("x-death", []) if death.get("reason") != "expired"]
     if not deaths:
         return body
     queue, reason = str(deaths[0].get("queue", "")), str(deaths[0].get("reason", "undeliverable"))

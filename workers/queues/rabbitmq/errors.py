@@ -1,4 +1,4 @@
-"""Whose fault an error of the driver is, in words without a credential."""
+"""Errors of the driver, translated to those of Panopticon. No text contains a credential."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pika.adapters.utils.connection_workflow import (
 )
 
 from panopticon.errors import PanopticonError, Unavailable, UsageError
-from workers.queues.rabbitmq.url import Address
+from workers.queues.rabbitmq.url import RabbitAddress
 
 PART = "queue"
 ACCESS_REFUSED = 403
@@ -30,21 +30,22 @@ _LOST = (pika_errors.AMQPConnectionError, pika_errors.AMQPChannelError, AMQPConn
 
 _DIFFERENCE = re.compile(r"inequivalent arg '(.+?)' for (queue|exchange) '(.+?)' in vhost '.*?': (.*)")
 
-# Pika hands on what the broker's side of TLS says as text only.
+# Pika passes an error of the broker's TLS on as text only.
 _REFUSED_CERTIFICATE = re.compile(r"\[SSL: \w*ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA)\]")
 
 
 def down(reason: str) -> Unavailable:
+    """Return the error of a broker that does not do what it is asked."""
     return Unavailable(PART, reason)
 
 
-def translated(error: BaseException, address: Address) -> BaseException:
-    """A `UsageError`, an `Unavailable`, or the error itself if it is a bug."""
+def translated(error: BaseException, address: RabbitAddress) -> BaseException:
+    """Return a `UsageError`, an `Unavailable`, or the error itself if it is a bug."""
     if isinstance(error, PanopticonError):
         return error
     causes = [*_causes(error)]
     for cause in causes:
-        if (mistake := _mistake(cause, address)) is not None:
+        if (mistake := _usage_error(cause, address)) is not None:
             return mistake
     if isinstance(error, _LOST):
         return down(f"{address}: {_line(causes[-1])}")
@@ -52,17 +53,17 @@ def translated(error: BaseException, address: Address) -> BaseException:
 
 
 def is_missing(error: BaseException) -> bool:
-    """What was asked about does not exist."""
+    """Return whether the broker closed the channel because a queue or an exchange does not exist."""
     return isinstance(error, pika_errors.ChannelClosedByBroker) and error.reply_code == NOT_FOUND
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """Who asked lacks a permission."""
+    """Return whether the broker closed the channel because the user lacks a permission."""
     return isinstance(error, pika_errors.ChannelClosedByBroker) and error.reply_code == ACCESS_REFUSED
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what pika wrapped in it: the last tells most."""
+    """Yield the error and those that pika wrapped in it; the last one is the most precise."""
     yield error
     inner = [*getattr(error, "exceptions", ())] if isinstance(error, AMQPConnectionWorkflowFailed) else []
     if isinstance(error, AMQPConnectorException) and isinstance(
@@ -74,7 +75,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield from _causes(each)
 
 
-def _mistake(error: BaseException, address: Address) -> UsageError | None:
+def _usage_error(error: BaseException, address: RabbitAddress) -> UsageError | None:
     if isinstance(error, pika_errors.AuthenticationError | pika_errors.ProbableAuthenticationError):
         return UsageError(
             f"broker {address}: login refused for user {address.user!r}; check user and password"
@@ -92,20 +93,20 @@ def _mistake(error: BaseException, address: Address) -> UsageError | None:
         )
     if _REFUSED_CERTIFICATE.search(str(error)):
         return UsageError(
-            f"broker {address}: it refuses our certificate, or the lack of one; certfile and keyfile must be "
+            f"broker {address}: it refuses our certificate, or misses one; certfile and keyfile must be "
             "what it trusts"
         )
     return None
 
 
-def _vhost_refused(address: Address) -> UsageError:
+def _vhost_refused(address: RabbitAddress) -> UsageError:
     return UsageError(
         f"broker {address}: there is no virtual host {address.vhost!r}, or user {address.user!r} may not "
-        "use it; make it with rabbitmqctl add_vhost and set_permissions, or correct the URL"
+        "use it; create it with rabbitmqctl add_vhost and set_permissions, or correct the URL"
     )
 
 
-def _refused(code: int, text: str, address: Address) -> UsageError | None:
+def _refused(code: int, text: str, address: RabbitAddress) -> UsageError | None:
     if code == ACCESS_REFUSED:
         return UsageError(
             f"broker {address}: user {address.user!r} lacks a permission ({_plain(text)}); {GIVE_PERMISSIONS}"
@@ -113,13 +114,13 @@ def _refused(code: int, text: str, address: Address) -> UsageError | None:
     if code == PRECONDITION_FAILED and (found := _DIFFERENCE.search(text)):
         argument, kind, name, values = found.groups()
         return UsageError(
-            f"broker {address}: {kind} {name} is there with another {argument} ({_plain(values)}); drain it, "
-            f"delete it ({_deleting(kind, name, address)}) and start again, which makes it anew"
+            f"broker {address}: {kind} {name} exists with another {argument} ({_plain(values)}); drain it, "
+            f"delete it ({_deleting(kind, name, address)}) and start again, which declares it again"
         )
     return None
 
 
-def _deleting(kind: str, name: str, address: Address) -> str:
+def _deleting(kind: str, name: str, address: RabbitAddress) -> str:
     if kind == "queue":
         return f"rabbitmqctl -p {address.vhost} delete_queue {name}"
     return f"on the page {address.management}/#/exchanges"

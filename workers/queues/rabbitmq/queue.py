@@ -1,4 +1,4 @@
-"""A `Queue` on RabbitMQ."""
+"""The `Queue` of RabbitMQ."""
 
 from __future__ import annotations
 
@@ -11,53 +11,64 @@ from typing import Any
 from panopticon.interfaces import Delivery, Depth
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
-from workers.queues.rabbitmq.admin.depths import Survey
-from workers.queues.rabbitmq.client import Client
+from workers.queues.rabbitmq.admin.depths import CombinedCounts
+from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.errors import is_missing
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.transport.prefetch import Holding
-from workers.queues.rabbitmq.transport.publisher import Message, Route
-from workers.queues.rabbitmq.transport.subscription import Arrival, Subscription, Tag
+from workers.queues.rabbitmq.transport.prefetch import PrefetchedLane
+from workers.queues.rabbitmq.transport.publisher import OutgoingMessage, Route
+from workers.queues.rabbitmq.transport.subscription import Arrival, DeliveryTag, Subscription
 
 HEAD_START_S = 0.5
-"""For live messages that are known to wait, before backfill is asked for the first time."""
+"""The time in which live messages that are ready may arrive before backfill is subscribed to."""
 
 Opener = Callable[[bytes, Mapping[str, Any]], bytes]
 
 
 class RabbitQueue:
-    """Its leases last as long as its connection: none lapses while its holder lives, however slow it is.
+    """A `Queue` whose leases last as long as its connection, however slow their holder is.
 
     Receiving and settling are for one thread.
     """
 
     def __init__(
         self,
-        client: Client,
+        client: RabbitClient,
         queues: Mapping[Lane, str],
         *,
         routes: Mapping[Lane, Route] | None = None,
         version: VersionName | None = None,
         opener: Opener = lambda body, _: body,
     ) -> None:
-        """`queues`: backfill without one of its own shares that of live. `routes`: how messages get there,
-        if not by name. `opener`: what is handed out, of a body and its headers."""
+        """Connect to nothing yet.
+
+        `queues`: the name of the queue of each lane; without one for backfill, both lanes share that of
+        live. `routes`: where messages are published, unless it is to the queue by name. `opener`: makes the
+        body of a delivery out of a message's body and headers.
+        """
         self._client = client
         self._queues = queues
         self._routes = routes or {lane: Route("", name) for lane, name in queues.items()}
         self._version = version
         self._opener = opener
         self._arrived = threading.Event()
-        self._lanes = {lane: Holding(self._subscription(name)) for lane, name in queues.items()}
+        self._lanes = {
+            lane: PrefetchedLane(
+                Subscription(
+                    client.incoming, name, arrived=self._arrived, on_cancelled=client.declarer.forget
+                )
+            )
+            for lane, name in queues.items()
+        }
 
     def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
         if bodies:
             route = self._routes.get(lane, self._routes[Lane.LIVE])
-            messages = [Message(route, body) for body in bodies]
+            messages = [OutgoingMessage(route, body) for body in bodies]
             self._client.call_at_length(self._client.publish(messages, version=self._version))
 
     def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
-        """`wait_s` counts from when the broker was last asked to push more."""
+        """Lease messages; `wait_s` counts from when the broker was last asked to push more."""
         limits = {Lane.LIVE: max_live, Lane.BACKFILL: max_backfill}
         wanted = {lane: most for lane, most in limits.items() if most > 0 and lane in self._lanes}
         deadline_s = time.monotonic() + wait_s
@@ -65,62 +76,67 @@ class RabbitQueue:
             self._arrived.clear()
             if self._subscribe(wanted):
                 deadline_s = time.monotonic() + wait_s
-            deliveries = [delivery for lane, most in wanted.items() for delivery in self._take(lane, most)]
+            deliveries = [
+                self._delivery(lane, arrival)
+                for lane, most in wanted.items()
+                for arrival in self._lanes[lane].take(most)
+            ]
             left_s = deadline_s - time.monotonic()
             if deliveries or left_s <= 0:
                 return deliveries
             self._arrived.wait(left_s)
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Sent, and not waited for: where it gets lost, the message comes again and is found in the store."""
-        for holding, tags in self._by_lane(deliveries):
-            self._client.soon(partial(holding.subscription.ack, tags))
+        """Send the acks without waiting: if one is lost, the message is only delivered again."""
+        for prefetched, tags in self._by_lane(deliveries):
+            self._client.soon(partial(prefetched.subscription.ack, tags))
 
     def retry(self, delivery: Delivery, *, delay_s: float, spend_attempt: bool = True) -> None:
-        """in the shortest retry queue that is no shorter than `delay_s`, or on the longest."""
-        for holding, tags in self._by_lane([delivery]):
+        """Move the message to the shortest retry queue of at least `delay_s`, or else to the longest one."""
+        delays_s = self._client.retry_delays_s
+        retry_queue = names.retry_queue_of(next((one for one in delays_s if one >= delay_s), delays_s[-1]))
+        message = OutgoingMessage(Route(retry_queue, self._queues[delivery.lane]), delivery.body)
+        attempt = delivery.attempt + spend_attempt
+        for prefetched, tags in self._by_lane([delivery]):
             self._client.call_at_length(
-                self._put_off(
-                    holding.subscription,
-                    tags,
-                    Message(Route(self._retry_queue(delay_s), self._queues[delivery.lane]), delivery.body),
-                    attempt=delivery.attempt + spend_attempt,
-                )
+                self._put_off(prefetched.subscription, tags, message, attempt=attempt)
             )
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """With what came and nobody received; the next `receive` subscribes anew."""
-        for holding, tags in self._by_lane(deliveries):
-            self._client.call(holding.subscription.requeue(tags))
+        """Requeue them, and everything prefetched of their lanes; the next `receive` subscribes again."""
+        for prefetched, tags in self._by_lane(deliveries):
+            self._client.call(prefetched.subscription.requeue(tags))
 
     def release_prefetched(self) -> None:
-        for holding in self._lanes.values():
-            self._client.call(holding.subscription.requeue(set()))
+        for prefetched in self._lanes.values():
+            self._client.call(prefetched.subscription.requeue(set()))
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
-        """Nothing to do: the broker takes back what a lost channel held, and only that."""
+        """Do nothing: the broker requeues the messages of a lost channel, and only those."""
 
     def depth(self) -> Mapping[Lane, Depth]:
-        """Ready messages are counted now, all others by the broker each 5 s. Every model's retry queues are
-        shown with the live lane. Raises: Unavailable without the management plug-in, too."""
-        counts = self._client.management.counts()
-        retry_delays = self._client.retry_queues_among(counts) if self._version else frozenset()
-        queue_counts = self._client.call(
-            self._client.declarer.counts([*self._queues.values(), *retry_delays])
-        )
-        survey = Survey(counts, queue_counts)
-        retrying = sum(survey.waiting(retry_queue) for retry_queue in retry_delays)
-        return {lane: self._depth(survey, lane, retrying) for lane in Lane}
+        """Count the messages: ready ones now, all others as the broker counted them up to 5 s ago.
 
-    def _depth(self, survey: Survey, lane: Lane, retrying: int) -> Depth:
+        The retry queues are shared by all models, and counted in the live lane of each.
+
+        Raises: Unavailable, also without the management plug-in.
+        """
+        delayed = self._client.management.counts()
+        retry_queues = self._client.retry_queues_among(delayed) if self._version else frozenset()
+        current = self._client.call(self._client.declarer.counts([*self._queues.values(), *retry_queues]))
+        counts = CombinedCounts(delayed, current)
+        retrying = sum(counts.waiting(retry_queue) for retry_queue in retry_queues)
+        return {lane: self._depth(counts, lane, retrying) for lane in Lane}
+
+    def _depth(self, counts: CombinedCounts, lane: Lane, retrying: int) -> Depth:
         if lane not in self._lanes:
             return Depth(ready=0, leased=0, retrying=0)
         untaken = self._lanes[lane].subscription.untaken
         of_lane = retrying if lane is Lane.LIVE else 0
-        return survey.depth(self._queues[lane], untaken=untaken, retrying=of_lane)
+        return counts.depth(self._queues[lane], untaken=untaken, retrying=of_lane)
 
     def _subscribe(self, wanted: Mapping[Lane, int]) -> bool:
-        """Whether the broker had to be asked: it pushes less than is wanted."""
+        """Let the broker push as much as is wanted; return whether it pushed less until now."""
         needed = {lane: self._lanes[lane].prefetch_for(most) for lane, most in wanted.items()}
         short = {lane: prefetch for lane, prefetch in needed.items() if prefetch}
         if short:
@@ -133,6 +149,7 @@ class RabbitQueue:
         except Exception as error:
             if not is_missing(error):
                 raise
+            # Somebody deleted the queue since it was declared.
             self._client.declarer.forget()
             await self._open_lanes(prefetches)
 
@@ -152,11 +169,8 @@ class RabbitQueue:
         if queue_counts[name].ready:
             await live.await_first(HEAD_START_S)
 
-    def _take(self, lane: Lane, most: int) -> Iterator[Delivery]:
-        return (self._delivery(lane, arrival) for arrival in self._lanes[lane].take(most))
-
     def _delivery(self, lane: Lane, arrival: Arrival) -> Delivery:
-        """What has our header was in a retry queue, and before that in somebody's hands."""
+        # A message with our header comes from a retry queue, so it was delivered before.
         headers = arrival.headers
         return Delivery(
             tag=str(arrival.tag),
@@ -166,29 +180,20 @@ class RabbitQueue:
             redelivered=arrival.redelivered or names.ATTEMPT in headers,
         )
 
-    def _by_lane(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[Holding, set[Tag]]]:
-        """Out of hand by now."""
-        for lane, holding in self._lanes.items():
-            tags = {Tag.parse(delivery.tag) for delivery in deliveries if delivery.lane is lane}
+    def _by_lane(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[PrefetchedLane, set[DeliveryTag]]]:
+        """Yield the lanes of these deliveries with their tags, which count as settled from now on."""
+        for lane, prefetched in self._lanes.items():
+            tags = {DeliveryTag.parse(delivery.tag) for delivery in deliveries if delivery.lane is lane}
             if tags:
-                holding.let_go(tags)
-                yield holding, tags
+                prefetched.forget(tags)
+                yield prefetched, tags
 
     async def _put_off(
-        self, subscription: Subscription, tags: set[Tag], message: Message, *, attempt: int
+        self, subscription: Subscription, tags: set[DeliveryTag], message: OutgoingMessage, *, attempt: int
     ) -> None:
-        """Put in the retry queue first: a crash in between makes a duplicate, never a loss."""
+        # A lapsed lease is not retried: the message is ready again, or with another consumer.
         if all(subscription.holds(tag) for tag in tags):
+            # It is in the retry queue before it is acked: a crash in between makes a duplicate, not a loss.
             headers = {names.ATTEMPT: attempt}
             await self._client.publish([message], version=self._version, headers=headers)
             subscription.ack(tags)
-
-    def _retry_queue(self, delay_s: float) -> str:
-        delays_s = self._client.retry_delays_s
-        return names.retry_queue_of(next((one_s for one_s in delays_s if one_s >= delay_s), delays_s[-1]))
-
-    def _subscription(self, queue: str) -> Subscription:
-        client = self._client
-        return Subscription(
-            client.incoming, queue, arrived=self._arrived, on_cancelled=client.declarer.forget
-        )

@@ -1,27 +1,27 @@
-"""`Uploads` on RabbitMQ: one exchange, from which each message reaches every queue that wants it."""
+"""The `Uploads` of RabbitMQ: one exchange that routes each message to the queues bound to it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from panopticon.messages import Lane
-from workers.queues.rabbitmq.client import Client
+from panopticon.messages import ImageMessage, Lane, encode
+from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.topology import names
-from workers.queues.rabbitmq.transport.publisher import Message, Route
-from workers.queues.uploads import is_delete
+from workers.queues.rabbitmq.transport.publisher import OutgoingMessage, Route
 
 
 class RabbitUploads:
-    def __init__(self, client: Client) -> None:
+    """An `Uploads`."""
+
+    def __init__(self, client: RabbitClient) -> None:
         self._client = client
 
-    def publish(self, bodies: Sequence[bytes], lane: Lane) -> None:
-        """Where it raises, some queues may have some of them; publishing all again is harmless."""
-        if bodies:
-            messages = [_message(body, lane) for body in bodies]
-            self._client.call_at_length(self._client.publish(messages))
-
-
-def _message(body: bytes, lane: Lane) -> Message:
-    keys = names.DELETED if is_delete(body) else names.UPLOADED
-    return Message(Route(names.UPLOADS, keys[lane]), body)
+    def publish(self, messages: Sequence[ImageMessage], lane: Lane) -> None:
+        """Publish to the exchange. If it raises, any message may be in any queue; repeating is harmless."""
+        if messages:
+            keys = {"uploaded": names.UPLOADED[lane], "deleted": names.DELETED[lane]}
+            outgoing = [
+                OutgoingMessage(Route(names.UPLOADS, keys[message.event]), encode(message))
+                for message in messages
+            ]
+            self._client.call_at_length(self._client.publish(outgoing))

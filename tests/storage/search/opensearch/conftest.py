@@ -1,4 +1,4 @@
-"""An index for each test that asks for one, dropped afterwards."""
+"""An index for each test that uses one, which is dropped afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.storage.search.opensearch.places import Place
 
 @pytest.fixture
 def place(opensearch_url: str) -> Iterator[Place]:
-    """A name under which there is nothing yet."""
+    """A name without indexes."""
     place = Place(opensearch_url)
     yield place
     place.drop()

@@ -1,4 +1,4 @@
-"""Who comes in, and what is said to those who do not."""
+"""The logins that a server accepts, and the errors for the others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refusal(url: str) -> str:
     return str(raised.value)
 
 
-def test_login_and_certificate_are_enough(place: Place, gate: Gate, cafile: Path) -> None:
+def test_a_login_and_a_certificate_give_access(place: Place, gate: Gate, cafile: Path) -> None:
     url = f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?cafile={cafile}"
     with closing(OpenSearchIndex(url)) as index:
         assert index.apply([result("a", part(cat=0.5))]) == [Applied.APPLIED]
@@ -68,28 +68,30 @@ def test_login_and_certificate_are_enough(place: Place, gate: Gate, cafile: Path
 def test_a_wrong_login_is_one_line_without_the_password(
     place: Place, gate: Gate, cafile: Path, login: str
 ) -> None:
-    said = refusal(f"opensearch://{login}127.0.0.1:{gate.port}/{place.name}?cafile={cafile}")
-    assert "login refused for user" in said
-    assert "wrong" not in said
-    assert PASSWORD not in said
+    message = refusal(f"opensearch://{login}127.0.0.1:{gate.port}/{place.name}?cafile={cafile}")
+    assert "login refused for user" in message
+    assert "wrong" not in message
+    assert PASSWORD not in message
 
 
 @every_program_of_search
-def test_a_wrong_login_is_one_line_of_every_program(
+def test_a_wrong_login_is_one_line_in_every_program(
     place: Place, gate: Gate, cafile: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     search = f"opensearch://{USER}:mistyped@127.0.0.1:{gate.port}/{place.name}?cafile={cafile}"
     is_refused_at_the_start(tmp_path, command, ("login refused for user",), search=search)
 
 
-def test_a_certificate_that_does_not_verify_is_one_line_and_nothing_is_sent(place: Place, gate: Gate) -> None:
-    said = refusal(f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?tls=1")
-    assert "the certificate of a node does not verify; cafile must hold what signed it" in said
+def test_a_certificate_that_does_not_verify_is_one_line_and_no_request_is_sent(
+    place: Place, gate: Gate
+) -> None:
+    message = refusal(f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?tls=1")
+    assert "the certificate of a node does not verify; cafile must hold what signed it" in message
     assert gate.requests == 0
 
 
 @every_program_of_search
-def test_a_certificate_that_does_not_verify_is_one_line_of_every_program(
+def test_a_certificate_that_does_not_verify_is_one_line_in_every_program(
     place: Place, gate: Gate, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     search = f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?tls=1"
@@ -103,12 +105,12 @@ def test_a_certificate_of_another_host_does_not_verify(place: Place, gate: Gate,
 
 def test_a_cafile_without_a_certificate_is_one_line(place: Place, gate: Gate, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("no certificate\n")
-    said = refusal(f"opensearch://127.0.0.1:{gate.port}/{place.name}?cafile={tmp_path}/empty.pem")
-    assert "holds no certificate in PEM" in said
+    message = refusal(f"opensearch://127.0.0.1:{gate.port}/{place.name}?cafile={tmp_path}/empty.pem")
+    assert "holds no certificate in PEM" in message
 
 
-def test_tls_at_a_port_without_it_is_one_line(place: Place, server_port: int) -> None:
-    assert "the port speaks no TLS" in refusal(f"opensearch://127.0.0.1:{server_port}/{place.name}?tls=1")
+def test_tls_at_a_port_without_tls_is_one_line(place: Place, server_port: int) -> None:
+    assert "the port does not use TLS" in refusal(f"opensearch://127.0.0.1:{server_port}/{place.name}?tls=1")
 
 
 @pytest.mark.parametrize(
@@ -121,13 +123,13 @@ def test_tls_at_a_port_without_it_is_one_line(place: Place, server_port: int) ->
     ],
     ids=["html", "json", "not-found", "redirect"],
 )
-def test_another_web_server_is_told_apart(answer: Behaviour) -> None:
+def test_another_web_server_is_recognised(answer: Behaviour) -> None:
     with HttpServer() as server:
         server.behave("/", answer)
-        assert "is no OpenSearch" in refusal(f"opensearch://127.0.0.1:{server.port}/photos")
+        assert "is not OpenSearch" in refusal(f"opensearch://127.0.0.1:{server.port}/photos")
 
 
-def test_a_port_where_nobody_listens_is_an_outage() -> None:
+def test_a_closed_port_is_an_outage() -> None:
     with HttpServer() as server:
         port = server.port
     index = OpenSearchIndex(f"opensearch://ann:sesame@127.0.0.1:{port}/photos")
@@ -137,7 +139,7 @@ def test_a_port_where_nobody_listens_is_an_outage() -> None:
     assert "sesame" not in str(raised.value)
 
 
-def test_where_one_host_is_down_the_next_is_asked(place: Place, server_port: int) -> None:
+def test_if_one_host_is_down_the_next_one_is_used(place: Place, server_port: int) -> None:
     with HttpServer() as server:
         nobody = server.port
     url = f"opensearch://127.0.0.1:{nobody},127.0.0.1:{server_port}/{place.name}"
@@ -146,7 +148,7 @@ def test_where_one_host_is_down_the_next_is_asked(place: Place, server_port: int
             assert index.apply([result(str(number), part())]) == [Applied.APPLIED]
 
 
-def test_what_is_too_much_for_a_proxy_is_sent_in_halves(place: Place, server_port: int) -> None:
+def test_a_request_that_is_too_large_for_a_proxy_is_sent_in_halves(place: Place, server_port: int) -> None:
     large = replace(part(), tags=tuple(tag(f"label {number}") for number in range(200)))
     changes = [result(str(number), large if number == 7 else part(cat=0.5)) for number in range(40)]
     with (

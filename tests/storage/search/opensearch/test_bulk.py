@@ -1,4 +1,4 @@
-"""What becomes of changes that meet others, a full disk, or too much work."""
+"""Changes that meet other changes, a full disk or an overloaded server."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.search import Query
 from storage.search.opensearch import OpenSearchIndex
 from storage.search.opensearch.bulk import CONFLICTS
-from storage.search.opensearch.connection import Timeouts
+from storage.search.opensearch.connection import OpenSearchTimeouts
 from tests.contracts.examples import part, result, tag
 from tests.contracts.search_index import changes, fold
 from tests.storage.search.opensearch.places import Place, eventually
 
 TOO_LONG = replace(part(), tags=(tag("x" * 40_000),))
-"""Of a label that is no term for Lucene."""
+"""The length of a label that is too long to be a term of Lucene."""
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def index(place: Place) -> Iterator[OpenSearchIndex]:
 
 @contextmanager
 def setting(place: Place, name: str, value: str) -> Iterator[None]:
-    """A setting of the whole cluster, for a while."""
+    """Change a setting of the whole cluster for the duration of the block."""
     place.ask("PUT", "/_cluster/settings", {"transient": {name: value}})
     try:
         yield
@@ -51,13 +51,13 @@ def outage(index: OpenSearchIndex, *batch: Change) -> str:
     return raised.value.reason
 
 
-def test_what_the_server_refuses_of_one_document_harms_no_other(index: OpenSearchIndex) -> None:
+def test_a_document_that_the_server_refuses_fails_no_other(index: OpenSearchIndex) -> None:
     batch = [result("a", part(cat=0.5)), result("b", TOO_LONG), result("c", part(cat=0.5))]
     assert index.apply(batch) == [Applied.APPLIED, Applied.REFUSED, Applied.APPLIED]
     assert set(index.get(["a", "b", "c"])) == {"a", "c"}
 
 
-def test_a_time_or_an_id_that_no_server_could_hold_is_refused_alone(index: OpenSearchIndex) -> None:
+def test_an_impossible_time_or_id_is_refused_alone(index: OpenSearchIndex) -> None:
     batch = [result("a", part(), occurred_at_ms=2**63), result("b" * 513, part()), result("c", part())]
     assert index.apply(batch) == [Applied.REFUSED, Applied.REFUSED, Applied.APPLIED]
 
@@ -70,7 +70,7 @@ def test_a_batch_larger_than_one_request_is_answered_in_order(index: OpenSearchI
     assert [number for number, answer in enumerate(answers) if answer is not Applied.APPLIED] == [60]
 
 
-def test_a_full_disk_is_an_outage_that_ends(place: Place, index: OpenSearchIndex) -> None:
+def test_a_full_disk_is_an_outage_until_there_is_room(place: Place, index: OpenSearchIndex) -> None:
     place.block("read_only_allow_delete", True)
     assert "flood-stage" in outage(index, result("a", part()))
     place.block("read_only_allow_delete", None)
@@ -82,14 +82,14 @@ def test_a_closed_index_is_an_outage(place: Place, index: OpenSearchIndex) -> No
     assert "index_closed_exception" in outage(index, result("a", part()))
 
 
-def test_too_much_work_is_an_outage_that_ends(place: Place, index: OpenSearchIndex) -> None:
+def test_an_overloaded_server_is_an_outage_until_it_recovers(place: Place, index: OpenSearchIndex) -> None:
     with setting(place, "network.breaker.inflight_requests.limit", "200b"):
         assert "429 circuit_breaking_exception" in outage(index, result("a", part()))
     assert index.apply([result("a", part())]) == [Applied.APPLIED]
 
 
-def test_a_missing_shard_is_an_outage_of_every_call_and_never_a_shorter_answer(place: Place) -> None:
-    timeouts = Timeouts(shard_s=0.2)
+def test_a_missing_shard_is_an_outage_of_every_call_and_never_an_incomplete_answer(place: Place) -> None:
+    timeouts = OpenSearchTimeouts(shard_s=0.2)
     with closing(OpenSearchIndex(f"{place.url}?shards=2", timeouts=timeouts)) as index:
         with setting(place, "cluster.routing.allocation.enable", "none"):
             with pytest.raises(Unavailable, match="No shard available"):
@@ -136,11 +136,14 @@ def test_any_order_with_repeats_ends_in_one_document(
 
 
 def without_rivals(documents: dict[str, SearchDocument]) -> dict[str, SearchDocument]:
-    """Of two parts of one rank the first stays, and no system makes two: only their ranks are compared."""
+    """Return documents without tags and scores.
+
+    Of two parts with one rank the first stays, and no system makes two: so only ranks are compared.
+    """
     return {
         image_id: replace(
             document,
-            parts={name: replace(said, tags=(), scores={}) for name, said in document.parts.items()},
+            parts={name: replace(part, tags=(), scores={}) for name, part in document.parts.items()},
         )
         for image_id, document in documents.items()
     }

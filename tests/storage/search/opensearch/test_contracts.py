@@ -1,4 +1,4 @@
-"""The OpenSearch index joins the contracts of its Protocol."""
+"""The OpenSearch index fulfils the contracts of its Protocol."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OpenSearchAccess(SearchAccess):
         return OpenSearchIndex(self.place.url)
 
     def fresh_index(self) -> OpenSearchIndex:
-        """The test's own, emptied: making another takes longer."""
+        """Empty the index of the test, since creating another takes longer."""
         self.place.empty()
         return self.open_index()
 

@@ -1,4 +1,4 @@
-"""What `panopticon doctor` hears of an index."""
+"""The findings about a search index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.servers.http import HttpServer
 from tests.storage.search.opensearch.places import Place
 
 Heard = dict[str, tuple[Health, str, bool]]
-"""By check: how it was found, what was seen, and whether nothing more can be asked."""
+"""(health, seen, last) of each finding, by its check."""
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def heard(index: OpenSearchIndex) -> Heard:
     }
 
 
-def test_an_index_that_is_not_there_is_told_of_and_not_made(place: Place, index: OpenSearchIndex) -> None:
-    assert heard(index)["index"] == (Health.WARN, f"{place.name} is not there yet", True)
+def test_a_missing_index_is_reported_and_not_created(place: Place, index: OpenSearchIndex) -> None:
+    assert heard(index)["index"] == (Health.WARN, f"{place.name} does not exist yet", True)
     assert place.indexes() == {}
 
 
-def test_a_sound_index_is_told_with_its_documents(place: Place, index: OpenSearchIndex) -> None:
+def test_a_sound_index_is_reported_with_its_documents(place: Place, index: OpenSearchIndex) -> None:
     index.apply([result("a", part())])
     place.refresh()
     found = heard(index)
@@ -44,21 +44,21 @@ def test_a_sound_index_is_told_with_its_documents(place: Place, index: OpenSearc
     assert found["server"][1].startswith("OpenSearch ")
 
 
-def test_a_copy_that_is_missing_is_a_warning(place: Place) -> None:
+def test_a_missing_replica_is_a_warning(place: Place) -> None:
     with closing(OpenSearchIndex(f"{place.url}?replicas=1")) as index:
         index.get(["a"])
         assert heard(index)["shards"] == (Health.WARN, "yellow", False)
 
 
-def test_writes_that_are_shut_out_are_told_of(place: Place, index: OpenSearchIndex) -> None:
+def test_blocked_writes_are_reported(place: Place, index: OpenSearchIndex) -> None:
     index.get(["a"])
     place.block("read_only_allow_delete", True)
-    assert heard(index)["writes"] == (Health.FAIL, "shut out by index.blocks.read_only_allow_delete", True)
+    assert heard(index)["writes"] == (Health.FAIL, "blocked by index.blocks.read_only_allow_delete", True)
     place.block("read_only_allow_delete", None)
     assert "writes" not in heard(index)
 
 
-def test_a_rebuild_under_way_and_what_one_left_are_told_of(place: Place, index: OpenSearchIndex) -> None:
+def test_a_rebuild_under_way_and_former_indexes_are_reported(place: Place, index: OpenSearchIndex) -> None:
     rebuild = index.rebuild()
     assert heard(index)["rebuild"][0] is Health.WARN
     rebuild.finish(fewer=False)

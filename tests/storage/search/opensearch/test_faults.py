@@ -1,4 +1,4 @@
-"""The server dies, comes back, or falls silent: nothing that was acknowledged is missing."""
+"""A server that dies, restarts or falls silent: no acknowledged change is missing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied
 from storage.search.opensearch import OpenSearchIndex
-from storage.search.opensearch.connection import Timeouts
+from storage.search.opensearch.connection import OpenSearchTimeouts
 from tests.contracts.examples import part, result
 from tests.servers.blackhole import Blackhole
 from tests.servers.opensearch import OpenSearchNode
 from tests.storage.search.opensearch.places import Place, eventually
 
-QUICK = Timeouts(answer_s=1.0)
+QUICK = OpenSearchTimeouts(answer_s=1.0)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def index(place: Place) -> Iterator[OpenSearchIndex]:
         yield index
 
 
-def test_a_kill_in_the_middle_of_writing_loses_nothing_acknowledged(
+def test_a_kill_during_writes_loses_nothing_that_was_acknowledged(
     node: OpenSearchNode, index: OpenSearchIndex
 ) -> None:
     batches = [[result(f"{batch}-{number}", part(cat=0.5)) for number in range(20)] for batch in range(60)]
@@ -62,7 +62,7 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_acknowledged(
     assert outages > 0
 
 
-def test_a_server_that_says_nothing_is_an_outage_within_the_timeout(
+def test_a_silent_server_is_an_outage_within_the_timeout(
     node: OpenSearchNode, index: OpenSearchIndex
 ) -> None:
     node.pause()
@@ -75,7 +75,7 @@ def test_a_server_that_says_nothing_is_an_outage_within_the_timeout(
     assert set(eventually(lambda: index.get(["a"]))) == {"a"}
 
 
-def test_a_connection_that_falls_silent_or_is_cut_is_an_outage_and_heals(place: Place) -> None:
+def test_a_silent_or_cut_connection_is_an_outage_that_ends(place: Place) -> None:
     server = place.url.removeprefix("opensearch://").partition("/")[0]
     hole = Blackhole(int(server.rpartition(":")[2]))
     hole.start()
@@ -95,6 +95,6 @@ def test_a_connection_that_falls_silent_or_is_cut_is_an_outage_and_heals(place: 
 
 
 def _first_of(index: OpenSearchIndex, image_id: str) -> None:
-    """Raises: Unavailable until it is there."""
+    """Return the document. Raises: Unavailable until it can be read."""
     if not index.get([image_id]):
         raise Unavailable("search", "not there yet")

@@ -1,4 +1,4 @@
-"""How an index comes to be, and when it is not used."""
+"""The creation of an index, and the indexes that are refused."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ def refusal(index: OpenSearchIndex) -> str:
     return str(raised.value)
 
 
-def test_the_first_use_makes_a_numbered_index_behind_the_alias(place: Place, index: OpenSearchIndex) -> None:
+def test_the_first_use_creates_a_numbered_index_behind_the_alias(
+    place: Place, index: OpenSearchIndex
+) -> None:
     assert place.indexes() == {}
     assert index.get(["a"]) == {}
     assert place.indexes() == {f"{place.name}-000001": {place.name}}
 
 
-def test_several_that_come_first_at_once_make_one_index(place: Place) -> None:
+def test_simultaneous_first_uses_create_one_index(place: Place) -> None:
     def use(number: int) -> list[Applied]:
         with closing(OpenSearchIndex(place.url)) as index:
             return index.apply([result(str(number), part())])
@@ -75,7 +77,7 @@ def test_a_newer_mapping_is_refused_with_both_numbers(place: Place, index: OpenS
 
 
 @every_program_of_search
-def test_a_newer_mapping_is_one_line_of_every_program(
+def test_a_newer_mapping_is_one_line_in_every_program(
     place: Place, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     place.ask("PUT", "/{}-000001", {**mapping(3), "aliases": {place.name: {}}})
@@ -92,7 +94,7 @@ def test_the_index_of_another_program_is_refused(place: Place, index: OpenSearch
     assert "belongs to another program" in refusal(index)
 
 
-def test_an_index_in_the_place_of_the_alias_is_refused(place: Place, index: OpenSearchIndex) -> None:
+def test_an_index_with_the_name_of_the_alias_is_refused(place: Place, index: OpenSearchIndex) -> None:
     place.ask("PUT", "/{}", mapping(2))
     assert "is an index, and must be an alias of one" in refusal(index)
 
@@ -103,12 +105,14 @@ def test_an_alias_of_two_indexes_is_refused(place: Place, index: OpenSearchIndex
     assert f"points at {place.name}-000001 and {place.name}-000002" in refusal(index)
 
 
-def test_an_index_that_lost_its_alias_is_not_written_beside(place: Place, index: OpenSearchIndex) -> None:
+def test_an_index_that_lost_its_alias_is_not_replaced_by_a_new_one(
+    place: Place, index: OpenSearchIndex
+) -> None:
     place.ask("PUT", "/{}-000001", mapping(2))
-    assert f"no alias {place.name} of it" in refusal(index)
+    assert f"exists without its alias {place.name}" in refusal(index)
 
 
-def test_an_alias_with_a_longer_name_is_somebody_elses(place: Place, index: OpenSearchIndex) -> None:
+def test_an_alias_with_a_longer_name_belongs_to_another_index(place: Place, index: OpenSearchIndex) -> None:
     place.ask("PUT", "/{}-other", {"aliases": {f"{place.name}2": {}, f"{place.name}-x": {}}})
     index.apply([result("a", part())])
     assert place.indexes()[f"{place.name}-000001"] == {place.name}
@@ -121,7 +125,7 @@ def test_an_unknown_field_is_refused_by_the_mapping(place: Place, index: OpenSea
     assert item["index"]["error"]["type"] == "strict_dynamic_mapping_exception"
 
 
-def test_a_script_that_somebody_removed_is_put_back(place: Place, index: OpenSearchIndex) -> None:
+def test_a_deleted_script_is_stored_again(place: Place, index: OpenSearchIndex) -> None:
     index.apply([result("a", part())])
     scripts = place.ask("GET", "/_cluster/state/metadata")["metadata"]["stored_scripts"]
     for ours in [name for name in scripts if name.startswith("panopticon-merge-")]:
@@ -129,9 +133,7 @@ def test_a_script_that_somebody_removed_is_put_back(place: Place, index: OpenSea
     assert index.apply([result("b", part())]) == [Applied.APPLIED]
 
 
-def test_an_index_that_somebody_removed_is_an_outage_and_then_made_anew(
-    place: Place, index: OpenSearchIndex
-) -> None:
+def test_a_deleted_index_is_an_outage_and_is_then_created_again(place: Place, index: OpenSearchIndex) -> None:
     index.apply([result("a", part())])
     place.ask("DELETE", "/{}-000001")
     with pytest.raises(Unavailable, match="no such index"):
@@ -140,9 +142,7 @@ def test_an_index_that_somebody_removed_is_an_outage_and_then_made_anew(
     assert index.apply([result("a", part())]) == [Applied.APPLIED]
 
 
-def test_an_index_that_is_removed_under_a_writer_is_never_made_by_the_write_itself(
-    place: Place, index: OpenSearchIndex
-) -> None:
+def test_a_write_never_creates_an_index_that_was_deleted(place: Place, index: OpenSearchIndex) -> None:
     index.apply([result("a", part())])
     place.ask("DELETE", "/{}-000001")
     assert index.apply([result("a", part())]) == [Applied.APPLIED]

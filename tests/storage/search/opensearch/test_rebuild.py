@@ -1,4 +1,4 @@
-"""A rebuild: a new index beside the one that answers, and one step from the one to the other."""
+"""The rebuild: a new index next to the live one, and the atomic switch between them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def index(place: Place) -> Iterator[OpenSearchIndex]:
 
 @pytest.fixture
 def other(place: Place) -> Iterator[OpenSearchIndex]:
-    """An indexer in another process, which has been at work for long."""
+    """A client like an indexer in another process, which has used the index before."""
     with closing(OpenSearchIndex(place.url)) as index:
         index.get(["a"])
         yield index
@@ -37,7 +37,7 @@ def found(index: OpenSearchIndex, place: Place) -> list[str]:
     return [document.image_id for document in index.query(CATS).documents]
 
 
-def test_until_it_is_finished_the_former_index_answers(place: Place, index: OpenSearchIndex) -> None:
+def test_the_former_index_answers_until_the_rebuild_is_finished(place: Place, index: OpenSearchIndex) -> None:
     index.apply([result("a", part(cat=0.5))])
     rebuild = index.rebuild()
     rebuild.apply([result("b", part(cat=0.5)), result("c", part(cat=0.5))])
@@ -46,7 +46,7 @@ def test_until_it_is_finished_the_former_index_answers(place: Place, index: Open
     assert found(index, place) == ["b", "c"]
 
 
-def test_what_is_applied_meanwhile_is_in_both(
+def test_changes_during_a_rebuild_reach_both_indexes(
     place: Place, index: OpenSearchIndex, other: OpenSearchIndex
 ) -> None:
     rebuild = index.rebuild()
@@ -56,7 +56,7 @@ def test_what_is_applied_meanwhile_is_in_both(
     assert found(other, place) == ["a"]
 
 
-def test_a_delete_meanwhile_is_not_undone_by_what_the_store_said_before(
+def test_a_delete_during_a_rebuild_is_not_undone_by_older_outputs(
     index: OpenSearchIndex, other: OpenSearchIndex
 ) -> None:
     other.apply([result("a", part(cat=0.5))])
@@ -67,14 +67,16 @@ def test_a_delete_meanwhile_is_not_undone_by_what_the_store_said_before(
     assert other.get(["a"])["a"].deleted
 
 
-def test_a_change_that_is_new_to_one_of_the_two_was_applied(index: OpenSearchIndex) -> None:
+def test_a_change_that_is_new_to_one_of_the_two_indexes_counts_as_applied(index: OpenSearchIndex) -> None:
     index.apply([result("a", part(cat=0.5))])
     index.rebuild()
     assert index.apply([result("a", part(cat=0.5))]) == [Applied.APPLIED]
     assert index.apply([result("a", part(cat=0.5))]) == [Applied.STALE]
 
 
-def test_an_interrupted_rebuild_goes_on(place: Place, index: OpenSearchIndex, other: OpenSearchIndex) -> None:
+def test_an_interrupted_rebuild_continues(
+    place: Place, index: OpenSearchIndex, other: OpenSearchIndex
+) -> None:
     index.rebuild().apply([result("a", part(cat=0.5))])
     resumed = other.rebuild()
     resumed.apply([result("b", part(cat=0.5))])
@@ -83,15 +85,15 @@ def test_an_interrupted_rebuild_goes_on(place: Place, index: OpenSearchIndex, ot
     assert set(place.indexes()) == {f"{place.name}-000001", f"{place.name}-000002"}
 
 
-def test_with_fewer_documents_it_is_not_finished_unless_that_is_said(
+def test_a_rebuild_with_fewer_documents_is_finished_only_on_request(
     place: Place, index: OpenSearchIndex
 ) -> None:
     index.apply([result(image_id, part(cat=0.5)) for image_id in "abc"])
     rebuild = index.rebuild()
     rebuild.apply([result("a", part(cat=0.5))])
-    with pytest.raises(UsageError, match="the new index holds 1 documents, and the present one") as raised:
+    with pytest.raises(UsageError, match="the new index has 1 documents, and the present one") as raised:
         rebuild.finish(fewer=False)
-    assert "give the missing IDs to the same command, or say --fewer" in str(raised.value)
+    assert "pass the missing IDs to the same command, or pass --fewer" in str(raised.value)
     assert found(index, place) == ["a", "b", "c"]
     rebuild.finish(fewer=True)
     assert found(index, place) == ["a"]
@@ -107,21 +109,21 @@ def test_the_former_index_is_kept_until_it_is_dropped(place: Place, index: OpenS
     assert found(index, place) == ["a"]
 
 
-def test_nothing_is_dropped_that_an_alias_points_at_or_that_is_not_ours(
-    place: Place, index: OpenSearchIndex
-) -> None:
+def test_only_our_own_indexes_without_an_alias_are_dropped(place: Place, index: OpenSearchIndex) -> None:
     place.ask("PUT", "/{}-archive")
     index.rebuild()
     assert index.drop_former() == []
     assert len(place.indexes()) == 3
 
 
-def test_whoever_comes_second_to_finish_is_told(index: OpenSearchIndex, other: OpenSearchIndex) -> None:
+def test_a_rebuild_that_another_process_finished_is_refused(
+    index: OpenSearchIndex, other: OpenSearchIndex
+) -> None:
     first, second = index.rebuild(), other.rebuild()
     first.finish(fewer=False)
-    with pytest.raises(UsageError, match="finished by somebody else"):
+    with pytest.raises(UsageError, match="another process finished the rebuild"):
         second.apply([result("a", part())])
-    with pytest.raises(UsageError, match="finished by somebody else"):
+    with pytest.raises(UsageError, match="another process finished the rebuild"):
         second.finish(fewer=False)
 
 
@@ -147,7 +149,7 @@ def test_rebuilds_that_begin_at_once_fill_one_index(place: Place, index: OpenSea
     assert len(place.indexes()) == 2
 
 
-def test_live_writers_lose_nothing_over_rebuilds(place: Place, index: OpenSearchIndex) -> None:
+def test_live_writers_lose_nothing_during_rebuilds(place: Place, index: OpenSearchIndex) -> None:
     stopping = threading.Event()
     written: list[list[str]] = [[], []]
 

@@ -1,4 +1,4 @@
-"""`panopticon search rebuild`, from the store into a new index, while indexers go on."""
+"""`panopticon search rebuild` from the store into a new index, while indexers keep running."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["house", "panopticon"]
 
 @pytest.fixture
 def search(place: Place, house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenSearchIndex]:
-    """The index that the settings name, with two tombstones in it, of which the store knows too."""
+    """The index of the settings, with two tombstones in it that are in the store as well."""
     monkeypatch.setenv("PANOPTICON_SEARCH", place.url)
     # No setting of the program's.
     monkeypatch.delenv("PANOPTICON_TEST_OPENSEARCH_URL", raising=False)
@@ -28,7 +28,7 @@ def search(place: Place, house: House, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield index
 
 
-def test_a_new_index_answers_afterwards_and_the_former_is_kept(
+def test_the_new_index_answers_queries_and_the_former_one_is_kept(
     panopticon: Panopticon, place: Place, search: OpenSearchIndex
 ) -> None:
     ran = panopticon("search", "rebuild", "--ids", "-", stdin=b"a\nb\n")
@@ -39,18 +39,18 @@ def test_a_new_index_answers_afterwards_and_the_former_is_kept(
     assert set(search.get(["a", "b"])) == {"a", "b"}
 
 
-def test_ids_that_are_missing_are_told_of_and_the_same_command_goes_on(
+def test_missing_ids_are_reported_and_the_same_command_continues(
     panopticon: Panopticon, place: Place, search: OpenSearchIndex
 ) -> None:
     ran = panopticon("search", "rebuild", "--ids", "-", stdin=b"a\n")
     assert ran.code == 2
-    assert "the new index holds 1 documents, and the present one, which goes on answering, 2" in ran.err
+    assert "the new index has 1 documents, and the present one, which stays in use, 2" in ran.err
     assert panopticon("search", "rebuild", "--ids", "-", stdin=b"b\n").code == 0
     assert place.indexes()[f"{place.name}-000002"] == {place.name}
     assert set(search.get(["a", "b"])) == {"a", "b"}
 
 
-def test_the_former_index_is_dropped_when_that_is_said(
+def test_the_former_index_is_dropped_on_request(
     panopticon: Panopticon, place: Place, search: OpenSearchIndex
 ) -> None:
     ran = panopticon("search", "rebuild", "--ids", "-", "--drop-old", "--json", stdin=b"a\nb\n")

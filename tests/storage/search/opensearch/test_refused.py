@@ -1,4 +1,4 @@
-"""What the index refuses becomes a failure that names the image, and harms no other."""
+"""A refused change becomes a failure of its image, and affects no other image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAD = GOOD.model_copy(update={"image_id": "bad", "tags": (Tag(label="x" * 40_000
 
 
 class Bench:
-    """An indexer of a real index."""
+    """An indexer with a real search index."""
 
     def __init__(self, folder: Path, search: OpenSearchIndex) -> None:
         url = f"sqlite:///{folder}/house.db"
@@ -53,33 +53,33 @@ def bench(place: Place, tmp_path: Path) -> Iterator[Bench]:
             yield bench
 
 
-def test_a_result_that_is_refused_is_a_failure_of_its_version_with_its_body(bench: Bench) -> None:
+def test_a_refused_result_is_a_failure_of_its_version_with_its_body(bench: Bench) -> None:
     bench.index(BAD)
     (failure,) = bench.failures("bad")
     assert failure.key == OutputKey(image_id="bad", model="tagger", version=3, revision=2)
     assert (failure.reason, failure.message) == ("index_refused", encode(BAD))
 
 
-def test_the_others_of_its_batch_are_indexed(bench: Bench) -> None:
+def test_the_other_results_of_its_batch_are_indexed(bench: Bench) -> None:
     bench.index(BAD, GOOD)
     assert set(bench.search.get(["good", "bad"])) == {"good"}
     assert bench.failures("good") == []
 
 
-def test_it_is_not_tried_again_by_itself(bench: Bench) -> None:
+def test_a_refused_result_is_not_retried(bench: Bench) -> None:
     bench.index(BAD)
     assert sum(depth.total for depth in bench.broker.results().depth().values()) == 0
     assert bench.indexer.parked is None
 
 
-def test_it_is_counted(bench: Bench) -> None:
+def test_a_refused_result_is_counted(bench: Bench) -> None:
     bench.index(BAD, GOOD)
     get = bench.metrics.registry.get_sample_value
     assert get("panopticon_results_applied_total", {"outcome": "refused"}) == 1
     assert get("panopticon_results_applied_total", {"outcome": "applied"}) == 1
 
 
-def test_no_version_is_blamed_for_it_but_its_own(bench: Bench) -> None:
+def test_a_refused_result_is_a_failure_of_its_own_version_only(bench: Bench) -> None:
     bench.index(BAD)
     assert bench.store.outputs.failure_days(NO_VERSION) == []
     assert bench.store.outputs.failure_days(VersionName(model="tagger", version=3)) != []

@@ -1,4 +1,4 @@
-"""What an `opensearch://` URL may say, and what is said of a wrong one."""
+"""The URL of an OpenSearch index, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from panopticon.errors import UsageError
 from storage.search import open_search
-from storage.search.opensearch.url import Address, address_of
+from storage.search.opensearch.url import OpenSearchAddress, address_of
 
 
-def test_the_least_url_names_a_host_and_an_index() -> None:
-    assert address_of("opensearch://h/photos") == Address(hosts=(("h", 9200),), index="photos")
+def test_the_shortest_url_has_a_host_and_an_index() -> None:
+    assert address_of("opensearch://h/photos") == OpenSearchAddress(hosts=(("h", 9200),), index="photos")
 
 
 def test_every_host_has_its_port() -> None:
@@ -25,13 +25,13 @@ def test_a_login_is_decoded_and_never_shown() -> None:
     assert "sesame" not in f"{address} {address!r}"
 
 
-def test_a_cafile_asks_for_tls(tmp_path: Path) -> None:
+def test_a_cafile_turns_tls_on(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     address = address_of(f"opensearch://h/photos?cafile={tmp_path}/ca.pem")
     assert (address.tls, address.cafile) == (True, tmp_path / "ca.pem")
 
 
-def test_an_index_made_here_has_the_shards_and_replicas_that_are_asked_for() -> None:
+def test_shards_and_replicas_are_taken_from_the_url() -> None:
     address = address_of("opensearch://h/photos?shards=6&replicas=2")
     assert (address.shards, address.replicas) == (6, 2)
 
@@ -51,7 +51,7 @@ def test_an_index_made_here_has_the_shards_and_replicas_that_are_asked_for() -> 
         ("opensearch://h/photos?cafile=missing.pem", "cafile missing.pem: there is no such file"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(url: str, complaint: str) -> None:
+def test_a_mistake_is_one_line(url: str, complaint: str) -> None:
     with pytest.raises(UsageError) as raised:
         open_search(url)
     assert complaint in str(raised.value)
@@ -67,6 +67,6 @@ def test_no_password_is_quoted(url: str) -> None:
     assert "ann:sesame" not in str(raised.value)
 
 
-def test_an_unknown_scheme_is_told_what_is_known() -> None:
+def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="unknown search scheme 'solr'; known: sqlite, opensearch"):
         open_search("solr://h/photos")

@@ -1,4 +1,4 @@
-"""One keyspace a run, emptied before each test that asks for it."""
+"""One keyspace for the whole run, which is emptied before each test that uses it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.storage.stores.cassandra.keyspaces import BackDoor, at_keyspace
 
 @pytest.fixture(scope="session")
 def whole_run(cassandra_url: str) -> Iterator[BackDoor]:
-    """The run's keyspace, made by the store itself, and dropped at the end."""
+    """The keyspace of the run, created by the store itself and dropped at the end."""
     url = at_keyspace(cassandra_url, f"panopticon_test_{uuid4().hex[:12]}")
     with closing(open_store(url)) as store:
         store.registry.models()
@@ -31,5 +31,5 @@ def back_door(whole_run: BackDoor) -> BackDoor:
 
 @pytest.fixture
 def store_url(back_door: BackDoor) -> str:
-    """Of an empty keyspace."""
+    """The URL of an empty keyspace."""
     return back_door.url

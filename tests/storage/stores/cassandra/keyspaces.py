@@ -1,4 +1,4 @@
-"""Keyspaces of the tests, and a way into them beside the store."""
+"""Keyspaces of the tests, and access to them without the store."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from typing import Any, Self
 
 from cassandra.cluster import Session
 
-from storage.stores.cassandra.connection import Timeouts, new_cluster
+from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.url import address_of
 
 TABLES = ("outputs", "failures", "failures_by_day", "failure_days", "catalogue", "registry", "archive")
 
 
 def at_keyspace(server_url: str, keyspace: str, *, options: str = "create=1&replication=1") -> str:
-    """The URL of a keyspace of that server; options of the server's own URL stay."""
+    """Return the URL of a keyspace on a server, with the options of the server's URL."""
     server, _, kept = server_url.partition("?")
     return f"{server}/{keyspace}?{'&'.join(part for part in (kept, options) if part)}"
 
 
 class BackDoor:
-    """Statements of a test's own, in one keyspace."""
+    """A session in which a test executes statements of its own in one keyspace."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.address = address_of(url)
-        self._cluster = new_cluster(self.address, Timeouts())
+        self._cluster = new_cluster(self.address, CassandraTimeouts())
         self._session: Session = self._cluster.connect()
 
     def __enter__(self) -> Self:
@@ -34,11 +34,11 @@ class BackDoor:
         self.close()
 
     def run(self, cql: str, *values: object) -> list[tuple[Any, ...]]:
-        """`{}` stands for the keyspace, and `%s` for a value."""
+        """Execute a statement; `{}` stands for the keyspace, and `%s` for a value."""
         return list(self._session.execute(cql.replace("{}", self.address.keyspace), values, timeout=30))
 
     def empty(self) -> None:
-        """Every table; all at once, since each takes its time."""
+        """Truncate every table, all at once, since each takes a while."""
         cleared = [
             self._session.execute_async(f"TRUNCATE {self.address.keyspace}.{table}", timeout=30)
             for table in TABLES

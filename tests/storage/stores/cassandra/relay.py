@@ -1,4 +1,4 @@
-"""A way to a server on which answers can be held back, so that what was done is not known to be done."""
+"""A relay to a server that can hold answers back, so that the client does not learn what was done."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Self
 
 
 class Relay:
-    """Passes on what comes to it, and what is answered to that."""
+    """A relay that passes on requests, and their answers unless they are held back."""
 
     def __init__(self, host: str, port: int, *, at: str = "127.0.0.1") -> None:
-        """`host`, `port`: the server. `at`: the loopback address at which the relay listens."""
+        """Relay to the server at `host` and `port`. `at`: the loopback address at which the relay listens."""
         self._server = (host, port)
         self._listener = socket.create_server((at, 0))
         self._flowing = threading.Event()
@@ -20,7 +20,7 @@ class Relay:
         self._sockets: list[socket.socket] = []
         self.port: int = self._listener.getsockname()[1]
         self.sent = 0
-        """Pieces passed on to the server so far."""
+        """The number of pieces of data passed on to the server so far."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Three nodes, three copies: one may die, or fall silent, and nobody notices."""
+"""A cluster of three nodes with three copies: one node may die or fall silent without an outage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def url(cassandra_cluster: CassandraCluster) -> str:
     return at_keyspace(cassandra_cluster.url, "photos", options="create=1&replication=3")
 
 
-def test_one_of_three_nodes_that_dies_stops_nobody(cassandra_cluster: CassandraCluster, url: str) -> None:
+def test_the_death_of_one_of_three_nodes_is_no_outage(cassandra_cluster: CassandraCluster, url: str) -> None:
     with writing(url) as writer:
         cassandra_cluster.nodes[1].kill()
         for _ in range(20):
@@ -32,7 +32,7 @@ def test_one_of_three_nodes_that_dies_stops_nobody(cassandra_cluster: CassandraC
         writer.wait_for_more()
 
 
-def test_one_of_three_nodes_that_falls_silent_stops_nobody(
+def test_the_silence_of_one_of_three_nodes_is_no_outage(
     cassandra_cluster: CassandraCluster, url: str
 ) -> None:
     with writing(url) as writer:
@@ -45,7 +45,7 @@ def test_one_of_three_nodes_that_falls_silent_stops_nobody(
         assert writer.outages == 0
 
 
-def test_a_majority_that_is_gone_is_an_outage_until_one_is_back(
+def test_the_loss_of_the_majority_is_an_outage_until_one_node_is_back(
     cassandra_cluster: CassandraCluster, url: str, recovered: Recorder
 ) -> None:
     with writing(url) as writer:

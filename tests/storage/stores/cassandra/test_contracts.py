@@ -1,4 +1,4 @@
-"""The Cassandra store joins the contracts of its Protocols."""
+"""The Cassandra store fulfils the contracts of its Protocols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was acknowledged is there, whatever happens to the node; and the store finds back by itself."""
+"""Acknowledged writes survive whatever happens to a node, and the store reconnects by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from panopticon.errors import Unavailable
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.contracts.examples import TAGGER, key, output
 from tests.recoveries import Recorder
 from tests.servers.cassandra import CassandraNode
@@ -20,11 +20,11 @@ from tests.storage.stores.cassandra.keyspaces import BackDoor, at_keyspace
 from tests.storage.stores.cassandra.waiting import wait_until
 
 BATCH = 40
-QUICK = Timeouts(connect_s=2.0, request_s=1.0, patience_s=3.0)
+QUICK = CassandraTimeouts(connect_s=2.0, request_s=1.0, patience_s=3.0)
 
 
 class Writer:
-    """Puts batch after batch; one that failed is put again, as a consumer would that parks and resumes."""
+    """A writer of batch after batch. It repeats a failed one, like a consumer that parks and resumes."""
 
     def __init__(self, store: CassandraStore) -> None:
         self._store = store
@@ -42,7 +42,7 @@ class Writer:
         self._thread.join()
 
     def wait_for_more(self) -> float:
-        """Seconds until another batch is acknowledged."""
+        """Return how many seconds it takes until another batch is acknowledged."""
         before = len(self.acknowledged)
         return wait_until(lambda: len(self.acknowledged) > before or self.failure, within_s=60)
 
@@ -64,7 +64,7 @@ class Writer:
 
 @pytest.fixture(scope="module")
 def keyspace_url(cassandra_node: CassandraNode) -> Iterator[str]:
-    """Always on a node of ours, since faults are made."""
+    """A keyspace on a node that the tests started, since they break the node."""
     url = at_keyspace(cassandra_node.url, f"panopticon_test_{uuid4().hex[:12]}")
     yield url
     with BackDoor(url) as back_door:
@@ -73,7 +73,7 @@ def keyspace_url(cassandra_node: CassandraNode) -> Iterator[str]:
 
 @contextmanager
 def writing(url: str) -> Iterator[Writer]:
-    """Under way when the block begins; when it ends, everything acknowledged must be there."""
+    """Write during the block; when it ends, every acknowledged output must be stored."""
     with closing(CassandraStore(url, timeouts=QUICK)) as store:
         writer = Writer(store)
         writer.start()
@@ -88,7 +88,7 @@ def writing(url: str) -> Iterator[Writer]:
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_node_that_is_ended_and_started_again_loses_nothing(
+def test_a_node_that_restarts_loses_nothing(
     end: str, cassandra_node: CassandraNode, keyspace_url: str, recovered: Recorder
 ) -> None:
     with writing(keyspace_url) as writer:
@@ -102,7 +102,7 @@ def test_a_node_that_is_ended_and_started_again_loses_nothing(
     assert back_s < 15
 
 
-def test_a_node_that_is_paused_for_long_loses_nothing(
+def test_a_node_that_is_paused_for_a_long_time_loses_nothing(
     cassandra_node: CassandraNode, keyspace_url: str, recovered: Recorder
 ) -> None:
     with writing(keyspace_url) as writer:
@@ -128,10 +128,10 @@ def test_a_node_that_is_paused_for_a_moment_is_not_an_outage(
         assert writer.outages == 0
 
 
-def test_a_cluster_that_was_lost_for_long_is_looked_for_by_name_again(
+def test_the_hosts_of_a_cluster_are_resolved_again_after_a_long_outage(
     cassandra_node: CassandraNode, keyspace_url: str, recovered: Recorder
 ) -> None:
-    forgetful = Timeouts(connect_s=2.0, request_s=1.0, patience_s=3.0, forget_s=0.2)
+    forgetful = CassandraTimeouts(connect_s=2.0, request_s=1.0, patience_s=3.0, forget_s=0.2)
     with closing(CassandraStore(keyspace_url, timeouts=forgetful)) as store:
         store.outputs.put([output(key())])
         cassandra_node.kill()

@@ -1,4 +1,4 @@
-"""A node that asks for passwords and encrypts: who may come in, and what is said to whom may not."""
+"""A node with passwords and encryption: which logins it accepts, and the errors for the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from panopticon.errors import Unavailable, UsageError
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.end_to_end.command import every_program, is_refused_at_the_start
 from tests.servers.cassandra import CassandraNode, make_security
 from tests.storage.stores.cassandra.keyspaces import BackDoor
@@ -21,7 +21,7 @@ from tests.storage.stores.cassandra.waiting import wait_until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarded:
-    """The node, and the certificate by which it is known."""
+    """A node, and the certificate that verifies it."""
 
     node: CassandraNode
     cafile: Path
@@ -44,7 +44,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 def comes_in(url: str) -> bool:
-    """The first user of a new node is made a moment after it has started."""
+    """Wait for the first user, which a new node creates a moment after it has started."""
     try:
         use(url)
     except UsageError:
@@ -53,12 +53,12 @@ def comes_in(url: str) -> bool:
 
 
 def use(url: str) -> None:
-    with closing(CassandraStore(url, timeouts=Timeouts(connect_s=2.0))) as store:
+    with closing(CassandraStore(url, timeouts=CassandraTimeouts(connect_s=2.0))) as store:
         store.registry.models()
 
 
 def refused(url: str, capfd: pytest.CaptureFixture[str]) -> str:
-    """What the person is told; the driver must have said nothing beside."""
+    """Return the error text; the driver must not have printed anything."""
     capfd.readouterr()
     with pytest.raises(UsageError) as caught:
         use(url)
@@ -67,32 +67,32 @@ def refused(url: str, capfd: pytest.CaptureFixture[str]) -> str:
     return str(caught.value)
 
 
-def test_a_wrong_password_is_refused_without_repeating_it(
+def test_a_wrong_password_is_refused_without_quoting_it(
     guarded: Guarded, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(guarded.url(login="cassandra:wrong-one"), capfd)
-    assert "login refused for user 'cassandra'; check user and password" in told
-    assert "wrong-one" not in told
+    message = refused(guarded.url(login="cassandra:wrong-one"), capfd)
+    assert "login refused for user 'cassandra'; check user and password" in message
+    assert "wrong-one" not in message
 
 
 @every_program
-def test_a_wrong_password_is_one_line_of_every_program(
+def test_a_wrong_password_is_one_line_in_every_program(
     guarded: Guarded, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     store = guarded.url(login="cassandra:wrong-one")
     is_refused_at_the_start(tmp_path, command, ("login refused for user 'cassandra'",), store=store)
 
 
-def test_coming_without_a_login_is_refused(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_login_is_refused(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
     assert "login refused for user ''" in refused(guarded.url().replace("cassandra:cassandra@", ""), capfd)
 
 
-def test_a_user_without_permission_is_told_which(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_permission_is_named(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
     with BackDoor(guarded.url()) as back_door:
         back_door.run("CREATE ROLE IF NOT EXISTS guest WITH PASSWORD = 'guest-word' AND LOGIN = true")
-    told = refused(guarded.url(login="guest:guest-word"), capfd)
-    assert "user 'guest' lacks a permission" in told
-    assert "SELECT" in told
+    message = refused(guarded.url(login="guest:guest-word"), capfd)
+    assert "user 'guest' lacks a permission" in message
+    assert "SELECT" in message
 
 
 def test_a_certificate_that_does_not_verify_is_refused(
@@ -103,7 +103,7 @@ def test_a_certificate_that_does_not_verify_is_refused(
 
 
 @every_program
-def test_a_certificate_that_does_not_verify_is_one_line_of_every_program(
+def test_a_certificate_that_does_not_verify_is_one_line_in_every_program(
     guarded: Guarded, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     _, another = make_security(tmp_path)
@@ -111,19 +111,19 @@ def test_a_certificate_that_does_not_verify_is_one_line_of_every_program(
     is_refused_at_the_start(tmp_path, command, words, store=guarded.url(cafile=another))
 
 
-def test_a_certificate_of_another_address_is_refused(
+def test_a_certificate_for_another_address_is_refused(
     guarded: Guarded, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with Relay(guarded.node.host, guarded.node.port, at="127.0.0.2") as relay:
-        told = refused(guarded.url(where=f"127.0.0.2:{relay.port}"), capfd)
-    assert "the certificate of a node does not verify" in told
+        message = refused(guarded.url(where=f"127.0.0.2:{relay.port}"), capfd)
+    assert "the certificate of a node does not verify" in message
 
 
-def test_a_name_is_verified_by_the_address_it_stands_for(guarded: Guarded) -> None:
+def test_a_host_name_is_verified_by_its_address(guarded: Guarded) -> None:
     use(guarded.url(where=f"localhost:{guarded.node.port}"))
 
 
-def test_coming_unencrypted_is_an_outage_that_says_nothing_of_the_password(guarded: Guarded) -> None:
+def test_an_unencrypted_connection_is_an_outage_that_does_not_quote_the_password(guarded: Guarded) -> None:
     with pytest.raises(Unavailable) as caught:
         use(guarded.url().replace(f"&cafile={guarded.cafile}", ""))
     assert "cassandra:cassandra" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""A swap whose answer is lost still tells the truth."""
+"""A swap whose answer is lost still returns the truth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from panopticon.errors import Unavailable
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.contracts.registry import entry
 from tests.storage.stores.cassandra.keyspaces import BackDoor
 from tests.storage.stores.cassandra.relay import Relay
 from tests.storage.stores.cassandra.waiting import wait_until
 
-SHORT = Timeouts(request_s=0.5, patience_s=20.0)
+SHORT = CassandraTimeouts(request_s=0.5, patience_s=20.0)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def relay(store_url: str) -> Iterator[Relay]:
 
 @pytest.fixture
 def store(store_url: str, relay: Relay) -> Iterator[CassandraStore]:
-    """Behind the relay; it has read once, so that it is connected and its statements are known."""
+    """A store behind the relay. It has read once, so that it is connected and its statements are prepared."""
     port = urlsplit(store_url).port
     with closing(CassandraStore(store_url.replace(f":{port}/", f":{relay.port}/"), timeouts=SHORT)) as store:
         assert store.registry.swap(None, entry())
@@ -45,7 +45,7 @@ def serial(back_door: BackDoor) -> int:
 def swap_unanswered(
     pool: ThreadPoolExecutor, store: CassandraStore, relay: Relay, back_door: BackDoor
 ) -> Future[bool]:
-    """Begun, applied, and given up: the store has gone on to ask who wrote what is there."""
+    """Begin a swap whose answer is held back, until the store reads the record to see who wrote it."""
     relay.hold_answers()
     swap = pool.submit(store.registry.swap, entry(serial=2), entry(serial=3))
     wait_until(lambda: serial(back_door) == 3)
@@ -54,7 +54,7 @@ def swap_unanswered(
     return swap
 
 
-def test_a_swap_that_was_applied_without_an_answer_is_told_as_done(
+def test_a_swap_that_was_applied_without_an_answer_is_reported_as_done(
     store: CassandraStore, relay: Relay, back_door: BackDoor
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
@@ -63,7 +63,7 @@ def test_a_swap_that_was_applied_without_an_answer_is_told_as_done(
         assert swap.result(timeout=30)
 
 
-def test_a_swap_that_was_overtaken_without_an_answer_cannot_be_told(
+def test_a_swap_that_was_overtaken_without_an_answer_is_reported_as_unknown(
     store: CassandraStore, relay: Relay, back_door: BackDoor
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
@@ -71,5 +71,5 @@ def test_a_swap_that_was_overtaken_without_an_answer_cannot_be_told(
         with closing(CassandraStore(back_door.url)) as other:
             assert other.registry.swap(entry(serial=3), entry(serial=4))
         relay.let_go()
-        with pytest.raises(Unavailable, match="cannot be told"):
+        with pytest.raises(Unavailable, match="it is unknown whether"):
             swap.result(timeout=30)

@@ -1,4 +1,4 @@
-"""A keyspace is brought up to date by whoever comes first, and refused by whoever is too old for it."""
+"""The first process migrates a keyspace; a process that is too old for it refuses it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPEN = "import sys; from storage.stores import open_store; open_store(sys.argv[1
 
 @pytest.fixture
 def new_keyspace(cassandra_url: str) -> Iterator[BackDoor]:
-    """The way into a keyspace that nobody has made yet."""
+    """The access to a keyspace that does not exist yet."""
     with BackDoor(at_keyspace(cassandra_url, f"panopticon_test_{uuid4().hex[:12]}")) as back_door:
         yield back_door
         back_door.run("DROP KEYSPACE IF EXISTS {}")
@@ -50,27 +50,27 @@ def test_a_missing_keyspace_is_refused_with_the_way_out(cassandra_url: str) -> N
 
 
 @every_program
-def test_a_missing_keyspace_is_one_line_of_every_program(
+def test_a_missing_keyspace_is_one_line_in_every_program(
     cassandra_url: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     store = at_keyspace(cassandra_url, "never_made", options="")
     is_refused_at_the_start(tmp_path, command, ("no keyspace 'never_made'", "add ?create=1"), store=store)
 
 
-def test_a_new_keyspace_has_every_table_and_says_its_version(new_keyspace: BackDoor) -> None:
+def test_a_new_keyspace_has_every_table_and_the_newest_version(new_keyspace: BackDoor) -> None:
     use(new_keyspace.url)
     assert tables(new_keyspace) == {*TABLES, "schema_state"}
     assert versions(new_keyspace) == [(each.version, each.min_code_version) for each in migrations()]
 
 
-def test_processes_that_make_one_keyspace_at_once_do_not_disturb_each_other(new_keyspace: BackDoor) -> None:
+def test_processes_that_create_one_keyspace_at_once_do_not_disturb_each_other(new_keyspace: BackDoor) -> None:
     command = [sys.executable, "-W", "error", "-c", OPEN, new_keyspace.url]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
     assert tables(new_keyspace) == {*TABLES, "schema_state"}
 
 
-def test_what_a_process_that_died_left_half_made_is_completed(new_keyspace: BackDoor) -> None:
+def test_a_migration_that_a_dead_process_left_half_done_is_completed(new_keyspace: BackDoor) -> None:
     use(new_keyspace.url)
     new_keyspace.run("DROP TABLE {}.registry")
     new_keyspace.run("TRUNCATE {}.schema_state")
@@ -78,14 +78,14 @@ def test_what_a_process_that_died_left_half_made_is_completed(new_keyspace: Back
     assert "registry" in tables(new_keyspace)
 
 
-def test_a_keyspace_that_was_dropped_can_be_made_again(new_keyspace: BackDoor) -> None:
+def test_a_dropped_keyspace_can_be_created_again(new_keyspace: BackDoor) -> None:
     use(new_keyspace.url)
     new_keyspace.run("DROP KEYSPACE {}")
     use(new_keyspace.url)
     assert len(versions(new_keyspace)) == NEWEST
 
 
-def test_the_lock_of_a_process_that_died_lapses(new_keyspace: BackDoor) -> None:
+def test_the_lock_of_a_dead_process_lapses(new_keyspace: BackDoor) -> None:
     use(new_keyspace.url)
     new_keyspace.run("TRUNCATE {}.schema_state")
     left = "UPDATE {}.schema_state USING TTL 2 SET holder = %s WHERE name = 'store' IF holder = null"
@@ -102,7 +102,7 @@ def test_a_schema_that_needs_newer_code_is_refused_with_both_numbers(new_keyspac
 
 
 @every_program
-def test_a_schema_that_needs_newer_code_is_one_line_of_every_program(
+def test_a_schema_that_needs_newer_code_is_one_line_in_every_program(
     new_keyspace: BackDoor, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     use(new_keyspace.url)
@@ -111,7 +111,7 @@ def test_a_schema_that_needs_newer_code_is_one_line_of_every_program(
     is_refused_at_the_start(tmp_path, command, words, store=new_keyspace.url)
 
 
-def test_a_newer_schema_that_only_adds_stops_nobody(new_keyspace: BackDoor) -> None:
+def test_a_newer_schema_that_only_adds_columns_or_tables_is_usable(new_keyspace: BackDoor) -> None:
     use(new_keyspace.url)
     new_keyspace.run(
         "INSERT INTO {}.schema_state (name, version, min_code_version) VALUES ('store', 99, %s)", NEWEST

@@ -1,4 +1,4 @@
-"""No statement reads more than it names, and only an erasure deletes."""
+"""Statements read one partition each, and only an erasure deletes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FOLDER = Path(package.__file__).parent
 STATEMENTS = {name: each for name, each in vars(statements).items() if isinstance(each, Statement)}
 CHANGES = [statement for migration in migrations() for statement in migration.statements]
 BOOKKEEPING = ("schema.py", "diagnosis.py")
-"""What brings a keyspace up to date, and what looks whether it is."""
+"""The modules that migrate a keyspace and check its version."""
 
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|TRUNCATE|CREATE|ALTER|DROP|BEGIN|GRANT)\s", re.IGNORECASE)
 
 
 def partition_keys() -> dict[str, list[str]]:
-    """Of every table that the migrations make."""
+    """Return the columns of the partition key of every table that the migrations create."""
     keys: dict[str, list[str]] = {}
     for statement in CHANGES:
         if table := re.match(r"CREATE TABLE IF NOT EXISTS (\w+)", statement):
@@ -42,10 +42,10 @@ def table_of(cql: str) -> str:
 
 
 def cql_in(path: Path) -> list[str]:
-    """Strings of a module that look like CQL, and not like advice about it."""
-    texts = [
-        node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
-    ]
+    """Return the strings of a module that look like CQL, without docstrings and advice with an ellipsis."""
+    nodes = [*ast.walk(ast.parse(path.read_text("utf-8")))]
+    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and node not in docstrings]
     return [text for text in texts if isinstance(text, str) and VERB.match(text) and "…" not in text]
 
 
@@ -73,7 +73,7 @@ def test_only_an_erasure_deletes() -> None:
 
 
 @each_statement
-def test_what_may_be_repeated_carries_its_own_timestamp(name: str) -> None:
+def test_a_statement_that_may_be_repeated_has_its_own_timestamp(name: str) -> None:
     statement = STATEMENTS[name]
     changes = not statement.cql.startswith("SELECT")
     assert changes == (statement.kind in (Kind.WRITE, Kind.DECIDE))
@@ -81,7 +81,7 @@ def test_what_may_be_repeated_carries_its_own_timestamp(name: str) -> None:
     assert (" IF " in statement.cql) == (statement.kind is Kind.DECIDE)
 
 
-def test_no_statement_is_written_elsewhere() -> None:
+def test_no_other_module_contains_statements() -> None:
     modules = {path.name for path in FOLDER.glob("*.py") if cql_in(path)}
     assert modules <= {"statements.py", "schema.py", "diagnosis.py"}
 
@@ -97,10 +97,10 @@ def test_migrations_are_numbered_without_a_gap() -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_of_the_schema_may_be_made_twice_and_takes_nothing_away(change: str) -> None:
+def test_a_schema_change_may_be_repeated_and_removes_nothing(change: str) -> None:
     assert re.match(r"CREATE TABLE IF NOT EXISTS |ALTER TABLE \w+ ADD IF NOT EXISTS ", change)
 
 
-def test_a_migration_says_which_code_can_work_with_it() -> None:
+def test_a_migration_names_the_oldest_code_that_can_use_it() -> None:
     with pytest.raises(ValueError, match="names no min_code_version"):
         parse_migration("0002_more.cql", "CREATE TABLE IF NOT EXISTS more (a int PRIMARY KEY);")

@@ -1,4 +1,4 @@
-"""What is special about keeping things in Cassandra."""
+"""The behaviour of the Cassandra store beyond the contracts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.results.outputs import Output, encode_payload
 from storage.stores import open_store
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.connection import Timeouts
+from storage.stores.cassandra.connection import CassandraTimeouts
 from tests.contracts.examples import NOON_MS, TAGGER, failure, image, key, output
 from tests.storage.stores.cassandra.keyspaces import BackDoor
 from tests.storage.stores.cassandra.waiting import wait_until
 
-IMPATIENT = Timeouts(connect_s=0.5, request_s=0.5, patience_s=1.0)
+IMPATIENT = CassandraTimeouts(connect_s=0.5, request_s=0.5, patience_s=1.0)
 
 
 def two_runs() -> tuple[Output, Output]:
-    """Of one key in one millisecond, different in everything else."""
+    """Return outputs with one key and one millisecond, which differ in everything else."""
     one = output(key(), fill=0.25)
     other = replace(
         one,
@@ -38,7 +38,9 @@ def two_runs() -> tuple[Output, Output]:
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_of_two_runs_of_one_key_and_time_one_is_read_whole(store_url: str, order: tuple[int, int]) -> None:
+def test_of_two_outputs_with_one_key_and_time_one_stays_as_a_whole(
+    store_url: str, order: tuple[int, int]
+) -> None:
     runs = two_runs()
     with closing(CassandraStore(store_url)) as store:
         for number in order:
@@ -62,7 +64,7 @@ def test_an_erasure_leaves_nothing_on_the_lists(store_url: str, back_door: BackD
     assert back_door.run("SELECT count(*) FROM {}.failures_by_day") == [(0,)]
 
 
-def test_a_time_before_1970_keeps_its_place_among_equals(store_url: str) -> None:
+def test_a_time_before_1970_is_ordered_like_any_other(store_url: str) -> None:
     early = replace(image(), occurred_at_ms=-1)
     with closing(CassandraStore(store_url)) as store:
         store.catalogue.put([image(), early])

@@ -1,4 +1,4 @@
-"""What a store's URL says."""
+"""The URL of a Cassandra store."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from pathlib import Path
 import pytest
 
 from panopticon.errors import UsageError
-from storage.stores.cassandra.url import Address, address_of
+from storage.stores.cassandra.url import CassandraAddress, address_of
 
 
-def test_the_least_url_names_a_host_and_a_keyspace() -> None:
-    assert address_of("cassandra://one/photos") == Address(hosts=("one",), port=9042, keyspace="photos")
+def test_the_shortest_url_has_a_host_and_a_keyspace() -> None:
+    assert address_of("cassandra://one/photos") == CassandraAddress(
+        hosts=("one",), port=9042, keyspace="photos"
+    )
 
 
-def test_a_url_may_say_everything(tmp_path: Path) -> None:
+def test_a_url_may_have_every_option(tmp_path: Path) -> None:
     cafile = tmp_path / "ca.pem"
     cafile.touch()
     address = address_of(
         f"cassandra://me:p%40ss@one,10.0.0.2:9043/photos?cafile={cafile}&local_dc=eu&create=1&replication=2"
     )
-    assert address == Address(
+    assert address == CassandraAddress(
         hosts=("one", "10.0.0.2"),
         port=9043,
         keyspace="photos",
@@ -33,7 +35,7 @@ def test_a_url_may_say_everything(tmp_path: Path) -> None:
     )
 
 
-def test_an_address_of_ipv6_stands_in_brackets() -> None:
+def test_an_ipv6_address_is_written_in_brackets() -> None:
     assert address_of("cassandra://[::1]:9043/photos").hosts == ("::1",)
 
 
@@ -59,7 +61,7 @@ def test_an_address_is_shown_without_its_login() -> None:
         ("cassandra://me:secret@one/photos?cafile=/no/such.pem", "there is no such file"),
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused_without_its_password(url: str, complaint: str) -> None:
+def test_an_invalid_url_is_refused_without_quoting_its_password(url: str, complaint: str) -> None:
     with pytest.raises(UsageError) as caught:
         address_of(url)
     assert complaint in str(caught.value)

@@ -1,4 +1,4 @@
-"""Waiting for what another process or thread brings about."""
+"""Waiting for the effect of another process or thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def wait_until(happened: Callable[[], object], *, within_s: float = 30.0) -> float:
-    """Seconds it took. Raises: TimeoutError."""
+    """Wait for a condition; return how many seconds it took. Raises: TimeoutError."""
     began_s = time.monotonic()
     while not happened():
         if time.monotonic() - began_s > within_s:

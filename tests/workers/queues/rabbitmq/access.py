@@ -1,4 +1,4 @@
-"""How the suites of a broker reach a real RabbitMQ."""
+"""The access of the suites to a real RabbitMQ."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LIMIT_S = 30.0
 
 
 class RabbitAccess(BrokerAccess):
-    """A virtual host for each test. A lease lapses when its connection is lost, and not by time."""
+    """The access to a new virtual host for each test. Leases lapse with their connection, and not by time."""
 
     lease_s = 0.2
     wait_s = 0.15
     url: str
     site: RabbitSite
     between: Blackhole
-    """Every connection of these brokers goes through it."""
+    """The proxy that every connection of these brokers goes through."""
 
     @pytest.fixture(autouse=True)
     def _place(self, rabbit_site: RabbitSite) -> Iterator[None]:
@@ -40,7 +40,7 @@ class RabbitAccess(BrokerAccess):
         return RabbitBroker(self.url, retry_delays_s=(self.retry_delay_s,))
 
     def let_time_pass(self, seconds: float) -> None:
-        """The broker has no other clock than ours; a little later it has handed over what was due."""
+        """Wait for real, and a little longer until due messages are delivered."""
         time.sleep(seconds + self.wait_s)
 
     def lapse(self) -> None:
@@ -48,7 +48,7 @@ class RabbitAccess(BrokerAccess):
         self.between.cut()
 
     def settle(self) -> None:
-        """Until the broker counts the same for a while."""
+        """Wait until the counts of the broker stay the same for a while."""
         seen, since_s = self.site.management.queues(self._vhost), time.monotonic()
         limit_s = since_s + LIMIT_S
         while time.monotonic() - since_s < self.site.counted_s:
@@ -63,7 +63,7 @@ class RabbitAccess(BrokerAccess):
 
 
 class Operator:
-    """Somebody with a management page, and with no respect."""
+    """An operator who changes queues and exchanges on the management page."""
 
     def __init__(self, site: RabbitSite, url: str) -> None:
         self._management = site.management
@@ -90,7 +90,7 @@ class Operator:
 
 @contextmanager
 def through_blackhole(url: str) -> Iterator[tuple[str, Blackhole]]:
-    """The URL by which a broker of this machine is reached through it."""
+    """Yield a URL that leads to a broker on this machine through a proxy, and the proxy."""
     split = urlsplit(url)
     between = Blackhole(split.port or 5672)
     between.start()
@@ -100,7 +100,7 @@ def through_blackhole(url: str) -> Iterator[tuple[str, Blackhole]]:
 
 
 def wait_until(ready: Callable[[], object], *, limit_s: float = LIMIT_S) -> float:
-    """Seconds until `ready` says yes; what is unavailable meanwhile says no."""
+    """Return how many seconds it takes until `ready()` is true; `Unavailable` counts as false."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < limit_s:
         try:

@@ -1,4 +1,4 @@
-"""One virtual host, clients of it that end with the test, and a user who may be kept from things."""
+"""One virtual host, clients that end with the test, and a user whose permissions can be changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OpenBroker = Callable[..., RabbitBroker]
 
 @pytest.fixture
 def url(rabbit_site: RabbitSite) -> Iterator[str]:
-    """Of a virtual host in which nothing is."""
+    """The URL of an empty virtual host."""
     with rabbit_site.virtual_host() as url:
         yield url
 
@@ -33,7 +33,7 @@ def operator(rabbit_site: RabbitSite, url: str) -> Operator:
 
 @pytest.fixture
 def open_broker() -> Iterator[OpenBroker]:
-    """Called with a URL and settings; the retry delays are one of `RUNG_S`."""
+    """Return a function that opens a broker, with `RETRY_DELAY_S` as the only retry delay by default."""
     with ExitStack() as stack:
 
         def opened(url: str, **settings: object) -> RabbitBroker:
@@ -45,8 +45,10 @@ def open_broker() -> Iterator[OpenBroker]:
 
 @pytest.fixture
 def user(rabbit_node: RabbitNode, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
-    """Of the password SECRET, who may do everything on a virtual host of the same name. Nothing that is
-    logged meanwhile names the password."""
+    """A user with the password SECRET and all permissions on a virtual host of the same name.
+
+    Nothing that is logged during the test may contain the password.
+    """
     caplog.set_level("DEBUG")
     with rabbit_node.management.virtual_host() as name:
         account = {"password": SECRET, "tags": "management"}
@@ -59,7 +61,7 @@ def user(rabbit_node: RabbitNode, caplog: pytest.LogCaptureFixture) -> Iterator[
 
 
 def allow(node: RabbitNode, user: str, *, configure: str = ".*", write: str = ".*", read: str = ".*") -> None:
-    """From now on, on the virtual host of the user's own: patterns of names."""
+    """Set the user's permissions on the virtual host of the same name, as patterns of names."""
     patterns = {"configure": configure, "write": write, "read": read}
     node.management.ask("PUT", f"/api/permissions/{user}/{user}", patterns)
 

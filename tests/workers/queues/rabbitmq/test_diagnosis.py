@@ -1,4 +1,4 @@
-"""What `doctor` hears of a broker."""
+"""The findings about a broker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def health(broker: RabbitBroker) -> dict[str, Health]:
 
 
 class Operator:
-    """Somebody with a management page, on one virtual host."""
+    """An operator with a management page, on one virtual host."""
 
     def __init__(self, site: RabbitSite, url: str) -> None:
         self._management = site.management
@@ -46,7 +46,7 @@ def operator(rabbit_site: RabbitSite, url: str) -> Operator:
     return Operator(rabbit_site, url)
 
 
-def test_a_broker_that_is_well_is_told_and_not_changed(
+def test_a_healthy_broker_passes_every_check_and_is_not_changed(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     looked_at = ("server", "management", "alarms", "queues", "exchanges", "permissions")
@@ -60,25 +60,25 @@ def test_a_broker_that_is_well_is_told_and_not_changed(
     assert operator.everything() == made
 
 
-def test_every_queue_that_differs_or_is_missing_is_told_with_what_differs(
+def test_every_missing_or_different_queue_is_reported_with_the_difference(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     open_broker(url, max_results=5).topology.bind(TAGGER)
     name = "panopticon.quality.1.live"
     operator.make("queues", name, arguments={})
     operator.delete("queues", "panopticon.undeliverable")
-    said = by_check(open_broker(url, max_results=6).diagnose())["broker: queues"]
-    assert said.health is Health.FAIL
-    assert f"{name} (x-dead-letter-exchange, " in said.seen
-    assert "panopticon.quality.1.backfill (missing)" in said.seen
-    assert "panopticon.undeliverable (missing)" in said.seen
-    assert "panopticon.search.live (x-max-length)" in said.seen
-    assert "panopticon.search.backfill (x-max-length)" in said.seen
-    assert "panopticon.tagger" not in said.seen
-    assert said.advice.endswith("whatever is missing is made at the next start")
+    finding = by_check(open_broker(url, max_results=6).diagnose())["broker: queues"]
+    assert finding.health is Health.FAIL
+    assert f"{name} (x-dead-letter-exchange, " in finding.seen
+    assert "panopticon.quality.1.backfill (missing)" in finding.seen
+    assert "panopticon.undeliverable (missing)" in finding.seen
+    assert "panopticon.search.live (x-max-length)" in finding.seen
+    assert "panopticon.search.backfill (x-max-length)" in finding.seen
+    assert "panopticon.tagger" not in finding.seen
+    assert finding.advice.endswith("whatever is missing is declared at the next start")
 
 
-def test_every_exchange_that_differs_or_is_missing_is_told_with_what_differs(
+def test_every_missing_or_different_exchange_is_reported_with_the_difference(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     open_broker(url).topology.bind(TAGGER)
@@ -86,29 +86,29 @@ def test_every_exchange_that_differs_or_is_missing_is_told_with_what_differs(
         operator.delete("exchanges", name)
     operator.make("exchanges", "panopticon.results", type="fanout")
     operator.make("exchanges", "panopticon.uploads", type="topic")
-    said = by_check(open_broker(url).diagnose())["broker: exchanges"]
-    assert said.health is Health.FAIL
-    assert "panopticon.tagger.1 (missing)" in said.seen
-    assert "panopticon.results (fanout, not topic)" in said.seen
-    assert "panopticon.uploads (alternate-exchange)" in said.seen
-    assert "panopticon.unrouted" not in said.seen
-    assert said.advice.endswith("whatever is missing is made at the next start")
+    finding = by_check(open_broker(url).diagnose())["broker: exchanges"]
+    assert finding.health is Health.FAIL
+    assert "panopticon.tagger.1 (missing)" in finding.seen
+    assert "panopticon.results (fanout, not topic)" in finding.seen
+    assert "panopticon.uploads (alternate-exchange)" in finding.seen
+    assert "panopticon.unrouted" not in finding.seen
+    assert finding.advice.endswith("whatever is missing is declared at the next start")
 
 
-def test_every_binding_that_is_missing_is_told_and_the_next_start_makes_it(
+def test_every_missing_binding_is_reported_and_declared_by_the_next_start(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     open_broker(url).topology.bind(TAGGER)
     key, queue = "image.uploaded", "panopticon.tagger.1.live"
     operator.delete("bindings", "e", "panopticon.tagger.1", "q", queue, key)
-    said = by_check(open_broker(url).diagnose())["broker: exchanges"]
-    assert said.health is Health.FAIL
-    assert said.seen.endswith(f"be: panopticon.tagger.1 to {queue} by {key} (missing)")
+    finding = by_check(open_broker(url).diagnose())["broker: exchanges"]
+    assert finding.health is Health.FAIL
+    assert finding.seen.endswith(f"declarations: panopticon.tagger.1 to {queue} by {key} (missing)")
     open_broker(url).topology.bind(TAGGER)
     assert health(open_broker(url))["broker: exchanges"] is Health.OK
 
 
-def test_an_alarm_is_told_with_its_node_and_what_to_do(
+def test_an_alarm_is_reported_with_its_node_and_advice(
     rabbit_node: RabbitNode, open_broker: OpenBroker
 ) -> None:
     with rabbit_node.management.virtual_host() as vhost:
@@ -132,37 +132,37 @@ def test_an_alarm_is_told_with_its_node_and_what_to_do(
         ({"configure": "", "write": "", "read": ""}, "configure, write, write to amq.default, read"),
     ],
 )
-def test_every_permission_that_is_missing_is_told_with_how_to_give_it(
+def test_every_missing_permission_is_reported_with_advice(
     rabbit_node: RabbitNode, user: str, allowed: dict[str, str], lacking: str, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
     assert health(broker)["broker: permissions"] is Health.OK
     allow(rabbit_node, user, **allowed)
-    said = by_check(broker.diagnose())["broker: permissions"]
-    assert (said.health, said.seen) == (Health.FAIL, f"user {user!r} may not {lacking}")
-    assert "rabbitmqctl set_permissions" in said.advice
+    finding = by_check(broker.diagnose())["broker: permissions"]
+    assert (finding.health, finding.seen) == (Health.FAIL, f"user {user!r} may not {lacking}")
+    assert "rabbitmqctl set_permissions" in finding.advice
 
 
-def test_a_broker_that_is_not_there_is_the_last_finding(open_broker: OpenBroker) -> None:
+def test_an_unreachable_broker_is_the_last_finding(open_broker: OpenBroker) -> None:
     (finding,) = open_broker("amqp://127.0.0.1:1").diagnose()
     assert (finding.check, finding.health, finding.last) == ("broker: server", Health.FAIL, True)
     assert "Connection refused" in finding.seen
 
 
-def test_a_broker_without_management_cannot_be_asked_more(url: str, open_broker: OpenBroker) -> None:
+def test_a_broker_without_management_is_not_checked_further(url: str, open_broker: OpenBroker) -> None:
     silent = open_broker(url.partition("?")[0] + "?management=http://127.0.0.1:1")
     _, finding = silent.diagnose()
     assert (finding.check, finding.health, finding.last) == ("broker: management", Health.FAIL, True)
     assert "rabbitmq_management" in finding.advice
 
 
-def test_messages_that_no_queue_wanted_are_told(
-    url: str, rabbit_site: RabbitSite, open_broker: OpenBroker
-) -> None:
+def test_unrouted_messages_are_reported(url: str, rabbit_site: RabbitSite, open_broker: OpenBroker) -> None:
     broker = open_broker(url)
     broker.topology.bind(TAGGER)
     message = {"properties": {}, "routing_key": "typo", "payload": "{}", "payload_encoding": "string"}
     exchange = f"/api/exchanges/{urlsplit(url).path[1:]}/panopticon.uploads"
     rabbit_site.management.ask("POST", f"{exchange}/publish", message)
     wait_until(lambda: "broker: unrouted" in health(broker))
-    assert by_check(broker.diagnose())["broker: unrouted"].seen.startswith("1 messages that no queue wanted")
+    assert by_check(broker.diagnose())["broker: unrouted"].seen.startswith(
+        "1 messages with an unknown routing key"
+    )

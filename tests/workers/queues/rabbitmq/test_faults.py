@@ -1,4 +1,4 @@
-"""Each way in which a broker goes away: calls say so in time, and work again by themselves afterwards."""
+"""Outages of a broker: calls raise Unavailable in time, and work again afterwards by themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from panopticon.errors import Unavailable
 from panopticon.interfaces import Queue
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, encode
 from tests.contracts.broker import bodies
 from tests.contracts.examples import TAGGER
 from tests.recoveries import Recorder
@@ -23,7 +23,7 @@ CALL_S = 1.5
 
 @pytest.fixture
 def node_url(rabbit_node: RabbitNode) -> Iterator[str]:
-    """Of a virtual host of the node that may be stopped."""
+    """The URL of a virtual host on the node that may be stopped."""
     with rabbit_node.site.virtual_host() as url:
         yield url
         rabbit_node.await_queues()
@@ -34,7 +34,7 @@ def vhost_of(url: str) -> str:
 
 
 def all_of(queue: Queue, expected: set[bytes]) -> bool:
-    """Receive and ack until every one of these came, each within the time of `wait_until`."""
+    """Receive and ack until all of these bodies came, each within the time limit of `wait_until`."""
     missing = set(expected)
 
     def step() -> bool:
@@ -58,7 +58,7 @@ def assert_unavailable_in_time(queue: Queue) -> None:
         assert time.monotonic() - began_s < 2 * CALL_S + 2
 
 
-def test_after_the_broker_was_killed_everything_is_there(
+def test_a_killed_broker_loses_nothing(
     rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
     queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
@@ -73,7 +73,7 @@ def test_after_the_broker_was_killed_everything_is_there(
     assert all_of(queue, {b"held", b"ready", b"later"})
 
 
-def test_a_broker_that_restarts_in_order_is_found_again(
+def test_the_connection_is_restored_after_a_clean_restart(
     rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker
 ) -> None:
     queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
@@ -85,10 +85,10 @@ def test_a_broker_that_restarts_in_order_is_found_again(
     assert all_of(queue, {b"held", b"ready"})
 
 
-def test_a_broker_that_falls_silent_is_given_up_and_found_again(
+def test_a_silent_broker_is_an_outage_that_ends_when_it_answers_again(
     url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
-    """Nothing is closed: only heartbeats tell."""
+    """No connection is closed: only missing heartbeats show the outage."""
     with through_blackhole(f"{url}&heartbeat=1") as (through, between):
         queue = open_broker(through, call_s=CALL_S).model_queue(TAGGER)
         queue.submit([b"held", b"ready"], Lane.LIVE)
@@ -99,7 +99,7 @@ def test_a_broker_that_falls_silent_is_given_up_and_found_again(
         assert all_of(queue, {b"held", b"ready", b"later"})
 
 
-def test_a_broker_that_says_nothing_is_told_in_words(url: str, open_broker: OpenBroker) -> None:
+def test_the_error_for_a_silent_broker_is_plain_text(url: str, open_broker: OpenBroker) -> None:
     with through_blackhole(url) as (through, between):
         queue = open_broker(through, call_s=CALL_S).model_queue(TAGGER)
         queue.submit([b"1"], Lane.LIVE)
@@ -107,7 +107,7 @@ def test_a_broker_that_says_nothing_is_told_in_words(url: str, open_broker: Open
             queue.receive(max_live=1, max_backfill=0, wait_s=0.1)
 
 
-def test_a_connection_closed_by_an_operator_is_opened_again(
+def test_a_connection_closed_by_an_operator_is_reopened(
     rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
     queue = open_broker(node_url).model_queue(TAGGER)
@@ -118,7 +118,7 @@ def test_a_connection_closed_by_an_operator_is_opened_again(
     assert all_of(queue, {b"1", b"2", b"3"})
 
 
-def test_what_is_held_for_longer_than_the_broker_likes_comes_again(
+def test_a_message_that_is_leased_beyond_the_consumer_timeout_is_delivered_again(
     rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -133,7 +133,7 @@ def test_what_is_held_for_longer_than_the_broker_likes_comes_again(
         wait_until(lambda: queue.depth()[Lane.LIVE].total == 0)
 
 
-def test_in_a_memory_alarm_nothing_is_published_and_what_is_there_is_consumed(
+def test_during_a_memory_alarm_nothing_is_published_and_ready_messages_are_consumed(
     rabbit_node: RabbitNode, node_url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
     queue = open_broker(node_url, call_s=CALL_S).model_queue(TAGGER)
@@ -148,7 +148,7 @@ def test_in_a_memory_alarm_nothing_is_published_and_what_is_there_is_consumed(
     assert all_of(queue, {b"3"})
 
 
-def test_a_broker_that_is_not_there_is_unavailable_at_once(
+def test_an_unreachable_broker_is_unavailable_at_once(
     url: str, open_broker: OpenBroker, recovered: Recorder
 ) -> None:
     with through_blackhole(url) as (through, between):
@@ -162,22 +162,25 @@ def test_a_broker_that_is_not_there_is_unavailable_at_once(
         recovered(wait_until(lambda: queue.submit([b"1"], Lane.LIVE) is None))
 
 
-def test_a_host_without_a_name_is_unavailable(open_broker: OpenBroker) -> None:
+def test_an_unknown_host_name_is_unavailable(open_broker: OpenBroker) -> None:
     with pytest.raises(Unavailable, match="queue unavailable: nowhere.invalid:5672/: "):
         open_broker("amqp://nowhere.invalid").catalogue().submit([b"1"], Lane.LIVE)
 
 
-def test_without_management_only_what_must_count_is_unavailable(url: str, open_broker: OpenBroker) -> None:
+def test_without_management_only_counting_is_unavailable(url: str, open_broker: OpenBroker) -> None:
     broker = open_broker(url.partition("?")[0] + "?management=http://127.0.0.1:1")
     broker.topology.bind(TAGGER)
-    broker.uploads.publish([b"{}"], Lane.BACKFILL)
-    assert all_of(broker.model_queue(TAGGER), {b"{}"})
+    message = ImageMessage(image_id="1")
+    broker.uploads.publish([message], Lane.BACKFILL)
+    assert all_of(broker.model_queue(TAGGER), {encode(message)})
     for count in (broker.catalogue().depth, broker.topology.bound):
         with pytest.raises(Unavailable, match="management http://127.0.0.1:1: ConnectionRefusedError"):
             count()
 
 
-def test_closing_ends_in_time_while_a_silent_broker_is_tried(url: str, open_broker: OpenBroker) -> None:
+def test_closing_ends_in_time_while_a_silent_broker_is_being_connected_to(
+    url: str, open_broker: OpenBroker
+) -> None:
     with through_blackhole(url) as (through, between), between.silent():
         broker = open_broker(through, call_s=0.5)
         with pytest.raises(Unavailable):

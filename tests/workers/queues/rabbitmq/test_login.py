@@ -1,4 +1,4 @@
-"""Who may in, over what, and what is said to whom may not."""
+"""The logins that a broker accepts, and the errors for the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assert_works(broker: Broker) -> None:
 
 
 def assert_refused(broker: Broker, pattern: str) -> None:
-    """The same each time, in one line, without the driver's story and without the password."""
+    """Check that every call raises the same error, in one line, without the driver's text or the password."""
     for _ in range(2):
         with pytest.raises(UsageError, match=pattern) as raised:
             broker.catalogue().submit([b"1"], Lane.LIVE)
@@ -39,34 +39,34 @@ def assert_refused(broker: Broker, pattern: str) -> None:
     assert SECRET not in repr(broker)
 
 
-def test_a_password_may_hold_any_character(
+def test_a_password_may_contain_any_character(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
     assert_works(open_broker(url_of(rabbit_node, user=user, vhost=user)))
 
 
-def test_a_wrong_password_is_a_persons_mistake(
+def test_a_wrong_password_is_a_usage_error(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url_of(rabbit_node, user=user, password="wrong", vhost=user))
     assert_refused(broker, rf"login refused for user '{user}'; check user and password")
 
 
-def test_an_unknown_virtual_host_is_a_persons_mistake(
+def test_an_unknown_virtual_host_is_a_usage_error(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url_of(rabbit_node, user=user, vhost="nowhere"))
     assert_refused(broker, "there is no virtual host 'nowhere', or user .* may not use it")
 
 
-def test_a_virtual_host_of_others_is_a_persons_mistake(
+def test_a_virtual_host_without_access_is_a_usage_error(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url_of(rabbit_node, user=user, vhost=""))
     assert_refused(broker, "there is no virtual host '/', or user .* may not use it")
 
 
-def test_a_missing_permission_is_a_persons_mistake(
+def test_a_missing_permission_is_a_usage_error(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
     allow(rabbit_node, user, configure="")
@@ -74,7 +74,7 @@ def test_a_missing_permission_is_a_persons_mistake(
     assert_refused(broker, rf"user '{user}' lacks a permission .* rabbitmqctl set_permissions")
 
 
-def test_a_user_who_may_not_count_is_told_so(
+def test_a_user_without_access_to_management_is_a_usage_error(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
     rabbit_node.management.ask("PUT", f"/api/users/{user}", {"password": SECRET, "tags": ""})
@@ -84,10 +84,10 @@ def test_a_user_who_may_not_count_is_told_so(
         broker.catalogue().depth()
 
 
-def test_a_login_that_worked_before_is_no_mistake(
+def test_a_refused_login_that_worked_before_is_an_outage(
     rabbit_node: RabbitNode, user: str, open_broker: OpenBroker
 ) -> None:
-    """A broker that starts refuses for a while what it accepts later."""
+    """A broker that starts refuses logins for a while, which it accepts later."""
     broker = open_broker(url_of(rabbit_node, user=user, vhost=user))
     assert_works(broker)
     rabbit_node.management.ask("PUT", f"/api/users/{user}", {"password": "changed", "tags": "management"})
@@ -101,7 +101,7 @@ def test_a_login_that_worked_before_is_no_mistake(
 
 @pytest.fixture
 def secure_url(rabbit_node: RabbitNode) -> Iterator[str]:
-    """Of a virtual host that is reached by TLS; whom to trust is not in it."""
+    """The URL of a virtual host over TLS, without a cafile."""
     with rabbit_node.management.virtual_host() as vhost:
         yield urlsplit(rabbit_node.secure_url)._replace(path=f"/{vhost}").geturl()
 
@@ -112,7 +112,7 @@ def test_a_certificate_that_verifies_opens_an_encrypted_connection(
     assert_works(open_broker(f"{secure_url}&cafile={rabbit_node.authority.certificate}"))
 
 
-def test_a_broker_may_know_us_by_a_certificate(
+def test_a_client_certificate_can_log_in(
     rabbit_node: RabbitNode, secure_url: str, tmp_path: Path, open_broker: OpenBroker
 ) -> None:
     ours = make_certificate(tmp_path, name="ours", authority=rabbit_node.authority)
@@ -123,7 +123,7 @@ def test_a_broker_may_know_us_by_a_certificate(
     assert_refused(broker, "it refuses our certificate")
 
 
-def test_a_certificate_that_does_not_verify_is_a_persons_mistake(
+def test_a_certificate_that_does_not_verify_is_a_usage_error(
     secure_url: str, tmp_path: Path, open_broker: OpenBroker
 ) -> None:
     assert_refused(open_broker(secure_url), "certificate does not verify; cafile must hold")
@@ -131,7 +131,7 @@ def test_a_certificate_that_does_not_verify_is_a_persons_mistake(
     assert_refused(open_broker(f"{secure_url}&cafile={other}"), "certificate does not verify")
 
 
-def test_a_certificate_for_another_host_is_a_persons_mistake(
+def test_a_certificate_for_another_host_is_a_usage_error(
     rabbit_node: RabbitNode, secure_url: str, open_broker: OpenBroker
 ) -> None:
     url = secure_url.replace("@127.0.0.1:", "@localhost:")
@@ -139,7 +139,7 @@ def test_a_certificate_for_another_host_is_a_persons_mistake(
     assert_refused(broker, "the URL must name a host that it is for: Hostname mismatch")
 
 
-def test_a_key_that_does_not_belong_to_its_certificate_is_a_persons_mistake(
+def test_a_key_of_another_certificate_is_a_usage_error(
     secure_url: str, tmp_path: Path, open_broker: OpenBroker
 ) -> None:
     one, other = (make_certificate(tmp_path, name=name) for name in ("one", "other"))

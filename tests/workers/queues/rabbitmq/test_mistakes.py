@@ -1,4 +1,4 @@
-"""A broker that a person named wrongly: one line and exit code 2, from every program that uses it."""
+"""A mistake in the URL of the broker: one line and exit code 2 in every program that uses it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_queue_of_another_kind_is_one_line(
     tmp_path: Path, url: str, operator: Operator, command: tuple[str, ...]
 ) -> None:
     operator.make("panopticon.catalogue")
-    words = ("queue panopticon.catalogue is there with another x-", "drain it, delete it")
+    words = ("queue panopticon.catalogue exists with another x-", "drain it, delete it")
     is_refused_at_the_start(tmp_path, command, words, broker=url)
 
 

@@ -1,4 +1,4 @@
-"""What RabbitMQ's queues do beyond the contract: order, waking, refusing, giving up."""
+"""The behaviour of RabbitMQ queues beyond the contract: order, waking, limits and dead letters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def numbered(count: int) -> list[bytes]:
 
 
 def take(queue: Queue, count: int, *, most: int = 100, ack: bool = True) -> list[bytes]:
-    """The bodies of the next `count` messages, or of fewer if no more come."""
+    """Return the bodies of the next `count` messages, or of fewer if no more come."""
     taken: list[bytes] = []
     while len(taken) < count and (deliveries := queue.receive(max_live=most, max_backfill=most, wait_s=5)):
         taken += bodies(deliveries)
@@ -35,7 +35,7 @@ def take(queue: Queue, count: int, *, most: int = 100, ack: bool = True) -> list
     return taken
 
 
-def test_ten_thousand_messages_come_in_order_and_once(url: str, open_broker: OpenBroker) -> None:
+def test_ten_thousand_messages_are_delivered_in_order_and_once(url: str, open_broker: OpenBroker) -> None:
     broker = open_broker(url)
     queue = broker.model_queue(TAGGER)
     queue.submit(numbered(10_000), Lane.BACKFILL)
@@ -43,7 +43,7 @@ def test_ten_thousand_messages_come_in_order_and_once(url: str, open_broker: Ope
     wait_until(lambda: queue.depth()[Lane.BACKFILL].total == 0)
 
 
-def test_a_message_wakes_who_waits_for_it_at_once(url: str, open_broker: OpenBroker) -> None:
+def test_a_message_wakes_a_waiting_receiver_at_once(url: str, open_broker: OpenBroker) -> None:
     waiting, sending = open_broker(url).catalogue(), open_broker(url).catalogue()
     assert waiting.receive(max_live=1, max_backfill=1, wait_s=0) == []
     sending.submit([b"first"], Lane.LIVE)
@@ -84,7 +84,7 @@ def test_several_consumers_share_a_shuffled_queue_without_loss_or_repetition(
 def test_a_full_search_queue_refuses_and_takes_again_when_there_is_room(
     url: str, open_broker: OpenBroker
 ) -> None:
-    """The broker looks at its limit a little late, so some more get in."""
+    """The broker enforces its limit a little late, so some more messages get in."""
     results = open_broker(url, max_results=50).results()
     results.submit(numbered(50), Lane.LIVE)
     with pytest.raises(Unavailable, match="queue unavailable: the broker refused a message"):
@@ -96,7 +96,7 @@ def test_a_full_search_queue_refuses_and_takes_again_when_there_is_room(
     wait_until(lambda: results.submit([b"again"], Lane.LIVE) is None)
 
 
-def test_what_is_delivered_too_often_becomes_a_failure_of_its_model(
+def test_a_message_that_exceeds_the_delivery_limit_becomes_a_failure_of_its_model(
     url: str, rabbit_site: RabbitSite, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url)
@@ -107,7 +107,7 @@ def test_what_is_delivered_too_often_becomes_a_failure_of_its_model(
     assert (failure.reason, failure.message) == ("delivery_limit", b"it kills")
 
 
-def test_what_is_delivered_too_often_from_no_models_queue_is_kept_under_no_version(
+def test_a_message_of_another_queue_that_exceeds_the_delivery_limit_has_no_version(
     url: str, rabbit_site: RabbitSite, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url)
@@ -117,7 +117,7 @@ def test_what_is_delivered_too_often_from_no_models_queue_is_kept_under_no_versi
     assert (failure.key.model, failure.message) == (NO_VERSION.model, b"it kills")
 
 
-def test_a_letter_of_ours_comes_out_as_it_went_in(url: str, open_broker: OpenBroker) -> None:
+def test_an_envelope_is_delivered_as_it_was_submitted(url: str, open_broker: OpenBroker) -> None:
     queue = open_broker(url).undeliverable()
     envelope = encode_envelope(b"{", version=TAGGER, reason="bad_message", detail="no JSON")
     queue.submit([envelope], Lane.BACKFILL)
@@ -125,9 +125,7 @@ def test_a_letter_of_ours_comes_out_as_it_went_in(url: str, open_broker: OpenBro
     assert (delivery.body, delivery.lane) == (envelope, Lane.LIVE)
 
 
-def test_a_retry_waits_on_the_shortest_retry_delay_that_is_long_enough(
-    url: str, open_broker: OpenBroker
-) -> None:
+def test_a_retry_uses_the_shortest_retry_delay_that_is_long_enough(url: str, open_broker: OpenBroker) -> None:
     broker = open_broker(url, retry_delays_s=(0.2, 3600))
     queue = broker.model_queue(TAGGER)
     queue.submit([b"soon", b"late", b"latest"], Lane.LIVE)
@@ -142,7 +140,7 @@ def test_a_retry_waits_on_the_shortest_retry_delay_that_is_long_enough(
 def test_no_message_is_lost_and_no_tag_is_stale_whenever_channels_are_cut(
     url: str, open_broker: OpenBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A tag of an old channel would ack another message, or make the broker close the new channel."""
+    """A tag of a former channel would ack another message, or make the broker close the new channel."""
     chance = random.Random(7)
     caplog.set_level("INFO")
     open_broker(url).model_queue(TAGGER).submit(numbered(400), Lane.LIVE)
@@ -168,13 +166,13 @@ def test_no_message_is_lost_and_no_tag_is_stale_whenever_channels_are_cut(
 
 
 def limit_deliveries(site: RabbitSite, url: str) -> None:
-    """To two, by a policy: the lower of it and what the queue was declared with holds."""
+    """Limit deliveries to two by a policy; the lower of it and of the declared limit holds."""
     policy = {"pattern": ".*", "definition": {"delivery-limit": 1}, "apply-to": "queues"}
     site.management.ask("PUT", f"/api/policies/{urlsplit(url).path[1:]}/limit", policy)
 
 
 def given_up(queue: Queue, undeliverable: Queue) -> bytes:
-    """Give back what comes until the broker has enough of it; what it says then."""
+    """Requeue a message until the broker dead-letters it; return the envelope."""
     envelopes: list[Delivery] = []
 
     def step() -> list[Delivery]:

@@ -1,4 +1,4 @@
-"""What is on the broker: its names, what goes where, and what becomes of it when somebody meddles."""
+"""The exchanges and queues on the broker: names, routes, and repair after somebody changed them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from panopticon.errors import Unavailable, UsageError
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, encode
 from tests.contracts.broker import bodies
 from tests.contracts.examples import QUALITY, TAGGER
 from tests.workers.queues.rabbitmq.access import Operator, wait_until
@@ -28,15 +28,13 @@ SHARED = {
 
 @pytest.fixture
 def channel(url: str) -> Iterator[BlockingChannel]:
-    """An upload service in any language: it knows AMQP and the names."""
+    """A channel of an upload service in any language, which knows AMQP and the names only."""
     connection = pika.BlockingConnection(pika.URLParameters(url.partition("?")[0]))
     yield connection.channel()
     connection.close()
 
 
-def test_the_queues_have_the_names_that_are_documented(
-    url: str, operator: Operator, open_broker: OpenBroker
-) -> None:
+def test_the_queues_have_the_documented_names(url: str, operator: Operator, open_broker: OpenBroker) -> None:
     open_broker(url, retry_delays_s=(10.0, 60.0, 600.0, 3600.0)).topology.bind(TAGGER)
     assert operator.queues() == SHARED | {
         "panopticon.tagger.1.live",
@@ -49,18 +47,19 @@ def test_the_queues_have_the_names_that_are_documented(
     assert operator.kinds() == {"quorum"}
 
 
-def test_what_an_upload_service_publishes_reaches_everybody(
-    url: str, channel: BlockingChannel, open_broker: OpenBroker
+@pytest.mark.parametrize("body", [UPLOADED, b"\xff{", b"", b"[]", b'{"event": ["deleted"]}'])
+def test_whatever_an_upload_service_publishes_reaches_the_catalogue_and_every_bound_version(
+    url: str, channel: BlockingChannel, open_broker: OpenBroker, body: bytes
 ) -> None:
     broker = open_broker(url)
     broker.topology.bind(TAGGER)
-    channel.basic_publish("panopticon.uploads", "image.uploaded", UPLOADED)
+    channel.basic_publish("panopticon.uploads", "image.uploaded", body)
     for queue in (broker.catalogue(), broker.model_queue(TAGGER)):
         (delivery,) = queue.receive(max_live=1, max_backfill=1, wait_s=5)
-        assert (delivery.body, delivery.lane, delivery.attempt) == (UPLOADED, Lane.LIVE, 0)
+        assert (delivery.body, delivery.lane, delivery.attempt) == (body, Lane.LIVE, 0)
 
 
-def test_what_has_an_unknown_routing_key_is_kept_with_the_unrouted(
+def test_a_message_with_an_unknown_routing_key_is_kept_in_the_unrouted_queue(
     url: str, channel: BlockingChannel, open_broker: OpenBroker
 ) -> None:
     open_broker(url).topology.bind(TAGGER)
@@ -69,22 +68,24 @@ def test_what_has_an_unknown_routing_key_is_kept_with_the_unrouted(
     assert channel.basic_get("panopticon.unrouted")[2] == UPLOADED
 
 
-def test_a_queue_of_another_kind_is_named_with_what_differs(
+def test_a_queue_of_another_kind_is_reported_with_the_difference(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     operator.make("panopticon.catalogue")
     with pytest.raises(
         UsageError,
-        match=r"queue panopticon.catalogue is there with another x-[a-z-]+ .*; drain it, delete it",
+        match=r"queue panopticon.catalogue exists with another x-[a-z-]+ .*; drain it, delete it",
     ):
         open_broker(url).catalogue().submit([UPLOADED], Lane.LIVE)
 
 
-def test_a_queue_with_another_argument_is_named_with_what_differs(url: str, open_broker: OpenBroker) -> None:
+def test_a_queue_with_another_argument_is_reported_with_the_difference(
+    url: str, open_broker: OpenBroker
+) -> None:
     open_broker(url, max_results=5).topology.bind(TAGGER)
     with pytest.raises(
         UsageError,
-        match=r"panopticon.search.live is there with another x-max-length \(received '6' but .* '5'\)",
+        match=r"panopticon.search.live exists with another x-max-length \(received '6' but .* '5'\)",
     ) as raised:
         open_broker(url, max_results=6).topology.bind(TAGGER)
     assert "\n" not in str(raised.value)
@@ -92,7 +93,7 @@ def test_a_queue_with_another_argument_is_named_with_what_differs(url: str, open
     assert raised.value.__suppress_context__
 
 
-def test_other_retry_delays_are_no_difference_and_are_counted_as_well(
+def test_other_retry_delays_are_accepted_and_their_messages_counted(
     url: str, open_broker: OpenBroker
 ) -> None:
     former = open_broker(url, retry_delays_s=(3600,)).model_queue(TAGGER)
@@ -110,17 +111,17 @@ def test_a_bound_version_is_still_bound_when_its_queue_was_deleted(
     broker = open_broker(url)
     broker.topology.bind(TAGGER)
     operator.delete("panopticon.tagger.1.live")
-    broker.uploads.publish([b'{"image_id": "meanwhile"}'], Lane.LIVE)
+    broker.uploads.publish([ImageMessage(image_id="meanwhile")], Lane.LIVE)
     assert broker.topology.bound() == (TAGGER,)
-    assert channel.basic_get("panopticon.unrouted")[2] == b'{"image_id": "meanwhile"}'
+    assert channel.basic_get("panopticon.unrouted")[2] == encode(ImageMessage(image_id="meanwhile"))
     later = open_broker(url)
     assert later.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=0) == []
-    later.uploads.publish([UPLOADED], Lane.LIVE)
+    later.uploads.publish([ImageMessage(image_id="1")], Lane.LIVE)
     (delivery,) = later.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=5)
-    assert delivery.body == UPLOADED
+    assert delivery.body == encode(ImageMessage(image_id="1"))
 
 
-def test_a_worker_of_a_dropped_version_does_not_bring_its_binding_back(
+def test_a_worker_of_a_dropped_version_does_not_restore_its_binding(
     url: str, open_broker: OpenBroker
 ) -> None:
     worker, operator = open_broker(url), open_broker(url)
@@ -138,7 +139,7 @@ def test_a_version_with_a_worker_is_not_dropped(url: str, open_broker: OpenBroke
     assert worker.topology.bound() == (TAGGER,)
 
 
-def test_a_retry_delay_in_use_keeps_no_queue_of_a_version_that_has_long_put_nothing_there(
+def test_a_version_without_recent_retries_is_dropped_even_if_others_use_the_retry_delay(
     url: str, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url, retry_delays_s=(1800, 3600))
@@ -154,10 +155,10 @@ def test_a_retry_delay_in_use_keeps_no_queue_of_a_version_that_has_long_put_noth
     assert broker.topology.bound() == ()
 
 
-def test_a_retried_message_waits_for_its_queue_to_be_made_again(
+def test_a_retried_message_waits_until_its_deleted_queue_is_declared_again(
     url: str, operator: Operator, channel: BlockingChannel, open_broker: OpenBroker
 ) -> None:
-    """Not lost, and counted as retrying, however long its home is gone."""
+    """The message is not lost, and is counted as retrying as long as its queue is missing."""
     broker = open_broker(url)
     queue = broker.model_queue(TAGGER)
     queue.submit([b"1"], Lane.LIVE)
@@ -172,7 +173,7 @@ def test_a_retried_message_waits_for_its_queue_to_be_made_again(
     assert bodies(again) == [b"1"]
 
 
-def test_a_search_queue_that_was_deleted_is_made_again(
+def test_a_deleted_search_queue_is_declared_again(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     broker = open_broker(url)
@@ -185,7 +186,7 @@ def test_a_search_queue_that_was_deleted_is_made_again(
 
 
 @pytest.mark.parametrize("exchange", ["panopticon.results", f"panopticon.retry.{RETRY_DELAY_S}s"])
-def test_an_exchange_that_was_deleted_is_made_again(
+def test_a_deleted_exchange_is_declared_again(
     url: str, operator: Operator, open_broker: OpenBroker, exchange: str
 ) -> None:
     broker = open_broker(url)
@@ -203,7 +204,7 @@ def test_an_exchange_that_was_deleted_is_made_again(
     assert bodies(queue.receive(max_live=1, max_backfill=0, wait_s=5)) == [b"1"]
 
 
-def test_a_consumer_goes_on_when_its_queue_was_deleted(
+def test_a_consumer_continues_after_its_queue_was_deleted(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
     consuming, sending = open_broker(url).model_queue(TAGGER), open_broker(url).model_queue(TAGGER)

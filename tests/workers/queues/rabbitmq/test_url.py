@@ -1,4 +1,4 @@
-"""What a broker's URL may say."""
+"""The URL of a RabbitMQ broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.queues import open_broker
 from workers.queues.rabbitmq.url import address_of
 
 
-def test_a_url_needs_a_host_only() -> None:
+def test_a_host_is_all_that_a_url_needs() -> None:
     address = address_of("amqp://broker")
     assert (address.host, address.port, address.vhost) == ("broker", 5672, "/")
     assert (address.user, address.password, address.security) == ("guest", "guest", None)
@@ -19,7 +19,7 @@ def test_a_url_needs_a_host_only() -> None:
     assert address.counted_s == 6
 
 
-def test_a_url_may_say_everything(tmp_path: Path) -> None:
+def test_a_url_may_have_every_option(tmp_path: Path) -> None:
     for name in ("ca.pem", "me.pem", "me.key"):
         (tmp_path / name).touch()
     files = f"cafile={tmp_path}/ca.pem&certfile={tmp_path}/me.pem&keyfile={tmp_path}/me.key"
@@ -66,7 +66,7 @@ def test_a_url_may_say_everything(tmp_path: Path) -> None:
         (f"amqps://me:secret@broker?keyfile={__file__}", "keyfile needs the certfile that it belongs to"),
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused_without_its_password(url: str, pattern: str) -> None:
+def test_an_invalid_url_is_refused_without_quoting_its_password(url: str, pattern: str) -> None:
     with pytest.raises(UsageError, match=pattern) as raised:
         address_of(url)
     assert "secret" not in str(raised.value)
@@ -84,6 +84,6 @@ def test_nothing_is_connected_until_it_is_used() -> None:
         open_broker(f"{scheme}://127.0.0.1:1").close()
 
 
-def test_the_schemes_that_are_known_are_named() -> None:
+def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="unknown broker scheme 'kafka'; known: amqp, amqps, sqlite"):
         open_broker("kafka://h")

@@ -1,36 +1,38 @@
-"""How many messages there are: what the broker counts now, and what it counted lately."""
+"""Counts of messages, combined from what the broker counts now and what it counted some seconds ago."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from panopticon.interfaces import Depth
-from workers.queues.rabbitmq.admin.management import Count
-from workers.queues.rabbitmq.topology.declarer import QueueCounts
+from workers.queues.rabbitmq.admin.management import DelayedCount
+from workers.queues.rabbitmq.topology.declarer import CurrentCount
 
-NONE = Count(messages=0, held=0)
-EMPTY = QueueCounts(ready=0, consumers=0)
+NO_DELAYED_COUNT = DelayedCount(messages=0, leased=0)
+NO_CURRENT_COUNT = CurrentCount(ready=0, consumers=0)
 
 
-class Survey:
-    """Two counts of the same queues: `counts` is some seconds old, and knows what is held."""
+class CombinedCounts:
+    """Two counts of the same queues: `delayed` is some seconds old, but knows about leased messages."""
 
-    def __init__(self, counts: Mapping[str, Count], queue_counts: Mapping[str, QueueCounts]) -> None:
-        self._counts = counts
-        self._queue_counts = queue_counts
+    def __init__(self, delayed: Mapping[str, DelayedCount], current: Mapping[str, CurrentCount]) -> None:
+        self._delayed = delayed
+        self._current = current
 
     def depth(self, queue: str, *, untaken: int, retrying: int) -> Depth:
-        """`untaken`: what came to this process and nobody received; the broker takes it for held.
+        """Return the depth of a queue.
 
-        What left the queue since the older count is taken for held, too: it may be.
+        `untaken`: messages that were pushed to this process and that nobody has received; the broker counts
+        them as leased.
         """
-        count, ready = self._counts.get(queue, NONE), self._ready(queue)
-        held = max(count.held, count.messages - ready)
-        return Depth(ready=ready + untaken, leased=max(held - untaken, 0), retrying=retrying)
+        delayed, ready = self._delayed.get(queue, NO_DELAYED_COUNT), self._ready(queue)
+        # A message that left the queue since the delayed count may be leased, and is counted as such.
+        leased = max(delayed.leased, delayed.messages - ready)
+        return Depth(ready=ready + untaken, leased=max(leased - untaken, 0), retrying=retrying)
 
     def waiting(self, retry_queue: str) -> int:
-        """With what is over, and whose home is not there."""
-        return max(self._counts.get(retry_queue, NONE).messages, self._ready(retry_queue))
+        """Return the messages of a retry queue, also those whose wait is over and whose queue is gone."""
+        return max(self._delayed.get(retry_queue, NO_DELAYED_COUNT).messages, self._ready(retry_queue))
 
     def _ready(self, queue: str) -> int:
-        return self._queue_counts.get(queue, EMPTY).ready
+        return self._current.get(queue, NO_CURRENT_COUNT).ready

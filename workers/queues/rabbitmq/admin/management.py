@@ -1,4 +1,4 @@
-"""The management plug-in of a broker: what cannot be asked over AMQP."""
+"""The HTTP interface of a broker's management plug-in, for questions that AMQP cannot ask."""
 
 from __future__ import annotations
 
@@ -12,56 +12,60 @@ from urllib.parse import quote, urlsplit
 from panopticon.errors import UsageError
 from workers.queues.rabbitmq.errors import down
 from workers.queues.rabbitmq.topology.declarations import Arguments, Binding, Exchange
-from workers.queues.rabbitmq.url import Address
+from workers.queues.rabbitmq.url import RabbitAddress
 
-# Brokers that know these options leave their histories out and count at once; older ones ignore them.
+# Brokers that know these options answer without histories, and faster; older ones ignore them.
 _COUNTS = "disable_stats=true&enable_queue_totals=true"
 
 
-class Count(NamedTuple):
-    """One queue. A quorum queue counts each 5 s only."""
+class DelayedCount(NamedTuple):
+    """The counts of one queue, which a quorum queue takes every 5 s only."""
 
     messages: int
-    """With those that are on their way to another queue."""
-    held: int
+    """All messages, those on their way to another queue included."""
+    leased: int
 
 
 class Alarm(NamedTuple):
-    """What a node has run out of."""
+    """A resource that a node has run out of."""
 
     node: str
     resource: str
-    """memory or disk."""
+    """`memory` or `disk`."""
 
 
 class Management:
-    """Asks over HTTP, one connection a question. Proxies of the environment are not used."""
+    """A client that opens one connection for each question. It ignores proxies of the environment.
 
-    def __init__(self, address: Address, *, limit_s: float) -> None:
+    Every question raises: Unavailable without the plug-in, UsageError for a refused login.
+    """
+
+    def __init__(self, address: RabbitAddress, *, limit_s: float) -> None:
         self._address = address
         self._limit_s = limit_s
 
-    def counts(self) -> dict[str, Count]:
-        """Every queue by its name. Raises: Unavailable; UsageError."""
+    def counts(self) -> dict[str, DelayedCount]:
+        """Return the counts of every queue, by its name."""
         rows = self._get(f"/api/queues/{self._vhost}?{_COUNTS}") or []
         return {
-            row["name"]: Count(row.get("messages", 0), row.get("messages_unacknowledged", 0)) for row in rows
+            row["name"]: DelayedCount(row.get("messages", 0), row.get("messages_unacknowledged", 0))
+            for row in rows
         }
 
     def bound_to(self, exchange: str) -> list[tuple[str, str]]:
-        """Routing key and name of every exchange bound to this one."""
+        """Return routing key and name of every exchange that is bound to this one."""
         rows = self._get(f"/api/exchanges/{self._vhost}/{quote(exchange, safe='')}/bindings/source") or []
         return [
             (row["routing_key"], row["destination"]) for row in rows if row["destination_type"] == "exchange"
         ]
 
     def arguments(self) -> dict[str, Arguments]:
-        """What every queue was declared with, by its name."""
+        """Return the arguments that every queue was declared with, by its name."""
         rows = self._get(f"/api/queues/{self._vhost}?{_COUNTS}") or []
         return {row["name"]: row["arguments"] for row in rows}
 
     def exchanges(self) -> dict[str, Exchange]:
-        """Every exchange by its name, those of the broker itself too."""
+        """Return every exchange by its name, including those that the broker itself makes."""
         rows = self._get(f"/api/exchanges/{self._vhost}") or []
         return {
             row["name"]: Exchange(name=row["name"], kind=row["type"], arguments=row["arguments"])
@@ -69,18 +73,18 @@ class Management:
         }
 
     def bindings(self) -> list[Binding]:
-        """Of every queue and exchange."""
+        """Return the bindings of every queue and exchange."""
         rows = self._get(f"/api/bindings/{self._vhost}") or []
         return [
             Binding(source=row["source"], key=row["routing_key"], target=row["destination"]) for row in rows
         ]
 
     def alarms(self) -> list[Alarm]:
-        """Those that keep the broker, any node of it, from taking messages."""
-        status, said = self._answered("/api/health/checks/alarms")
-        if status == http.HTTPStatus.SERVICE_UNAVAILABLE and b'"alarms"' in said:
-            return [Alarm(row["node"], row["resource"]) for row in json.loads(said)["alarms"]]
-        self._checked(status, said)
+        """Return the alarms of all nodes; while there is one, the broker takes no messages."""
+        status, body = self._answered("/api/health/checks/alarms")
+        if status == http.HTTPStatus.SERVICE_UNAVAILABLE and b'"alarms"' in body:
+            return [Alarm(row["node"], row["resource"]) for row in json.loads(body)["alarms"]]
+        self._parsed(status, body)
         return []
 
     @property
@@ -88,8 +92,8 @@ class Management:
         return quote(self._address.vhost, safe="")
 
     def _get(self, path: str) -> Any:
-        """None for what is not there."""
-        return self._checked(*self._answered(path))
+        """Return the parsed answer, or None for what does not exist."""
+        return self._parsed(*self._answered(path))
 
     def _answered(self, path: str) -> tuple[int, bytes]:
         try:
@@ -102,9 +106,9 @@ class Management:
         except (OSError, http.client.HTTPException) as error:
             raise down(f"management {self._address.management}: {type(error).__name__}: {error}") from None
 
-    def _checked(self, status: int, said: bytes) -> Any:
+    def _parsed(self, status: int, body: bytes) -> Any:
         if status == http.HTTPStatus.OK:
-            return json.loads(said)
+            return json.loads(body)
         if status == http.HTTPStatus.NOT_FOUND:
             return None
         if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):

@@ -1,4 +1,4 @@
-"""What a user may not do: asked of names that nobody has, so that nothing is changed."""
+"""The permissions that a user lacks, tried on a name that nobody uses, so that nothing is changed."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from collections.abc import Awaitable, Callable
 from pika import exceptions as pika_errors
 
 from workers.queues.rabbitmq.errors import is_forbidden, is_missing
-from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
+from workers.queues.rabbitmq.transport.buffered_connection import BufferedConnection
 from workers.queues.rabbitmq.transport.channels import Channel, opened_channel
 
-NOBODY = "panopticon.nobody"
+UNUSED = "panopticon.nobody"
 
 Question = Callable[[Channel], Awaitable[object]]
 
 
-async def missing_permissions(connection: CoalescingConnection) -> list[str]:
-    """Such as `read`. In an alarm no answer comes, since some of the questions publish."""
+async def missing_permissions(connection: BufferedConnection) -> list[str]:
+    """Return the permissions that the user lacks, such as `read`.
+
+    Does not return during an alarm of the broker, since some of the questions publish.
+    """
     questions: dict[str, Question] = {
-        "configure": lambda channel: channel.ask(channel.raw.queue_delete, queue=NOBODY),
-        "write": lambda channel: _publish(channel, NOBODY),
+        "configure": lambda channel: channel.ask(channel.raw.queue_delete, queue=UNUSED),
+        "write": lambda channel: _publish(channel, UNUSED),
         "write to amq.default": lambda channel: _publish(channel, ""),
-        "read": lambda channel: channel.ask(channel.raw.queue_purge, queue=NOBODY),
+        "read": lambda channel: channel.ask(channel.raw.queue_purge, queue=UNUSED),
     }
     return [name for name, question in questions.items() if await _is_refused(connection, question)]
 
 
-async def _is_refused(connection: CoalescingConnection, question: Question) -> bool:
-    """A broker looks at permissions first, and only then whether there is such a thing."""
+async def _is_refused(connection: BufferedConnection, question: Question) -> bool:
+    # A broker checks permissions before it looks whether the queue exists.
     async with opened_channel(connection) as channel:
         try:
             await question(channel)
@@ -40,6 +43,6 @@ async def _is_refused(connection: CoalescingConnection, question: Question) -> b
 
 
 async def _publish(channel: Channel, exchange: str) -> None:
-    """To a queue that nobody has; what is asked next is answered after it."""
-    channel.raw.basic_publish(exchange, NOBODY, b"")
+    # Publishing itself has no answer; the next question is answered after it.
+    channel.raw.basic_publish(exchange, UNUSED, b"")
     await channel.ask(channel.raw.basic_qos, prefetch_count=1)

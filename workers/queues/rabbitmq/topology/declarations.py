@@ -1,4 +1,4 @@
-"""What must be there on the broker, as data."""
+"""The exchanges, queues and bindings that Panopticon needs on a broker, as data."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.topology import names
 
 DELIVERY_LIMIT = 1000
-"""Only a net under a worker that dies of one message again and again: attempts are counted by us."""
+"""Only a safety net for a message that kills worker after worker: Panopticon counts attempts itself."""
 NO_LIMIT = 2**31 - 1
-"""Newer brokers have a limit of 20 where none is said, and drop what is beyond it."""
+"""Newer brokers have a limit of 20 where none is declared, and drop messages that exceed it."""
 
 Arguments = Mapping[str, str | int]
+
+_WITHOUT_LOSS: Arguments = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+
+# After too many deliveries a message goes where an operator will see it.
+_LIMITED: Arguments = {
+    "x-delivery-limit": DELIVERY_LIMIT,
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": names.UNDELIVERABLE,
+    **_WITHOUT_LOSS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
+    """One exchange; `kind` is direct, fanout or topic."""
+
     name: str
     kind: str
     arguments: Arguments
@@ -26,13 +38,15 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuorumQueue:
+    """One replicated queue."""
+
     name: str
     arguments: Arguments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Of a queue, or of an exchange, to an exchange."""
+    """The binding of a queue, or of an exchange, to an exchange."""
 
     source: str
     key: str
@@ -40,58 +54,57 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """In the order in which they are declared."""
+class Declarations:
+    """Everything that is declared together, in the order in which it is declared."""
 
     exchanges: Sequence[Exchange]
     queues: Sequence[QuorumQueue]
     bindings: Sequence[Binding]
 
 
-def plan_of_all(*, retry_delays_s: Sequence[float], max_results: int) -> Plan:
-    """What every model shares. `max_results`: what a search queue holds before it refuses more."""
-    retry_delays = {names.retry_queue_of(delay_s): round(delay_s * 1000) for delay_s in retry_delays_s}
-    limit = {"x-max-length": max_results}
-    return Plan(
+def shared_declarations(*, retry_delays_s: Sequence[float], max_results: int) -> Declarations:
+    """Return what all models share. `max_results`: messages in a search queue before it refuses more."""
+    retry_queues = {names.retry_queue_of(delay_s): round(delay_s * 1000) for delay_s in retry_delays_s}
+    return Declarations(
         exchanges=[
             _exchange(names.UNROUTED, "fanout"),
             _exchange(names.UPLOADS, "topic", {"alternate-exchange": names.UNROUTED}),
             _exchange(names.RESULTS, "topic"),
-            *(_exchange(name, "fanout") for name in retry_delays),
+            *(_exchange(name, "fanout") for name in retry_queues),
         ],
         queues=[
             _queue(names.UNDELIVERABLE, {"x-delivery-limit": NO_LIMIT}),
             _queue(names.UNROUTED, {"x-delivery-limit": NO_LIMIT}),
-            *(_queue(name, _given_up()) for name in names.CATALOGUE.values()),
-            *(_queue(name, {**_given_up(), **limit}) for name in names.SEARCH.values()),
-            *(_queue(name, _comes_home(delay_ms)) for name, delay_ms in retry_delays.items()),
+            *(_queue(name, _LIMITED) for name in names.CATALOGUE.values()),
+            *(_queue(name, {**_LIMITED, "x-max-length": max_results}) for name in names.SEARCH.values()),
+            *(_retry_queue(name, delay_ms) for name, delay_ms in retry_queues.items()),
         ],
         bindings=[
             Binding(source=names.UNROUTED, key="", target=names.UNROUTED),
-            *_of_lanes(names.UPLOADS, names.UPLOADED, names.CATALOGUE),
-            *_of_lanes(names.UPLOADS, names.DELETED, names.CATALOGUE),
-            *_of_lanes(names.RESULTS, names.RESULT, names.SEARCH),
+            *_bindings(names.UPLOADS, names.UPLOADED, names.CATALOGUE),
+            *_bindings(names.UPLOADS, names.DELETED, names.CATALOGUE),
+            *_bindings(names.RESULTS, names.RESULT, names.SEARCH),
             Binding(source=names.RESULTS, key=names.MODEL_EVENT, target=names.SEARCH[Lane.LIVE]),
-            *(Binding(source=name, key="", target=name) for name in retry_delays),
+            *(Binding(source=name, key="", target=name) for name in retry_queues),
         ],
     )
 
 
-def plan_of(version: VersionName) -> Plan:
-    """What one model version has for itself: it is fed once `feeding` binds it to the uploads.
+def version_declarations(version: VersionName) -> Declarations:
+    """Return what one model version needs; uploads reach it once its `upload_bindings` are made too.
 
-    What reaches its exchange while an operator has deleted its queue is kept with the unrouted.
+    What reaches its exchange after an operator has deleted its queues goes to the unrouted messages.
     """
     exchange, queues = names.exchange_of(version), names.queues_of(version)
-    return Plan(
+    return Declarations(
         exchanges=[_exchange(exchange, "direct", {"alternate-exchange": names.UNROUTED})],
-        queues=[_queue(name, _given_up()) for name in queues.values()],
-        bindings=[*_of_lanes(exchange, names.UPLOADED, queues)],
+        queues=[_queue(name, _LIMITED) for name in queues.values()],
+        bindings=[*_bindings(exchange, names.UPLOADED, queues)],
     )
 
 
-def feeding(version: VersionName) -> list[Binding]:
-    """By which uploads reach a version; the last says that it is bound."""
+def upload_bindings(version: VersionName) -> list[Binding]:
+    """Return the bindings by which uploads reach a version; the last one shows that it is bound."""
     exchange = names.exchange_of(version)
     return [
         Binding(source=names.UPLOADS, key=names.UPLOADED[lane], target=exchange)
@@ -107,24 +120,10 @@ def _queue(name: str, arguments: Arguments) -> QuorumQueue:
     return QuorumQueue(name=name, arguments={"x-queue-type": "quorum", **arguments})
 
 
-def _given_up() -> Arguments:
-    """After too many deliveries it goes where somebody will see it."""
-    return {
-        "x-delivery-limit": DELIVERY_LIMIT,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": names.UNDELIVERABLE,
-        **_without_loss(),
-    }
+def _retry_queue(name: str, delay_ms: int) -> QuorumQueue:
+    # There is no dead-letter routing key: a message keeps its own, which names the queue it returns to.
+    return _queue(name, {"x-message-ttl": delay_ms, "x-dead-letter-exchange": "", **_WITHOUT_LOSS})
 
 
-def _comes_home(delay_ms: int) -> Arguments:
-    """No dead-letter routing key: the message keeps its own, which is the name of its home queue."""
-    return {"x-message-ttl": delay_ms, "x-dead-letter-exchange": "", **_without_loss()}
-
-
-def _without_loss() -> Arguments:
-    return {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-
-
-def _of_lanes(source: str, keys: Mapping[Lane, str], targets: Mapping[Lane, str]) -> Iterator[Binding]:
+def _bindings(source: str, keys: Mapping[Lane, str], targets: Mapping[Lane, str]) -> Iterator[Binding]:
     return (Binding(source=source, key=keys[lane], target=targets[lane]) for lane in Lane)

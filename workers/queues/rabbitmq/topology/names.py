@@ -1,4 +1,7 @@
-"""What exchanges, queues, routing keys and headers are called. Upload services rely on the first four."""
+"""The names of exchanges, queues, routing keys and headers.
+
+Upload services rely on the first four, so these must not change.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ SEARCH = {lane: f"panopticon.search.{lane}" for lane in Lane}
 RETRY_QUEUE_PREFIX = "panopticon.retry."
 
 ATTEMPT = "x-panopticon-attempt"
-"""Attempts spent, in the header of what was in a retry queue."""
+"""The header that holds the attempts spent, on messages that were in a retry queue."""
 
 _MODEL_QUEUE = re.compile(r"panopticon\.([a-z][a-z0-9]{0,31})\.([1-9][0-9]{0,9})(?:\.(?:live|backfill))?")
 
@@ -30,26 +33,27 @@ _RETRY_QUEUE = re.compile(r"panopticon\.retry\.(\d+(?:\.\d+)?(?:e[+-]\d+)?)s")
 
 
 def exchange_of(version: VersionName) -> str:
-    """Between the uploads and the version's queues."""
+    """Return the name of the exchange between the uploads and the version's queues."""
     return f"panopticon.{version.model}.{version.version}"
 
 
 def queues_of(version: VersionName) -> Mapping[Lane, str]:
+    """Return the names of the version's queues, by lane."""
     return {lane: f"{exchange_of(version)}.{lane}" for lane in Lane}
 
 
 def version_of(name: str) -> VersionName | None:
-    """Whose exchange or queue this is; None if no model version's."""
+    """Return the model version that an exchange or a queue belongs to, if it belongs to one."""
     found = _MODEL_QUEUE.fullmatch(name)
     return VersionName(model=found[1], version=int(found[2])) if found else None
 
 
 def retry_queue_delay_s(name: str) -> float | None:
-    """How long a message waits there; None if this is no retry queue."""
+    """Return how long messages wait in this queue; None unless it is a retry queue."""
     found = _RETRY_QUEUE.fullmatch(name)
     return float(found[1]) if found else None
 
 
 def retry_queue_of(delay_s: float) -> str:
-    """Exchange and queue alike, such as `panopticon.retry.10s`."""
+    """Return the name of a retry exchange and its queue, such as `panopticon.retry.10s`."""
     return f"{RETRY_QUEUE_PREFIX}{delay_s:g}s"

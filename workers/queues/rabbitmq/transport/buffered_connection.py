@@ -1,4 +1,4 @@
-"""A connection of pika that makes one write of what it has to say at once, instead of three a message."""
+"""A connection of pika that sends what it has in one write, instead of three for each message."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 from pika.adapters.asyncio_connection import AsyncioConnection
 
 
-class CoalescingConnection(AsyncioConnection):  # type: ignore[misc]
-    """What is sent in one turn of the event loop leaves at the end of that turn."""
+class BufferedConnection(AsyncioConnection):  # type: ignore[misc]
+    """Buffers what is sent during one turn of the event loop, and writes it at the end of that turn."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._unsent: list[bytes] = []
         super().__init__(*arguments, **named)
 
     def abort(self) -> None:
-        """End without the broker's goodbye."""
+        """End the connection without waiting for the broker to confirm it."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -1,4 +1,4 @@
-"""Connections and channels of pika whose callbacks are awaited."""
+"""Connections and channels of pika, awaited instead of with callbacks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from typing import Any
 import pika
 
 from panopticon.errors import UsageError
-from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
-from workers.queues.rabbitmq.url import Address, Security
+from workers.queues.rabbitmq.transport.buffered_connection import BufferedConnection
+from workers.queues.rabbitmq.url import RabbitAddress, Security
 
 ABORT_S = 1.0
 BLOCKED_S = 60.0
-"""A connection that may not publish for so long is opened anew, in case the broker forgot to say go."""
+"""A connection that is blocked for this time is reopened, in case the broker forgot to unblock it."""
 
 
 class Channel:
-    """A channel of pika, as `raw`, with its answers awaited. What closes it is raised by whatever waits."""
+    """A channel of pika, `raw`, whose answers are awaited.
+
+    When the channel is closed, everything that waits for an answer raises the reason.
+    """
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -29,7 +32,7 @@ class Channel:
         raw.add_on_close_callback(self._on_close)
 
     async def ask(self, method: Callable[..., Any], **arguments: Any) -> Any:
-        """The broker's answer to one of the methods of `raw`."""
+        """Call one of the methods of `raw` and return the broker's answer."""
         answer = asyncio.get_running_loop().create_future()
         self._waiting.add(answer)
         try:
@@ -39,6 +42,7 @@ class Channel:
             self._waiting.discard(answer)
 
     def close(self) -> None:
+        """Close the channel unless it is closed already."""
         if self.raw.is_open:
             self.raw.close()
 
@@ -48,13 +52,16 @@ class Channel:
 
 
 async def open_connection(
-    address: Address, *, name: str, limit_s: float
-) -> tuple[CoalescingConnection, asyncio.Future[Exception]]:
-    """An open connection, and what is told when it is lost. Raises: what pika raises; UsageError."""
+    address: RabbitAddress, *, name: str, limit_s: float
+) -> tuple[BufferedConnection, asyncio.Future[Exception]]:
+    """Open a connection. Return it, and a future that gets the reason when it is lost.
+
+    Raises: what pika raises, UsageError for certificates that cannot be used.
+    """
     loop = asyncio.get_running_loop()
-    opened: asyncio.Future[CoalescingConnection] = loop.create_future()
+    opened: asyncio.Future[BufferedConnection] = loop.create_future()
     closed: asyncio.Future[Exception] = loop.create_future()
-    connection = CoalescingConnection(
+    connection = BufferedConnection(
         _parameters(address, name=name, limit_s=limit_s),
         on_open_callback=partial(_give, opened),
         on_open_error_callback=lambda _, error: _refuse(opened, error),
@@ -70,8 +77,8 @@ async def open_connection(
 
 
 @asynccontextmanager
-async def opened_channel(connection: CoalescingConnection) -> AsyncIterator[Channel]:
-    """A channel for a few questions, closed after them."""
+async def opened_channel(connection: BufferedConnection) -> AsyncIterator[Channel]:
+    """Open a channel for a few questions, and close it after them."""
     channel = await open_channel(connection)
     try:
         yield channel
@@ -79,7 +86,8 @@ async def opened_channel(connection: CoalescingConnection) -> AsyncIterator[Chan
         channel.close()
 
 
-async def open_channel(connection: CoalescingConnection) -> Channel:
+async def open_channel(connection: BufferedConnection) -> Channel:
+    """Open a channel. Raises: what closed it, if the broker refuses it."""
     opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     raw = connection.channel(on_open_callback=partial(_give, opened))
     raw.add_on_close_callback(lambda _, reason: _refuse(opened, reason))
@@ -96,7 +104,7 @@ def _refuse(answer: asyncio.Future[Any], reason: Exception) -> None:
         answer.set_exception(reason)
 
 
-def _parameters(address: Address, *, name: str, limit_s: float) -> pika.ConnectionParameters:
+def _parameters(address: RabbitAddress, *, name: str, limit_s: float) -> pika.ConnectionParameters:
     return pika.ConnectionParameters(
         host=address.host,
         port=address.port,
@@ -113,7 +121,7 @@ def _parameters(address: Address, *, name: str, limit_s: float) -> pika.Connecti
 
 
 def _context(security: Security) -> ssl.SSLContext:
-    """Raises: UsageError for files that are no certificates."""
+    """Raise UsageError for files that are not certificates, or that do not belong together."""
     context = ssl.create_default_context()
     try:
         if security.cafile:

@@ -1,4 +1,4 @@
-"""The one thread that owns the connections of a broker object."""
+"""The thread that owns the connections of a broker object."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ T = TypeVar("T")
 STOP_S = 5.0
 
 
-class EventThread:
-    """An event loop on a thread of its own, from the first call until `stop`."""
+class EventLoopThread:
+    """An event loop on its own thread, from the first call until `stop`."""
 
     def __init__(self, *, name: str) -> None:
         self._name = name
@@ -23,15 +23,15 @@ class EventThread:
         self._stopped = False
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns or raises, run there; waits for it."""
+        """Run `work` on the thread, wait for it, and return or raise what it does."""
         return asyncio.run_coroutine_threadsafe(work, self._running()).result()
 
     def soon(self, callback: Callable[[], object]) -> None:
-        """Run it there, after whatever was asked before; waits for nothing."""
+        """Run `callback` on the thread after everything that was asked before, without waiting."""
         self._running().call_soon_threadsafe(callback)
 
     def stop(self, *, last: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Run `last` if anything ran before, and end: nothing may be called after this but `stop`."""
+        """Run `last` if the loop ever ran, and end the thread; after this only `stop` may be called."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -48,7 +48,7 @@ class EventThread:
                 raise RuntimeError("used after it was closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                # A daemon, so that a forgotten close() keeps no program from ending.
+                # A daemon thread, so that a forgotten close() does not keep a program from ending.
                 self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
                 self._thread.start()
             return self._loop

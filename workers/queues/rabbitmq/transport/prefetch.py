@@ -1,33 +1,35 @@
-"""What one receiver has in hand of one lane."""
+"""The messages of one lane that its receiver has, and how many the broker must push for it to get more."""
 
 from __future__ import annotations
 
 from collections.abc import Set
 
-from workers.queues.rabbitmq.transport.subscription import Arrival, Subscription, Tag
+from workers.queues.rabbitmq.transport.subscription import Arrival, DeliveryTag, Subscription
 
 
-class Holding:
-    """A subscription as its receiver sees it. Used by the one thread that receives."""
+class PrefetchedLane:
+    """A subscription as its receiver uses it. Used by the receiving thread only."""
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
-        self._tags: set[Tag] = set()
+        self._unsettled: set[DeliveryTag] = set()
         self._generation = 0
 
     def prefetch_for(self, most: int) -> int:
-        """What the broker must push so that `most` more may come; 0 if it pushes as much already."""
+        """Return the prefetch that lets `most` more messages come; 0 if the present one is enough."""
+        # A new channel has delivered nothing yet: what was received on the former one does not count.
         if self._generation != self.subscription.generation:
             self._generation = self.subscription.generation
-            self._tags.clear()
-        needed = len(self._tags) + most
+            self._unsettled.clear()
+        needed = len(self._unsettled) + most
         return needed if needed > self.subscription.prefetch else 0
 
     def take(self, most: int) -> list[Arrival]:
+        """Take up to `most` messages, oldest first."""
         arrivals = self.subscription.take(most)
-        self._tags.update(arrival.tag for arrival in arrivals)
+        self._unsettled.update(arrival.tag for arrival in arrivals)
         return arrivals
 
-    def let_go(self, tags: Set[Tag]) -> None:
-        """They are settled."""
-        self._tags -= tags
+    def forget(self, tags: Set[DeliveryTag]) -> None:
+        """Count these messages as settled."""
+        self._unsettled -= tags

@@ -1,4 +1,4 @@
-"""Confirmed publishing: many messages under way at once, and not one forgotten."""
+"""Publishing with confirms: many messages are in flight at once, and none is forgotten."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any, NamedTuple
 import pika
 
 from workers.queues.rabbitmq.errors import down, is_missing
-from workers.queues.rabbitmq.transport.buffered_connection import CoalescingConnection
+from workers.queues.rabbitmq.transport.buffered_connection import BufferedConnection
 from workers.queues.rabbitmq.transport.channels import Channel, open_channel
-from workers.queues.rabbitmq.transport.connection import Link
+from workers.queues.rabbitmq.transport.connection import ReconnectingConnection
 
 PERSISTENT = 2
 
 
 class Route(NamedTuple):
-    """Where a message goes; an empty exchange takes the name of a queue as its key."""
+    """The exchange and routing key of a message; the empty exchange takes a queue's name as the key."""
 
     exchange: str
     key: str
 
 
-class Message(NamedTuple):
-    """One message on its way out."""
+class OutgoingMessage(NamedTuple):
+    """One message to be published."""
 
     route: Route
     body: bytes
@@ -36,45 +36,62 @@ class Message(NamedTuple):
 class Publication:
     """Messages that succeed or fail together."""
 
-    def __init__(self, messages: Sequence[Message], headers: Mapping[str, int] | None) -> None:
+    def __init__(self, messages: Sequence[OutgoingMessage], headers: Mapping[str, int] | None) -> None:
         self.messages = messages
         self.properties = pika.BasicProperties(delivery_mode=PERSISTENT, headers=headers)
         self.sent = 0
         self.confirmed = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def goes(self, route: Route) -> bool:
+    def uses(self, route: Route) -> bool:
+        """Return whether any of the messages is sent to this route."""
         return any(message.route == route for message in self.messages)
 
     def confirm(self) -> None:
+        """Count one more confirmed message; the last one completes the publication."""
         self.confirmed += 1
         if self.confirmed == len(self.messages) and not self.done.done():
             self.done.set_result(None)
 
     def fail(self, reason: str) -> None:
+        """Fail all of its messages as Unavailable, unless they are done already."""
         if not self.done.done():
             self.done.set_exception(down(reason))
 
 
 class Publisher:
-    """Used by the thread of its event loop only."""
+    """The channel on which a broker object publishes. Used by the event-loop thread only."""
 
-    def __init__(self, link: Link, *, window: int, stall_s: float, on_missing: Callable[[], None]) -> None:
-        """`window`: messages sent and not yet confirmed. `on_missing`: a queue or an exchange is."""
-        self._link = link
+    def __init__(
+        self,
+        connection: ReconnectingConnection,
+        *,
+        window: int,
+        stall_s: float,
+        on_missing: Callable[[], None],
+    ) -> None:
+        """Connect to nothing yet.
+
+        `window`: the most messages that are sent and not yet confirmed. `stall_s`: the time without any
+        confirm after which publishing fails. `on_missing` is called when a queue or an exchange turns out
+        to be missing.
+        """
+        self._connection = connection
         self._window = window
         self._stall_s = stall_s
         self._on_missing = on_missing
         self._opening = asyncio.Lock()
         self._channel: Channel | None = None
-        self._watched: CoalescingConnection | None = None
+        self._watched: BufferedConnection | None = None
         self._blocked = ""
         self._tag = 0
-        self._under_way: dict[int, Publication] = {}
+        self._in_flight: dict[int, Publication] = {}
         self._waiting: deque[Publication] = deque()
 
-    async def publish(self, messages: Sequence[Message], headers: Mapping[str, int] | None = None) -> None:
-        """Returns when a queue has taken each. Raises: Unavailable; any of them may have been taken then."""
+    async def publish(
+        self, messages: Sequence[OutgoingMessage], headers: Mapping[str, int] | None = None
+    ) -> None:
+        """Return when every message is in a queue. Raises: Unavailable; any of them may be in one then."""
         async with asyncio.timeout(self._stall_s):
             await self._open()
         if self._blocked:
@@ -89,7 +106,7 @@ class Publisher:
                 self._waiting.remove(publication)
 
     async def _confirmed(self, publication: Publication) -> None:
-        """Waits as long as there is progress."""
+        # Waits as long as there is progress.
         confirmed = -1
         while publication.confirmed > confirmed:
             confirmed = publication.confirmed
@@ -101,13 +118,13 @@ class Publisher:
 
     async def _open(self) -> None:
         async with self._opening:
-            connection = await self._link.opened()
+            connection = await self._connection.opened()
             if connection is not self._watched:
                 self._watch(connection)
             if self._channel is None:
                 self._channel = await self._opened(connection)
 
-    async def _opened(self, connection: CoalescingConnection) -> Channel:
+    async def _opened(self, connection: BufferedConnection) -> Channel:
         channel = await open_channel(connection)
         channel.raw.add_on_close_callback(self._on_close)
         channel.raw.add_on_return_callback(self._on_return)
@@ -115,17 +132,17 @@ class Publisher:
         self._tag = 0
         return channel
 
-    def _watch(self, connection: CoalescingConnection) -> None:
-        """For an alarm: the broker reads nothing more of what publishes."""
+    def _watch(self, connection: BufferedConnection) -> None:
+        # In an alarm the broker blocks a connection: it reads nothing more from it.
         self._watched = connection
         self._blocked = ""
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
 
     def _send(self) -> None:
-        while self._waiting and self._channel is not None and len(self._under_way) < self._window:
+        while self._waiting and self._channel is not None and len(self._in_flight) < self._window:
             publication = self._waiting[0]
-            room = self._window - len(self._under_way)
+            room = self._window - len(self._in_flight)
             self._send_some(self._channel, publication, room)
             if publication.sent == len(publication.messages):
                 self._waiting.popleft()
@@ -136,27 +153,28 @@ class Publisher:
             publish(route.exchange, route.key, body)
             self._tag += 1
             publication.sent += 1
-            self._under_way[self._tag] = publication
+            self._in_flight[self._tag] = publication
 
     def _on_answer(self, frame: Any) -> None:
-        """A confirmation, or a refusal, of one message or of all up to it."""
+        # It confirms or refuses one message, or all messages up to it.
         answer = frame.method
         tags = [answer.delivery_tag]
         if answer.multiple:
-            tags = [*takewhile(lambda tag: tag <= answer.delivery_tag, self._under_way)]
+            tags = [*takewhile(lambda tag: tag <= answer.delivery_tag, self._in_flight)]
         for tag in tags:
-            publication = self._under_way.pop(tag)
+            publication = self._in_flight.pop(tag)
             if isinstance(answer, pika.spec.Basic.Ack):
                 publication.confirm()
             else:
-                publication.fail("the broker refused a message: its queue is full, or fails")
+                publication.fail("the broker refused a message: its queue is full or has failed")
         self._send()
 
     def _on_return(self, _raw: Any, method: Any, _properties: Any, _body: bytes) -> None:
-        """Which message it was is not said, and it is confirmed all the same: so all of its route fail."""
+        # The broker does not report which message it was, and confirms it as well: so every message of the
+        # same route fails.
         route = Route(method.exchange, method.routing_key)
-        for publication in {*self._under_way.values()}:
-            if not publication.done.done() and publication.goes(route):
+        for publication in {*self._in_flight.values()}:
+            if not publication.done.done() and publication.uses(route):
                 publication.fail(f"no queue takes {route.key!r}")
         self._on_missing()
 
@@ -176,8 +194,8 @@ class Publisher:
         self._blocked = ""
 
     def _fail_all(self, reason: str) -> None:
-        for publication in {*self._under_way.values(), *self._waiting}:
+        for publication in {*self._in_flight.values(), *self._waiting}:
             publication.fail(reason)
         self._waiting.clear()
         if self._channel is None:
-            self._under_way.clear()
+            self._in_flight.clear()

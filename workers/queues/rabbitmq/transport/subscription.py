@@ -1,4 +1,4 @@
-"""What the broker pushes from one queue, until somebody takes it; and what became of it."""
+"""The messages that the broker pushes from one queue, until they are taken and settled."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from workers.queues.rabbitmq.transport.channels import Channel, open_channel
-from workers.queues.rabbitmq.transport.connection import Link
+from workers.queues.rabbitmq.transport.connection import ReconnectingConnection
 
 log = logging.getLogger(__name__)
 
 MAX_PREFETCH = 65_535
 
 
-class Tag(NamedTuple):
-    """One handing-over: a broker's own tag means another message on another channel."""
+class DeliveryTag(NamedTuple):
+    """The identity of one delivery: a number of the broker, which is unique on one channel only."""
 
     generation: int
+    """Number of the channel, counted by the subscription."""
     number: int
 
     @classmethod
-    def parse(cls, text: str) -> Tag:
+    def parse(cls, text: str) -> DeliveryTag:
+        """Return the tag that `str` wrote."""
         generation, number = text.split(".")
         return cls(int(generation), int(number))
 
@@ -35,22 +37,34 @@ class Tag(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """One message as pika gives it."""
+    """One message as pika delivers it."""
 
-    tag: Tag
+    tag: DeliveryTag
     redelivered: bool
     headers: dict[str, Any]
     body: bytes
 
 
 class Subscription:
-    """One queue, on a channel of its own. What is not said otherwise is for the thread of its event loop."""
+    """The subscription to one queue, on its own channel.
+
+    Used by the event-loop thread, except where a docstring names another.
+    """
 
     def __init__(
-        self, link: Link, queue: str, *, arrived: threading.Event, on_cancelled: Callable[[], None]
+        self,
+        connection: ReconnectingConnection,
+        queue: str,
+        *,
+        arrived: threading.Event,
+        on_cancelled: Callable[[], None],
     ) -> None:
-        """`arrived` is set by whatever should wake who waits. `on_cancelled`: the queue is gone."""
-        self._link = link
+        """Subscribe to nothing yet.
+
+        `arrived` is set to wake the receiving thread. `on_cancelled` is called when the broker ends the
+        subscription, because the queue is gone.
+        """
+        self._connection = connection
         self._queue = queue
         self._arrived = arrived
         self._on_cancelled = on_cancelled
@@ -61,12 +75,12 @@ class Subscription:
         self._arrivals: deque[Arrival] = deque()
         self._unsettled: dict[int, None] = {}
         self.generation = 1
-        """Of the channel; read by any thread."""
+        """Number of the present channel; read by any thread."""
         self.prefetch = 0
-        """How many the broker pushes before any is settled; 0: it pushes none. Read by any thread."""
+        """The most messages that the broker pushes before one is settled; 0: none. Read by any thread."""
 
     def take(self, most: int) -> list[Arrival]:
-        """What came, oldest first. For the one thread that receives."""
+        """Take up to `most` messages, oldest first. Used by the receiving thread."""
         taken: list[Arrival] = []
         while len(taken) < most and (arrival := self._next()) is not None:
             taken.append(arrival)
@@ -74,11 +88,11 @@ class Subscription:
 
     @property
     def untaken(self) -> int:
-        """How many came and were not taken. For any thread."""
+        """The number of messages that were pushed and not taken. Read by any thread."""
         return len(self._arrivals)
 
     async def open(self, prefetch: int) -> None:
-        """Have up to so many pushed, more than before."""
+        """Let the broker push up to `prefetch` messages, more than before."""
         async with self._changed():
             if self._channel is None:
                 await self._open_channel()
@@ -86,22 +100,23 @@ class Subscription:
             await self._consume(min(prefetch, MAX_PREFETCH))
 
     async def await_first(self, limit_s: float) -> None:
-        """Wait for a message, or in vain."""
+        """Wait for the first message, but no longer than `limit_s`."""
         try:
             async with asyncio.timeout(limit_s):
                 await self._first.wait()
         except TimeoutError:
             pass
 
-    def holds(self, tag: Tag) -> bool:
+    def holds(self, tag: DeliveryTag) -> bool:
+        """Return whether a message was delivered on the present channel and is not settled."""
         return tag.generation == self.generation and tag.number in self._unsettled
 
-    def ack(self, tags: Set[Tag]) -> None:
-        """Only what is held: the broker closes a channel for a tag that it does not know."""
+    def ack(self, tags: Set[DeliveryTag]) -> None:
+        """Ack these messages. Those whose channel is gone are skipped."""
         self._settle(tags, "basic_ack")
 
-    async def requeue(self, tags: Set[Tag]) -> None:
-        """These, and what nobody took, ready for anyone; nothing more is pushed until the next `open`."""
+    async def requeue(self, tags: Set[DeliveryTag]) -> None:
+        """Requeue these and all that nobody took; nothing more is pushed until the next `open`."""
         async with self._changed():
             await self._cancel()
             untaken = {arrival.tag for arrival in self.take(self.untaken)}
@@ -109,7 +124,7 @@ class Subscription:
 
     @asynccontextmanager
     async def _changed(self) -> AsyncIterator[None]:
-        """One change at a time; one that fails half-way leaves no channel behind it."""
+        # One change at a time. One that fails half-way leaves no channel behind.
         async with self._changing:
             try:
                 yield
@@ -126,7 +141,7 @@ class Subscription:
             return None
 
     async def _open_channel(self) -> None:
-        channel = await open_channel(await self._link.opened())
+        channel = await open_channel(await self._connection.opened())
         channel.raw.add_on_close_callback(self._on_close)
         channel.raw.add_on_cancel_callback(self._on_cancel)
         self._channel = channel
@@ -147,10 +162,11 @@ class Subscription:
         self._consumer = ""
         self.prefetch = 0
 
-    def _settle(self, tags: Set[Tag], method: str) -> None:
+    def _settle(self, tags: Set[DeliveryTag], method: str) -> None:
         if self._channel is None or not self._channel.raw.is_open:
             return
         settle = getattr(self._channel.raw, method)
+        # The broker closes a channel for a tag that it does not know.
         numbers = {tag.number for tag in tags if self.holds(tag)}
         for number, multiple in _steps(self._unsettled, numbers):
             settle(number, multiple=multiple)
@@ -158,18 +174,19 @@ class Subscription:
             del self._unsettled[number]
 
     def _on_message(self, generation: int, _raw: Any, method: Any, properties: Any, body: bytes) -> None:
+        # A late message of a former channel: the broker delivers it again.
         if generation != self.generation:
             return
         number = method.delivery_tag
         self._unsettled[number] = None
         headers = properties.headers or {}
-        self._arrivals.append(Arrival(Tag(generation, number), method.redelivered, headers, body))
+        self._arrivals.append(Arrival(DeliveryTag(generation, number), method.redelivered, headers, body))
         self._first.set()
         if not self._arrived.is_set():
             self._arrived.set()
 
     def _on_cancel(self, _frame: Any) -> None:
-        """By the broker: the queue was deleted, or its node is gone."""
+        # The broker cancels when the queue was deleted or its node is gone.
         log.warning("the broker ended the subscription to %s", self._queue)
         self._on_cancelled()
         if self._channel is not None:
@@ -181,7 +198,7 @@ class Subscription:
             self._lose()
 
     def _lose(self) -> None:
-        """What is held comes again, to anyone: its tags are worth nothing from now on."""
+        # Everything unsettled is delivered again, to any consumer: the tags of this channel are worthless.
         self.generation += 1
         self.prefetch = 0
         self._channel = None
@@ -192,7 +209,10 @@ class Subscription:
 
 
 def _steps(unsettled: dict[int, None], numbers: Set[int]) -> Iterator[tuple[int, bool]]:
-    """The fewest calls that settle `numbers`: one for all that lie before the first that is kept."""
+    """Return the fewest calls that settle `numbers`, as (number, multiple).
+
+    One call settles every message before the first that is kept.
+    """
     last = 0
     for number in unsettled:
         if number not in numbers:

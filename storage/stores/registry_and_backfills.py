@@ -1,4 +1,4 @@
-"""Registry and backfills over records: JSON values by name, each changed by compare-and-set."""
+"""The registry and the backfills of every store, kept as records that change by compare-and-set."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from panopticon.results.backfills import Backfill, decode_backfill, encode_backf
 
 
 class Records(Protocol):
-    """What a store keeps them in."""
+    """A table of JSON values by name, each with a serial number."""
 
-    def read(self, name: str) -> bytes | None: ...
+    def read(self, name: str) -> bytes | None:
+        """Return a record, or None for an unknown name."""
 
     def names(self) -> tuple[str, ...]:
-        """Sorted."""
+        """Return all names, sorted."""
 
     def swap(self, name: str, entry: bytes, *, serial: int, expected: int | None) -> bool:
-        """`expected`: the serial of the record to be replaced; None: there is none."""
+        """Store a record and return True if the present one has the serial `expected` (None: there is none).
+
+        Otherwise change nothing and return False.
+        """
 
 
 class RecordedRegistry:
-    """A `Registry`: a record for each model."""
+    """A `Registry` with one record for each model."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -40,7 +44,7 @@ class RecordedRegistry:
 
 
 class RecordedBackfills:
-    """A `Backfills`: a record for each backfill."""
+    """A `Backfills` with one record for each backfill."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
