@@ -27,8 +27,8 @@ from tests.deploy.compose import (
     raw,
     services,
 )
+from tests.test_checkout import setup_cfg
 from tests.test_docs import parse
-from tests.test_house import setup_cfg
 from workers.cli.main import cli
 
 OURS = [service for service in services() if service.ours]

@@ -11,7 +11,7 @@ import pytest
 
 from panopticon.settings import read_settings
 from tests.deploy.compose import FOLDER, ROOT
-from tests.test_house import PACKAGES, setup_cfg
+from tests.test_checkout import PACKAGES, setup_cfg
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
 

@@ -14,7 +14,8 @@ import yaml
 
 from tests.contracts.examples import TAGGER
 from tests.deploy.compose import FOLDER, project
-from tests.servers.rabbitmq import RabbitNode, free_ports
+from tests.servers.ports import free_ports
+from tests.servers.rabbitmq import RabbitNode
 from tests.workers.queues.rabbitmq.access import wait_until
 from workers.queues import open_broker
 
@@ -29,7 +30,7 @@ class ComposeNode(RabbitNode):
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
-        self.prometheus_port = free_ports().management
+        (self.prometheus_port,) = free_ports(1)
 
     def _write_settings(self) -> None:
         super()._write_settings()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from panopticon.models import find_card
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.stores import open_store
+from tests import program
 from workers.queues import broker_of
 from workers.registry.register import ensure_registered
 
@@ -117,10 +116,8 @@ class Fleet:
             process.wait()
 
     def _start(self, name: str) -> None:
-        command = [sys.executable, "-m", "workers.cli.main", *self._commands[name]]
-        with (self._folder / f"{name}.log").open("ab") as log:
-            environ = {**os.environ, **self._settings.as_environ()}
-            self._processes[name] = subprocess.Popen(command, env=environ, stderr=log)
+        log = self._folder / f"{name}.log"
+        self._processes[name] = program.start(*self._commands[name], settings=self._settings, log=log)
 
     def _kill(self, name: str) -> None:
         self._processes[name].kill()

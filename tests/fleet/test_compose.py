@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -19,7 +19,7 @@ from panopticon.settings import Settings
 from tests.deploy.compose import FOLDER, Service, services
 from tests.fleet.photos import cropped_photos
 from tests.fleet.trial import wait_for
-from tests.servers.rabbitmq import free_ports
+from tests.servers.ports import free_ports
 from workers.worker.run import prepare_model
 
 OURS = {
@@ -90,7 +90,7 @@ def host(tmp_path: Path, on_three_servers: Settings, cache_dir: Path) -> Host:
     settings = on_three_servers.model_copy(update={"models_dir": None, "cache_dir": cache_dir})
     for model in ("tagger@1", "quality@1"):
         prepare_model(find_card(parse_version(model)), settings)
-    ports = dict(zip(LONG_RUNNING, astuple(free_ports()), strict=False))
+    ports = dict(zip(LONG_RUNNING, free_ports(len(LONG_RUNNING)), strict=True))
     return Host(folder=tmp_path, settings=settings, ports=ports)
 
 

@@ -27,7 +27,7 @@ from storage.search import open_search
 from storage.stores import open_store
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
-from tests.servers.cassandra import free_ports
+from tests.servers.ports import free_ports
 from workers.queues import broker_of
 from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.register import ensure_registered
@@ -150,7 +150,7 @@ def planted(settings: Settings, folder: Path, images: int) -> House:
 @contextmanager
 def worker_with_metrics(house: House) -> Iterator[str]:
     """A worker of the version, and where it tells how many images it ran."""
-    port, _ = free_ports(["127.0.0.1"])
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "workers.cli.main", "worker", "--model", str(NULL)]
     with (house.folder / "worker.log").open("ab") as log:
         worker = subprocess.Popen([*command, f"--metrics-port={port}"], env=house.environ, stderr=log)
