@@ -87,7 +87,7 @@ def test_the_lock_pins_what_builds_the_package() -> None:
     assert "setuptools" in pins()
 
 
-def test_the_lock_names_no_host_and_no_folder_of_whoever_made_it() -> None:
+def test_the_lock_names_no_host_and_no_folder_of_the_machine_that_made_it() -> None:
     lock = (ROOT / "constraints.txt").read_text("utf-8")
     assert re.findall(r"https?://|file://|[\s=]/\w", lock) == []
 
@@ -128,7 +128,7 @@ def test_an_old_python_is_refused_in_one_line(checkout: Path) -> None:
     )
 
 
-def test_a_python_without_venv_is_told_apart_and_leaves_nothing_behind(checkout: Path) -> None:
+def test_a_python_without_venv_is_refused_with_the_remedy_and_leaves_nothing_behind(checkout: Path) -> None:
     bare = executable(checkout / "bare", 'case "$2" in *ensurepip*) exit 1;; esac')
     ran = run("make", "--silent", "run", f"PYTHON={bare}", cwd=checkout)
     assert "apt install python3-venv" in ran.stderr.splitlines()[0]
