@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.recoveries", "tests.servers.fixtures"]
+pytest_plugins = ["tests.recoveries", "tests.servers.fixtures", "tests.house"]
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,8 @@ import psutil
 from panopticon.models import find_card
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
-from storage.stores import open_store
 from tests import program
-from workers.queues import broker_of
-from workers.registry.register import ensure_registered
+from tests.house import house_of
 
 MODELS = Path(__file__).parents[1] / "models"
 VERSIONS = tuple(VersionName(model=name, version=1) for name in ("null", "slow"))
@@ -139,18 +137,14 @@ def fleet(
     settings: Settings, folder: Path, versions: Sequence[VersionName] = VERSIONS, *, replicas: int = 1
 ) -> Iterator[Fleet]:
     """Register and bind the models, and start every process; kill those that still run at the end."""
-    store, broker = open_store(settings.store_url), broker_of(settings)
-    for version in versions:
-        card = find_card(version, settings.models_dir)
-        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
+    with house_of(settings) as house:
+        house.register(*[find_card(version, settings.models_dir) for version in versions])
     running = Fleet(settings, folder, versions, replicas=replicas)
     try:
         running.start()
         yield running
     finally:
         running.kill()
-        store.close()
-        broker.close()
 
 
 def _name(version: VersionName, number: int) -> str:

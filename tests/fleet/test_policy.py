@@ -29,10 +29,10 @@ from storage.stores import open_store
 from tests import program
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
+from tests.house import house_of
 from tests.servers.ports import free_ports
 from workers.queues import broker_of
-from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
-from workers.registry.register import ensure_registered
+from workers.registry.policy_cache import ResolvedPolicy, result_message
 
 NULL = VersionName(model="null", version=1)
 WHOLE, SHORT = 10_000, 1_500
@@ -130,18 +130,15 @@ def output_of(image_id: str, number: int) -> Output:
 def planted(settings: Settings, folder: Path, count: int) -> Images:
     """Store this number of images. The registry is read every 0.5 s, so a policy is known after 1.5 s."""
     settings = settings.model_copy(update={"registry_every_s": 0.5})
-    search = open_search(settings.search_url)
     ids = [f"image-{number:05}" for number in range(count)]
-    with closing(open_store(settings.store_url)) as store, closing(broker_of(settings)) as broker:
-        card = find_card(NULL, settings.models_dir)
-        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
-        model = store.registry.read(NULL.model)
-        assert model is not None
-        policy = resolve_policy(model, model.versions[0], store.archive)
+    with house_of(settings) as house:
+        house.register(find_card(NULL, settings.models_dir))
+        policy = house.policy(NULL)
         outputs = [output_of(image_id, number) for number, image_id in enumerate(ids)]
         for chunk in chunks(outputs, 500):
-            store.outputs.put(chunk)
-            search.apply([change_of(result_message(output, policy, occurred_at=None)) for output in chunk])
+            house.real.store.outputs.put(chunk)
+            messages = [result_message(output, policy, occurred_at=None) for output in chunk]
+            house.real.search.apply([change_of(message) for message in messages])
     return Images(settings=settings, folder=folder, ids=ids, former=policy)
 
 

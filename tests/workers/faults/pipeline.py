@@ -16,16 +16,11 @@ from PIL import Image
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import ImageMessage, Lane, encode
-from panopticon.metrics import Metrics
 from panopticon.results.outputs import Failure, FailureState, Output
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.search import open_search
-from storage.stores import open_store
 from tests import program
-from workers.indexer.indexer import Indexer
-from workers.queues import open_broker
-from workers.registry.register import ensure_registered
+from tests.house import House, house_of
 
 MODELS = Path(__file__).parents[2] / "models"
 PATIENCE_S = 60.0
@@ -38,9 +33,16 @@ class Pipeline:
     folder: Path
     card: ModelCard
     settings: Settings
-    store: Store
-    broker: Broker
+    house: House
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return self.house.real.store
+
+    @property
+    def broker(self) -> Broker:
+        return self.house.real.broker
 
     def picture(self, name: str, colour: tuple[int, int, int]) -> Path:
         path = self.folder / f"{name}.png"
@@ -99,12 +101,7 @@ class Pipeline:
 
     def index(self) -> None:
         """Run an indexer until its queues are empty."""
-        search = open_search(self.settings.search_url)
-        indexer = Indexer(
-            settings=self.settings, broker=self.broker, store=self.store, search=search, metrics=Metrics()
-        )
-        while indexer.turn():
-            pass
+        self.house.index()
 
     def close(self) -> None:
         for process in self.processes:
@@ -133,12 +130,10 @@ def pipeline(folder: Path, model: str, **settings: object) -> Iterator[Pipeline]
         }
     )
     card = read_card(MODELS / model / "card.toml")
-    store, broker = open_store(chosen.store_url), open_broker(chosen.broker_url, lease_s=chosen.lease_s)
-    ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
-    running = Pipeline(folder=folder, card=card, settings=chosen, store=store, broker=broker)
-    try:
-        yield running
-    finally:
-        running.close()
-        store.close()
-        broker.close()
+    with house_of(chosen) as house:
+        house.register(card)
+        running = Pipeline(folder=folder, card=card, settings=chosen, house=house)
+        try:
+            yield running
+        finally:
+            running.close()
