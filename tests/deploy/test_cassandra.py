@@ -47,10 +47,8 @@ class ComposeNode(CassandraNode):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeNode]:
-    made = ComposeNode(tmp_path_factory.mktemp("compose-node"))
-    made.start()
-    yield made
-    made.kill()
+    with ComposeNode(tmp_path_factory.mktemp("compose-node")).running() as node:
+        yield node
 
 
 @pytest.fixture

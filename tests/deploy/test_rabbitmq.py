@@ -47,12 +47,8 @@ class ComposeNode(RabbitNode):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeNode]:
-    made = ComposeNode(tmp_path_factory.mktemp("compose-broker"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.remove()
+    with ComposeNode(tmp_path_factory.mktemp("compose-broker")).running() as node:
+        yield node
 
 
 def jobs() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
+from tests.servers.guardian import guarded
 from tests.servers.ports import free_ports
 from tests.servers.process import ServerProcess
 from tests.servers.requirements import require
@@ -91,7 +92,7 @@ def _build(folder: Path) -> None:
     command = [str(go), "install", f"{PACKAGE}@{RELEASE}"]
     ran = subprocess.run(
         command,
-        env={**os.environ, "GOBIN": str(part)},
+        env=guarded({**os.environ, "GOBIN": str(part)}),
         capture_output=True,
         text=True,
         check=False,
