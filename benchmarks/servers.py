@@ -53,7 +53,7 @@ def opensearch(url: str | None) -> Iterator[str]:
         place.drop()
     finally:
         if node is not None:
-            node.discard()
+            node.remove()
 
 
 def _url(node: RabbitNode | CassandraNode | OpenSearchNode | None) -> str:

@@ -1,4 +1,4 @@
-"""Distributions with plug-ins, installed as pip leaves them: a module and its `.dist-info`."""
+"""Distributions with plug-ins, in the form in which pip installs them: a module and its `.dist-info`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def install_preprocessing(folder: Path, code: str, *, name: str = "demo", version: str = "1.2") -> Path:
-    """A distribution `{name}-plugin` whose module's `prepare` is the preprocessing plug-in `{name}`."""
+    """Install a distribution `{name}-plugin`, whose `prepare` is the preprocessing plug-in `{name}`."""
     info = folder / f"{name}_plugin-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-plugin\nVersion: {version}\n")

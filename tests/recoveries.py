@@ -1,4 +1,4 @@
-"""How soon work went on after a fault: recorded by the test that made the fault, listed when a run ends."""
+"""The seconds from the end of a fault until work went on: recorded by tests, listed when the run ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Recorder = Callable[[float], None]
 
 @pytest.fixture
 def recovered(record_property: Callable[[str, object], None]) -> Recorder:
-    """Takes the seconds from the end of a fault until work went on by itself."""
+    """A function that records the seconds from the end of a fault until work went on by itself."""
     return lambda seconds: record_property(RECOVERED_S, round(seconds, 1))
 
 

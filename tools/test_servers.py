@@ -1,7 +1,7 @@
-"""`python -m tools.test_servers`: what the tests' servers need of the system, installed where it can be.
+"""`python -m tools.test_servers`: install the system packages that the servers of the tests need.
 
-As root on Debian or Ubuntu it says what it installs, and installs it. Elsewhere it names the one command and
-goes on; the tests then fail under CI, and are skipped at home.
+As root on Debian or Ubuntu it prints what it installs, and installs it. Elsewhere it prints the command and
+ends without an error; the tests that need a package then fail in CI, and are skipped elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGES = {
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     missing = [name for name, program in PACKAGES.items() if not _is_here(program)]
     if not missing:
         return 0

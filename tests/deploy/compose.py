@@ -22,11 +22,11 @@ _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?:(?P<kind>:[-?])(?P<rest>[^}]*)
 
 
 class UnsetError(Exception):
-    """A variable that has to be set is not."""
+    """A variable that must be set is not set."""
 
 
 def filled(text: str, environ: Mapping[str, str]) -> str:
-    """The text with its variables, as docker compose fills them in. Raises: UnsetError."""
+    """Return the text with its variables filled in as docker compose does. Raises: UnsetError."""
 
     def value(match: re.Match[str]) -> str:
         if match[0] == "$$":
@@ -52,12 +52,12 @@ class Service:
 
     @property
     def ours(self) -> bool:
-        """Whether it runs our image, which brings its own health check and entry point."""
+        """Return whether it runs our image, which has its own health check and entry point."""
         return "build" in self.spec
 
     @property
     def arguments(self) -> list[str]:
-        """What `panopticon` is called with; only of ours."""
+        """The arguments of `panopticon`, in a service of ours."""
         entrypoint = list(self.spec.get("entrypoint", ["panopticon"]))
         return [*entrypoint[1:], *self.spec["command"]]
 
@@ -68,28 +68,28 @@ class Service:
 
     @property
     def mounts(self) -> list[tuple[str, str]]:
-        """What is mounted, and where: a path of the checkout, or the name of a volume."""
+        """The mounts: a path of the checkout or the name of a volume, and its path in the container."""
         return [(volume.split(":")[0], volume.split(":")[1]) for volume in self.spec.get("volumes", [])]
 
 
 def raw() -> dict[str, Any]:
-    """The file with its variables as they are written."""
+    """Return docker-compose.yml with its variables not filled in."""
     spec: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))
     return spec
 
 
 def project(environ: Mapping[str, str] = ENVIRON) -> dict[str, Any]:
-    """The whole file, filled in. Raises: UnsetError."""
+    """Return docker-compose.yml with its variables filled in. Raises: UnsetError."""
     return {key: _filled_in(value, environ) for key, value in raw().items()}
 
 
 def services() -> list[Service]:
-    """In the order of the file."""
+    """Return the services in the order of the file."""
     return [Service(name=name, spec=spec) for name, spec in project()["services"].items()]
 
 
 def example() -> dict[str, str]:
-    """The variables of deploy/compose/example.env."""
+    """Return the variables of deploy/compose/example.env."""
     lines = [line for line in EXAMPLE.read_text("utf-8").splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 

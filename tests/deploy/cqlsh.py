@@ -1,4 +1,4 @@
-"""A stand-in for `cqlsh` in setup.sh of docker-compose: logs in, and runs statements of standard input."""
+"""A replacement for `cqlsh` in setup.sh of docker-compose: it runs the statements of standard input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cassandra.cluster import Cluster, NoHostAvailable
 
 
 def main() -> int:
-    """CQL_ADDRESS, host and port, stands for the name that only the network of the containers knows."""
+    """Run statements at CQL_ADDRESS, host and port, in place of the name that only containers can resolve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--username", required=True)
     parser.add_argument("--password", required=True)

@@ -1,4 +1,4 @@
-"""The settings that compose mounts start a real node, and its set-up script makes it ready for workers."""
+"""The settings that compose mounts start a node, and its set-up script prepares it for workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CREATE_ELSEWHERE = (
 
 
 class ComposeNode(CassandraNode):
-    """Settled as in compose, but for its addresses, its folders and its share of this machine's memory."""
+    """A node with the settings of compose, except its addresses, folders and memory."""
 
     def _settings(self) -> dict[str, object]:
         mounted: dict[str, Any] = yaml.safe_load((CASSANDRA / "cassandra.yaml").read_text("utf-8"))
@@ -47,15 +47,13 @@ class ComposeNode(CassandraNode):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeNode]:
-    made = ComposeNode(tmp_path_factory.mktemp("compose-node"))
-    made.start()
-    yield made
-    made.kill()
+    with ComposeNode(tmp_path_factory.mktemp("compose-node")).running() as node:
+        yield node
 
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A folder with a `cqlsh` in it."""
+    """The path of a folder with a `cqlsh` in it."""
     program = tmp_path / "cqlsh"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("cqlsh.py")} "$@"\n')
     program.chmod(0o755)
@@ -88,7 +86,7 @@ def logged_in(node: ComposeNode, name: str, password: str) -> Iterator[Session]:
         yield cluster.connect()
 
 
-def test_a_new_node_is_made_ready_and_a_second_run_changes_only_the_password(
+def test_the_script_sets_up_a_new_node_and_a_second_run_changes_only_the_password(
     node: ComposeNode, programs: Path
 ) -> None:
     set_up(node, programs)
@@ -103,7 +101,7 @@ def test_a_new_node_is_made_ready_and_a_second_run_changes_only_the_password(
         assert session.execute("SELECT * FROM panopticon.proof").all() == []
 
 
-def test_its_one_data_centre_has_the_name_that_workers_ask_for(node: ComposeNode, programs: Path) -> None:
+def test_its_data_centre_has_the_name_that_workers_ask_for(node: ComposeNode, programs: Path) -> None:
     set_up(node, programs)
     with logged_in(node, "panopticon", WORKER) as session:
         row = session.execute("SELECT data_center FROM system.local").one()

@@ -1,4 +1,4 @@
-"""docker-compose.yml holds together, gives nobody more than needed, and says what the program understands."""
+"""docker-compose.yml is consistent, grants no more rights than needed, and is accepted by the program."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.deploy.compose import (
     raw,
     services,
 )
+from tests.test_checkout import setup_cfg
 from tests.test_docs import parse
-from tests.test_house import setup_cfg
 from workers.cli.main import cli
 
 OURS = [service for service in services() if service.ours]
@@ -50,13 +50,13 @@ def settings_of(service: Service) -> Settings:
 
 
 class TestTheFile:
-    def test_it_is_what_docker_compose_takes(self) -> None:
+    def test_docker_compose_accepts_it(self) -> None:
         check = str(Path(sys.executable).with_name("check-jsonschema"))
         command = [check, "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stdout
 
-    def test_everything_that_is_named_is_defined(self) -> None:
+    def test_every_name_that_is_used_is_defined(self) -> None:
         spec = project()
         for service in services():
             assert set(service.spec["networks"]) <= set(spec["networks"])
@@ -64,19 +64,19 @@ class TestTheFile:
             named = {source for source, _ in service.mounts if not source.startswith((".", "/"))}
             assert named <= set(spec["volumes"])
 
-    def test_everything_that_is_defined_is_used(self) -> None:
+    def test_every_name_that_is_defined_is_used(self) -> None:
         spec = project()
         used = {source for service in services() for source, _ in service.mounts}
         assert set(spec["volumes"]) <= used
         assert set(spec["networks"]) == {name for service in services() for name in service.spec["networks"]}
 
-    def test_what_is_mounted_from_the_checkout_is_there(self) -> None:
+    def test_every_mounted_path_of_the_checkout_exists(self) -> None:
         sources = {source for service in services() for source, _ in service.mounts if source.startswith(".")}
         sources -= {"./photos"}
         assert sources
         assert [source for source in sources if not (ROOT / source).exists()] == []
 
-    def test_a_service_is_waited_for_only_until_it_says_that_it_is_well_or_done(self) -> None:
+    def test_a_service_is_waited_for_until_it_is_healthy_or_completed(self) -> None:
         by_name = {service.name: service for service in services()}
         for service in services():
             for name, how in service.spec.get("depends_on", {}).items():
@@ -95,7 +95,7 @@ class TestTheFile:
 
 class TestSecrets:
     @pytest.mark.parametrize("name", PASSWORDS)
-    def test_a_password_that_is_not_set_stops_everything_and_says_where_to_set_it(self, name: str) -> None:
+    def test_a_missing_password_is_refused_with_the_file_in_which_to_set_it(self, name: str) -> None:
         with pytest.raises(UnsetError, match=f"{name}: set it in .env, see deploy/compose/example.env"):
             project({**ENVIRON, name: ""})
 
@@ -113,11 +113,11 @@ class TestSecrets:
     def test_the_example_with_its_passwords_filled_in_is_enough(self) -> None:
         assert project({**example(), **ENVIRON})["services"]
 
-    def test_git_leaves_the_passwords_alone(self) -> None:
+    def test_git_ignores_the_file_of_passwords(self) -> None:
         ran = subprocess.run(["git", "check-ignore", "-q", ".env"], cwd=ROOT, check=False)
         assert ran.returncode == 0
 
-    def test_passwords_may_not_need_escaping(self) -> None:
+    def test_the_example_states_which_characters_a_password_may_have(self) -> None:
         assert "only letters and" in EXAMPLE.read_text("utf-8")
 
 
@@ -140,7 +140,7 @@ class TestEveryService:
         assert "privileged" not in service.spec
 
     @every_service
-    def test_its_root_file_system_is_read_only_and_what_it_may_write_is_bounded(
+    def test_its_root_file_system_is_read_only_and_the_rest_is_limited_in_size(
         self, service: Service
     ) -> None:
         assert service.spec["read_only"] is True
@@ -148,12 +148,12 @@ class TestEveryService:
         assert all("size=" in place for place in service.spec["tmpfs"])
 
     @every_service
-    def test_what_it_is_shown_of_this_host_it_may_not_change(self, service: Service) -> None:
+    def test_it_mounts_paths_of_the_host_read_only(self, service: Service) -> None:
         shown = [volume for volume in service.spec.get("volumes", []) if volume.startswith((".", "/"))]
         assert [volume for volume in shown if not volume.endswith(":ro")] == []
 
     @every_service
-    def test_it_says_whether_it_is_well(self, service: Service) -> None:
+    def test_it_has_a_health_check(self, service: Service) -> None:
         check = service.spec.get("healthcheck", {})
         if check.get("disable"):
             assert service.spec["restart"] == "no", "only what runs once needs none"
@@ -170,7 +170,7 @@ class TestEveryService:
         assert all(port.startswith("127.0.0.1:") for port in service.spec.get("ports", []))
 
     @every_service
-    def test_what_asks_for_no_password_cannot_be_reached_from_outside(self, service: Service) -> None:
+    def test_a_service_without_a_password_cannot_be_reached_from_outside(self, service: Service) -> None:
         assert project()["networks"]["inside"]["internal"] is True
         if service.name in ("cassandra", "opensearch", "cassandra-setup"):
             assert service.spec["networks"] == ["inside"]
@@ -187,9 +187,7 @@ class TestData:
             ("prometheus", "/prometheus"),
         ],
     )
-    def test_what_a_server_keeps_outlives_its_container_in_a_volume_of_its_own(
-        self, name: str, folder: str
-    ) -> None:
+    def test_the_data_of_a_server_is_in_a_volume_of_its_own(self, name: str, folder: str) -> None:
         (service,) = [service for service in services() if service.name == name]
         assert (name, folder) in service.mounts
         assert name in project()["volumes"]
@@ -202,13 +200,13 @@ class TestData:
         assert all(str(folder).strip("[']").startswith("/var/lib/cassandra/") for folder in folders)
 
     @each_of_ours
-    def test_none_of_ours_keeps_anything(self, service: Service) -> None:
+    def test_none_of_our_services_has_a_volume_for_data(self, service: Service) -> None:
         assert set(dict(service.mounts)) == {"./deploy/compose/panopticon.toml", "./photos"}
 
 
 class TestOurs:
     @each_of_ours
-    def test_its_command_is_one_that_the_program_takes(self, service: Service) -> None:
+    def test_the_program_accepts_its_command(self, service: Service) -> None:
         assert parse(cli, "panopticon", service.arguments)
 
     @each_of_ours
@@ -217,28 +215,28 @@ class TestOurs:
         assert service.arguments[:2] == ["--config", where]
 
     @each_of_ours
-    def test_its_settings_are_settings(self, service: Service) -> None:
+    def test_the_program_accepts_its_settings(self, service: Service) -> None:
         settings = settings_of(service)
         given = {key.removeprefix(PREFIX).lower() for key in service.environment if key.startswith(PREFIX)}
         assert given <= set(settings.model_fields_set)
 
     @each_of_ours
-    def test_of_files_it_reads_the_photos_that_are_mounted_and_no_others(self, service: Service) -> None:
+    def test_it_reads_only_the_mounted_photos(self, service: Service) -> None:
         (photos,) = [at for source, at in service.mounts if source == "./photos"]
         assert settings_of(service).file_roots == (Path(photos),)
         assert example()["ORIGINALS"].startswith(f"file://{photos}/")
 
     @each_of_ours
-    def test_every_server_that_it_is_told_of_is_a_service_beside_it(self, service: Service) -> None:
+    def test_every_server_in_its_settings_is_another_service(self, service: Service) -> None:
         settings = settings_of(service)
         urls = [settings.broker_url, settings.store_url, settings.search_url]
         urls += parse_qs(urlsplit(settings.broker_url).query)["management"]
         for url in urls:
-            (beside,) = [other for other in services() if other.name == urlsplit(url).hostname]
-            assert set(beside.spec["networks"]) & set(service.spec["networks"])
+            (other,) = [each for each in services() if each.name == urlsplit(url).hostname]
+            assert set(other.spec["networks"]) & set(service.spec["networks"])
 
     @each_of_ours
-    def test_broker_and_store_are_asked_for_with_the_users_that_are_made_there(
+    def test_it_logs_in_to_broker_and_store_as_the_users_that_are_created_there(
         self, service: Service
     ) -> None:
         settings = settings_of(service)
@@ -279,13 +277,13 @@ class TestOurs:
         tags = {service.spec["image"] for service in OURS}
         assert tags == {f"panopticon:{version}", f"panopticon:{version}-gpu"}
 
-    def test_how_many_run_is_for_the_operator_to_say(self) -> None:
+    def test_the_number_of_workers_is_left_to_the_operator(self) -> None:
         many = project({**ENVIRON, "TAGGER_WORKERS": "7"})["services"]["worker-tagger"]
         assert many["deploy"]["replicas"] == "7"
 
 
 class TestProfiles:
-    def test_without_one_the_whole_system_runs_and_no_more(self) -> None:
+    def test_without_a_profile_only_the_whole_system_runs(self) -> None:
         always = {service.name for service in services() if "profiles" not in service.spec}
         assert always == {
             "rabbitmq",
@@ -301,12 +299,12 @@ class TestProfiles:
         ("profile", "added"),
         [("gpu", "worker-tagger-gpu"), ("monitoring", "prometheus"), ("tools", "panopticon")],
     )
-    def test_each_adds_one_service(self, profile: str, added: str) -> None:
+    def test_each_profile_adds_one_service(self, profile: str, added: str) -> None:
         assert [service.name for service in services() if profile in service.spec.get("profiles", [])] == [
             added
         ]
 
-    def test_the_gpu_one_runs_keras_on_a_device(self) -> None:
+    def test_the_worker_for_gpus_runs_keras_on_a_device(self) -> None:
         gpu = project()["services"]["worker-tagger-gpu"]
         assert gpu["environment"]["PANOPTICON_ENGINE"] == "keras"
         (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
@@ -322,5 +320,5 @@ def test_variables_are_filled_in_as_docker_compose_does(text: str, value: str) -
     assert filled(text, {"A": "1"}) == value
 
 
-def test_the_anchors_are_no_services() -> None:
+def test_the_anchors_are_not_services() -> None:
     assert {key for key in raw() if key.startswith("x-")} == {"x-guarded", "x-worker"}

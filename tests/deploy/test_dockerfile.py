@@ -1,4 +1,4 @@
-"""The image carries what it needs, no more, and says truly whether a worker is well."""
+"""The image contains what it needs and no more, and its health check is right."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from panopticon.settings import read_settings
 from tests.deploy.compose import FOLDER, ROOT
-from tests.test_house import PACKAGES, setup_cfg
+from tests.test_checkout import PACKAGES, setup_cfg
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
 
 
 def variables() -> dict[str, str]:
-    """Of every ENV."""
+    """Return the variables of every ENV."""
     lines = re.findall(r"^ENV (.*)$", DOCKERFILE, flags=re.MULTILINE)
     return dict(pair.split("=", 1) for line in lines for pair in line.split())
 
@@ -34,14 +34,14 @@ def healthy(ready: Path) -> bool:
 
 
 class TestHealth:
-    def test_a_worker_that_touched_its_file_just_now_is_well(self, tmp_path: Path) -> None:
+    def test_a_worker_with_a_fresh_ready_file_is_healthy(self, tmp_path: Path) -> None:
         (tmp_path / "ready").touch()
         assert healthy(tmp_path / "ready")
 
-    def test_one_that_is_parked_or_gone_has_no_file(self, tmp_path: Path) -> None:
+    def test_a_worker_without_a_ready_file_is_unhealthy(self, tmp_path: Path) -> None:
         assert not healthy(tmp_path / "ready")
 
-    def test_one_that_hangs_has_an_old_one(self, tmp_path: Path) -> None:
+    def test_a_worker_with_an_old_ready_file_is_unhealthy(self, tmp_path: Path) -> None:
         (tmp_path / "ready").touch()
         os.utime(tmp_path / "ready", (1000, 1000))
         assert not healthy(tmp_path / "ready")
@@ -58,7 +58,7 @@ def test_its_base_is_pinned_to_a_patch_of_the_oldest_python() -> None:
     }
 
 
-def test_what_it_installs_exists_and_holds_nothing_for_developers() -> None:
+def test_the_extras_that_it_installs_exist_and_are_not_those_for_developers() -> None:
     extras = {extra for names in re.findall(r"'\.\[(.*?)\]'", DOCKERFILE) for extra in names.split(",")}
     assert extras == {"cpu", "gpu", "rabbitmq", "cassandra", "opensearch", "s3"}
     assert extras <= set(setup_cfg()["options.extras_require"])
@@ -69,20 +69,20 @@ def test_everything_is_installed_by_the_lock() -> None:
     assert variables()["PIP_BUILD_CONSTRAINT"] == "/source/constraints.txt"
 
 
-def test_its_settings_are_settings() -> None:
+def test_the_program_accepts_its_settings() -> None:
     environ = {key: value for key, value in variables().items() if key.startswith("PANOPTICON_")}
     settings = read_settings(flags={}, environ=environ)
     assert settings.model_fields_set == {"cache_dir", "ready_file"}
 
 
-def test_every_model_of_the_fleet_is_converted_when_it_is_built_into_the_cache_that_is_read() -> None:
+def test_the_build_converts_every_model_of_the_fleet_into_the_cache_that_workers_read() -> None:
     fleet = read_settings(flags={}, environ={}, file=FOLDER / "panopticon.toml")
     (converted,) = re.findall(r"for model in (.*?);", DOCKERFILE)
     assert tuple(converted.split()) == fleet.models
     assert f"--cache-dir={variables()['PANOPTICON_CACHE_DIR']}" in DOCKERFILE
 
 
-def test_it_ends_as_somebody_who_is_not_root() -> None:
+def test_its_last_user_is_not_root() -> None:
     assert re.findall(r"^USER (\S+)$", DOCKERFILE, flags=re.MULTILINE) == ["10001:10001"]
 
 
@@ -91,7 +91,7 @@ def test_the_last_stage_is_the_one_for_cpus() -> None:
 
 
 @pytest.mark.parametrize("name", [*PACKAGES, "constraints.txt", "setup.cfg", "pyproject.toml", "README.md"])
-def test_what_the_package_is_made_of_is_handed_to_the_builder_and_no_more(name: str) -> None:
+def test_only_the_files_of_the_package_are_sent_to_the_builder(name: str) -> None:
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     allowed = [line[1:] for line in lines if line.startswith("!")]
     assert "*" in lines

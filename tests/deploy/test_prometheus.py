@@ -1,4 +1,4 @@
-"""Prometheus takes its files, the alerts fire when they should, and each metric in them is one of ours."""
+"""Prometheus accepts its files, the alerts fire when they should, and each metric in them is one of ours."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def rules() -> list[dict[str, Any]]:
 
 
 def known() -> set[str]:
-    """Every series that one of our processes may serve."""
+    """Return the names of all series that our processes may serve."""
     parts = {f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count")}
     return {*COUNTERS, *GAUGES, *parts}
 
 
-def test_prometheus_takes_its_settings_and_rules(promtool: str) -> None:
+def test_prometheus_accepts_its_settings_and_rules(promtool: str) -> None:
     run(promtool, "check", "config", "prometheus.yml")
 
 
@@ -49,13 +49,13 @@ def test_the_alerts_fire_when_they_should(promtool: str) -> None:
     run(promtool, "test", "rules", "rules_test.yml")
 
 
-def test_every_metric_of_ours_in_a_rule_is_one_that_is_served() -> None:
+def test_every_metric_of_ours_in_a_rule_is_served() -> None:
     named = {name for rule in rules() for name in re.findall(r"\bpanopticon_\w+", rule["expr"])}
     assert named
     assert named <= known()
 
 
-def test_every_label_of_ours_in_a_rule_is_one_that_its_metric_bears() -> None:
+def test_every_label_of_ours_in_a_rule_is_one_of_its_metric() -> None:
     specs = [*COUNTERS.items(), *GAUGES.items()]
     labels = {str(name): spec.labels for name, spec in specs}
     for rule in rules():
@@ -64,5 +64,5 @@ def test_every_label_of_ours_in_a_rule_is_one_that_its_metric_bears() -> None:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_an_alert_says_what_is_the_matter(rule: dict[str, Any]) -> None:
+def test_an_alert_has_a_summary(rule: dict[str, Any]) -> None:
     assert rule["annotations"]["summary"]

@@ -1,4 +1,4 @@
-"""The settings that compose mounts start a real broker, which shows Prometheus what it is asked for."""
+"""The settings that compose mounts start a broker, which serves the metrics that Prometheus asks for."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ import yaml
 
 from tests.contracts.examples import TAGGER
 from tests.deploy.compose import FOLDER, project
-from tests.servers.rabbitmq import RabbitNode, free_ports
+from tests.servers.ports import free_ports
+from tests.servers.rabbitmq import RabbitNode
 from tests.workers.queues.rabbitmq.access import wait_until
 from workers.queues import open_broker
 
 SETTINGS = (FOLDER / "rabbitmq" / "rabbitmq.conf").read_text("utf-8")
 PROMETHEUS = FOLDER / "prometheus"
 PLUGINS = "[rabbitmq_management, rabbitmq_prometheus].\n"
-"""Those that the image enables."""
+"""The plug-ins that the image enables."""
 
 
 class ComposeNode(RabbitNode):
-    """Settled as in compose, but for its ports."""
+    """A node with the settings of compose, except its ports."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
-        self.prometheus_port = free_ports().management
+        (self.prometheus_port,) = free_ports(1)
 
     def _write_settings(self) -> None:
         super()._write_settings()
@@ -46,22 +47,18 @@ class ComposeNode(RabbitNode):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeNode]:
-    made = ComposeNode(tmp_path_factory.mktemp("compose-broker"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.remove()
+    with ComposeNode(tmp_path_factory.mktemp("compose-broker")).running() as node:
+        yield node
 
 
 def jobs() -> list[dict[str, Any]]:
-    """What Prometheus asks of RabbitMQ."""
+    """Return the scrape jobs of Prometheus for RabbitMQ."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
     return [job for job in config["scrape_configs"] if job["job_name"].startswith("rabbitmq")]
 
 
 def served(node: ComposeNode, *, vhost: str) -> set[str]:
-    """Names of all metrics that Prometheus gets of it."""
+    """Return the names of all metrics that Prometheus gets from the node."""
     text = "\n".join(scraped(node, job, vhost=vhost) for job in jobs())
     return set(re.findall(r"^(rabbitmq_\w+)", text, re.MULTILINE))
 
@@ -74,7 +71,7 @@ def scraped(node: ComposeNode, job: dict[str, Any], *, vhost: str) -> str:
     return text
 
 
-def test_it_takes_them_and_workers_are_at_home(node: ComposeNode) -> None:
+def test_a_broker_starts_with_them_and_workers_can_use_it(node: ComposeNode) -> None:
     with node.management.virtual_host() as vhost:
         broker = open_broker(node.url.replace("/?", f"/{vhost}?"))
         broker.topology.bind(TAGGER)
@@ -98,7 +95,7 @@ def test_every_metric_of_the_broker_in_an_alert_is_one_that_it_serves(node: Comp
     assert named
 
 
-def test_prometheus_asks_where_it_is_told_to_listen() -> None:
+def test_prometheus_asks_the_port_that_the_broker_listens_on() -> None:
     (port,) = re.findall(r"^prometheus\.tcp\.port = (\d+)$", SETTINGS, re.MULTILINE)
     (target,) = {at for job in jobs() for each in job["static_configs"] for at in each["targets"]}
     assert target == f"rabbitmq:{port}"

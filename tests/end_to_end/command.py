@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -17,10 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from panopticon.models import find_card, parse_version
-from panopticon.settings import PREFIX
+from panopticon.settings import PREFIX, Settings
 from storage.stores import open_store
+from tests.house import house_of
 from workers.queues import open_broker
-from workers.registry.register import ensure_registered
 
 MODELS = Path(__file__).parents[1] / "models"
 NULL = parse_version("null@1")
@@ -91,12 +90,10 @@ def is_refused_at_the_start(
     """One clear line, in which no password stands, though no message waits. A model is active, since a
     search goes nowhere before."""
     given = tuple(f"{key}={value}" for key, value in {"models_dir": MODELS, **settings}.items())
-    house = Installation(folder=folder, cache_dir=folder / "cache", settings=given)
-    with closing(house.broker()) as broker, closing(house.store()) as store:
-        ensure_registered(
-            find_card(NULL, MODELS), store.registry, broker.topology, archive=store.archive, by="test"
-        )
-    done = house.panopticon(*command)
+    installation = Installation(folder=folder, cache_dir=folder / "cache", settings=given)
+    with house_of(Settings(database=installation.database)) as house:
+        house.register(find_card(NULL, MODELS))
+    done = installation.panopticon(*command)
     is_one_clear_line(done, *words)
     logins = [(split.username, split.password) for split in map(urlsplit, settings.values())]
     assert not any(password in done.err for user, password in logins if password and password != user)

@@ -1,4 +1,4 @@
-"""Questions to search, as an operator and as a service ask them."""
+"""Queries to search, those of an operator and those of a service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = 20
 
 
 def answers(settings: Settings, questions: list[list[str]]) -> list[str]:
-    """What `panopticon search … --json` prints of each, over one connection."""
+    """Return what `panopticon search … --json` prints for each, over one connection."""
     session = Session(settings.model_dump(exclude_unset=True), file=None)
     with closing(session.store):
         return [_answer(session, words) for words in questions]
@@ -40,17 +40,17 @@ def _answer(session: Session, words: list[str]) -> str:
 
 @dataclass(kw_only=True)
 class Answered:
-    """What many queries were told, page by page."""
+    """The answers to many queries."""
 
     pages: list[list[SearchPage]] = field(default_factory=list)
-    """Of each query its pages, through one cursor."""
+    """The pages of each query, read through one cursor."""
     errors: list[BaseException] = field(default_factory=list)
     seconds: float = 0.0
 
 
 @contextmanager
 def under_queries(settings: Settings) -> Iterator[Answered]:
-    """A hundred queries a second, or as many as there can be, while the block lasts."""
+    """Ask a hundred queries a second, or as many as are possible, until the block ends."""
     answered, stop = Answered(), threading.Event()
     threads = [threading.Thread(target=_ask_on, args=(settings, answered, stop)) for _ in range(ASKERS)]
     begun_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""The three real servers, with a place of its own on each for every test."""
+"""The settings of fleets: on one SQLite file, or on real servers, on which each test has its own names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.storage.stores.cassandra.keyspaces import at_keyspace
 
 @pytest.fixture
 def store_url(cassandra_node: CassandraNode) -> Iterator[str]:
-    """A keyspace of its own."""
+    """The URL of a keyspace of this test's own."""
     url = at_keyspace(cassandra_node.url, f"panopticon_fleet_{uuid4().hex[:12]}")
     with closing(open_store(url)) as store:
         store.registry.models()
@@ -30,14 +30,14 @@ def store_url(cassandra_node: CassandraNode) -> Iterator[str]:
 
 @pytest.fixture
 def broker_url(rabbit_node: RabbitNode) -> Iterator[str]:
-    """A virtual host of its own."""
+    """The URL of a virtual host of this test's own."""
     with RabbitSite(url=rabbit_node.url).virtual_host() as url:
         yield url
 
 
 @pytest.fixture
 def search_url(opensearch_node: OpenSearchNode) -> Iterator[str]:
-    """An index of its own."""
+    """The URL of an index of this test's own."""
     place = Place(opensearch_node.url)
     yield place.url
     place.drop()
@@ -45,18 +45,19 @@ def search_url(opensearch_node: OpenSearchNode) -> Iterator[str]:
 
 @pytest.fixture
 def on_one_file(tmp_path: Path) -> Settings:
-    """No server: SQLite for everything."""
+    """Settings without a server: SQLite for everything."""
     return _settings(tmp_path)
 
 
 @pytest.fixture
 def on_cassandra(tmp_path: Path, store_url: str) -> Settings:
-    """Only the store is a server."""
+    """Settings whose store is a server, and the rest SQLite."""
     return _settings(tmp_path).model_copy(update={"store": store_url})
 
 
 @pytest.fixture
 def on_three_servers(tmp_path: Path, broker_url: str, store_url: str, search_url: str) -> Settings:
+    """Settings whose broker, store and search are servers."""
     places = {"broker": broker_url, "store": store_url, "search": search_url}
     return _settings(tmp_path).model_copy(update=places)
 

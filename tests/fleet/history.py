@@ -1,4 +1,4 @@
-"""A catalogue that lives: uploads, edits and deletes at random, and what must be left of them."""
+"""Random uploads, edits and deletes, and the state of each image that they must lead to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What is known of one image after its newest event."""
+    """The state of one image after its newest event."""
 
     revision: int
     deleted: bool
@@ -27,14 +27,14 @@ class Truth:
 
 @dataclass(kw_only=True)
 class History:
-    """Makes events, and remembers what they come to."""
+    """A source of events that records the state which they lead to."""
 
     folder: Path
     chance: random.Random
     truths: dict[str, Truth] = field(default_factory=dict)
 
     def events(self, count: int) -> dict[Lane, list[ImageMessage]]:
-        """Return `count` new messages by the lane they travel in, some of them twice."""
+        """Return this number of events as messages, some of them twice, by their lane."""
         messages: dict[Lane, list[ImageMessage]] = {lane: [] for lane in Lane}
         for _ in range(count):
             message = self._event()

@@ -11,7 +11,7 @@ PHOTOS = ("coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png", "motorcycl
 
 
 def cropped_photos(folder: Path, *, crops: int) -> dict[str, Path]:
-    """So many crops of each of six photos, as JPEGs in `folder`, by image ID such as `coffee-0`."""
+    """Return the JPEGs in `folder` of this number of crops of six photos, by image ID such as `coffee-0`."""
     spec = find_spec("skimage")
     assert spec is not None
     assert spec.origin is not None

@@ -1,12 +1,10 @@
-"""Workers of two models and an indexer, as processes that a test may hurt."""
+"""Workers and an indexer as processes, which a test may kill, pause and restart."""
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +15,8 @@ import psutil
 from panopticon.models import find_card
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
-from storage.stores import open_store
-from workers.queues import broker_of
-from workers.registry.register import ensure_registered
+from tests import program
+from tests.house import house_of
 
 MODELS = Path(__file__).parents[1] / "models"
 VERSIONS = tuple(VersionName(model=name, version=1) for name in ("null", "slow"))
@@ -27,7 +24,7 @@ PAUSE_S = 2.0
 
 
 class Fleet:
-    """Started processes, each started anew when it was killed, as a supervisor does."""
+    """The processes of some model versions and an indexer. One that is killed is started again."""
 
     def __init__(
         self, settings: Settings, folder: Path, versions: Sequence[VersionName], *, replicas: int
@@ -45,8 +42,8 @@ class Fleet:
         for name in self._commands:
             self._start(name)
 
-    def hurt(self, chance: random.Random) -> str:
-        """One fault: says which."""
+    def break_something(self, chance: random.Random) -> str:
+        """Cause one fault; return its name."""
         name = chance.choice(list(self._commands))
         faults: list[Callable[[str], object]] = [self._kill, self._pause, self._kill_model, self.restart]
         fault = chance.choice(faults)
@@ -54,25 +51,25 @@ class Fleet:
         return f"{fault.__name__.strip('_')} {name}"
 
     def kill_worker(self) -> None:
-        """With -9, and started again."""
+        """Kill the worker of the slow model with -9, and start it again."""
         self._kill("slow")
 
     def kill_model(self) -> None:
-        """The process that holds the model, with -9."""
+        """Kill the process that holds the slow model with -9."""
         self._kill_model("slow")
 
     def restart(self, name: str) -> float:
-        """As a rolling update does; the seconds from SIGTERM until it was gone."""
+        """Restart one as a rolling update does; return the seconds from SIGTERM until it had ended."""
         begun_s = time.monotonic()
         self._processes[name].terminate()
         assert self._processes[name].wait(60) == 0
-        gone_s = time.monotonic()
+        ended_s = time.monotonic()
         self._start(name)
-        return gone_s - begun_s
+        return ended_s - begun_s
 
     @contextmanager
     def silent_model(self) -> Iterator[None]:
-        """The process that holds the model says nothing, as long as the block lasts."""
+        """Pause the process that holds the slow model until the block ends."""
         children = psutil.Process(self._processes["slow"].pid).children()
         for child in children:
             child.suspend()
@@ -92,17 +89,17 @@ class Fleet:
         return {name: psutil.Process(p.pid).memory_full_info().uss for name, p in self._processes.items()}
 
     def stop(self) -> dict[str, int]:
-        """SIGTERM to all; their exit codes."""
+        """Send SIGTERM to all; return their exit codes."""
         for process in self._processes.values():
             process.terminate()
         return {name: process.wait(60) for name, process in self._processes.items()}
 
-    def ended(self, name: str) -> int:
-        """Waits until it ends by itself; its exit code."""
+    def exit_code(self, name: str) -> int:
+        """Wait until one ends by itself; return its exit code."""
         return self._processes[name].wait(60)
 
     def stop_workers(self) -> None:
-        """All of them; the indexer goes on."""
+        """Stop every worker; the indexer goes on."""
         for name in self.workers:
             self._processes[name].terminate()
         assert {self._processes[name].wait(60) for name in self.workers} == {0}
@@ -117,10 +114,8 @@ class Fleet:
             process.wait()
 
     def _start(self, name: str) -> None:
-        command = [sys.executable, "-m", "workers.cli.main", *self._commands[name]]
-        with (self._folder / f"{name}.log").open("ab") as log:
-            environ = {**os.environ, **self._settings.as_environ()}
-            self._processes[name] = subprocess.Popen(command, env=environ, stderr=log)
+        log = self._folder / f"{name}.log"
+        self._processes[name] = program.start(*self._commands[name], settings=self._settings, log=log)
 
     def _kill(self, name: str) -> None:
         self._processes[name].kill()
@@ -141,22 +136,18 @@ class Fleet:
 def fleet(
     settings: Settings, folder: Path, versions: Sequence[VersionName] = VERSIONS, *, replicas: int = 1
 ) -> Iterator[Fleet]:
-    """The models registered and bound, every process started; killed at the end, if not stopped before."""
-    store, broker = open_store(settings.store_url), broker_of(settings)
-    for version in versions:
-        card = find_card(version, settings.models_dir)
-        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
+    """Register and bind the models, and start every process; kill those that still run at the end."""
+    with house_of(settings) as house:
+        house.register(*[find_card(version, settings.models_dir) for version in versions])
     running = Fleet(settings, folder, versions, replicas=replicas)
     try:
         running.start()
         yield running
     finally:
         running.kill()
-        store.close()
-        broker.close()
 
 
 def _name(version: VersionName, number: int) -> str:
-    """A first version goes by the name of its model."""
+    """Return the name of a worker: that of the model if it is the first worker of version 1."""
     name = str(version).removesuffix("@1")
     return f"{name}-{number + 1}" if number else name

@@ -1,18 +1,21 @@
-"""What somebody purged by hand is named, exactly, and brought back."""
+"""An audit of three servers: only here is a queue purged by hand, and the loss found and repaired.
+
+The rules of an audit are in tests/workers/inspection/test_audit.py, its command in tests/workers/cli/.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from panopticon.settings import Settings
-from tests.fleet.auditing import audit
+from tests.fleet.commands import audit
 from tests.fleet.processes import VERSIONS
 from tests.fleet.trial import submit, trial
 from tests.servers.rabbitmq import RabbitNode
 from workers.queues import broker_of
 
 
-def test_a_purged_queue_is_named_by_the_audit_and_fix_brings_it_back(
+def test_an_audit_finds_exactly_the_images_of_a_purged_queue_and_fix_brings_them_back(
     tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode
 ) -> None:
     settings = on_three_servers.model_copy(update={"settle_s": 10.0})
@@ -28,9 +31,10 @@ def test_a_purged_queue_is_named_by_the_audit_and_fix_brings_it_back(
         broker.close()
         run.fleet.start()
         run.end()
-        (tmp_path / "ids").write_text("\n".join([*run.ids, *extra]))
-        code, lost = audit(settings, tmp_path)
+        ids = tmp_path / "ids"
+        ids.write_text("\n".join([*run.ids, *extra]))
+        code, lost = audit(settings, ids)
         assert (code, lost) == (1, {(name, str(VERSIONS[1])) for name in extra})
-        assert audit(settings, tmp_path, "--fix")[0] == 0
+        assert audit(settings, ids, "--fix")[0] == 0
         run.end()
-        assert audit(settings, tmp_path) == (0, set())
+        assert audit(settings, ids) == (0, set())

@@ -1,4 +1,7 @@
-"""A backfill on three servers, killed again and again, misses nothing and repeats little."""
+"""A backfill on three servers: only here is its process killed five times there, while a worker runs.
+
+tests/workers/faults/test_backfill.py does the same on SQLite, tests/workers/backfill/ without processes.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,8 @@ from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store
 from tests.fleet.processes import fleet
-from tests.fleet.trial import PATIENCE_S, give_up_after, wait_for
+from tests.fleet.trial import wait_for, wait_until_empty
 from tests.workers.backfill.feeding_process import fill_catalogue, finish, kill_at, runs
-from workers.queues import broker_of
-from workers.submission.index_plan import wait_until_done
 
 COUNTING = VersionName(model="counting", version=1)
 KILLS = 5
@@ -26,7 +27,7 @@ IN_FLIGHT = 3 * 32
 @pytest.mark.parametrize(
     "count", [800, pytest.param(5_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
 )
-def test_killed_5_times_it_misses_nothing_and_runs_once(
+def test_a_backfill_killed_5_times_misses_no_image_and_repeats_at_most_what_was_in_flight(
     tmp_path: Path, on_three_servers: Settings, count: int
 ) -> None:
     settings = on_three_servers.model_copy(update={"backfill_waiting": 100})
@@ -38,12 +39,11 @@ def test_killed_5_times_it_misses_nothing_and_runs_once(
     with (
         fleet(settings, tmp_path, (COUNTING,)) as running,
         closing(open_store(settings.store_url)) as store,
-        closing(broker_of(settings)) as broker,
     ):
         fill_catalogue(store, image_ids, picture)
         kill_at(settings, COUNTING, ids, kills_at, store=store, wait_until=wait_for)
         assert finish(settings, COUNTING, ids) == 0
-        wait_until_done(broker, [COUNTING], watch=give_up_after(PATIENCE_S), every_s=0.5)
+        wait_until_empty(settings, [COUNTING])
         assert {key.image_id for key in store.outputs.get(image_ids, COUNTING)} == set(image_ids)
         assert 0 <= runs(settings) - count <= KILLS * IN_FLIGHT
         documents = open_search(settings.search_url).get(image_ids)

@@ -1,4 +1,7 @@
-"""The store goes away during a run: the workers park, and take up where they were."""
+"""A store that is down: only here do workers and an indexer lose Cassandra, and park until it is back.
+
+The adapter alone under the same faults is in tests/storage/stores/cassandra/test_faults.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.storage.stores.cassandra.keyspaces import at_keyspace
 
 
 @pytest.mark.parametrize("fault", ["stopped 30 s", "killed and started again", "paused 15 s"])
-def test_a_store_that_comes_back_has_every_image(
+def test_every_image_is_stored_though_cassandra_was(
     tmp_path: Path,
     on_cassandra: Settings,
     cassandra_node: CassandraNode,
@@ -23,20 +26,20 @@ def test_a_store_that_comes_back_has_every_image(
     recovered: Recorder,
 ) -> None:
     with trial(on_cassandra, tmp_path) as run:
-        run.under_way()
-        break_and_mend(cassandra_node, fault)
+        run.wait_until_under_way()
+        break_and_restore(cassandra_node, fault)
         recovered(run.resumed_s())
         run.end()
         run.check()
 
 
 @pytest.mark.soak
-def test_one_of_three_nodes_that_is_killed_costs_no_image(
+def test_every_image_is_stored_though_one_of_three_nodes_was_killed(
     tmp_path: Path, on_one_file: Settings, cassandra_cluster: CassandraCluster, recovered: Recorder
 ) -> None:
     store = at_keyspace(cassandra_cluster.url, "fleet", options="create=1&replication=3")
     with trial(on_one_file.model_copy(update={"store": store}), tmp_path) as run:
-        run.under_way()
+        run.wait_until_under_way()
         cassandra_cluster.nodes[1].kill()
         recovered(run.resumed_s())
         run.end()
@@ -44,7 +47,7 @@ def test_one_of_three_nodes_that_is_killed_costs_no_image(
         assert "parked" not in run.fleet.log("slow")
 
 
-def break_and_mend(node: CassandraNode, fault: str) -> None:
+def break_and_restore(node: CassandraNode, fault: str) -> None:
     match fault:
         case "stopped 30 s":
             node.stop()

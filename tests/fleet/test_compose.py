@@ -1,4 +1,7 @@
-"""The command lines of docker-compose.yml, with its settings, on the three real servers."""
+"""The services of docker-compose.yml: only here do their command lines run, on three real servers.
+
+The files themselves are checked in tests/deploy/test_compose.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -19,7 +22,8 @@ from panopticon.settings import Settings
 from tests.deploy.compose import FOLDER, Service, services
 from tests.fleet.photos import cropped_photos
 from tests.fleet.trial import wait_for
-from tests.servers.rabbitmq import free_ports
+from tests.servers.guardian import guarded, start_guarded
+from tests.servers.ports import free_ports
 from workers.worker.run import prepare_model
 
 OURS = {
@@ -31,7 +35,7 @@ METRICS_PORT = "9100"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """Runs what a container would, with this machine's addresses, folders and ports."""
+    """This machine in place of the containers: the same commands, with other addresses, folders and ports."""
 
     folder: Path
     settings: Settings
@@ -40,7 +44,7 @@ class Host:
     @contextmanager
     def running(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(self._command(OURS[name]), env=self._environ(name), stderr=log)
+            process = start_guarded(self._command(OURS[name]), environ=self._environ(name), stderr=log)
         try:
             yield process
         finally:
@@ -48,9 +52,9 @@ class Host:
             process.wait()
 
     def tool(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """`docker compose run --rm -T panopticon WORDS`."""
+        """Run what `docker compose run --rm -T panopticon WORDS` does."""
         command = self._command(OURS["panopticon"], words)
-        environ = self._environ("panopticon")
+        environ = guarded(self._environ("panopticon"))
         return subprocess.run(command, env=environ, input=stdin, capture_output=True, text=True, check=False)
 
     def ready(self, name: str) -> bool:
@@ -90,20 +94,20 @@ def host(tmp_path: Path, on_three_servers: Settings, cache_dir: Path) -> Host:
     settings = on_three_servers.model_copy(update={"models_dir": None, "cache_dir": cache_dir})
     for model in ("tagger@1", "quality@1"):
         prepare_model(find_card(parse_version(model)), settings)
-    ports = dict(zip(LONG_RUNNING, astuple(free_ports()), strict=False))
+    ports = dict(zip(LONG_RUNNING, free_ports(len(LONG_RUNNING)), strict=True))
     return Host(folder=tmp_path, settings=settings, ports=ports)
 
 
-def test_its_services_become_well_find_a_cat_and_end_in_order(host: Host) -> None:
+def test_the_services_become_ready_find_a_cat_and_stop_with_exit_code_0(host: Host) -> None:
     cropped_photos(host.folder, crops=1)
     with ExitStack() as stack:
         processes = {name: stack.enter_context(host.running(name)) for name in LONG_RUNNING}
         wait_for(lambda: all(map(host.ready, LONG_RUNNING)))
         assert host.tool("submit", "-", stdin='{"image_id": "chelsea-0"}\n').returncode == 0
         wait_for(lambda: '"chelsea-0"' in host.tool("search", "cat", "--json").stdout)
-        examined = host.tool(*OURS["panopticon"].spec["command"], "--json")
-        assert examined.returncode == 0, examined.stdout
-        assert json.loads(examined.stdout)
+        diagnosis = host.tool(*OURS["panopticon"].spec["command"], "--json")
+        assert diagnosis.returncode == 0, diagnosis.stdout
+        assert json.loads(diagnosis.stdout)
         for name in LONG_RUNNING:
             with urlopen(f"http://127.0.0.1:{host.ports[name]}/metrics") as answer:
                 assert b"panopticon_" in answer.read()

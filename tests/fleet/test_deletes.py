@@ -1,4 +1,7 @@
-"""Edits and deletes go through while no worker of any model runs, and nothing brings a deleted image back."""
+"""Edits and deletes: only here does a whole fleet get them while its workers are down, and a backfill after.
+
+The indexer's rules are in tests/workers/indexer/, the merge of a document in tests/panopticon/results/.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,8 @@ from storage.originals.files import uri_of
 from storage.search import open_search
 from tests.fleet.commands import panopticon
 from tests.fleet.processes import VERSIONS, fleet
-from tests.fleet.trial import give_up_after, wait_for
+from tests.fleet.trial import wait_for, wait_until_empty
 from workers.queues import broker_of
-from workers.submission.index_plan import wait_until_done
 
 ALL = [f"image-{number}" for number in range(60)]
 DELETED, EDITED = ALL[:20], ALL[20:30]
@@ -28,7 +30,7 @@ NULL = VERSIONS[0]
 
 
 @pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
-def test_a_deleted_image_stays_gone_after_a_backfill_of_everything_and_a_policy_change(
+def test_a_deleted_image_stays_deleted_after_a_backfill_of_everything_and_a_policy_change(
     request: pytest.FixtureRequest, tmp_path: Path, places: str
 ) -> None:
     settings: Settings = request.getfixturevalue(places).model_copy(update={"registry_every_s": 0.5})
@@ -36,7 +38,7 @@ def test_a_deleted_image_stays_gone_after_a_backfill_of_everything_and_a_policy_
     Image.new("RGB", (16, 16), (255, 0, 0)).save(picture)
     with fleet(settings, tmp_path) as running:
         publish(settings, picture, ALL, revision=0)
-        wait(settings)
+        wait_until_empty(settings)
         running.stop_workers()
         publish(settings, picture, DELETED, revision=1, event="deleted")
         wait_for(lambda: all(document.deleted for document in documents(settings, DELETED)))
@@ -46,9 +48,9 @@ def test_a_deleted_image_stays_gone_after_a_backfill_of_everything_and_a_policy_
         (tmp_path / "ids").write_text("".join(f"{image_id}\n" for image_id in ALL))
         (tmp_path / "policy.toml").write_text(RENAMED)
         panopticon(settings, "backfill", "--model", str(NULL), "--ids", str(tmp_path / "ids"))
-        wait(settings)
+        wait_until_empty(settings)
         panopticon(settings, "policy", "apply", str(NULL), str(tmp_path / "policy.toml"))
-        wait(settings)
+        wait_until_empty(settings)
         assert set(running.stop().values()) == {0}
     for document in documents(settings, DELETED):
         assert (document.deleted, document.revision, dict(document.parts)) == (True, 1, {})
@@ -74,12 +76,6 @@ def publish(
     ]
     with closing(broker_of(settings)) as broker:
         broker.uploads.publish(messages, Lane.LIVE)
-
-
-def wait(settings: Settings) -> None:
-    """Until every queue is empty."""
-    with closing(broker_of(settings)) as broker:
-        wait_until_done(broker, VERSIONS, watch=give_up_after(150.0), every_s=0.3)
 
 
 def documents(settings: Settings, ids: list[str]) -> list[SearchDocument]:

@@ -1,20 +1,19 @@
-"""Two versions compared where queues, store and search are servers."""
+"""A comparison of two versions: only here are its queues, store and search servers.
+
+Its figures are in tests/workers/comparison/, its command and page in tests/workers/cli/test_diff.py.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from panopticon.messages import Lane
 from panopticon.registry.activation import limits_of, passed_limits, report_of
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store
+from tests.fleet.commands import panopticon_json
 from tests.fleet.trial import wait_for
 from tests.workers.two_versions import PETS_1, PETS_2, Planted
 from workers.queues import broker_of
@@ -32,17 +31,18 @@ def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_thre
         broker.results().submit([b"{}"] * 3, Lane.BACKFILL)
         wait_for(lambda: search.count([PETS_1.part, PETS_2.part]) == COVERED)
         wait_for(lambda: search.count([PETS_1.part]) == IMAGES)
-        said = diff(settings, "--html", str(tmp_path / "page.html"))
-        assert (said["asked"], said["images"]) == (IMAGES, COVERED)
-        assert said["left_out"] == {"no output of pets@2": IMAGES - COVERED}
-        assert said["figures"] == {"coverage": 0.75, "agreement": 8 / 9, "jaccard": 8 / 9, "waiting": 3}
-        assert [worst["image_id"] for worst in said["worst"]] == ["photo-00"]
+        words = ("models", "diff", str(PETS_1), str(PETS_2), "--html", str(tmp_path / "page.html"))
+        compared = panopticon_json(settings, *words)
+        assert (compared["asked"], compared["images"]) == (IMAGES, COVERED)
+        assert compared["left_out"] == {"no output of pets@2": IMAGES - COVERED}
+        assert compared["figures"] == {"coverage": 0.75, "agreement": 8 / 9, "jaccard": 8 / 9, "waiting": 3}
+        assert [worst["image_id"] for worst in compared["worst"]] == ["photo-00"]
         assert (tmp_path / "page.html").read_text("utf-8").count("data:image/jpeg") == 1
         entry = store.registry.read("pets")
         assert entry is not None
         report = report_of(entry, 1, 2)
         assert report is not None
-        assert report.report_sha256 == said["report_sha256"]
+        assert report.report_sha256 == compared["report_sha256"]
         assert store.archive.get(report.report_sha256)
         former, version = entry.versions
         limits = limits_of(settings, store.archive.get(version.card_sha256))
@@ -52,7 +52,7 @@ def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_thre
 
 
 def plant(planted: Planted) -> None:
-    """All have been seen by the first version, most by the second, which says something else of one."""
+    """Store outputs of all images by the first version, and of most by the second, which differs in one."""
     planted.register_all()
     for number in range(IMAGES):
         name = f"photo-{number:02}"
@@ -60,13 +60,3 @@ def plant(planted: Planted) -> None:
         planted.say(name, {PETS_1: [0.75, 0, 0]})
         if number < COVERED:
             planted.say(name, {PETS_2: [0.75, 0, 0] if number else [0, 0.75, 0]})
-
-
-def diff(settings: Settings, *more: str) -> dict[str, Any]:
-    """`panopticon models diff`, as an operator calls it."""
-    command = [sys.executable, "-m", "workers.cli.main", "models", "diff", str(PETS_1), str(PETS_2), "--json"]
-    environ = {**os.environ, **settings.as_environ()}
-    done = subprocess.run([*command, *more], env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said

@@ -1,4 +1,7 @@
-"""Histories of two versions and two policies, shuffled and repeated, end as the merge rule says."""
+"""Shuffled and repeated messages: only here do two indexers at once reach the state of the sorted history.
+
+The merge rule alone is in tests/panopticon/results/test_documents.py.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,8 @@ from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store
 from tests.fleet.processes import fleet
-from tests.fleet.trial import give_up_after
+from tests.fleet.trial import wait_until_empty
 from workers.queues import broker_of
-from workers.submission.index_plan import wait_until_done
 
 IMAGES = 200
 REVISIONS = 3
@@ -42,15 +44,15 @@ Event = ImageMessage | Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """An event, and the lane in which it travels."""
+class Arrival:
+    """An event, and its lane."""
 
     event: Event
     lane: Lane
 
 
-class Teller:
-    """Makes up what is told of images."""
+class RandomEvents:
+    """A source of events of two versions and two policies."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -58,12 +60,12 @@ class Teller:
     def history(self, image_id: str) -> list[Event]:
         return [self._event(image_id) for _ in range(self._chance.randint(1, LONGEST))]
 
-    def arrivals(self, histories: Sequence[Sequence[Event]]) -> list[Told]:
-        """All of them in any order, every third once more."""
+    def arrivals(self, histories: Sequence[Sequence[Event]]) -> list[Arrival]:
+        """Return all events in a random order, every third of them twice."""
         events = [event for history in histories for event in history]
         events += self._chance.sample(events, len(events) // 3)
         self._chance.shuffle(events)
-        return [Told(event=event, lane=self._chance.choice(list(Lane))) for event in events]
+        return [Arrival(event=event, lane=self._chance.choice(list(Lane))) for event in events]
 
     def _event(self, image_id: str) -> Event:
         revision = self._chance.randrange(REVISIONS)
@@ -99,7 +101,8 @@ class Teller:
         )
 
     def _result(self, image_id: str, revision: int) -> ResultPublished:
-        """Equal (revision, version, policy number) give equal parts, as they come from one stored vector."""
+        """Return a result whose part depends on image, revision, version and policy number only, as one made
+        from a stored vector does."""
         version, policy_number = self._chance.choice([1, 2]), self._chance.choice([1, 2])
         label = f"{image_id} at {revision} by tagger@{version} under policy {policy_number}"
         return ResultPublished(
@@ -118,16 +121,16 @@ class Teller:
 
 
 @pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
-def test_search_and_catalogue_say_what_the_sorted_history_says(
+def test_search_and_catalogue_equal_the_sorted_history(
     request: pytest.FixtureRequest, tmp_path: Path, places: str
 ) -> None:
     settings: Settings = request.getfixturevalue(places)
-    teller = Teller(random.Random(8))
-    histories = {image_id: teller.history(image_id) for image_id in (f"image-{n}" for n in range(IMAGES))}
+    source = RandomEvents(random.Random(8))
+    histories = {image_id: source.history(image_id) for image_id in (f"image-{n}" for n in range(IMAGES))}
     two_indexers = (fleet(settings, tmp_path, ()), fleet(settings, tmp_path, ()))
     with closing(broker_of(settings)) as broker, two_indexers[0] as one, two_indexers[1] as other:
-        send(broker, teller.arrivals(list(histories.values())))
-        wait_until_done(broker, (), watch=give_up_after(120.0), every_s=0.2)
+        send(broker, source.arrivals(list(histories.values())))
+        wait_until_empty(settings, ())
         assert {*one.stop().values(), *other.stop().values()} == {0}
     documents = open_search(settings.search_url).get(list(histories))
     assert documents == {
@@ -144,11 +147,11 @@ def test_search_and_catalogue_say_what_the_sorted_history_says(
     }
 
 
-def send(broker: Broker, arrivals: Sequence[Told]) -> None:
-    """Uploads and deletes to the catalogue, all else to the results."""
+def send(broker: Broker, arrivals: Sequence[Arrival]) -> None:
+    """Send uploads and deletes to the catalogue, and the rest to the results."""
     for start in range(0, len(arrivals), SENT_AT_ONCE):
         for lane in Lane:
-            events = [told.event for told in arrivals[start : start + SENT_AT_ONCE] if told.lane is lane]
+            events = [each.event for each in arrivals[start : start + SENT_AT_ONCE] if each.lane is lane]
             uploads = [event for event in events if isinstance(event, ImageMessage)]
             broker.uploads.publish(uploads, lane)
             results = [encode(event) for event in events if not isinstance(event, ImageMessage)]
@@ -156,13 +159,13 @@ def send(broker: Broker, arrivals: Sequence[Told]) -> None:
 
 
 def folded(image_id: str, history: Sequence[Event]) -> SearchDocument | None:
-    """The merge rule over the history in order; None where nothing in it concerns search."""
+    """Return the merge of the sorted history; None if nothing in it concerns search."""
     changes = sorted((change for event in history if (change := change_for(event))), key=place)
     return reduce(merge, changes, SearchDocument(image_id=image_id)) if changes else None
 
 
 def change_for(event: Event) -> Change | None:
-    """An upload changes nothing in search before it has results."""
+    """Return the change of search; None for an upload, which changes nothing before it has results."""
     if not isinstance(event, ImageMessage):
         return change_of(event)
     if event.event == "uploaded":
@@ -181,10 +184,10 @@ def place(change: Change) -> tuple[int, bool, int]:
 
 
 def newest_upload(history: Sequence[Event]) -> tuple[int, str, int] | None:
-    """Revision, event and time of the catalogue's last word: a delete wins a tie, then the later."""
+    """Return revision, event and time of the row in the catalogue: deletes win ties, then later events."""
     events = [event for event in history if isinstance(event, ImageMessage)]
     return max(
         ((event.revision, event.event, to_ms(event.occurred_at)) for event in events),
-        key=lambda told: (told[0], told[1] == "deleted", told[2]),
+        key=lambda event: (event[0], event[1] == "deleted", event[2]),
         default=None,
     )

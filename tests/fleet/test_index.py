@@ -1,11 +1,10 @@
-"""`panopticon index` on servers: it tells the same as on one file."""
+"""`panopticon index`: only here is it shown to report the same on Cassandra as on one file.
+
+What it does on one file is in tests/end_to_end/.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import pytest
 from PIL import Image
 
 from panopticon.settings import Settings
+from tests.fleet.commands import panopticon_json
 
 
 @pytest.mark.parametrize("places", ["on_one_file", "on_cassandra"])
-def test_it_counts_what_it_has_brought_about(
+def test_index_reports_how_many_results_it_has_finished(
     request: pytest.FixtureRequest, tmp_path: Path, places: str
 ) -> None:
     settings: Settings = request.getfixturevalue(places)
@@ -32,10 +32,6 @@ def test_it_counts_what_it_has_brought_about(
 
 
 def index(settings: Settings, photos: Path) -> Any:
-    """With two models."""
-    command = [sys.executable, "-m", "workers.cli.main", "index", str(photos), "--json"]
-    models = ["--model", "null@1", "--model", "slow@1"]
-    environ = {**os.environ, **settings.as_environ()}
-    return json.loads(
-        subprocess.run([*command, *models], env=environ, stdout=subprocess.PIPE, check=True).stdout
-    )
+    """Index a folder with two models; return the report."""
+    models = ("--model", "null@1", "--model", "slow@1")
+    return panopticon_json(settings, "index", str(photos), *models)

@@ -1,4 +1,7 @@
-"""Fresh uploads pass the backlog, on the way to the model and on the way to search."""
+"""Live images and a backlog: only here do live images pass 5,000 that wait, on one file and on servers.
+
+How batches are filled from the two lanes is in tests/panopticon/scheduling/test_dispatch.py.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ places = pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
 
 
 class ObservedModelClient(ModelClient):
-    """Writes down which images arrive, and which batches start, in the order in which they are seen."""
+    """A client that records the arrivals of live images and the starts of batches, in their order."""
 
     def __init__(self, card: ModelCard, settings: Settings, *, metrics: Metrics) -> None:
         super().__init__(card, settings, metrics=metrics)
@@ -60,7 +63,7 @@ class ObservedModelClient(ModelClient):
         return self.batches_before(arrived) is not None
 
     def batches_before(self, arrived: int) -> int | None:
-        """How many batches started between an image's arrival and its own; None before its own."""
+        """Return the number of batches between an image's arrival and its own; None until that starts."""
         after = self.seen[self.seen.index(("arrived", [arrived])) + 1 :]
         batches = [ids for what, ids in after if what == "ran"]
         return next((at for at, ids in enumerate(batches) if arrived in ids), None)
@@ -103,7 +106,7 @@ def test_a_live_result_is_searchable_before_the_200th_of_a_backlog(
 
 @contextmanager
 def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClient, Submit]]:
-    """A consumer and its model process, turned by the test."""
+    """Yield a consumer whose turns the test calls, its model process, and a way to submit to its queue."""
     card = find_card(SLOW, settings.models_dir)
     with closing(broker_of(settings)) as broker, closing(open_store(settings.store_url)) as store:
         ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")

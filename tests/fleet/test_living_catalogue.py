@@ -1,4 +1,4 @@
-"""Two models, both lanes, edits, deletes, and a fault again and again: nothing lost, search as it must be."""
+"""Everything at once: only here do two models, both lanes, edits, deletes and random faults come together."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from panopticon.results.documents import SearchDocument
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store
-from tests.fleet.auditing import audit
+from tests.fleet.commands import audit
 from tests.fleet.history import History, Truth
 from tests.fleet.processes import VERSIONS, fleet
-from tests.fleet.trial import give_up_after
+from tests.fleet.trial import wait_until_empty
 from workers.queues import broker_of
-from workers.submission.index_plan import wait_until_done
 
-Hurt = Callable[[random.Random], str]
+Break = Callable[[random.Random], str]
 
 EVENTS_A_ROUND = 40
 ROUND_S = 1.0
@@ -36,29 +35,31 @@ ROUND_S = 1.0
         pytest.param(300.0, 20.0, id="5 minutes", marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
     ],
 )
-def test_search_equals_the_oracle_and_the_ledger_closes(
+def test_search_equals_the_expected_state_and_an_audit_finds_no_loss(
     request: pytest.FixtureRequest, tmp_path: Path, places: str, duration_s: float, fault_every_s: float
 ) -> None:
     settings: Settings = request.getfixturevalue(places).model_copy(update={"lease_s": 3.0, "settle_s": 6.0})
     history = History(folder=tmp_path, chance=random.Random(5))
     with fleet(settings, tmp_path) as running, closing(broker_of(settings)) as broker:
-        live(broker, history, running.hurt, duration_s=duration_s, fault_every_s=fault_every_s)
-        wait_until_done(broker, VERSIONS, watch=give_up_after(120.0), every_s=0.2)
+        live(broker, history, running.break_something, duration_s=duration_s, fault_every_s=fault_every_s)
+        wait_until_empty(settings)
         assert set(running.stop().values()) == {0}
     check_search(settings, history.truths)
     (tmp_path / "ids").write_text("\n".join(history.truths))
-    assert audit(settings, tmp_path) == (0, set())
+    assert audit(settings, tmp_path / "ids") == (0, set())
 
 
-def live(broker: Broker, history: History, hurt: Hurt, *, duration_s: float, fault_every_s: float) -> None:
-    """Events round after round, and a fault now and then."""
+def live(
+    broker: Broker, history: History, break_something: Break, *, duration_s: float, fault_every_s: float
+) -> None:
+    """Publish events for a time, and cause a fault at intervals."""
     chance = random.Random(6)
     begun_s = next_fault_s = time.monotonic()
     while time.monotonic() - begun_s < duration_s:
         for lane, messages in history.events(EVENTS_A_ROUND).items():
             broker.uploads.publish(messages, lane)
         if time.monotonic() >= next_fault_s:
-            hurt(chance)
+            break_something(chance)
             next_fault_s = time.monotonic() + fault_every_s
         time.sleep(ROUND_S)
 
@@ -73,7 +74,7 @@ def check_search(settings: Settings, truths: dict[str, Truth]) -> None:
 
 
 def seen(document: SearchDocument) -> dict[str, object]:
-    """What a document says, in whole colour steps."""
+    """Return the state in a document, its scores as colours from 0 to 255."""
     parts = {
         name: tuple(round(part.scores[colour] * 255) for colour in ("red", "green", "blue"))
         for name, part in document.parts.items()

@@ -1,10 +1,11 @@
-"""A change of policy while worker and indexer run, and while whoever changes it is killed."""
+"""A change of policy: only here do a worker and an indexer run meanwhile, and is the command killed midway.
+
+The rules of republishing are in tests/workers/maintenance/test_republish.py.
+"""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -25,17 +26,18 @@ from panopticon.results.outputs import Output, OutputKey, VersionName
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store
+from tests import program
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
-from tests.servers.cassandra import free_ports
+from tests.house import house_of
+from tests.servers.ports import free_ports
 from workers.queues import broker_of
-from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
-from workers.registry.register import ensure_registered
+from workers.registry.policy_cache import ResolvedPolicy, result_message
 
 NULL = VersionName(model="null", version=1)
 WHOLE, SHORT = 10_000, 1_500
 places = pytest.mark.parametrize(
-    ("place", "images"),
+    ("place", "count"),
     [
         ("on_one_file", WHOLE),
         ("on_three_servers", SHORT),
@@ -50,8 +52,8 @@ RUN = "panopticon_images_stored_total"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """Images with an output and a document by the first policy of `null@1`."""
+class Images:
+    """The images, each with an output and a document by the first policy of `null@1`."""
 
     settings: Settings
     folder: Path
@@ -61,27 +63,23 @@ class House:
     """Images that were stored while the policy changed, and published by the former one."""
 
     @property
-    def environ(self) -> dict[str, str]:
-        return {**os.environ, **self.settings.as_environ()}
-
-    @property
     def log(self) -> str:
         return (self.folder / "apply.log").read_text()
 
     def apply(self) -> subprocess.Popen[bytes]:
-        """`panopticon policy apply`, as a process."""
-        (self.folder / "policy.toml").write_text(RENAMED)
-        command = [sys.executable, "-m", "workers.cli.main", "policy", "apply", str(NULL), "policy.toml"]
-        with (self.folder / "apply.log").open("ab") as log:
-            return subprocess.Popen(command, cwd=self.folder, env=self.environ, stdout=log, stderr=log)
+        """Start `panopticon policy apply`."""
+        policy = self.folder / "policy.toml"
+        policy.write_text(RENAMED)
+        words = ("policy", "apply", str(NULL), str(policy))
+        return program.start(*words, settings=self.settings, log=self.folder / "apply.log")
 
     def old(self) -> list[str]:
-        """Images whose documents are by the first policy, looked up one by one."""
+        """Return the images whose documents are by the first policy."""
         documents = open_search(self.settings.search_url).get(self.ids)
         return [i for i in self.ids if documents[i].parts[NULL.part].policy_number == 1]
 
     def check(self) -> None:
-        """Each document says what the new policy makes of the output, and no output was made anew."""
+        """Check that each document is by the new policy, and that no output was computed again."""
         ids = [*self.ids, *self.late]
         wait_for(lambda: self.results_waiting() == 0)
         documents = open_search(self.settings.search_url).get(ids)
@@ -93,15 +91,15 @@ class House:
         assert {output.produced_at_ms for output in outputs} == {PRODUCED_AT_MS}
         for output in outputs:
             part = documents[output.key.image_id].parts[NULL.part]
-            said = dict(zip(("rot", "green", "blue"), output.vector.tolist(), strict=True))
-            assert (part.policy_number, dict(part.scores)) == (2, said)
+            scores = dict(zip(("rot", "green", "blue"), output.vector.tolist(), strict=True))
+            assert (part.policy_number, dict(part.scores)) == (2, scores)
 
     def results_waiting(self) -> int:
         with closing(broker_of(self.settings)) as broker:
             return total(broker.results().depth())
 
     def publish_late(self, stopping: threading.Event) -> None:
-        """As a worker that never hears of a new policy: known images, and new ones as they are stored."""
+        """Publish known and new images by the former policy, like a worker that has not seen the new one."""
         with (
             closing(open_store(self.settings.store_url)) as store,
             closing(broker_of(self.settings)) as broker,
@@ -129,31 +127,27 @@ def output_of(image_id: str, number: int) -> Output:
     )
 
 
-def planted(settings: Settings, folder: Path, images: int) -> House:
-    """The registry read again every 0.5 s, so that a policy is known everywhere after 1.5 s."""
+def planted(settings: Settings, folder: Path, count: int) -> Images:
+    """Store this number of images. The registry is read every 0.5 s, so a policy is known after 1.5 s."""
     settings = settings.model_copy(update={"registry_every_s": 0.5})
-    search = open_search(settings.search_url)
-    ids = [f"image-{number:05}" for number in range(images)]
-    with closing(open_store(settings.store_url)) as store, closing(broker_of(settings)) as broker:
-        card = find_card(NULL, settings.models_dir)
-        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
-        model = store.registry.read(NULL.model)
-        assert model is not None
-        policy = resolve_policy(model, model.versions[0], store.archive)
+    ids = [f"image-{number:05}" for number in range(count)]
+    with house_of(settings) as house:
+        house.register(find_card(NULL, settings.models_dir))
+        policy = house.policy(NULL)
         outputs = [output_of(image_id, number) for number, image_id in enumerate(ids)]
         for chunk in chunks(outputs, 500):
-            store.outputs.put(chunk)
-            search.apply([change_of(result_message(output, policy, occurred_at=None)) for output in chunk])
-    return House(settings=settings, folder=folder, ids=ids, former=policy)
+            house.real.store.outputs.put(chunk)
+            messages = [result_message(output, policy, occurred_at=None) for output in chunk]
+            house.real.search.apply([change_of(message) for message in messages])
+    return Images(settings=settings, folder=folder, ids=ids, former=policy)
 
 
 @contextmanager
-def worker_with_metrics(house: House) -> Iterator[str]:
-    """A worker of the version, and where it tells how many images it ran."""
-    port, _ = free_ports(["127.0.0.1"])
-    command = [sys.executable, "-m", "workers.cli.main", "worker", "--model", str(NULL)]
-    with (house.folder / "worker.log").open("ab") as log:
-        worker = subprocess.Popen([*command, f"--metrics-port={port}"], env=house.environ, stderr=log)
+def worker_with_metrics(images: Images) -> Iterator[str]:
+    """Run a worker of the version; yield the URL of its metrics."""
+    (port,) = free_ports(1)
+    words = ("worker", "--model", str(NULL), f"--metrics-port={port}")
+    worker = program.start(*words, settings=images.settings, log=images.folder / "worker.log")
     url = f"http://127.0.0.1:{port}/metrics"
     try:
         wait_for(lambda: RUN in scraped(url))
@@ -164,7 +158,7 @@ def worker_with_metrics(house: House) -> Iterator[str]:
 
 
 def scraped(url: str) -> str:
-    """Empty while nobody answers."""
+    """Return the metrics; nothing while the worker does not answer."""
     try:
         with urllib.request.urlopen(url) as answer:
             text: str = answer.read().decode()
@@ -179,9 +173,9 @@ def images_run(url: str) -> float:
 
 
 @contextmanager
-def late_results(house: House) -> Iterator[None]:
+def late_results(images: Images) -> Iterator[None]:
     stopping = threading.Event()
-    publishing = threading.Thread(target=house.publish_late, args=(stopping,))
+    publishing = threading.Thread(target=images.publish_late, args=(stopping,))
     publishing.start()
     try:
         yield
@@ -191,34 +185,34 @@ def late_results(house: House) -> Iterator[None]:
 
 
 @places
-def test_a_policy_change_runs_no_model_and_leaves_nothing_old(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str, images: int
+def test_a_policy_change_runs_no_model_and_leaves_no_document_by_the_former_policy(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, count: int
 ) -> None:
-    house = planted(request.getfixturevalue(place), tmp_path, images)
+    images = planted(request.getfixturevalue(place), tmp_path, count)
     with (
-        fleet(house.settings, tmp_path, versions=()),
-        worker_with_metrics(house) as url,
-        late_results(house),
+        fleet(images.settings, tmp_path, versions=()),
+        worker_with_metrics(images) as url,
+        late_results(images),
     ):
-        assert house.apply().wait(250) == 0, house.log
+        assert images.apply().wait(250) == 0, images.log
         assert images_run(url) == 0
-    with fleet(house.settings, tmp_path, versions=()):
-        house.check()
-    assert len(house.late) > 10
+    with fleet(images.settings, tmp_path, versions=()):
+        images.check()
+    assert len(images.late) > 10
 
 
 @places
-def test_a_change_that_is_killed_in_the_middle_and_begun_again_ends_right(
-    tmp_path: Path, request: pytest.FixtureRequest, place: str, images: int
+def test_a_policy_change_that_is_killed_midway_is_completed_by_the_next_call(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, count: int
 ) -> None:
-    house = planted(request.getfixturevalue(place), tmp_path, images)
-    with fleet(house.settings, tmp_path, versions=()):
-        applying = house.apply()
-        wait_for(lambda: len(house.old()) < len(house.ids))
+    images = planted(request.getfixturevalue(place), tmp_path, count)
+    with fleet(images.settings, tmp_path, versions=()):
+        applying = images.apply()
+        wait_for(lambda: len(images.old()) < len(images.ids))
         applying.kill()
-        assert applying.wait() == -9, "it was through before it could be killed"
-        wait_for(lambda: house.results_waiting() == 0)
-        assert house.old(), "nothing was left to do"
-        assert house.apply().wait(250) == 0, house.log
-        house.check()
-    assert "null@1 has this policy already, as number 2" in house.log
+        assert applying.wait() == -9, "it had ended before it could be killed"
+        wait_for(lambda: images.results_waiting() == 0)
+        assert images.old(), "nothing was left to do"
+        assert images.apply().wait(250) == 0, images.log
+        images.check()
+    assert "null@1 has this policy already, as number 2" in images.log

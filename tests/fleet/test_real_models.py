@@ -1,4 +1,4 @@
-"""The real tagger and quality models on RabbitMQ, Cassandra and OpenSearch, as an operator runs them."""
+"""The real tagger and quality models: only here do they run on RabbitMQ, Cassandra and OpenSearch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search
 from storage.stores import open_store
-from tests.fleet.auditing import audit
+from tests.fleet.commands import audit
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import fleet
-from tests.fleet.trial import give_up_after
+from tests.fleet.trial import wait_until_empty
 from workers.queues import broker_of
-from workers.submission.index_plan import wait_until_done
 from workers.worker.run import prepare_model
 
 VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
@@ -28,7 +27,7 @@ VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
 
 @pytest.fixture
 def photos(tmp_path: Path) -> dict[str, Path]:
-    """Three hundred."""
+    """Three hundred photos by image ID."""
     return cropped_photos(tmp_path, crops=50)
 
 
@@ -45,10 +44,10 @@ def test_three_hundred_photos_are_stored_found_and_audited(
             ImageMessage(image_id=name, image_uri=uri_of(os.fsencode(path))) for name, path in photos.items()
         ]
         broker.uploads.publish(messages, Lane.LIVE)
-        wait_until_done(broker, VERSIONS, watch=give_up_after(200.0), every_s=0.5)
+        wait_until_empty(settings, VERSIONS, patience_s=200.0)
         assert set(running.stop().values()) == {0}
     (tmp_path / "ids").write_text("\n".join(photos))
-    assert audit(settings, tmp_path) == (0, set())
+    assert audit(settings, tmp_path / "ids") == (0, set())
     check_stored(settings, photos)
     assert {name.rpartition("-")[0] for name in cats(settings)} == {"chelsea"}
 
@@ -60,7 +59,7 @@ def check_stored(settings: Settings, photos: dict[str, Path]) -> None:
 
 
 def cats(settings: Settings) -> list[str]:
-    """Whom search finds as a cat, first page of a hundred."""
+    """Return the images that search finds as cats, at most a hundred."""
     query = Query(
         parts=tuple(version.part for version in VERSIONS), all_of=("cat",), order=Order.PROBABILITY, limit=100
     )

@@ -1,4 +1,7 @@
-"""Workers are told to stop while they are at work, one after the other, as an update does it."""
+"""A rolling restart: only here are several workers of one version stopped in turn, in order and under load.
+
+A worker that is killed is in test_three_servers.py and tests/workers/faults/test_kill.py.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,25 @@ NOTING = VersionName(model="noting", version=1)
 
 
 def runs(settings: Settings) -> list[tuple[int, Colour]]:
-    """Who ran a picture, and its colour."""
+    """Return the process that ran each picture, and the picture's colour."""
     lines = notes_in(settings.cache_dir).read_text().splitlines()
     notes = [[int(word) for word in line.split()] for line in lines]
     return [(worker, (red, green, blue)) for worker, red, green, blue in notes]
 
 
 def at_work_s(run: Trial, name: str) -> float:
-    """Seconds until this worker runs a picture."""
+    """Return the seconds until this worker runs a picture."""
     begun_s, worker = time.monotonic(), run.fleet.pid(name)
     wait_for(lambda: worker in {by for by, _ in runs(run.settings)})
     return time.monotonic() - begun_s
 
 
-def test_a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(
+def test_a_rolling_restart_under_load_loses_no_image_and_runs_none_twice(
     tmp_path: Path, on_three_servers: Settings, recovered: Recorder
 ) -> None:
     settings = on_three_servers.model_copy(update={"grace_s": 10.0})
     with trial(settings, tmp_path, versions=[NOTING], replicas=3) as run:
-        run.under_way()
+        run.wait_until_under_way()
         for name in run.fleet.workers:
             assert run.fleet.restart(name) < settings.grace_s
             recovered(at_work_s(run, name))

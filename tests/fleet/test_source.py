@@ -1,4 +1,7 @@
-"""The source of originals is down for long: the workers park, and take up where they were."""
+"""A source of originals that is down for 30 s: only here with every other server real, and several workers.
+
+One worker on SQLite is in tests/workers/faults/test_source.py, the source in tests/storage/originals/.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.servers.buckets import Bucket, client_of
 from tests.servers.s3 import S3Server
 
 
-def test_s3_that_was_down_30_s_costs_no_image_and_no_attempt(
+def test_every_image_is_stored_without_a_spent_attempt_though_s3_was_down_30_s(
     tmp_path: Path,
     on_three_servers: Settings,
     s3_server: S3Server,
@@ -28,7 +31,7 @@ def test_s3_that_was_down_30_s_costs_no_image_and_no_attempt(
     with closing(client_of(s3_server.site)) as client:
         bucket = Bucket(client)
         with trial(settings, tmp_path, keep=bucket.place) as run:
-            run.under_way()
+            run.wait_until_under_way()
             s3_server.kill()
             try:
                 time.sleep(30)

@@ -1,4 +1,7 @@
-"""Switches while somebody asks, while somebody else switches, and while the store is out of reach."""
+"""Activation of a version: only here under queries, by two people at once, and while Cassandra is silent.
+
+The rules are in tests/panopticon/registry/ and tests/workers/registry/test_change_state.py.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ places = pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchboard:
-    """Two versions of one model: the first answers, the second is a shadow."""
+    """Two versions of one model: the first is active, the second is a shadow."""
 
     settings: Settings
     cards: Sequence[ModelCard]
@@ -72,7 +75,7 @@ def switchboard(settings: Settings, folder: Path) -> Switchboard:
 
 
 def fill_search(settings: Settings) -> None:
-    """Documents of which both versions say something."""
+    """Put documents into search that have parts of both versions."""
     search = open_search(settings.search_url)
     search.apply(
         [
@@ -108,7 +111,7 @@ def test_every_answer_and_every_page_of_a_cursor_is_of_one_version(
     of_each_query = [{page.parts for page in pages} for pages in answered.pages]
     assert all(len(parts) == 1 for parts in of_each_query)
     assert set.union(*of_each_query) == {("colour_1",), ("colour_2",)}
-    assert all(says_it_all(page) for pages in answered.pages for page in pages)
+    assert all(is_complete(page) for pages in answered.pages for page in pages)
 
 
 def wait_for_more(answered: Answered, queries: int) -> None:
@@ -116,13 +119,13 @@ def wait_for_more(answered: Answered, queries: int) -> None:
     wait_for(lambda: len(answered.pages) > until or bool(answered.errors))
 
 
-def says_it_all(page: SearchPage) -> bool:
-    """Whether every document on it has every part it was answered from."""
+def is_complete(page: SearchPage) -> bool:
+    """Return whether every document of the page has every part that the query read."""
     return all(set(page.parts) <= document.parts.keys() for document in page.documents)
 
 
 @places
-def test_of_two_who_activate_at_once_one_wins_and_the_other_is_told_by_whom_and_when(
+def test_of_two_activations_at_once_one_wins_and_the_other_is_refused_with_who_and_when(
     request: pytest.FixtureRequest, tmp_path: Path, places: str
 ) -> None:
     board = switchboard(request.getfixturevalue(places), tmp_path)
@@ -136,19 +139,19 @@ def test_of_two_who_activate_at_once_one_wins_and_the_other_is_told_by_whom_and_
         return ""
 
     with ThreadPoolExecutor(2) as pool:
-        told = dict(zip(("ann", "bob"), pool.map(activate, ("ann", "bob")), strict=True))
-    (winner,) = [by for by, complaint in told.items() if not complaint]
-    (complaint,) = filter(None, told.values())
+        refusals = dict(zip(("ann", "bob"), pool.map(activate, ("ann", "bob")), strict=True))
+    (winner,) = [by for by, complaint in refusals.items() if not complaint]
+    (complaint,) = filter(None, refusals.values())
     assert f"activated colour@2 (was colour@1), by {winner} at 20" in complaint
     event = board.entry().history[-1]
     assert (event.by, event.what) == (winner, "activated colour@2 (was colour@1)")
     assert board.entry().active_version == 2
 
 
-def test_a_switch_whose_answer_got_lost_is_resolved_to_the_truth(
+def test_an_activation_whose_answer_is_lost_reports_what_the_store_has(
     tmp_path: Path, on_cassandra: Settings, cassandra_node: CassandraNode
 ) -> None:
-    """The node falls silent just when it is asked to decide."""
+    """The node stops answering just when it is asked for the compare-and-set."""
     board = switchboard(on_cassandra, tmp_path)
 
     def silence() -> None:

@@ -1,4 +1,7 @@
-"""RabbitMQ, Cassandra and OpenSearch together, whole and with one of them broken."""
+"""RabbitMQ, Cassandra and OpenSearch together: only here does a fleet on all three survive the loss of one.
+
+Each adapter alone under faults is in its own folder; the consumer's rules are in tests/workers/worker/.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def test_every_image_is_stored_and_in_search(tmp_path: Path, on_three_servers: S
 
 
 @pytest.mark.parametrize("fault", ["killed and started again", "silent 30 s"])
-def test_a_broker_that_comes_back_has_lost_nothing(
+def test_no_image_is_lost_though_the_broker_was(
     tmp_path: Path,
     on_three_servers: Settings,
     rabbit_node: RabbitNode,
@@ -30,7 +33,7 @@ def test_a_broker_that_comes_back_has_lost_nothing(
     recovered: Recorder,
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
-        run.under_way()
+        run.wait_until_under_way()
         if fault == "silent 30 s":
             rabbit_node.pause()
             time.sleep(30)
@@ -43,12 +46,12 @@ def test_a_broker_that_comes_back_has_lost_nothing(
         run.check()
 
 
-def test_a_worker_that_is_killed_loses_nothing(
+def test_no_image_is_lost_though_a_worker_was_killed(
     tmp_path: Path, on_three_servers: Settings, recovered: Recorder
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
         for _ in range(3):
-            run.under_way()
+            run.wait_until_under_way()
             run.fleet.kill_worker()
             run.fleet.kill_model()
             recovered(run.resumed_s())
@@ -56,11 +59,11 @@ def test_a_worker_that_is_killed_loses_nothing(
         run.check()
 
 
-def test_a_memory_alarm_of_the_broker_parks_until_it_is_over(
+def test_no_image_is_lost_though_the_broker_had_a_memory_alarm(
     tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode, recovered: Recorder
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
-        run.under_way()
+        run.wait_until_under_way()
         with rabbit_node.memory_alarm():
             time.sleep(15)
         recovered(run.resumed_s())
@@ -73,7 +76,7 @@ def test_connections_closed_by_the_broker_are_opened_again(
 ) -> None:
     vhost = urlsplit(on_three_servers.broker).path.removeprefix("/")
     with trial(on_three_servers, tmp_path) as run:
-        run.under_way()
+        run.wait_until_under_way()
         rabbit_node.management.close_connections(vhost)
         recovered(run.resumed_s())
         run.end()
@@ -84,7 +87,7 @@ def test_channels_closed_by_the_broker_for_holding_too_long_are_opened_again(
     tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode, recovered: Recorder
 ) -> None:
     with rabbit_node.configured("consumer_timeout", "2000"), trial(on_three_servers, tmp_path) as run:
-        run.under_way()
+        run.wait_until_under_way()
         with run.fleet.silent_model():
             wait_for(lambda: "delivery acknowledgement on channel" in run.fleet.log("slow"))
         recovered(run.resumed_s())
@@ -92,11 +95,11 @@ def test_channels_closed_by_the_broker_for_holding_too_long_are_opened_again(
         run.check()
 
 
-def test_search_that_was_down_30_s_has_every_result(
+def test_every_result_is_in_search_though_search_was_down_30_s(
     tmp_path: Path, on_three_servers: Settings, opensearch_node: OpenSearchNode, recovered: Recorder
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
-        run.under_way()
+        run.wait_until_under_way()
         opensearch_node.kill()
         time.sleep(30)
         opensearch_node.start()

@@ -1,4 +1,4 @@
-"""Two versions of the real tagger side by side: switched and switched back under uploads."""
+"""Two versions of the real tagger: only here are real models switched and switched back under uploads."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from storage.stores import open_store
 from tests.fleet.asking import answers
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import MODELS, fleet
-from tests.fleet.trial import give_up_after, wait_for
+from tests.fleet.trial import wait_for, wait_until_empty
 from workers.queues import broker_of
 from workers.registry.change_state import Versions
-from workers.submission.index_plan import wait_until_done
 from workers.worker.run import prepare_model
 
 ONE, TWO = (VersionName(model="tagger", version=number) for number in (1, 2))
@@ -61,13 +60,13 @@ places = pytest.mark.parametrize("places", ["on_one_file", "on_three_servers"])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Photos that are published bit by bit, and the two versions that look at them."""
+    """The photos, which are published in parts, and the settings of the fleet that processes them."""
 
     settings: Settings
     photos: dict[str, Path]
 
     def publish(self, ids: Sequence[str], version: VersionName | None = None) -> None:
-        """To uploads, or to one version's backfill lane."""
+        """Publish images as uploads, or to one version's backfill lane."""
         messages = [
             ImageMessage(image_id=each, image_uri=uri_of(os.fsencode(self.photos[each]))) for each in ids
         ]
@@ -78,9 +77,8 @@ class Catalogue:
                 broker.model_queue(version).submit([encode(message) for message in messages], Lane.BACKFILL)
 
     def wait(self) -> None:
-        """Until every queue is empty and search shows what it has."""
-        with closing(broker_of(self.settings)) as broker:
-            wait_until_done(broker, (ONE, TWO), watch=give_up_after(200.0), every_s=0.5)
+        """Wait until every queue is empty and search finds every document."""
+        wait_until_empty(self.settings, (ONE, TWO), patience_s=200.0)
         search = open_search(self.settings.search_url)
         wait_for(lambda: search.count(["tagger_1"]) == search.count(["tagger_2"]) == search.count())
 
@@ -101,7 +99,7 @@ class Catalogue:
 
 @contextmanager
 def side_by_side(settings: Settings, folder: Path, cache_dir: Path) -> Iterator[Catalogue]:
-    """tagger@1 has seen 300 photos and answers; tagger@2 is fed, and was backfilled while uploads went on."""
+    """Run both versions: tagger@1 is active and has 300 photos, tagger@2 is backfilled during uploads."""
     settings = settings.model_copy(update={"models_dir": MODELS, "cache_dir": cache_dir})
     for version in (ONE, TWO):
         prepare_model(find_card(version, MODELS), settings)
@@ -109,8 +107,7 @@ def side_by_side(settings: Settings, folder: Path, cache_dir: Path) -> Iterator[
     ids = list(catalogue.photos)
     with fleet(settings, folder, (ONE,)) as first:
         catalogue.publish(ids[:300])
-        with closing(broker_of(settings)) as broker:
-            wait_until_done(broker, (ONE,), watch=give_up_after(200.0), every_s=0.5)
+        wait_until_empty(settings, (ONE,), patience_s=200.0)
         assert set(first.stop().values()) == {0}
     with fleet(settings, folder, (ONE, TWO)) as both:
         catalogue.publish(ids[:150], TWO)
@@ -123,8 +120,8 @@ def side_by_side(settings: Settings, folder: Path, cache_dir: Path) -> Iterator[
 
 
 def parts_in(answer: str) -> set[str]:
-    told = json.loads(answer)
-    return {*told["parts"], *(tag["part"] for image in told["images"] for tag in image["tags"])}
+    found = json.loads(answer)
+    return {*found["parts"], *(tag["part"] for image in found["images"] for tag in image["tags"])}
 
 
 @places
@@ -148,6 +145,6 @@ def test_a_switch_answers_from_the_new_version_and_a_rollback_byte_for_byte_as_b
         catalogue.wait()
         catalogue.roll_back()
         (whole,) = answers(catalogue.settings, [["--order", "newest", "--limit", "1000"]])
-        told = json.loads(whole)
-        assert told["parts"] == ["tagger_1"]
-        assert {image["image_id"] for image in told["images"] if image["tags"]} >= set(late)
+        found = json.loads(whole)
+        assert found["parts"] == ["tagger_1"]
+        assert {image["image_id"] for image in found["images"] if image["tags"]} >= set(late)

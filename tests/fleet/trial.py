@@ -1,4 +1,4 @@
-"""Five hundred images through two workers and an indexer, while something breaks."""
+"""Five hundred images through workers and an indexer, while a test breaks something."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workers.submission.index_plan import Remaining, wait_until_done
 
 Colour = tuple[int, int, int]
 Keep = Callable[[str, bytes], str]
-"""Puts a picture under a name, and says its URI."""
+"""Store a picture under a name; return its URI."""
 
 IMAGES = 500
 PATIENCE_S = 150.0
@@ -35,7 +35,7 @@ COLOURS = ("red", "green", "blue")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One run; every part is asked through the Protocols."""
+    """A running fleet, and the images that were submitted to it. Every part is read through its Protocol."""
 
     settings: Settings
     colours: dict[str, Colour]
@@ -46,22 +46,23 @@ class Trial:
     def ids(self) -> list[str]:
         return list(self.colours)
 
-    def under_way(self) -> None:
-        """Waits until every model has stored some images, and not nearly all."""
+    def wait_until_under_way(self) -> None:
+        """Wait until every model has stored at least ten images."""
         wait_for(lambda: all(count >= 10 for count in self.stored().values()))
 
     def stored(self) -> dict[str, int]:
-        """How many images, by version."""
+        """Return the number of stored images by version."""
         with closing(open_store(self.settings.store_url)) as store:
             return {str(v): len(store.outputs.get(self.ids, v)) for v in self.versions}
 
     def searchable(self) -> dict[str, int]:
-        """How many images search has, by version."""
+        """Return the number of images in search by version."""
         documents = open_search(self.settings.search_url).get(self.ids).values()
         return {str(v): sum(v.part in document.parts for document in documents) for v in self.versions}
 
     def resumed_s(self, count: Callable[[], dict[str, int]] | None = None) -> float:
-        """Seconds until there is more of every version that is not done; `count`: of what, if not stored."""
+        """Return the seconds until every version that is not done has more images. `count`: the images to
+        look at, by default those stored."""
         begun_s = time.monotonic()
         now = partial(eventually, count or self.stored)
         before = now()
@@ -70,15 +71,13 @@ class Trial:
         return time.monotonic() - begun_s
 
     def end(self) -> float:
-        """Seconds until every queue is empty."""
+        """Return the seconds until every queue is empty."""
         begun_s = time.monotonic()
-        broker = broker_of(self.settings)
-        wait_until_done(broker, self.versions, watch=give_up_after(PATIENCE_S), every_s=0.5)
-        broker.close()
+        wait_until_empty(self.settings, self.versions)
         return time.monotonic() - begun_s
 
     def check(self) -> None:
-        """Stored = submitted, vectors right, no failure, no attempt spent, and search equals the store."""
+        """Check that each image is stored with its vector and no failure, and that search has the same."""
         store, search = open_store(self.settings.store_url), open_search(self.settings.search_url)
         documents = search.get(self.ids)
         for version in self.versions:
@@ -103,10 +102,10 @@ def trial(
     replicas: int = 1,
     keep: Keep | None = None,
 ) -> Iterator[Trial]:
-    """The fleet runs, and five hundred images are submitted; it is drained at the end. `keep`: where
-    pictures go, if not into `folder`.
+    """Start a fleet, submit five hundred images, and stop the fleet in order at the end. `keep`: stores each
+    picture, by default in `folder`.
 
-    There are no retry delays, so that the first attempt that anyone pays leaves a dead image.
+    There are no retry delays, so that the first attempt that is spent leaves a dead image.
     """
     settings = settings.model_copy(update={"retry_delays_s": ()})
     with fleet(settings, folder, versions, replicas=replicas) as running:
@@ -119,7 +118,7 @@ def trial(
 def submit(
     settings: Settings, folder: Path, colours: Mapping[str, Colour], *, keep: Keep | None = None
 ) -> None:
-    """A picture of each colour, to uploads."""
+    """Publish an upload of one picture for each colour."""
     broker = broker_of(settings)
     keep = keep or partial(_keep, folder)
     uris = {image_id: keep(f"{image_id}.png", _picture(colour)) for image_id, colour in colours.items()}
@@ -128,15 +127,23 @@ def submit(
     broker.close()
 
 
+def wait_until_empty(
+    settings: Settings, versions: Sequence[VersionName] = VERSIONS, *, patience_s: float = PATIENCE_S
+) -> None:
+    """Wait until every queue is empty, those of these versions and those of the indexer."""
+    with closing(broker_of(settings)) as broker:
+        wait_until_done(broker, versions, watch=give_up_after(patience_s), every_s=0.3)
+
+
 def wait_for(done: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not done():
-        assert time.monotonic() < deadline_s, f"still not so after {PATIENCE_S:g} s"
+        assert time.monotonic() < deadline_s, f"not done after {PATIENCE_S:g} s"
         time.sleep(0.1)
 
 
 def give_up_after(patience_s: float) -> Callable[[Remaining], None]:
-    """A watch that fails once so much time has passed."""
+    """Return a watch that fails once this time has passed."""
     deadline_s = time.monotonic() + patience_s
 
     def watch(left: Remaining) -> None:

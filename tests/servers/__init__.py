@@ -1,1 +1,1 @@
-"""The real servers that tests run against: one module a system, each started once a run."""
+"""The servers that tests run against, and the guardian that ends them with the run."""

@@ -1,4 +1,4 @@
-"""A proxy on loopback that can fall silent, or cut what goes through it."""
+"""A proxy on loopback that can stop forwarding, or cut its connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHUNK_BYTES = 65_536
 
 
 class Blackhole:
-    """Forwards TCP connections to one port of this machine until it is told otherwise."""
+    """A proxy of TCP connections to one port of this machine."""
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -23,22 +23,22 @@ class Blackhole:
         self.port = 0
 
     def start(self) -> None:
-        """Listens on a free port, and on the same one after a `stop`."""
+        """Listen on a free port; on the same one after a `stop`."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
     def stop(self) -> None:
-        """New connections are refused, and those that are open end."""
+        """Refuse new connections, and end those that are open."""
         if self._listener is not None:
-            # Wakes who accepts; closing alone would not.
+            # Ends the call of `accept` in the other thread, which closing alone would not.
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
         self.cut()
 
     def cut(self) -> None:
-        """Both sides of every connection see it end."""
+        """End every connection, on both sides."""
         with self._lock:
             ending, self._sockets = self._sockets, set()
         for each in ending:
@@ -46,7 +46,7 @@ class Blackhole:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Nothing goes through, and nothing is closed; what waited goes through afterwards."""
+        """Forward nothing, and close nothing, until the block ends; then forward what has waited."""
         self._flowing.clear()
         try:
             yield

@@ -12,13 +12,13 @@ from tests.servers.s3 import S3Site
 
 
 def client_of(site: S3Site) -> Any:
-    """A client of the server's owner, to be closed."""
+    """Return a client of the server's owner, which the caller closes."""
     keys = {"aws_access_key_id": site.access_key, "aws_secret_access_key": site.secret_key}
     return boto3.session.Session(**keys).client("s3", endpoint_url=site.url, region_name="us-east-1")
 
 
 class Bucket:
-    """One bucket, new."""
+    """A new bucket."""
 
     def __init__(self, client: Any) -> None:
         self.name = f"photos-{uuid.uuid4().hex[:12]}"
@@ -26,7 +26,7 @@ class Bucket:
         self._client.create_bucket(Bucket=self.name)
 
     def place(self, key: str, content: bytes) -> str:
-        """Puts an object there; returns its URI."""
+        """Put an object; return its URI."""
         self._client.put_object(Bucket=self.name, Key=key, Body=content)
         return self.uri(key)
 

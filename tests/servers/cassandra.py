@@ -6,12 +6,9 @@ import fcntl
 import hashlib
 import json
 import os
-import random
 import shutil
-import signal
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +16,13 @@ from pathlib import Path
 import platformdirs
 
 from tests.servers.java import find_java
-from tests.servers.pausing import stop_still
+from tests.servers.ports import free_ports
+from tests.servers.process import ServerProcess
 from tests.servers.requirements import require
 
 FOLDER = Path(__file__).with_name("cassandra")
 MAIN = "org.apache.cassandra.service.CassandraDaemon"
-START_S = 180.0
-STOP_S = 30.0
-PORTS = range(20_000, 32_000)
-"""Below those that Linux gives to clients, so that nobody takes the port of a node that is down."""
+JAVA_NEEDED = "Cassandra needs Java 17; on Debian and Ubuntu: apt install openjdk-17-jre-headless"
 
 ASK_FOR_OPTIONS = bytes.fromhex("040000000500000000")
 SUPPORTED = 6
@@ -35,70 +30,50 @@ SUPPORTED = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """Passwords are asked for (cassandra, cassandra), and connections are encrypted."""
+    """Settings of a node that encrypts connections, and whose user and password are `cassandra`."""
 
     keystore: Path
-    """PKCS #12."""
+    """A file in the format PKCS #12."""
     keystore_password: str
 
 
-class CassandraNode:
-    """One node. What it stored outlives a stop, and a kill."""
+class CassandraNode(ServerProcess):
+    """One node, alone or of a cluster."""
 
     def __init__(
         self,
         home: Path,
         *,
         host: str = "127.0.0.1",
-        ports: tuple[int, int] | None = None,
+        ports: Sequence[int] | None = None,
         seed: str = "127.0.0.1",
         security: Security | None = None,
     ) -> None:
-        """`home`: an absolute path, of this node alone. `ports`: for clients, and between nodes."""
-        self.home = home
+        """`ports`: for clients, and between nodes."""
+        super().__init__(home)
         self.host = host
-        self.port, self._storage_port = ports or free_ports([host])
+        self.port, self._storage_port = ports or free_ports(2, hosts=[host])
         self._seed = seed
         self._security = security
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Without a keyspace."""
+        """The URL without a keyspace."""
         return f"cassandra://{self.host}:{self.port}"
 
-    def start(self) -> None:
-        """Returns when the node answers clients."""
+    def _launch(self) -> subprocess.Popen[bytes]:
         java = find_java(oldest=11, newest=17)
-        require(java, "Cassandra needs Java 17; on Debian and Ubuntu: apt install openjdk-17-jre-headless")
+        require(java, JAVA_NEEDED)
         self._write_settings()
-        with (self.home / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(str(java)), cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self._await_answer(self._process)
-
-    def stop(self) -> None:
-        """Drained first, as by an operator."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """It holds its connections and says nothing, as a machine does that swaps or is cut off."""
-        if self._process is not None:
-            stop_still(self._process)
-
-    def resume(self) -> None:
-        self._send(signal.SIGCONT)
+        return self._spawn(self._command(str(java)), os.environ)
 
     def _write_settings(self) -> None:
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
         (self.home / "cassandra.yaml").write_text(json.dumps(self._settings()))
 
     def _settings(self) -> dict[str, object]:
-        """JSON is YAML. What is absent keeps Cassandra's default, request timeouts among them."""
+        """Return cassandra.yaml as JSON, which is YAML too. The rest keeps Cassandra's defaults, such as
+        request timeouts."""
         seeds = {"class_name": "org.apache.cassandra.locator.SimpleSeedProvider"}
         return {
             "cluster_name": "tests",
@@ -160,16 +135,9 @@ class CassandraNode:
             MAIN,
         ]
 
-    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        until_s = time.monotonic() + START_S
-        while not self._answers():
-            if process.poll() is not None or time.monotonic() > until_s:
-                self.kill()
-                raise RuntimeError(f"the node did not start; its last words:\n{self._last_words()}")
-            time.sleep(0.05)
-
     def _answers(self) -> bool:
-        """Encrypted, the port itself has to do: it opens when clients are served."""
+        """Return whether it answers the first message of its protocol; an encrypted node, whether its port is
+        open, which it is once clients are served."""
         try:
             with socket.create_connection((self.host, self.port), 2) as client:
                 if self._security is not None:
@@ -180,42 +148,22 @@ class CassandraNode:
             return False
         return len(answer) > 4 and answer[4] == SUPPORTED
 
-    def _last_words(self) -> str:
-        lines = (self.home / "log").read_text(errors="replace").splitlines()
-        return "\n".join(line[:300] for line in lines[-20:])
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(number)
-        self._process.send_signal(signal.SIGCONT)
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
-
 
 class CassandraCluster:
-    """Nodes of one cluster on 127.0.0.1, 127.0.0.2 …"""
+    """The nodes of one cluster, on 127.0.0.1, 127.0.0.2 and so on."""
 
     def __init__(self, home: Path, *, size: int) -> None:
         hosts = [f"127.0.0.{number}" for number in range(1, size + 1)]
-        ports = free_ports(hosts)
+        ports = free_ports(2, hosts=hosts)
         self.nodes = [CassandraNode(home / host, host=host, ports=ports) for host in hosts]
 
     @property
     def url(self) -> str:
-        """Without a keyspace."""
+        """The URL without a keyspace."""
         return f"cassandra://{','.join(node.host for node in self.nodes)}:{self.nodes[0].port}"
 
     def start(self) -> None:
-        """One after the other, since they join one after the other."""
+        """Start one node after the other, since they can only join the cluster in turn."""
         for node in self.nodes:
             node.start()
 
@@ -224,14 +172,8 @@ class CassandraCluster:
             node.kill()
 
 
-def free_ports(hosts: Sequence[str]) -> tuple[int, int]:
-    """Two ports that are free on all of these addresses."""
-    free = (port for port in random.sample(PORTS, len(PORTS)) if all(_is_free(host, port) for host in hosts))
-    return next(free), next(free)
-
-
 def class_path() -> str:
-    """The jars in the Maven repository, fetched if they are absent, with colons in between."""
+    """Return the paths of the jars, separated by colons. Maven fetches those that are absent."""
     pom = FOLDER / "pom.xml"
     folder = Path(platformdirs.user_cache_dir("panopticon-tests"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -244,9 +186,9 @@ def class_path() -> str:
 
 
 def make_security(folder: Path) -> tuple[Security, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and the file by which clients trust it."""
+    """Return a self-signed certificate for 127.0.0.1, and the file by which clients trust it."""
     java = find_java(oldest=11, newest=17)
-    require(java, "Cassandra needs Java 17; on Debian and Ubuntu: apt install openjdk-17-jre-headless")
+    require(java, JAVA_NEEDED)
     keytool = Path(os.path.realpath(str(java))).with_name("keytool")
     security = Security(keystore=folder / "node.p12", keystore_password="for-tests-only")
     store = [
@@ -271,11 +213,3 @@ def _run(command: Sequence[str | Path]) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{ran.stdout}{ran.stderr}")
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        socket.create_server((host, port)).close()
-    except OSError:
-        return False
-    return True

@@ -12,14 +12,14 @@ from tests.servers.requirements import require
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """PEM files."""
+    """The PEM files of one certificate."""
 
     certificate: Path
     key: Path
 
 
 def make_certificate(folder: Path, *, name: str, authority: Certificate | None = None) -> Certificate:
-    """For 127.0.0.1, and for a week. Without an authority it signs itself."""
+    """Make a certificate for 127.0.0.1, valid for a week; without an authority it is self-signed."""
     openssl = shutil.which("openssl")
     require(openssl, "TLS needs openssl; on Debian and Ubuntu: apt install openssl")
     made = Certificate(certificate=folder / f"{name}.pem", key=folder / f"{name}.key")
@@ -30,6 +30,6 @@ def make_certificate(folder: Path, *, name: str, authority: Certificate | None =
     files = ["-keyout", str(made.key), "-out", str(made.certificate)]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     subprocess.run([str(openssl), "req", *kind, *subject, *files], check=True, capture_output=True)
-    # Servers drop root's rights, and read their key after that.
+    # A server that was started by root reads its key as another user.
     made.key.chmod(0o644)
     return made

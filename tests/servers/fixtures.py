@@ -1,32 +1,86 @@
-"""Servers as fixtures: each is started once a run, by whichever test needs it first."""
+"""Servers as fixtures: each is started once a run, by the first test that needs it."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.servers.cassandra import CassandraCluster, CassandraNode
+from tests.servers.guardian import guarded
 from tests.servers.opensearch import OpenSearchNode
 from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.servers.s3 import S3Server, S3Site
 
+SERVERS = frozenset(
+    {
+        "cassandra_cluster",
+        "cassandra_node",
+        "cassandra_url",
+        "opensearch_node",
+        "opensearch_url",
+        "rabbit_node",
+        "rabbit_site",
+        "s3_server",
+        "s3_site",
+    }
+)
+"""The fixtures of this module that start servers."""
+FLEET = Path(__file__).parents[1] / "fleet"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End the processes of pytest-xdist with the run: by themselves they take a quarter of a minute."""
+    if config.getoption("numprocesses", None):
+        os.environ.update(guarded({}))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that need a server into one group, which pytest-xdist runs in one process.
+
+    They wait more than they compute, so the others run meanwhile. First of all hooks: pytest-xdist reads the
+    groups in its own.
+    """
+    for item in items:
+        if SERVERS.intersection(getattr(item, "fixturenames", ())) or item.path.is_relative_to(FLEET):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+
+
+@contextmanager
+def only_process(folders: pytest.TempPathFactory, server: str) -> Iterator[None]:
+    """Claim a server for this process until the block ends.
+
+    Raises: RuntimeError while another process of the same run has it.
+    """
+    folder = folders.getbasetemp()
+    # The processes of one run have their folders in a common one; alone, that one is common to all runs.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / f"{server}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another process of this run has started {server}; run pytest with --dist loadgroup"
+            raise RuntimeError(message) from None
+        yield
+
 
 @pytest.fixture(scope="session")
 def cassandra_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraNode]:
-    """A node of ours, which a test may stop, kill or pause if it leaves it running."""
+    """A node, which a test may stop, kill or pause if it leaves it running."""
     node = CassandraNode(tmp_path_factory.mktemp("cassandra"))
-    try:
-        node.start()
+    with only_process(tmp_path_factory, "Cassandra"), node.running():
         yield node
-    finally:
-        node.kill()
 
 
 @pytest.fixture(scope="session")
 def cassandra_url(request: pytest.FixtureRequest) -> str:
-    """A server without a keyspace: PANOPTICON_TEST_CASSANDRA_URL, or a node of ours."""
+    """The URL of a server, without a keyspace: PANOPTICON_TEST_CASSANDRA_URL, or that of our node."""
     if url := os.environ.get("PANOPTICON_TEST_CASSANDRA_URL"):
         return url
     node: CassandraNode = request.getfixturevalue("cassandra_node")
@@ -35,29 +89,27 @@ def cassandra_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def cassandra_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraCluster]:
-    """Three nodes of ours, gone with the module that asked: they need much memory."""
+    """Three nodes, which end with the module that needs them, since they take much memory."""
     cluster = CassandraCluster(tmp_path_factory.mktemp("cluster"), size=3)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+    with only_process(tmp_path_factory, "a Cassandra cluster"):
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A server of ours, which a test may stop, kill or pause if it leaves it running."""
+    """A server, which a test may stop, kill or pause if it leaves it running."""
     server = S3Server(tmp_path_factory.mktemp("s3"))
-    try:
-        server.start()
+    with only_process(tmp_path_factory, "S3"), server.running():
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture(scope="session")
 def s3_site(request: pytest.FixtureRequest) -> S3Site:
-    """PANOPTICON_TEST_S3_URL, with the keys in AWS's own variables, or a server of ours."""
+    """PANOPTICON_TEST_S3_URL, with the keys in AWS's own variables, or our server."""
     if url := os.environ.get("PANOPTICON_TEST_S3_URL"):
         return S3Site(
             url=url,
@@ -69,19 +121,15 @@ def s3_site(request: pytest.FixtureRequest) -> S3Site:
 
 
 @pytest.fixture(scope="session")
-def opensearch_node() -> Iterator[OpenSearchNode]:
-    """A node of ours, which a test may stop, kill or pause if it leaves it running."""
-    node = OpenSearchNode()
-    try:
-        node.start()
+def opensearch_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSearchNode]:
+    """A node, which a test may stop, kill or pause if it leaves it running."""
+    with only_process(tmp_path_factory, "OpenSearch"), OpenSearchNode().running() as node:
         yield node
-    finally:
-        node.discard()
 
 
 @pytest.fixture(scope="session")
 def opensearch_url(request: pytest.FixtureRequest) -> str:
-    """A server without an index: PANOPTICON_TEST_OPENSEARCH_URL, or a node of ours."""
+    """The URL of a server, without an index: PANOPTICON_TEST_OPENSEARCH_URL, or that of our node."""
     if url := os.environ.get("PANOPTICON_TEST_OPENSEARCH_URL"):
         return url
     node: OpenSearchNode = request.getfixturevalue("opensearch_node")
@@ -90,18 +138,15 @@ def opensearch_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def rabbit_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A node of ours, which a test may stop, kill or pause if it leaves it running."""
+    """A node, which a test may stop, kill or pause if it leaves it running."""
     node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), secure=True)
-    try:
-        node.start()
+    with only_process(tmp_path_factory, "RabbitMQ"), node.running():
         yield node
-    finally:
-        node.remove()
 
 
 @pytest.fixture(scope="session")
 def rabbit_site(request: pytest.FixtureRequest) -> RabbitSite:
-    """PANOPTICON_TEST_RABBITMQ_URL, with user, password and management in it, or a node of ours."""
+    """PANOPTICON_TEST_RABBITMQ_URL, with user, password and management in it, or our node."""
     if url := os.environ.get("PANOPTICON_TEST_RABBITMQ_URL"):
         return RabbitSite(url=url)
     node: RabbitNode = request.getfixturevalue("rabbit_node")

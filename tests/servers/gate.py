@@ -1,4 +1,4 @@
-"""A gate before a real HTTP server on loopback: TLS, a login, or no room for what is large."""
+"""An HTTP proxy on loopback that asks for TLS or a login, or refuses large requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PASSWORD = "open sesame/@:"
 
 
 class Gate:
-    """Forwards each request to one port of this machine, and each answer back."""
+    """A proxy that forwards requests to one port of this machine, and their answers back."""
 
     def __init__(
         self, port: int, *, tls: ssl.SSLContext | None = None, login: bool = False, max_bytes: int = 2**30
     ) -> None:
-        """`max_bytes`: of a request; more is answered with 413, as by a proxy."""
+        """`max_bytes`: the size of a request above which the answer is 413."""
         self.target_port = port
         self.login = login
         self.max_bytes = max_bytes
@@ -42,7 +42,7 @@ class Gate:
         return int(self._listener.server_address[1])
 
     def refusal(self, headers: Any, length: int) -> int | None:
-        """The status with which a request is turned away."""
+        """Return the status with which a request is refused; None if it is forwarded."""
         expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if self.login and headers.get("authorization") != f"Basic {expected}":
             return 401
@@ -55,7 +55,7 @@ class _Listener(ThreadingHTTPServer):
     gate: Gate
 
     def handle_error(self, *_: Any) -> None:
-        """A client that does not trust us goes away."""
+        """Ignore clients that do not trust the certificate."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -85,4 +85,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Nobody reads it."""
+        """Log nothing."""

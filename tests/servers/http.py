@@ -1,4 +1,4 @@
-"""A real web server on loopback that serves originals, and misbehaves in every way that one can."""
+"""A web server on loopback that serves originals, and can misbehave in many ways."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 class _Listener(ThreadingHTTPServer):
@@ -55,11 +55,11 @@ class _Listener(ThreadingHTTPServer):
         return super().get_request()
 
     def handle_error(self, *_: Any) -> None:
-        """A client that goes away is what is tested."""
+        """Ignore clients that disconnect, which tests make them do."""
 
 
 class HttpServer:
-    """Files by path, and behaviours by path."""
+    """A server of files, by path, and of behaviours, by path."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self._host = host
@@ -99,12 +99,12 @@ class HttpServer:
         self._listener.server_close()
 
     def place(self, name: str, content: bytes) -> str:
-        """Puts a file there; returns its URL."""
+        """Serve a file; return its URL."""
         self.files[b"/" + name.encode()] = content
         return f"{self.url}/{quote(name)}"
 
     def behave(self, path: str, behaviour: Behaviour) -> str:
-        """Answers there from now on as `behaviour` does; returns its URL."""
+        """Answer at a path with `behaviour`; return the URL."""
         self.behaviours[path] = behaviour
         return self.url + path
 
@@ -118,7 +118,7 @@ def redirect(target: str, number: int = 302) -> Behaviour:
 
 
 def slow_drip(handler: _Handler) -> None:
-    """A byte now and then, for ever: no single read takes long."""
+    """Send a byte now and then, without end, so that no single read takes long."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
@@ -138,7 +138,7 @@ def _drip(handler: _Handler) -> None:
 
 
 def says_nothing(handler: _Handler) -> None:
-    """Until the client has gone."""
+    """Wait until the client has disconnected."""
     handler.connection.recv(1)
 
 
@@ -159,7 +159,7 @@ def endless_chunks(handler: _Handler) -> None:
 
 
 def announces(length: int, content: bytes) -> Behaviour:
-    """Says that so many bytes come, sends others, and hangs up."""
+    """Return a behaviour that announces this length, sends other content, and disconnects."""
 
     def answer(handler: _Handler) -> None:
         handler.answer(200, content, Content_Length=str(length))
@@ -169,7 +169,7 @@ def announces(length: int, content: bytes) -> Behaviour:
 
 
 def reset(handler: _Handler) -> None:
-    """Half of an answer, and then no polite end."""
+    """Send half of an answer, and reset the connection."""
     handler.answer(200, b"half", Content_Length="8")
     handler.wfile.flush()
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

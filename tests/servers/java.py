@@ -1,4 +1,4 @@
-"""Which of this machine's Java runtimes a server may run on."""
+"""The Java runtimes of this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSTALLED = Path("/usr/lib/jvm")
 
 
 def find_java(*, oldest: int, newest: int) -> Path | None:
-    """The first `java` of a version in between: of JAVA_HOME, of the path, of what Linux has installed."""
+    """Return the first `java` of such a version, from JAVA_HOME, the path, and /usr/lib/jvm."""
     return next((java for java in _candidates() if oldest <= _version(java) <= newest), None)
 
 
@@ -27,9 +27,9 @@ def _candidates() -> Iterator[Path]:
 
 
 def _version(java: Path) -> int:
-    """17 of `openjdk version "17.0.15"`; 0 of what is no Java."""
+    """Return 17 for `openjdk version "17.0.15"`; 0 if it is not a Java runtime."""
     if not java.is_file():
         return 0
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(\d+)', said)
+    printed = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', printed)
     return int(found[1]) if found else 0

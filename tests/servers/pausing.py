@@ -1,4 +1,4 @@
-"""Holding a process still: the signal alone returns before every thread of it has stopped."""
+"""Pausing a process: the signal alone returns before all its threads have stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOPPED_S = 10.0
 
 
 def stop_still(process: subprocess.Popen[bytes]) -> None:
-    """Returns when no thread of it runs any more."""
+    """Send SIGSTOP; return when all its threads have stopped."""
     process.send_signal(signal.SIGSTOP)
     until_s = time.monotonic() + STOPPED_S
     while not all(_is_stopped(process.pid, thread) for thread in os.listdir(f"/proc/{process.pid}/task")):
@@ -21,7 +21,7 @@ def stop_still(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_stopped(pid: int, thread: str) -> bool:
-    """Also of a thread that has ended."""
+    """Return whether a thread has stopped or ended."""
     try:
         stat = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
     except OSError:

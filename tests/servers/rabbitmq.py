@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
-import random
 import secrets
-import signal
-import socket
 import subprocess
-import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from tests.servers.certificates import Certificate, make_certificate
-from tests.servers.pausing import stop_still
+from tests.servers.ports import free_ports, is_listening
+from tests.servers.process import ServerProcess, wait_until
+from tests.servers.rabbitmq_management import Management
 from tests.servers.requirements import require
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
-"""Those on the path insist on the user that the package made."""
-START_S = 90.0
-STOP_S = 30.0
+"""The scripts on the path insist on the user that the package made."""
 COUNTED_S = 0.6
-"""As `ADVANCED` makes it."""
-PORTS = range(20_000, 32_000)
-"""Below those that Linux gives to clients, so that nobody takes the port of a node that is down."""
+"""The interval of `ADVANCED`, and a little more."""
 
-# Counts and timeouts are looked at more often than a real fleet could afford. A queue that counts while it
-# is still being made dies of it, which shorter intervals bring about on a busy machine.
+# Counts and timeouts are checked more often than a real fleet could afford. They are not checked more often
+# still: a queue that counts while it is being created crashes, which then happens on a busy machine.
 ADVANCED = """\
 [{rabbit, [
   {quorum_tick_interval, 500},
@@ -46,7 +37,7 @@ ADVANCED = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Five that are free."""
+    """The five ports of a node."""
 
     amqp: int
     amqps: int
@@ -55,21 +46,24 @@ class Ports:
     epmd: int
 
 
-class RabbitNode:
-    """One node, with the user guest of password guest. What it stored outlives a stop, and a kill."""
+class RabbitNode(ServerProcess):
+    """One node, with the user guest of password guest, and its name server epmd."""
+
+    START_S = 90.0
 
     def __init__(self, home: Path, *, secure: bool = False) -> None:
-        """`home`: an absolute path, of this node alone. `secure`: it takes TLS as well, and certificates
-        that `authority` signed."""
-        self.home = home
-        self.ports = free_ports()
+        """`secure`: it takes TLS too, and client certificates that `authority` signed."""
+        super().__init__(home)
+        amqp, amqps, management, distribution, epmd = free_ports(5)
+        self.ports = Ports(
+            amqp=amqp, amqps=amqps, management=management, distribution=distribution, epmd=epmd
+        )
         self._secure = secure
-        self._node: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Of the virtual host `/`."""
+        """The URL of the virtual host `/`."""
         return f"amqp://guest:guest@127.0.0.1:{self.ports.amqp}/?management={self.management.url}&counted_s={COUNTED_S}"
 
     @property
@@ -78,69 +72,43 @@ class RabbitNode:
 
     @property
     def secure_url(self) -> str:
-        """The same over TLS."""
+        """The URL of the virtual host `/` over TLS."""
         return f"amqps://guest:guest@127.0.0.1:{self.ports.amqps}/?management={self.management.url}&counted_s={COUNTED_S}"
 
     @cached_property
     def authority(self) -> Certificate:
-        """Signs what the node shows."""
+        """The certificate that signs the node's own."""
         return make_certificate(self.home, name="authority")
 
     @property
     def management(self) -> Management:
         return Management(f"http://guest:guest@127.0.0.1:{self.ports.management}")
 
-    def start(self) -> None:
-        """Returns when the node answers clients and its management."""
-        require(
-            (SCRIPTS / "rabbitmq-server").exists(),
-            "RabbitMQ is not here; on Debian and Ubuntu: apt install --no-install-recommends rabbitmq-server",
-        )
-        self._write_settings()
-        if self._epmd is None:
-            self._epmd = self._launch(
-                ["epmd", "-address", "127.0.0.1", "-port", str(self.ports.epmd)], log="epmd.log"
-            )
-            _await(lambda: _listens(self.ports.epmd), "epmd", limit_s=STOP_S)
-        self._node = self._launch([str(SCRIPTS / "rabbitmq-server")], log="console.log")
-        _await(self._answers, f"RabbitMQ, see {self.home}", limit_s=START_S)
-
     def await_queues(self) -> None:
-        """Returns when each queue that outlived a restart has counted itself: one that is deleted before it
-        is led takes the broker's dead-lettering down with it, for all."""
-        _await(self._have_counted, f"the queues of RabbitMQ, see {self.home}", limit_s=START_S)
+        """Return when each queue that outlived a restart has counted its messages.
+
+        A queue that is deleted before it has a leader ends the broker's dead-lettering, for all queues.
+        """
+        wait_until(self._have_counted, f"the queues of RabbitMQ, see {self.home}", limit_s=self.START_S)
 
     def _have_counted(self) -> bool:
         return all("messages" in row for row in self.management.get("/api/queues"))
 
-    def stop(self) -> None:
-        """In order, as by an operator."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """It holds its connections and says nothing, as a machine does that swaps or is cut off."""
-        if self._node is not None:
-            stop_still(self._node)
-
-    def resume(self) -> None:
-        self._send(signal.SIGCONT)
-
     def remove(self) -> None:
-        """The end of the node, and of the name server beside it."""
+        """Kill the node and its name server."""
         self.kill()
         if self._epmd is not None:
             self._epmd.kill()
-            self._epmd.wait(STOP_S)
+            self._epmd.wait(self.STOP_S)
+            self._epmd = None
 
     def save(self) -> None:
-        """Its list of queues too: of one younger than half a second, a kill would leave a name only."""
+        """Write the list of queues to disk. Of a queue younger than half a second a kill would leave only its
+        name."""
         self.evaluate("[dets:sync(Table) || Table <- dets:all()].")
 
     def ctl(self, *words: str) -> str:
-        """What `rabbitmqctl` says of this node."""
+        """Return the output of `rabbitmqctl`. Raises: RuntimeError if it fails."""
         ran = subprocess.run(
             [str(SCRIPTS / "rabbitmqctl"), "-n", "rabbit@localhost", "--quiet", *words],
             env=self._environment(),
@@ -153,12 +121,12 @@ class RabbitNode:
         return ran.stdout
 
     def evaluate(self, erlang: str) -> str:
-        """Of one expression, within the node."""
+        """Return the value of one expression, evaluated in the node."""
         return self.ctl("eval", erlang)
 
     @contextmanager
     def configured(self, key: str, value: str) -> Iterator[None]:
-        """One setting of the application `rabbit`, an Erlang term, as long as the block lasts."""
+        """Change one setting of the application `rabbit` to an Erlang term until the block ends."""
         former = self.evaluate(f"application:get_env(rabbit, {key}, undefined).").strip()
         kept = former.removeprefix("{ok,").removesuffix("}") if former.startswith("{ok,") else former
         self.evaluate(f"application:set_env(rabbit, {key}, {value}).")
@@ -169,7 +137,7 @@ class RabbitNode:
 
     @contextmanager
     def memory_alarm(self) -> Iterator[None]:
-        """No memory is left for whoever publishes."""
+        """Block every publisher, as a node without memory does, until the block ends."""
         self.ctl("set_vm_memory_high_watermark", "absolute", "1")
         try:
             yield
@@ -230,56 +198,40 @@ class RabbitNode:
             "RABBITMQ_NODE_PORT": str(self.ports.amqp),
             "RABBITMQ_DIST_PORT": str(self.ports.distribution),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{loopback} +S 2:2 +sbwt none +sbwtdcpu none",
-            # So told, the script becomes the node instead of waiting for it.
+            # With this the script replaces itself with the node instead of waiting for it.
             "RUNNING_UNDER_SYSTEMD": "true",
             **{f"RABBITMQ_{name}": str(self.home / file) for name, file in files.items()},
         }
 
-    def _launch(self, command: list[str], *, log: str) -> subprocess.Popen[bytes]:
-        with (self.home / log).open("ab") as written:
-            return subprocess.Popen(
-                command,
-                env=self._environment(),
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=written,
-                stderr=written,
-            )
+    def _launch(self) -> subprocess.Popen[bytes]:
+        require(
+            (SCRIPTS / "rabbitmq-server").exists(),
+            "RabbitMQ is missing; on Debian and Ubuntu: apt install --no-install-recommends rabbitmq-server",
+        )
+        self._write_settings()
+        if self._epmd is None:
+            command = ["epmd", "-address", "127.0.0.1", "-port", str(self.ports.epmd)]
+            self._epmd = self._spawn(command, self._environment(), log="epmd.log")
+            wait_until(lambda: is_listening(self.ports.epmd), "epmd", limit_s=self.STOP_S)
+        return self._spawn([SCRIPTS / "rabbitmq-server"], self._environment())
 
     def _answers(self) -> bool:
-        if self._node is None or self._node.poll() is not None:
-            raise RuntimeError(f"RabbitMQ ended; see {self.home}")
+        """Return whether clients and management are served, and no alarm blocks publishers."""
         try:
-            return self.management.get("/api/health/checks/local-alarms")["status"] == "ok" and _listens(
-                self.ports.amqp
-            )
+            health = self.management.get("/api/health/checks/local-alarms")
         except (OSError, http.client.HTTPException, RuntimeError):
             return False
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._node is not None:
-            self._node.send_signal(number)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._node is None:
-            return
-        self._send(signal.SIGCONT)
-        self._send(number)
-        try:
-            self._node.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._node.kill()
-            self._node.wait(STOP_S)
+        return health["status"] == "ok" and is_listening(self.ports.amqp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RabbitSite:
-    """A broker, of ours or not, on which tests make virtual hosts of their own."""
+    """A broker, started here or given, on which tests make virtual hosts of their own."""
 
     url: str
-    """With its management in it."""
+    """The URL, with that of its management in it."""
     counted_s: float = 6.0
-    """After so long without a change its counts are true."""
+    """Time after the last change until its counts are right."""
 
     @property
     def management(self) -> Management:
@@ -290,101 +242,6 @@ class RabbitSite:
 
     @contextmanager
     def virtual_host(self) -> Iterator[str]:
-        """The URL of a new one, gone after the block."""
+        """Yield the URL of a new virtual host, which is deleted after the block."""
         with self.management.virtual_host() as name:
             yield urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
-
-
-class Management:
-    """The HTTP interface of a node, as far as tests need it."""
-
-    def __init__(self, url: str) -> None:
-        """`url`: with user and password."""
-        split = urlsplit(url)
-        self._host, self._port = split.hostname or "", split.port or 15672
-        login = f"{unquote(split.username or '')}:{unquote(split.password or '')}".encode()
-        self._headers = {
-            "Authorization": f"Basic {b64encode(login).decode()}",
-            "Content-Type": "application/json",
-        }
-
-    @property
-    def url(self) -> str:
-        """Without user and password."""
-        return f"http://{self._host}:{self._port}"
-
-    def get(self, path: str) -> Any:
-        return self.ask("GET", path)
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """Raises: RuntimeError for what is refused."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
-        try:
-            connection.request(
-                method, path, body=None if body is None else json.dumps(body), headers=self._headers
-            )
-            answer = connection.getresponse()
-            said = answer.read()
-        finally:
-            connection.close()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {said[:300]!r}")
-        return json.loads(said) if said else None
-
-    @contextmanager
-    def virtual_host(self) -> Iterator[str]:
-        """The name of a new one, gone after the block."""
-        name = f"test-{secrets.token_hex(4)}"
-        self.ask("PUT", f"/api/vhosts/{name}")
-        try:
-            yield name
-        finally:
-            self.ask("DELETE", f"/api/vhosts/{name}")
-
-    def queues(self, vhost: str) -> dict[str, tuple[int, int]]:
-        """Ready and held of every queue, as old as the node's last count."""
-        totals = "disable_stats=true&enable_queue_totals=true"
-        rows = self.get(f"/api/queues/{quote(vhost, safe='')}?{totals}")
-        return {
-            row["name"]: (row.get("messages_ready", 0), row.get("messages_unacknowledged", 0)) for row in rows
-        }
-
-    def connections(self, vhost: str) -> list[str]:
-        return [row["name"] for row in self.get("/api/connections") if row.get("vhost") == vhost]
-
-    def close_connections(self, vhost: str) -> None:
-        """As an operator does; returns when the broker has forgotten them."""
-        for name in self.connections(vhost):
-            self.ask("DELETE", f"/api/connections/{quote(name, safe='')}")
-
-
-def free_ports() -> Ports:
-    """Of this machine's loopback."""
-    free = (port for port in random.sample(PORTS, len(PORTS)) if _is_free(port))
-    return Ports(
-        amqp=next(free), amqps=next(free), management=next(free), distribution=next(free), epmd=next(free)
-    )
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
-def _await(ready: Callable[[], bool], what: str, *, limit_s: float) -> None:
-    until_s = time.monotonic() + limit_s
-    while not ready():
-        if time.monotonic() > until_s:
-            raise TimeoutError(f"{what} did not come up within {limit_s:.0f} s")
-        time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What a test needs of this machine, and what is said where it is missing."""
+"""Programs that a test needs on this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 
 def require(ready: object, missing: str) -> None:
-    """Go on if `ready`; else fail in CI and skip at home. `missing` names the command for it."""
+    """Return if `ready`; else fail the test in CI, and skip it elsewhere. `missing`: how to install it."""
     if not ready:
         (pytest.fail if "CI" in os.environ else pytest.skip)(missing)

@@ -1,11 +1,9 @@
-"""A real worker, as an operator starts it, on a database and a folder of its own."""
+"""A real worker, started as an operator starts it, on a database and a folder of its own."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,15 +16,11 @@ from PIL import Image
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import ImageMessage, Lane
-from panopticon.metrics import Metrics
 from panopticon.results.outputs import Failure, FailureState, Output
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.search import open_search
-from storage.stores import open_store
-from workers.indexer.indexer import Indexer
-from workers.queues import open_broker
-from workers.registry.register import ensure_registered
+from tests import program
+from tests.house import House, house_of
 
 MODELS = Path(__file__).parents[2] / "models"
 PATIENCE_S = 60.0
@@ -34,14 +28,21 @@ PATIENCE_S = 60.0
 
 @dataclass(kw_only=True)
 class Pipeline:
-    """One model version, its queue, its store, and whatever processes a test starts."""
+    """One model version, its queue and store, and the processes that a test starts."""
 
     folder: Path
     card: ModelCard
     settings: Settings
-    store: Store
-    broker: Broker
+    house: House
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return self.house.real.store
+
+    @property
+    def broker(self) -> Broker:
+        return self.house.real.broker
 
     def picture(self, name: str, colour: tuple[int, int, int]) -> Path:
         path = self.folder / f"{name}.png"
@@ -49,7 +50,7 @@ class Pipeline:
         return path
 
     def submit(self, photos: dict[str, Path], lane: Lane = Lane.LIVE) -> None:
-        """By image_id, to the queue of this version and to the catalogue."""
+        """Publish photos, by image ID, to the queue of this version and to the catalogue."""
         messages = [
             ImageMessage(image_id=image_id, image_uri=uri_of(os.fsencode(path)))
             for image_id, path in photos.items()
@@ -57,9 +58,11 @@ class Pipeline:
         self.broker.uploads.publish(messages, lane)
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "workers.cli.main", "worker", "--model", str(self.card.version_name)]
-        with (self.folder / "worker.log").open("ab") as log:
-            process = subprocess.Popen(command, env={**os.environ, **self.settings.as_environ()}, stderr=log)
+        return self.start("worker", "--model", str(self.card.version_name), log="worker.log")
+
+    def start(self, *words: str, log: str) -> subprocess.Popen[bytes]:
+        """Start one command of the program, which is killed when the pipeline is closed."""
+        process = program.start(*words, settings=self.settings, log=self.folder / log)
         self.processes.append(process)
         return process
 
@@ -68,7 +71,7 @@ class Pipeline:
         return (self.folder / "worker.log").read_text()
 
     def waiting(self) -> int:
-        """Messages of this version that are not acked, in any state."""
+        """Return the number of messages of this version that are not acked, in any state."""
         depths = self.broker.model_queue(self.card.version_name).depth()
         return sum(depth.total for depth in depths.values())
 
@@ -82,7 +85,7 @@ class Pipeline:
             time.sleep(0.01)
 
     def resumed_s(self, image_ids: list[str]) -> float:
-        """Seconds until more of them are stored than were at the call."""
+        """Return the seconds until more of them are stored than at the call."""
         begun_s, before = time.monotonic(), len(self.stored(image_ids))
         assert before < len(image_ids), "the fault came too late to hit anything"
         self.wait_until(lambda: len(self.stored(image_ids)) > before)
@@ -97,21 +100,17 @@ class Pipeline:
         return {f.key.image_id: f for f in failures if f.state is FailureState.DEAD}
 
     def index(self) -> None:
-        """Apply everything that waits for an indexer."""
-        search = open_search(self.settings.search_url)
-        indexer = Indexer(
-            settings=self.settings, broker=self.broker, store=self.store, search=search, metrics=Metrics()
-        )
-        while indexer.turn():
-            pass
+        """Run an indexer until its queues are empty."""
+        self.house.index()
 
     def close(self) -> None:
         for process in self.processes:
-            _end(process)
+            process.kill()
+            process.wait()
 
 
 def model_process_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
-    """The child that holds the model; None between two of them."""
+    """Return the child that holds the model; None while the worker has none."""
     try:
         children = psutil.Process(worker.pid).children()
     except psutil.NoSuchProcess:
@@ -121,7 +120,7 @@ def model_process_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
 
 @contextmanager
 def pipeline(folder: Path, model: str, **settings: object) -> Iterator[Pipeline]:
-    """Registered, bound, and empty."""
+    """Yield a pipeline whose model is registered and bound, without images."""
     chosen = Settings.model_validate(
         {
             "database": f"sqlite:///{folder / 'test.db'}",
@@ -131,18 +130,10 @@ def pipeline(folder: Path, model: str, **settings: object) -> Iterator[Pipeline]
         }
     )
     card = read_card(MODELS / model / "card.toml")
-    store, broker = open_store(chosen.store_url), open_broker(chosen.broker_url, lease_s=chosen.lease_s)
-    ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
-    running = Pipeline(folder=folder, card=card, settings=chosen, store=store, broker=broker)
-    try:
-        yield running
-    finally:
-        running.close()
-        store.close()
-        broker.close()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGKILL)
-    process.wait()
+    with house_of(chosen) as house:
+        house.register(card)
+        running = Pipeline(folder=folder, card=card, settings=chosen, house=house)
+        try:
+            yield running
+        finally:
+            running.close()

@@ -30,4 +30,4 @@ def test_a_full_disk_under_the_database_parks_and_loses_nothing(tmp_path: Path, 
         run.wait_until_settled()
         assert set(run.stored(list(photos))) == set(photos)
         assert run.dead(list(photos)) == {}
-        assert run.log.count("resumed: ") >= len(workers)
+        run.wait_until(lambda: run.log.count("resumed: ") >= len(workers))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -100,9 +98,7 @@ def test_a_worker_whose_model_is_down_is_not_ready(tmp_path: Path) -> None:
 
 def test_an_indexer_is_ready_and_no_more_when_it_was_told_to_stop(tmp_path: Path) -> None:
     with pipeline(tmp_path, "null", ready_file=tmp_path / "ready") as run:
-        environ = {**os.environ, **run.settings.as_environ()}
-        indexer = subprocess.Popen([sys.executable, "-m", "workers.cli.main", "indexer"], env=environ)
-        run.processes.append(indexer)
+        indexer = run.start("indexer", log="indexer.log")
         run.wait_until((tmp_path / "ready").exists)
         indexer.send_signal(signal.SIGTERM)
         assert indexer.wait(30) == 0
