@@ -37,7 +37,7 @@ def _overtaken(model: str, now: ModelEntry | None) -> str:
     if now is None or not now.history:
         return f"{model} was changed by somebody else at the same moment; nothing was done, look again"
     return (
-        f"{model} was changed meanwhile: {now.history[-1].told}; nothing was done, look at it and decide "
+        f"{model} was changed meanwhile: {now.history[-1].summary}; nothing was done, look at it and decide "
         f"again: panopticon models history {model}"
     )
 

@@ -140,7 +140,7 @@ def test_without_a_fresh_report_only_force_activates(models: Colours) -> None:
     complaint = models("activate", "colour@2").complaint
     assert complaint == (
         "colour@2 is not activated: version 2 was never compared with version 1. Compare them with "
-        "panopticon models diff colour@1 colour@2, or say --force --reason TEXT"
+        "panopticon models diff colour@1 colour@2, or activate it anyway with --force --reason TEXT"
     )
     forced = models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
     assert forced.out.startswith("colour@2 answers from now on")
