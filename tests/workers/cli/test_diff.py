@@ -81,7 +81,9 @@ def test_a_version_with_a_report_within_every_limit_can_be_activated(
     refused = panopticon(*with_cards, "activate", "light@2").complaint
     assert refused.startswith("light@2 is not activated: version 2 was never compared with version 1.")
     panopticon("models", "diff", "light@1", "light@2")
-    assert panopticon(*with_cards, "activate", "light@2").out.startswith("light@2 answers from now on")
+    assert panopticon(*with_cards, "activate", "light@2").out.startswith(
+        "light@2 answers queries from now on"
+    )
 
 
 def test_a_version_whose_report_exceeds_a_limit_is_not_activated(
