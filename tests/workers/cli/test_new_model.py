@@ -80,7 +80,7 @@ def test_every_line_to_fill_in_fails_models_check(panopticon: Panopticon, tmp_pa
     lines = {line["what"]: line for line in checked.json["lines"]}
     assert checked.code == 1
     assert lines["filled in"]["detail"] == (
-        'models/shapes/card.toml, line 7: summary = "FILL IN"  # what it says of a photo, in one line '
+        'models/shapes/card.toml, line 7: summary = "FILL IN"  # what it recognises in a photo, in one line '
         "(and 15 more)"
     )
     for what in ("filled in", "unsuitable", "needs", "licence", "golden examples", "weights"):
