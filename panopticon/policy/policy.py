@@ -116,7 +116,7 @@ class PolicyEvaluator:
     """One policy, prepared for the vectors of one model version."""
 
     def __init__(self, policy: Policy, *, task: str, labels: Sequence[LabelRow]) -> None:
-        """Raises: PolicyError if two scores would have one name, or a rolled-up term is unknown."""
+        """Raise PolicyError if two scores would have the same name, or a rolled-up term is unknown."""
         self._task = task
         self._policy = policy
         self._terms = rolled_terms(policy.rollup, labels)
@@ -126,7 +126,14 @@ class PolicyEvaluator:
         self._ancestors = (*(row.ancestors for row in labels), *(term.ancestors for term in self._terms))
         if task == "scoring":
             _check_distinct(self._names)
-        self._thresholds = np.array([_threshold(policy, name) for name in self._elements], dtype=np.float64)
+        # No value reaches the threshold of a hidden element.
+        self._thresholds = np.array(
+            [
+                np.inf if name in policy.hidden else policy.thresholds.get(name, policy.threshold)
+                for name in self._elements
+            ],
+            dtype=np.float64,
+        )
 
     def evaluate(self, vector: NDArray[Any]) -> Evaluation:
         """Return the tags, most probable first and equal ones in the order of the labels, or the scores.
@@ -155,7 +162,13 @@ class PolicyEvaluator:
         values = self._values(vector)
         kept = frozenset(range(len(values)) if self._task == "scoring" else self._best(values))
         order = np.argsort(-values, kind="stable").tolist()
-        return [self._reason(index, float(values[index]), kept=index in kept) for index in order]
+        reasons = []
+        for index in order:
+            name, shown_as, value = self._elements[index], self._names[index], float(values[index])
+            renamed = f"renamed to {shown_as!r}" if shown_as != name else ""
+            why = renamed if index in kept else self._why_dropped(name, value)
+            reasons.append(Reason(name=name, shown_as=shown_as, value=value, kept=index in kept, why=why))
+        return reasons
 
     def _values(self, vector: NDArray[Any]) -> NDArray[np.float64]:
         """Return the values of the elements, then of the rolled-up terms."""
@@ -169,12 +182,6 @@ class PolicyEvaluator:
         kept = np.flatnonzero(values >= self._thresholds)
         best: list[int] = kept[np.argsort(-values[kept], kind="stable")][: self._policy.top_k].tolist()
         return best
-
-    def _reason(self, index: int, value: float, *, kept: bool) -> Reason:
-        name, shown_as = self._elements[index], self._names[index]
-        renamed = f"renamed to {shown_as!r}" if shown_as != name else ""
-        why = renamed if kept else self._why_dropped(name, value)
-        return Reason(name=name, shown_as=shown_as, value=value, kept=kept, why=why)
 
     def _why_dropped(self, name: str, value: float) -> str:
         policy = self._policy
@@ -198,7 +205,3 @@ def _check_distinct(names: Sequence[str]) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise PolicyError(f"renamed: two scores would both be called {twice!r}")
-
-
-def _threshold(policy: Policy, name: str) -> float:
-    return np.inf if name in policy.hidden else policy.thresholds.get(name, policy.threshold)

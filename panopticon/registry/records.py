@@ -87,7 +87,7 @@ class RegistryEvent:
 
     @property
     def summary(self) -> str:
-        """Such as `activated tagger@2 (was tagger@1), by ann@host at 2026-11-21 09:30:00 UTC`."""
+        """Return a line: `activated tagger@2 (was tagger@1), by ann@host at 2026-11-21 09:30:00 UTC`."""
         at = from_ms(self.at_ms)
         when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
         return f"{self.what}, by {self.by}{when}"

@@ -43,7 +43,8 @@ def draw_sample(
     pages = _pages(search, part)
     for page in islice(pages, max_pages):
         seen += len(page)
-        smallest = heapq.nsmallest(size, [*smallest, *((_hash(image_id), image_id) for image_id in page)])
+        hashed = [(hashlib.sha256(image_id.encode()).digest(), image_id) for image_id in page]
+        smallest = heapq.nsmallest(size, [*smallest, *hashed])
         progress(len(page))
     complete = next(pages, None) is None
     return Sample(
@@ -56,7 +57,3 @@ def _pages(search: SearchIndex, part: str) -> Iterator[list[str]]:
     while page := search.image_ids(after=after, limit=PAGE, part=part):
         yield page
         after = page[-1]
-
-
-def _hash(image_id: str) -> bytes:
-    return hashlib.sha256(image_id.encode()).digest()

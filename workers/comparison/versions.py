@@ -132,7 +132,7 @@ def make_report(
 
 
 def keep_report(store: Store, model: str, report: Report, author: Author) -> None:
-    """Archives it, then records it; whatever else is changed meanwhile stays. Raises: Unavailable."""
+    """Archive the report, then record it, and preserve concurrent changes. Raises: Unavailable."""
     store.archive.put(report.archived())
     for _ in range(SWAP_TRIES):
         entry = read_model(model, store.registry)

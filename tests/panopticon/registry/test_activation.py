@@ -1,4 +1,4 @@
-"""Which report allows a version to be activated."""
+"""The limits that a report must keep before a version is activated."""
 
 from __future__ import annotations
 

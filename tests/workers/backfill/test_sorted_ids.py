@@ -83,10 +83,10 @@ def test_an_invalid_id_is_named_with_its_line(line: bytes, complaint: str) -> No
         sorted_ids(io.BytesIO(b"a\nc\n" + line + b"\nb\n"), "my list"),
     ):
         pytest.fail("it was taken")
-    said = str(raised.value)
-    assert said.startswith("my list, line 3: ")
-    assert complaint in said
-    assert "\n" not in said
+    message = str(raised.value)
+    assert message.startswith("my list, line 3: ")
+    assert complaint in message
+    assert "\n" not in message
 
 
 def test_an_empty_list_is_refused() -> None:
