@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from PIL import Image
 from pydantic import BaseModel
 
+from panopticon.cards import cards
 from panopticon.cards.cards import Golden, ModelCard
 from panopticon.engines.null import NullEngine
 from panopticon.handover.check_card import check_card
@@ -35,10 +35,8 @@ def keys(section: type[BaseModel], prefix: str = "") -> set[str]:
     """Return every key of the card, with the name of its section in front."""
     found = set()
     for name, field in section.model_fields.items():
-        kinds = (field.annotation, *get_args(field.annotation))
-        nested = next(
-            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
-        )
+        inner = re.search(r"panopticon\.cards\.cards\.(\w+)", str(field.annotation))
+        nested = getattr(cards, inner[1]) if inner else None
         found |= keys(nested, f"{name}.") if nested and name != "scaling" else {prefix + name}
     return found
 

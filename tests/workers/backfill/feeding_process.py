@@ -25,7 +25,7 @@ def start_backfill(settings: Settings, version: VersionName, ids: Path, log: Pat
 
 
 def cursor_of(store: Store) -> int:
-    """Return the cursor of the only backfill; 0 before it has started."""
+    """Of the only backfill there is; 0 before its beginning."""
     (record,) = [store.backfills.read(name) for name in store.backfills.names()] or [None]
     return record.cursor if record else 0
 
@@ -39,7 +39,7 @@ def kill_at(
     store: Store,
     wait_until: Callable[[Callable[[], bool]], None],
 ) -> None:
-    """Kill the process with -9 shortly after the record reaches each of these cursors, and start it again."""
+    """With -9, some moment after the record has come to each of these cursors, and started again."""
     moments, log = random.Random(3), ids.with_suffix(".log")
     for cursor in cursors:
         process = start_backfill(settings, version, ids, log)
@@ -55,12 +55,12 @@ def _has_come_to(cursor: int, store: Store) -> bool:
 
 
 def finish(settings: Settings, version: VersionName, ids: Path) -> int:
-    """Start the process a last time, and return its exit code."""
+    """The exit code of the last start, which nobody kills."""
     return start_backfill(settings, version, ids, ids.with_suffix(".log")).wait(120)
 
 
 def fill_catalogue(store: Store, image_ids: Iterable[str], picture: Path) -> None:
-    """Add images to the catalogue, all with the content of this picture."""
+    """Every image looks like this picture."""
     uri = uri_of(os.fsencode(picture))
     store.catalogue.put(
         [
@@ -71,6 +71,6 @@ def fill_catalogue(store: Store, image_ids: Iterable[str], picture: Path) -> Non
 
 
 def runs(settings: Settings) -> int:
-    """Return the number of images that the model of the card `counting` ran."""
+    """Images that the model of the card `counting` was given."""
     path = Path(settings.cache_dir, "runs")
     return path.stat().st_size if path.exists() else 0
