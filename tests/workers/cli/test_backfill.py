@@ -18,7 +18,7 @@ from tests.workers.cli.conftest import House, Panopticon
 
 @pytest.fixture(autouse=True)
 def album(house: House, pauses: list[float]) -> None:
-    """Five images, of which only `a` and `b` are missing an output."""
+    """Store five images; only `a` and `b` are missing an output."""
     house.register()
     house.store.catalogue.put([*map(image, ("a", "b", "stored", "dead")), image("deleted", event="deleted")])
     house.store.outputs.put([output(key("stored"))])

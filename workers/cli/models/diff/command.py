@@ -92,7 +92,7 @@ def diff_command(
         image_ids = [difference.image_id for difference in report.worst]
         photos = fetch_photos(source, session.store.catalogue, session.settings, image_ids)
         write_page(page, report, photos, versions.limits)
-        session.err.print(f"The page is {page.absolute().as_uri()}", style="dim")
+        session.err.print(f"Page written to {page.absolute().as_uri()}", style="dim")
     if as_json:
         session.print_json(report_json(report))
     else:
