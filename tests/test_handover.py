@@ -1,4 +1,4 @@
-"""The checklist between research and engineering says what `models check` does, and all of it."""
+"""The handover checklist in the docs lists every check of `models check`, and every key of a card."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class OtherEngine(NullEngine):
 
 
 def spans(column: int) -> set[str]:
-    """What stands between backticks in one column of the table."""
+    """Return the texts between backticks in one column of the table."""
     rows = [line.split(" | ") for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| ")]
     return {span for row in rows[2:] for span in re.findall(r"`([^`]+)`", row[column])}
 
 
 def keys(section: type[BaseModel], prefix: str = "") -> set[str]:
-    """Every key of the card, those of a section behind its name."""
+    """Return every key of the card, with the name of its section in front."""
     found = set()
     for name, field in section.model_fields.items():
         inner = re.search(r"panopticon\.cards\.cards\.(\w+)", str(field.annotation))
@@ -43,7 +43,7 @@ def keys(section: type[BaseModel], prefix: str = "") -> set[str]:
 
 @pytest.fixture
 def card(tmp_path: Path) -> ModelCard:
-    """Two engines and one golden image."""
+    """A card with two engines and one golden image."""
     Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
     sha256 = hashlib.sha256((tmp_path / "red.png").read_bytes()).hexdigest()
     golden = (Golden(image="red.png", sha256=sha256, expected={"red": 1}),)
@@ -51,12 +51,12 @@ def card(tmp_path: Path) -> ModelCard:
     return altered(write_null_card(tmp_path), golden=golden, engines=engines)
 
 
-def test_its_lines_are_those_of_models_check(card: ModelCard) -> None:
-    lines = [line.what for line in check_card(card, cache_dir=card.folder)]
-    told = {re.sub(f"^(null|other|{__name__}:OtherEngine): ", "ENGINE: ", line) for line in lines}
-    told = {line.replace("with null", "with REFERENCE").replace("red.png", "IMAGE") for line in told}
-    assert spans(2) == told
+def test_the_checklist_has_the_lines_of_models_check(card: ModelCard) -> None:
+    checks = [line.what for line in check_card(card, cache_dir=card.folder)]
+    generic = {re.sub(f"^(null|other|{__name__}:OtherEngine): ", "ENGINE: ", check) for check in checks}
+    generic = {check.replace("with null", "with REFERENCE").replace("red.png", "IMAGE") for check in generic}
+    assert spans(2) == generic
 
 
-def test_its_keys_are_those_of_the_card() -> None:
+def test_the_checklist_has_the_keys_of_the_card() -> None:
     assert spans(1) == keys(ModelCard) - READ_BEFORE

@@ -1,6 +1,6 @@
-"""Does a model card hold, line by line, on this machine?
+"""Check a model card on this machine, line by line.
 
-The lines are those of `docs/model-handover.md`.
+The lines are those of the table in `docs/model-handover.md`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from panopticon.policy.policy_check import check_policy
 
 _TIMED_RUNS = 8
 PLACEHOLDER = "FILL IN"
-"""Stands on every line of a new card that somebody has to write."""
+"""Marks every line of a new card that has to be written by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckLine:
-    """One thing that a card says, and whether it holds."""
+    """The result of one check of a card."""
 
     what: str
+    """Name of the check."""
     ok: bool
-    """Also true where it was skipped."""
+    """True also if the check was skipped."""
     detail: str
     skipped: bool = False
 
@@ -44,12 +45,13 @@ class CheckLine:
 def check_card(
     card: ModelCard, *, cache_dir: Path, clock: Callable[[], float] = time.perf_counter
 ) -> Iterator[CheckLine]:
-    """What is written, the files; then each engine: it loads, agrees with Keras, passes the golden examples.
+    """Yield the result of each check as soon as it is known: first the card and its files, then each engine.
 
-    Lines come as they are known; the engines take seconds each, and LiteRT exports if its cache is cold.
-    clock: seconds, for the rate that is told.
+    An engine has to load and run, to agree with the first engine that loaded (Keras, where the card allows
+    it), and to pass the golden examples. Each engine takes seconds, and LiteRT exports the model if its cache
+    is cold. `clock` gives seconds, for measuring the rate.
     """
-    for what, check in _WRITTEN:
+    for what, check in _CARD_CHECKS:
         yield _line(what, partial(check, card))
     reference: Engine | None = None
     for name in sorted(card.engines.allowed, key=lambda name: name != "keras"):
@@ -66,6 +68,7 @@ def check_card(
 
 
 def _line(what: str, check: Callable[[], str]) -> CheckLine:
+    """Return the detail of a check, or the message of the UsageError with which it failed."""
     try:
         return CheckLine(what=what, ok=True, detail=check())
     except UsageError as error:
@@ -76,36 +79,33 @@ def _filled_in(card: ModelCard) -> str:
     files = [card.folder / "card.toml"]
     if card.output.labels:
         files.append(card.folder / card.output.labels)
-    left = [
-        f"{file}, line {number}: {line.strip()}"
-        for file in files
-        for number, line in enumerate(_lines_of(file), start=1)
-        if PLACEHOLDER in line
-    ]
+    left = []
+    for file in files:
+        try:
+            lines = file.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CardError(f"{file}: {error}") from None
+        left += [
+            f"{file}, line {n}: {line.strip()}" for n, line in enumerate(lines, 1) if PLACEHOLDER in line
+        ]
     if left:
         more = f" (and {len(left) - 1} more)" if left[1:] else ""
         raise CardError(left[0] + more)
     return f"nothing is left to fill in in {' and '.join(file.name for file in files)}"
 
 
-def _lines_of(file: Path) -> list[str]:
-    try:
-        return file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CardError(f"{file}: {error}") from None
-
-
 def _changes(card: ModelCard) -> str:
-    return _told("changes", card.changes, "what changed since the version before")
+    return _written("changes", card.changes, "what changed since the previous version")
 
 
 def _unsuitable(card: ModelCard) -> str:
-    return _told("unsuitable", card.unsuitable, "which images it is not for, and what it cannot see")
+    return _written("unsuitable", card.unsuitable, "the images that it is not for, and what it cannot see")
 
 
-def _told(key: str, text: str, what: str) -> str:
+def _written(key: str, text: str, what: str) -> str:
+    """Return the text on one line. Raises: CardError if it is still to be written."""
     if not text.strip() or PLACEHOLDER in text:
-        raise CardError(f"{key}: say {what}")
+        raise CardError(f"{key}: describe {what}")
     return " ".join(text.split())
 
 
@@ -119,7 +119,7 @@ def _needs(card: ModelCard) -> str:
 def _licence(card: ModelCard) -> str:
     if card.weights is None:
         return "no weights"
-    return _told("weights.licence", card.weights.licence, "under which licence the weights may be used")
+    return _written("weights.licence", card.weights.licence, "the licence of the weights")
 
 
 def _preprocessing(card: ModelCard) -> str:
@@ -131,10 +131,10 @@ def _preprocessing(card: ModelCard) -> str:
 
 def _golden_examples(card: ModelCard) -> str:
     if all(":" in golden.image for golden in card.golden):
-        raise CardError("golden: give an image beside the card, with the answer that is expected of it")
+        raise CardError("golden: add an image in the folder of the card, with its expected answer")
     for golden in card.golden:
         if not golden.expected:
-            raise CardError(f"golden: {golden.image}: say what is expected of it")
+            raise CardError(f"golden: {golden.image}: give its expected answer")
     return f"{len(card.golden)} with an expected answer"
 
 
@@ -147,7 +147,7 @@ def _weights(card: ModelCard) -> str:
 
 
 def _limits(card: ModelCard) -> str:
-    """What they say is checked where the card is read."""
+    # Their values were checked when the card was read.
     own = [f"{name} {limit:g}" for name, limit in card.limits if limit is not None]
     return ", ".join(own) or "those of the settings"
 
@@ -158,7 +158,7 @@ def _policy(card: ModelCard) -> str:
     return f"threshold {policy.threshold:g}, top {policy.top_k}"
 
 
-_WRITTEN: tuple[tuple[str, Callable[[ModelCard], str]], ...] = (
+_CARD_CHECKS: tuple[tuple[str, Callable[[ModelCard], str]], ...] = (
     ("filled in", _filled_in),
     ("changes", _changes),
     ("unsuitable", _unsuitable),
@@ -179,7 +179,7 @@ def _runs(card: ModelCard, engine: Engine, clock: Callable[[], float]) -> str:
     outputs = engine.run(images)
     expected = (len(images), len(card.labels))
     if outputs.shape != expected:
-        raise CardError(f"{len(images)} images give {outputs.shape}, the card says {expected}")
+        raise CardError(f"{len(images)} images give {outputs.shape}, the card requires {expected}")
     if not np.isfinite(outputs).all():
         raise CardError("an output is not finite")
     rate_per_s = _rate_per_s(engine, images, clock)
@@ -189,7 +189,7 @@ def _runs(card: ModelCard, engine: Engine, clock: Callable[[], float]) -> str:
 
 
 def _rate_per_s(engine: Engine, images: NDArray[np.uint8], clock: Callable[[], float]) -> float:
-    """Of the engine alone, warm, in batches of its best size."""
+    """Return the rate of the warm engine alone, in images per second, with batches of its best size."""
     batch = np.resize(images, (engine.best_batch, *images.shape[1:]))
     engine.run(batch)
     begun_s = clock()
@@ -199,10 +199,11 @@ def _rate_per_s(engine: Engine, images: NDArray[np.uint8], clock: Callable[[], f
 
 
 def _agreement(card: ModelCard, one: Engine, other: Engine) -> str:
-    apart = greatest_difference(one, other, probes(card))
-    if not apart <= card.engines.tolerance:
-        raise CardError(f"they differ by {apart:.3g}, the card allows {card.engines.tolerance:g}")
-    return f"within {apart:.1e}, the card allows {card.engines.tolerance:g}"
+    difference = greatest_difference(one, other, probes(card))
+    # Written so that a difference that is not a number fails too.
+    if not difference <= card.engines.tolerance:
+        raise CardError(f"they differ by {difference:.3g}, the card allows {card.engines.tolerance:g}")
+    return f"within {difference:.1e}, the card allows {card.engines.tolerance:g}"
 
 
 def _golden_lines(card: ModelCard, engine: Engine) -> Iterator[CheckLine]:

@@ -1,4 +1,4 @@
-"""The text of a card that somebody has yet to fill in; `cards_check` names every line that is left."""
+"""The text of a new card to fill in; `panopticon models check` names every line that is left."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from panopticon.handover.check_card import PLACEHOLDER
 from panopticon.results.outputs import VersionName
 
 _TEMPLATE = """\
-# What one model version is. Write what is asked for and take the words in capitals away: `panopticon models
-# check` names the lines that are left, and tells the rate. docs/model-handover.md says what each key is for.
+# The description of one model version. Replace every placeholder in capitals: `panopticon models check` names
+# the lines that are left, and measures the rate. docs/model-handover.md explains each key.
 
 name = {name}
 version = {version}
 task = {task}
-summary = "{fill_in}"  # what it says of a photo, in one line
+summary = "{fill_in}"  # what it recognises in a photo, in one line
 changes = {changes}
-unsuitable = "{fill_in}"  # which images it is not for, and what it cannot see
+unsuitable = "{fill_in}"  # the images that it is not for, and what it cannot see
 {architecture}
 [input]
 width_px = {width_px}
@@ -27,16 +27,16 @@ height_px = {height_px}
 {adapted}
 [preprocessing]
 crop = 1.0  # share of the short side that is kept, cut from the centre
-resize = "bicubic"  # or bilinear, lanczos, box: the one of the training
+resize = "bicubic"  # or bilinear, lanczos, box: the one used in training
 
 [output]
-dtype = "float32"  # as stored; float16 takes half the space
+dtype = "float32"  # of the stored outputs; float16 takes half the space
 {elements}
 
 [weights]
 file = {file}
 sha256 = {sha256}
-licence = "{fill_in}"  # under which the weights may be used, such as Apache-2.0
+licence = "{fill_in}"  # of the weights, such as Apache-2.0
 
 [engines]
 allowed = ["litert", "keras"]  # the first is the default on a CPU
@@ -50,18 +50,18 @@ images_per_s = 0  # {fill_in}: of the engine alone, on that hardware
 
 _ARCHITECTURE = """
 architecture = "{fill_in}"  # package.module:function, called with the card, gives the keras.Model
-architecture_revision = 1  # raised whenever that function's arithmetic changes
+architecture_revision = 1  # increment it whenever that function's arithmetic changes
 """
 
 _ADAPTED = """\
-scaling = {{ multiply = 1.0, add = 0.0 }}  # {fill_in}: pixel × multiply + add, as in the training
+scaling = {{ multiply = 1.0, add = 0.0 }}  # {fill_in}: pixel × multiply + add, as in training
 order = "RGB"  # or "BGR"
 """
 
 _POLICY = """
 [policy]
-threshold = 0.1  # probabilities below it are no tags
-top_k = 5  # at most so many tags of one image
+threshold = 0.1  # tags with a lower probability are dropped
+top_k = 5  # maximum number of tags of an image
 """
 
 _GOLDEN = """
@@ -75,7 +75,7 @@ tolerance = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file that a card names, relative to the card, and its digest."""
+    """A file that a card names: its path relative to the card, and its digest."""
 
     path: str
     sha256: str
@@ -83,7 +83,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedModel:
-    """What is known of a whole Keras model; sizes that it leaves open are None."""
+    """The properties of a saved Keras model; sizes that it leaves open are None."""
 
     file: File
     width_px: int | None
@@ -95,7 +95,7 @@ class SavedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCard:
-    """What is known of a version before anybody has written a line."""
+    """The properties of a version from which its new card is written."""
 
     version_name: VersionName
     task: Literal["tagging", "scoring"]
@@ -104,13 +104,13 @@ class NewCard:
 
     @property
     def names(self) -> list[str]:
-        """A placeholder for each element."""
+        """Return a placeholder for each element of the output; two if their number is unknown."""
         elements = (self.saved.elements if self.saved else None) or 2
         return [f"{PLACEHOLDER} {number}" for number in range(1, elements + 1)]
 
 
 def card_text(new: NewCard) -> str:
-    """`card.toml`, which can be read as it is."""
+    """Return the text of `card.toml`, which is a valid card before it is filled in."""
     saved, version = new.saved, new.version_name.version
     named = {
         "fill_in": PLACEHOLDER,
@@ -119,7 +119,7 @@ def card_text(new: NewCard) -> str:
         "task": _quoted(new.task),
         "changes": _quoted("The first version.")
         if version == 1
-        else f'"{PLACEHOLDER}"  # since the one before',
+        else f'"{PLACEHOLDER}"  # since the previous version',
         "architecture": "" if saved else _ARCHITECTURE.format(fill_in=PLACEHOLDER),
         "width_px": _size(saved.width_px if saved else None),
         "height_px": _size(saved.height_px if saved else None),
@@ -134,7 +134,7 @@ def card_text(new: NewCard) -> str:
 
 
 def labels_text(new: NewCard) -> str:
-    """`labels.csv`, a row for each element of the output, in its order."""
+    """Return the text of `labels.csv`, with one row for each element of the output, in order."""
     return "".join(f"{row}\n" for row in ("label,synset,ancestors", *(f"{name},," for name in new.names)))
 
 
@@ -147,13 +147,13 @@ def _elements(new: NewCard) -> str:
 def _golden(file: File | None) -> str:
     return _GOLDEN.format(
         fill_in=PLACEHOLDER,
-        image=_quoted(file.path) if file else f'"{PLACEHOLDER}"  # an image beside this card',
+        image=_quoted(file.path) if file else f'"{PLACEHOLDER}"  # an image in the folder of this card',
         sha256=_quoted(file.sha256) if file else _unknown_sha256("the image"),
     )
 
 
 def _size(size_px: int | None) -> str:
-    return str(size_px) if size_px else f"224  # {PLACEHOLDER}: as the model takes it"
+    return str(size_px) if size_px else f"224  # {PLACEHOLDER}: input size of the model"
 
 
 def _unknown_sha256(what: str) -> str:
@@ -161,5 +161,5 @@ def _unknown_sha256(what: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML, which JSON's are too."""
+    """Return the text as a basic string of TOML; every string of JSON is one."""
     return json.dumps(text, ensure_ascii=False)

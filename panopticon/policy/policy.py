@@ -1,4 +1,4 @@
-"""Policy: from a stored vector to the tags and scores of a document, without inference."""
+"""Policies: turn a stored vector into the tags and scores of a document, without inference."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from panopticon.messages import Tag
 from panopticon.policy.rollup import RolledTerm, RollUp, rolled_terms
 
 _TOML_WORDS = {"tuple_type": "it must be a list", "dict_type": "it must be a table"}
-"""Kind of fault → what is said of it, where pydantic would speak of Python."""
+"""Type of a pydantic error → message in the terms of TOML, where pydantic names Python types."""
 
 Threshold = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 _NAME = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f]{1,255}")
 
 
 def _check_name(value: str) -> str:
-    """What search would refuse, or a person could not read, is no name."""
+    """Return a name that search accepts and a person can read. Raises: ValueError for any other."""
     if not _NAME.fullmatch(value):
         raise ValueError("it must be 1 to 255 characters, not all blank and none a control character")
     return value
@@ -36,32 +36,32 @@ ShownName = Annotated[str, AfterValidator(_check_name)]
 
 
 class PolicyError(UsageError):
-    """A policy is not one, or names what its version does not know."""
+    """Raised for a policy that is invalid, or that names something its version does not have."""
 
     def __init__(self, what: str, *, path: tuple[str, ...] = ()) -> None:
-        """`path`: the keys that lead to the fault, last perhaps an item of a list; empty if it is nowhere."""
+        """`path`: the keys that lead to the error, perhaps with a list item last; empty if it has none."""
         super().__init__(f"policy: {what}")
         self.what = what
         self.path = path
 
 
 class Policy(BaseModel):
-    """Which elements of a vector are shown, and under which names. Every score of a scoring model is."""
+    """The rules for which elements of a vector are shown, and by which names. Scores are always shown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: Threshold = 0.1
     """Tags with a lower probability are dropped."""
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
-    """By label or rolled-up term, instead of `threshold`."""
+    """Label or rolled-up term → its own threshold, in place of `threshold`."""
     top_k: Annotated[int, Field(ge=1, le=1000, strict=True)] = 5
-    """At most so many tags, rolled-up terms among them."""
+    """Maximum number of tags, rolled-up terms included."""
     hidden: tuple[str, ...] = ()
-    """Tags never shown; they may still be broader terms of others."""
+    """Tags that are never shown; they may still be broader terms of others."""
     renamed: dict[str, ShownName] = Field(default_factory=dict)
-    """Label, rolled-up term or score → what it is called instead."""
+    """Label, rolled-up term or score → the name that it is shown by."""
     rollup: dict[str, RollUp] = Field(default_factory=dict)
-    """Broader term → how it becomes a tag of its own, from the labels under it."""
+    """Broader term → the rule by which it becomes a tag of its own, from the labels under it."""
 
 
 def read_policy(text: str) -> Policy:
@@ -77,22 +77,22 @@ def read_policy(text: str) -> Policy:
 
 
 def policy_of(fields: Mapping[str, Any]) -> Policy:
-    """Raises: PolicyError naming the key."""
+    """Return the policy with these keys. Raises: PolicyError naming the first key with an error."""
     try:
         return Policy(**fields)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-    path = tuple(step for step in fault["loc"] if isinstance(step, str))
-    key = ".".join(map(str, fault["loc"]))
-    if fault["type"] == "extra_forbidden":
+        first = error.errors(include_url=False)[0]
+    path = tuple(step for step in first["loc"] if isinstance(step, str))
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
         raise PolicyError(f"unknown key {key!r}; known: {', '.join(Policy.model_fields)}", path=path)
-    what = _TOML_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    what = _TOML_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     raise PolicyError(f"{key}: {what}", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """The tags and scores that a policy makes of one vector."""
+    """The tags and scores of one vector after a policy."""
 
     tags: tuple[Tag, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -100,23 +100,23 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """What became of one element of a vector, or of one rolled-up term, and why."""
+    """The explanation of why one element of a vector, or one rolled-up term, is shown or not."""
 
     name: str
-    """As the card calls it."""
+    """The name in the card."""
     shown_as: str
-    """As the policy calls it."""
+    """The name that the policy gives it."""
     value: float
     kept: bool
     why: str
-    """Such as `below its threshold 0.5`; empty for what is kept under its own name."""
+    """A reason such as `below its threshold 0.5`; empty if it is kept under its own name."""
 
 
 class PolicyEvaluator:
-    """One policy made ready for one model version's vectors."""
+    """One policy, prepared for the vectors of one model version."""
 
     def __init__(self, policy: Policy, *, task: str, labels: Sequence[LabelRow]) -> None:
-        """Raises: PolicyError if two scores would have one name, or a rolled-up term is unknown."""
+        """Raise PolicyError if two scores would have the same name, or a rolled-up term is unknown."""
         self._task = task
         self._policy = policy
         self._terms = rolled_terms(policy.rollup, labels)
@@ -126,47 +126,62 @@ class PolicyEvaluator:
         self._ancestors = (*(row.ancestors for row in labels), *(term.ancestors for term in self._terms))
         if task == "scoring":
             _check_distinct(self._names)
-        self._thresholds = np.array([_threshold(policy, name) for name in self._elements], dtype=np.float64)
+        # No value reaches the threshold of a hidden element.
+        self._thresholds = np.array(
+            [
+                np.inf if name in policy.hidden else policy.thresholds.get(name, policy.threshold)
+                for name in self._elements
+            ],
+            dtype=np.float64,
+        )
 
     def evaluate(self, vector: NDArray[Any]) -> Evaluation:
-        """`vector`: (D,), as stored. Tags come most probable first, equals in the order of the labels."""
+        """Return the tags, most probable first and equal ones in the order of the labels, or the scores.
+
+        `vector`: (D,), as stored.
+        """
         values = self._values(vector)
         if self._task == "scoring":
             return Evaluation(scores=dict(zip(self._names, values.tolist(), strict=True)))
-        best = self._passing(values)[: self._policy.top_k]
-        return Evaluation(tags=tuple(self._tag(int(index), float(values[index])) for index in best))
+        tags = [
+            Tag(
+                label=self._names[index],
+                # An output of the model may exceed 1 by rounding.
+                probability=min(float(values[index]), 1.0),
+                ancestors=self._ancestors[index],
+            )
+            for index in self._best(values)
+        ]
+        return Evaluation(tags=tuple(tags))
 
     def explain(self, vector: NDArray[Any]) -> list[Reason]:
-        """Of every element and rolled-up term, the greatest value first; `evaluate` says what is kept."""
+        """Explain every element and rolled-up term, the greatest value first.
+
+        Those that are kept are the ones that `evaluate` returns. `vector`: (D,), as stored.
+        """
         values = self._values(vector)
-        kept = frozenset(range(len(values)))
-        if self._task != "scoring":
-            kept = frozenset(self._passing(values)[: self._policy.top_k].tolist())
+        kept = frozenset(range(len(values)) if self._task == "scoring" else self._best(values))
         order = np.argsort(-values, kind="stable").tolist()
-        return [self._reason(index, float(values[index]), kept=index in kept) for index in order]
+        reasons = []
+        for index in order:
+            name, shown_as, value = self._elements[index], self._names[index], float(values[index])
+            renamed = f"renamed to {shown_as!r}" if shown_as != name else ""
+            why = renamed if index in kept else self._why_dropped(name, value)
+            reasons.append(Reason(name=name, shown_as=shown_as, value=value, kept=index in kept, why=why))
+        return reasons
 
     def _values(self, vector: NDArray[Any]) -> NDArray[np.float64]:
-        """Elements, then rolled-up terms."""
+        """Return the values of the elements, then of the rolled-up terms."""
         values = np.asarray(vector, dtype=np.float64)
         if not self._terms:
             return values
         return np.concatenate([values, [term.probability(values) for term in self._terms]])
 
-    def _passing(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
-        """The indexes of what is not below its threshold, most probable first."""
+    def _best(self, values: NDArray[np.float64]) -> list[int]:
+        """Return the indexes of the `top_k` greatest values that reach their thresholds, greatest first."""
         kept = np.flatnonzero(values >= self._thresholds)
-        return kept[np.argsort(-values[kept], kind="stable")]
-
-    def _tag(self, index: int, probability: float) -> Tag:
-        return Tag(
-            label=self._names[index], probability=min(probability, 1.0), ancestors=self._ancestors[index]
-        )
-
-    def _reason(self, index: int, value: float, *, kept: bool) -> Reason:
-        name, shown_as = self._elements[index], self._names[index]
-        renamed = f"renamed to {shown_as!r}" if shown_as != name else ""
-        why = renamed if kept else self._why_dropped(name, value)
-        return Reason(name=name, shown_as=shown_as, value=value, kept=kept, why=why)
+        best: list[int] = kept[np.argsort(-values[kept], kind="stable")][: self._policy.top_k].tolist()
+        return best
 
     def _why_dropped(self, name: str, value: float) -> str:
         policy = self._policy
@@ -190,7 +205,3 @@ def _check_distinct(names: Sequence[str]) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise PolicyError(f"renamed: two scores would both be called {twice!r}")
-
-
-def _threshold(policy: Policy, name: str) -> float:
-    return np.inf if name in policy.hidden else policy.thresholds.get(name, policy.threshold)

@@ -1,4 +1,4 @@
-"""Does a policy hold for a model version, and if not, in which line of its text?"""
+"""Check a policy against a model version, and find the line of its text that is wrong."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _WORD = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _MARK = "\ue000"
-"""Put in the place of a word, to see what that word is to TOML."""
+"""Replaces a word of the text, to find out where that word is in the parsed TOML."""
 
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _AT_END = " (at end of document)"
 
 
 def read_checked(text: str, *, source: str, task: str, labels: Sequence[LabelRow]) -> Policy:
-    """The policy in a text, if it holds for a version with this task and these labels.
+    """Read the policy in a text, and check it for a version with this task and these labels.
 
-    Raises: UsageError naming `source`, the line, and what may have been meant.
+    Raises: UsageError naming `source`, the line, and the names that may have been meant.
     """
     try:
         policy = read_policy(text)
@@ -46,8 +46,7 @@ def read_checked(text: str, *, source: str, task: str, labels: Sequence[LabelRow
 
 
 def check_policy(policy: Policy, *, task: str, labels: Sequence[LabelRow]) -> None:
-    """Raises: PolicyError for the first thing that it names and the version does not know, or that would
-    change nothing."""
+    """Raise PolicyError for the first name that the version does not know, and for a key without effect."""
     names = [row.label for row in labels]
     terms = {term for row in labels for term in row.ancestors}
     _check_rollup(policy, names, terms)
@@ -65,13 +64,14 @@ def check_policy(policy: Policy, *, task: str, labels: Sequence[LabelRow]) -> No
 
 
 def line_of(text: str, path: Sequence[str]) -> int | None:
-    """The line, from 1, in which the key at this path stands, or the item of a list; None if it does not.
+    """Return the line, from 1, of the key at this path, or of the item of a list; None if there is none.
 
     `text` is TOML.
     """
     for word in _WORD.finditer(text):
-        if _said(word[0]) != path[-1]:
+        if _unquoted(word[0]) != path[-1]:
             continue
+        # The same word may stand in several places: this is the right one if replacing it changes the path.
         changed = f'{text[: word.start()]}"{_MARK}"{text[word.end() :]}'
         if _MARK in _container(changed, path[:-1]):
             return text.count("\n", 0, word.start()) + 1
@@ -81,25 +81,25 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
 def _line_and_what(text: str, error: PolicyError) -> tuple[int | None, str]:
     if error.path:
         return line_of(text, error.path), error.what
-    if told := _AT.search(error.what):
-        return int(told[1]), f"{error.what[: told.start()]} (column {told[2]})"
+    if place := _AT.search(error.what):
+        return int(place[1]), f"{error.what[: place.start()]} (column {place[2]})"
     if error.what.endswith(_AT_END):
         return max(len(text.splitlines()), 1), error.what.removesuffix(_AT_END) + " (the text ends)"
     return None, error.what
 
 
-def _said(word: str) -> str | None:
-    """What a key or a string says; None for a comment."""
+def _unquoted(word: str) -> str | None:
+    """Return the value of a key or a string; None for a comment."""
     if word.startswith("#"):
         return None
     if not word.startswith(('"', "'")):
         return word
-    said: str = tomllib.loads(f"word = {word}")["word"]
-    return said
+    value: str = tomllib.loads(f"word = {word}")["word"]
+    return value
 
 
 def _container(text: str, path: Sequence[str]) -> Collection[Any]:
-    """The table or list at this path; empty if there is none, or the text is no TOML."""
+    """Return the table or list at this path; an empty one if there is none, or the text is not TOML."""
     try:
         found: Any = tomllib.loads(text)
         for key in path:
@@ -113,7 +113,9 @@ def _check_rollup(policy: Policy, names: Collection[str], terms: Collection[str]
     for term in policy.rollup:
         path = ("rollup", term)
         if term in names:
-            raise PolicyError(f"{term!r} is a label, and no broader term can be a tag beside it", path=path)
+            raise PolicyError(
+                f"{term!r} is a label, so no broader term of that name can become a tag", path=path
+            )
         if term not in terms:
             raise PolicyError(f"unknown broader term {term!r}{_near(term, terms)}", path=path)
 
@@ -128,11 +130,11 @@ def _check_tag(name: str, key: str, tags: Collection[str], terms: Collection[str
 
 
 def _check_scoring(policy: Policy) -> None:
-    """Of a scoring model only names can be changed."""
+    """Raise PolicyError for every key but `renamed`, because a scoring model shows all its scores."""
     idle = next((key for key in Policy.model_fields if key in policy.model_fields_set - {"renamed"}), None)
     if idle is not None:
         raise PolicyError(
-            f"{idle} changes nothing: every score of a scoring model is shown; only renamed can be given",
+            f"{idle} changes nothing: every score of a scoring model is shown; use only renamed",
             path=(idle,),
         )
 

@@ -1,4 +1,4 @@
-"""Roll-up: a broader term becomes a tag of its own, by the probabilities of the labels under it."""
+"""Roll-up: make a broader term a tag of its own, from the probabilities of the labels under it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ from panopticon.cards.cards import LabelRow
 
 
 class RollUp(StrEnum):
-    """How the probabilities of the labels under a term become its own."""
+    """The rule that turns the probabilities of the labels under a term into that of the term."""
 
     SUM = "sum"
-    """For labels of which an image has one only, such as those of a softmax; capped at 1."""
+    """Their sum, at most 1: for labels that exclude each other, such as those of a softmax."""
     MAX = "max"
-    """For labels that an image may have side by side."""
+    """Their maximum: for labels that an image may have at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RolledTerm:
-    """One term, and which elements of a vector count for it."""
+    """One term, and the elements of a vector that count towards it."""
 
     name: str
     how: RollUp
     indexes: NDArray[np.intp]
     ancestors: tuple[str, ...]
-    """The other terms that all of its labels share, in the order of the first label."""
+    """The other broader terms that all its labels share, in the order of the first label."""
 
     def probability(self, values: NDArray[Any]) -> float:
-        """`values`: (D,). Sums are exactly rounded, so that every machine gives the same."""
+        """Return the probability of the term. `values`: (D,).
+
+        Sums are rounded exactly, so that every machine gives the same result.
+        """
         under = values[self.indexes].tolist()
         return max(under) if self.how is RollUp.MAX else min(math.fsum(under), 1.0)
 
 
 def rolled_terms(rollup: Mapping[str, RollUp], labels: Sequence[LabelRow]) -> tuple[RolledTerm, ...]:
-    """In the order of `rollup`; a term that no label has is left out."""
+    """Return the terms in the order of `rollup`; a term that no label has is left out."""
     under = {name: [i for i, row in enumerate(labels) if name in row.ancestors] for name in rollup}
     return tuple(
         RolledTerm(

@@ -1,8 +1,8 @@
-"""Whether a comparison lets a version take over: within which limits it must be, and which it passes."""
+"""Decide by the report of a comparison whether a version may become the active one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 from panopticon.cards.archived import ArchivedCard
@@ -13,55 +13,86 @@ from panopticon.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The smallest or the largest value that one figure may have."""
+
+    value: float
+    is_minimum: bool
+
+    def allows(self, figure: float) -> bool:
+        """Return whether the figure is within the bound; the bound itself is allowed."""
+        return figure >= self.value if self.is_minimum else figure <= self.value
+
+    @property
+    def word(self) -> str:
+        """`at least` or `at most`."""
+        return "at least" if self.is_minimum else "at most"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a report must come to; a figure that a report does not have is not asked for."""
+    """The values that the figures of a report must keep; a figure that the report lacks is not checked."""
 
     min_coverage: float
     """Share of the documents with the former version's part that have the new version's too."""
     min_agreement: float
     """Share of images with the same best tag."""
     min_jaccard: float
-    """Mean likeness of the sets of tags."""
+    """Mean Jaccard similarity of the two sets of tags of an image."""
     max_ks: float
     """The greatest Kolmogorov–Smirnov statistic of any score."""
     max_waiting: int
     """Messages on the results queue, in both lanes and every state."""
     report_max_age_s: float
 
+    @property
+    def bounds(self) -> Mapping[str, Bound]:
+        """The bound of each figure, by the figure's name."""
+        return {
+            "coverage": Bound(value=self.min_coverage, is_minimum=True),
+            "agreement": Bound(value=self.min_agreement, is_minimum=True),
+            "jaccard": Bound(value=self.min_jaccard, is_minimum=True),
+            "ks": Bound(value=self.max_ks, is_minimum=False),
+            "waiting": Bound(value=self.max_waiting, is_minimum=False),
+        }
+
 
 def limits_of(settings: Settings, kept_card: bytes | None) -> Limits:
-    """The limits of the card, as it was kept of the new version; what it leaves out, the settings say."""
+    """Return the limits of the archived card, with those of the settings where the card has none.
+
+    Without an archived card all limits are those of the settings.
+    """
     own = ArchivedCard.parse(kept_card).limits if kept_card is not None else {}
     names = (field.name for field in fields(Limits))
     return Limits(**{name: own.get(name, getattr(settings, name)) for name in names})
 
 
 def refuse_unfit(entry: ModelEntry, former: int | None, version: int, limits: Limits, *, now_ms: int) -> None:
-    """Without a former version there is nothing to compare with, and nothing is asked for.
+    """Raise UsageError unless the latest report of the two versions is up to date and within the limits.
 
-    Raises: UsageError naming every limit that is passed, unless the latest report of the two is fresh and
-    within them.
+    The error names every limit that is exceeded. Without a former version there is nothing to compare with,
+    so nothing is required.
     """
     if former is None:
         return
     before, after = known_version(entry, former), known_version(entry, version)
     report = report_of(entry, former, version)
-    passed = passed_limits(report, limits, former=before, version=after, now_ms=now_ms)
-    if passed:
+    exceeded = exceeded_limits(report, limits, former=before, version=after, now_ms=now_ms)
+    if exceeded:
         names = f"{entry.model}@{former} {entry.model}@{version}"
         raise UsageError(
-            f"{entry.model}@{version} is not activated: {'; '.join(passed)}. Compare them with "
-            f"panopticon models diff {names}, or say --force --reason TEXT"
+            f"{entry.model}@{version} is not activated: {'; '.join(exceeded)}. Compare them with "
+            f"panopticon models diff {names}, or activate it anyway with --force --reason TEXT"
         )
 
 
 def report_of(entry: ModelEntry, former: int, version: int) -> ReportRecord | None:
-    """The latest of this pair of versions."""
+    """Return the latest report of this pair of versions; None if they were never compared."""
     pair = (former, version)
     return next((kept for kept in entry.reports if (kept.former, kept.version) == pair), None)
 
 
-def passed_limits(
+def exceeded_limits(
     report: ReportRecord | None,
     limits: Limits,
     *,
@@ -69,58 +100,48 @@ def passed_limits(
     version: VersionEntry,
     now_ms: int,
 ) -> list[str]:
-    """One line for each limit that is passed, and each way in which the report holds no more; empty: all is
-    well."""
+    """Return one line for each limit that is exceeded and each reason why the report is out of date.
+
+    Without a report there is one line. An empty list means that the version may be activated.
+    """
     if report is None:
         return [f"version {version.version} was never compared with version {former.version}"]
-    stale = list(_staleness(report, limits, former=former, version=version, now_ms=now_ms))
-    return [*stale, *passed_by(report, limits)]
+    outdated = list(_outdated(report, limits, former=former, version=version, now_ms=now_ms))
+    return [*outdated, *exceeded_by(report, limits)]
 
 
-def passed_by(report: ReportRecord, limits: Limits) -> list[str]:
-    """One line for each limit that these figures pass, whatever their age."""
+def exceeded_by(report: ReportRecord, limits: Limits) -> list[str]:
+    """Return one line for each limit that the figures of the report exceed, however old the report is."""
     if report.images == 0:
         return ["no image could be compared"]
-    return [*_too_low(report, limits), *_too_high(report, limits)]
+    lines = []
+    for name, bound in limits.bounds.items():
+        figure = report.figures.get(name)
+        if figure is not None and not bound.allows(figure):
+            rule = f"{bound.word} {bound.value:,g} is {'required' if bound.is_minimum else 'allowed'}"
+            lines.append(f"{name} is {_distinguished(figure, bound.value)}, {rule}")
+    return lines
 
 
-def _too_low(report: ReportRecord, limits: Limits) -> Iterator[str]:
-    least = {
-        "coverage": limits.min_coverage,
-        "agreement": limits.min_agreement,
-        "jaccard": limits.min_jaccard,
-    }
-    for name, limit in least.items():
-        if (value := report.figures.get(name, limit)) < limit:
-            yield f"{name} is {_apart(value, limit)}, at least {limit:,g} is asked for"
+def _distinguished(figure: float, limit: float) -> str:
+    """Format the figure with as many digits as distinguish it from the formatted limit, at least six."""
+    texts = (f"{figure:,.{digits}g}" for digits in range(6, 18))
+    return next((text for text in texts if text != f"{limit:,g}"), repr(figure))
 
 
-def _too_high(report: ReportRecord, limits: Limits) -> Iterator[str]:
-    most = {"ks": limits.max_ks, "waiting": limits.max_waiting}
-    for name, limit in most.items():
-        if (value := report.figures.get(name, limit)) > limit:
-            yield f"{name} is {_apart(value, limit)}, at most {limit:,g} is allowed"
-
-
-def _apart(value: float, limit: float) -> str:
-    """With as many digits as tell it from the limit."""
-    texts = (f"{value:,.{digits}g}" for digits in range(6, 18))
-    return next((text for text in texts if text != f"{limit:,g}"), repr(value))
-
-
-def _staleness(
+def _outdated(
     report: ReportRecord, limits: Limits, *, former: VersionEntry, version: VersionEntry, now_ms: int
 ) -> Iterator[str]:
-    sides = (
+    compared = (
         (former, report.former_digest, report.former_policy_number),
         (version, report.digest, report.policy_number),
     )
-    for entry, digest, policy_number in sides:
+    for entry, digest, policy_number in compared:
         if digest != entry.digest:
-            yield f"the report is of another version {entry.version}, of digest {digest}"
+            yield f"the report compared another version {entry.version}, with digest {digest}"
         if policy_number != entry.policy_number:
             yield (
-                f"the report is by policy {policy_number} of version {entry.version}, which has policy "
+                f"the report used policy {policy_number} of version {entry.version}, which has policy "
                 f"{entry.policy_number} now"
             )
     age_s = (now_ms - report.at_ms) / 1000

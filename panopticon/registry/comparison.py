@@ -1,4 +1,4 @@
-"""How two versions differ on the same images, by what each says of them after its policy."""
+"""Figures of how two versions of a model differ on the same images, after each version's policy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ MOST_DIFFERENT = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What two versions say of one image: tag → probability, most probable first, or score → value."""
+    """The results of two versions for one image.
+
+    For taggers: tag → probability, most probable first. For scoring models: score → value.
+    """
 
     image_id: str
     before: Mapping[str, float]
@@ -27,7 +30,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagCount:
-    """Of how many images a tag was gained, or lost."""
+    """The number of images that gained, or lost, one tag."""
 
     tag: str
     images: int
@@ -35,19 +38,21 @@ class TagCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagFigures:
-    """All that is said of the tags of at least one image."""
+    """The comparison of the tags of at least one image."""
 
     agreement: float
-    """Share of images with the same best tag; having none is the same as having none."""
+    """Share of images with the same best tag; two images without tags agree."""
     jaccard: float
-    """Mean, over images, of the tags that both say among those that either says; 1 where neither says any."""
+    """Mean over images of `jaccard`, 0 to 1."""
     gained: tuple[TagCount, ...]
+    """Tags that only the new version gives, those of most images first."""
     lost: tuple[TagCount, ...]
+    """Tags that only the former version gives, those of most images first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """One score over the images."""
+    """Mean and percentiles of one score over the images."""
 
     mean: float
     p50: float
@@ -56,32 +61,32 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreShift:
-    """How one score moved."""
+    """The change of one score from the former version to the new one."""
 
     score: str
     before: Spread
     after: Spread
     ks: float
-    """Kolmogorov–Smirnov: the greatest distance between the two cumulative distributions, 0 to 1."""
+    """Kolmogorov–Smirnov statistic: the greatest distance of the two cumulative distributions, 0 to 1."""
     p_value: float
-    """How likely so great a distance is among two large samples of one distribution."""
+    """Probability of at least this distance between two large samples of one distribution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreFigures:
-    """All that is said of the scores of at least one image."""
+    """The comparison of the scores of at least one image."""
 
     ks: float
-    """The greatest of any score; 1 if a score is lost, of which nothing can be said."""
+    """The greatest statistic of any score; 1 if a score is lost, because it cannot be compared."""
     shifts: tuple[ScoreShift, ...]
-    """Of the scores that both versions give, by name."""
+    """One for each score that both versions give, by name."""
     gained: tuple[str, ...]
     lost: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One image of which the two say different things."""
+    """One image for which the two versions give different results."""
 
     image_id: str
     before: Mapping[str, float]
@@ -89,40 +94,50 @@ class Difference:
     jaccard: float | None
     """None for scores."""
     distance: float
-    """Tags: the differences of their probabilities, summed. Scores: the greatest shift, in standard
+    """Tags: the absolute differences of their probabilities, summed. Scores: the greatest shift, in standard
     deviations of that score over both versions."""
     score: str
-    """Which score that is; empty for tags."""
+    """The score with the greatest shift; empty for tags."""
 
 
-def said(evaluation: Evaluation) -> dict[str, float]:
-    """One name → its number. Of two tags that policy gives one name, the more probable counts."""
-    numbers: dict[str, float] = {}
+def values_by_name(evaluation: Evaluation) -> dict[str, float]:
+    """Return each tag's probability, or each score's value, by name.
+
+    Where the policy gives two tags the same name, the more probable one counts.
+    """
+    values: dict[str, float] = {}
     for tag in evaluation.tags:
-        numbers.setdefault(tag.label, tag.probability)
-    return numbers | dict(evaluation.scores)
+        values.setdefault(tag.label, tag.probability)
+    return values | dict(evaluation.scores)
 
 
-def tag_figures(pairs: Sequence[Pair]) -> TagFigures:
-    """Of at least one pair."""
+def tag_figures(pairs: Sequence[Pair], *, most_tags: int | None = MOST_TAGS) -> TagFigures:
+    """Compare the tags of at least one pair.
+
+    `most_tags` caps the number of tags gained and the number of tags lost; None returns all of them.
+    """
+    # Tags are in the order of their probability, so the first is the best.
+    agree = [next(iter(pair.before), None) == next(iter(pair.after), None) for pair in pairs]
+    gained = Counter(tag for pair in pairs for tag in pair.after if tag not in pair.before)
+    lost = Counter(tag for pair in pairs for tag in pair.before if tag not in pair.after)
     return TagFigures(
-        agreement=float(np.mean([_best(pair.before) == _best(pair.after) for pair in pairs])),
+        agreement=float(np.mean(agree)),
         jaccard=float(np.mean([jaccard(pair) for pair in pairs])),
-        gained=_most(Counter(tag for pair in pairs for tag in pair.after if tag not in pair.before)),
-        lost=_most(Counter(tag for pair in pairs for tag in pair.before if tag not in pair.after)),
+        gained=_most_images_first(gained)[:most_tags],
+        lost=_most_images_first(lost)[:most_tags],
     )
 
 
 def jaccard(pair: Pair) -> float:
-    """Of the two sets of tags, 0 to 1."""
+    """Return the share, 0 to 1, of an image's tags that both versions give; 1 if neither gives any."""
     either = pair.before.keys() | pair.after.keys()
     return len(pair.before.keys() & pair.after.keys()) / len(either) if either else 1.0
 
 
 def score_figures(pairs: Sequence[Pair]) -> ScoreFigures:
-    """Of at least one pair."""
+    """Compare the scores of at least one pair."""
     before, after = pairs[0].before.keys(), pairs[0].after.keys()
-    shifts = tuple(_shift(score, *_values(pairs, score)) for score in _common(pairs))
+    shifts = tuple(_shift(score, *_values(pairs, score)) for score in _common_scores(pairs))
     lost = tuple(sorted(before - after))
     return ScoreFigures(
         ks=1.0 if lost else max(shift.ks for shift in shifts),
@@ -133,52 +148,61 @@ def score_figures(pairs: Sequence[Pair]) -> ScoreFigures:
 
 
 def most_different_tags(pairs: Sequence[Pair], *, limit: int = MOST_DIFFERENT) -> list[Difference]:
-    """Lowest Jaccard first, then the greatest distance; images that are equal in both are none."""
-    differences = [_difference(pair, jaccard=jaccard(pair), distance=_distance(pair)) for pair in pairs]
+    """Return the images with the lowest Jaccard first, then by the greatest distance.
+
+    Images with a Jaccard of 1 and no distance do not differ and are left out.
+    """
+    differences = [
+        Difference(
+            image_id=pair.image_id,
+            before=pair.before,
+            after=pair.after,
+            jaccard=jaccard(pair),
+            distance=_tag_distance(pair),
+            score="",
+        )
+        for pair in pairs
+    ]
     differing = [one for one in differences if one.jaccard != 1 or one.distance]
     return sorted(differing, key=lambda one: (one.jaccard, -one.distance, one.image_id))[:limit]
 
 
 def most_different_scores(pairs: Sequence[Pair], *, limit: int = MOST_DIFFERENT) -> list[Difference]:
-    """The greatest shift of any score first, each measured by how far that score varies anyhow."""
-    spread = {score: float(np.std(_values(pairs, score))) for score in _common(pairs)}
-    varying = {score: deviation for score, deviation in spread.items() if deviation}
+    """Return the images with the greatest shift of any score first, in standard deviations of that score."""
+    deviations = {score: float(np.std(_values(pairs, score))) for score in _common_scores(pairs)}
+    # A score that never varies cannot have shifted, and would be divided by zero.
+    varying = {score: deviation for score, deviation in deviations.items() if deviation}
     differing = [one for pair in pairs if (one := _greatest_shift(pair, varying)).distance]
     return sorted(differing, key=lambda one: (-one.distance, one.image_id))[:limit]
 
 
-def _difference(pair: Pair, *, distance: float, jaccard: float | None = None, score: str = "") -> Difference:
+def _greatest_shift(pair: Pair, deviations: Mapping[str, float]) -> Difference:
+    shifts = [
+        (abs(pair.after[score] - pair.before[score]) / deviation, score)
+        for score, deviation in deviations.items()
+    ]
+    distance, score = max(shifts, default=(0.0, ""))
     return Difference(
         image_id=pair.image_id,
         before=pair.before,
         after=pair.after,
+        jaccard=None,
         distance=distance,
-        jaccard=jaccard,
         score=score,
     )
 
 
-def _greatest_shift(pair: Pair, spread: Mapping[str, float]) -> Difference:
-    shifts = [(abs(pair.after[score] - pair.before[score]) / spread[score], score) for score in spread]
-    distance, score = max(shifts, default=(0.0, ""))
-    return _difference(pair, distance=distance, score=score)
-
-
-def _best(tags: Mapping[str, float]) -> str | None:
-    return next(iter(tags), None)
-
-
-def _distance(pair: Pair) -> float:
+def _tag_distance(pair: Pair) -> float:
     either = sorted(pair.before.keys() | pair.after.keys())
     return sum(abs(pair.after.get(tag, 0.0) - pair.before.get(tag, 0.0)) for tag in either)
 
 
-def _most(counts: Counter[str]) -> tuple[TagCount, ...]:
+def _most_images_first(counts: Counter[str]) -> tuple[TagCount, ...]:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(TagCount(tag=tag, images=images) for tag, images in ordered[:MOST_TAGS])
+    return tuple(TagCount(tag=tag, images=images) for tag, images in ordered)
 
 
-def _common(pairs: Sequence[Pair]) -> list[str]:
+def _common_scores(pairs: Sequence[Pair]) -> list[str]:
     return sorted(pairs[0].before.keys() & pairs[0].after.keys()) if pairs else []
 
 

@@ -1,6 +1,6 @@
-"""How one model's record may change: each rule once, as a function from record to record.
+"""The permitted changes of a model's registry entry, each a function from the old entry to the new one.
 
-registered → shadow → active → shadow → retired. Every change is an event of the history.
+registered → shadow → active → shadow → retired. Every change appends an event to the history.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ FIRST_POLICY_NUMBER = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """Who changes something, when and why."""
+    """The person or process that changes something, the time, and the reason."""
 
     by: str
     at_ms: int
     reason: str = ""
 
     def did(self, what: str) -> RegistryEvent:
+        """Return the event of this author doing `what`."""
         return RegistryEvent(at_ms=self.at_ms, by=self.by, what=what, reason=self.reason)
 
 
 def new_model(model: str, task: str) -> ModelEntry:
-    """A record without versions, not stored yet."""
+    """Return an entry without versions, which is not stored yet."""
     return ModelEntry(model=model, serial=0, task=task, active_version=None, versions=())
 
 
@@ -48,7 +49,7 @@ def new_version(
     card_sha256: str,
     author: Author,
 ) -> VersionEntry:
-    """A version that is registered and not fed."""
+    """Return the entry of a version that is registered and not reached by uploads."""
     policy = PolicyRecord(
         number=FIRST_POLICY_NUMBER, toml=policy_toml, at_ms=author.at_ms, by=author.by, reason="registered"
     )
@@ -65,14 +66,14 @@ def new_version(
 
 
 def add(entry: ModelEntry, version: VersionEntry, author: Author) -> ModelEntry:
-    """Raises: UsageError if the number is taken."""
+    """Add a version. Raises: UsageError if its number is registered already."""
     if entry.version(version.version) is not None:
         raise UsageError(f"{entry.model}@{version.version} is registered already")
     return entry.with_version(version, author.did(f"registered {entry.model}@{version.version}"))
 
 
 def shadow(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
-    """From now on it is fed. Raises: UsageError unless it is registered and nothing more."""
+    """Let uploads reach a version. Raises: UsageError unless its state is `registered`."""
     known = known_version(entry, number)
     if known.state is not VersionState.REGISTERED:
         raise UsageError(
@@ -84,9 +85,9 @@ def shadow(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
 
 
 def activate(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
-    """It answers from now on; the former active version stays a shadow, fed.
+    """Make a version the active one; the former active version becomes a shadow, which uploads still reach.
 
-    Raises: UsageError unless it is a shadow.
+    Raises: UsageError unless the version is a shadow.
     """
     known = known_version(entry, number)
     if known.state is not VersionState.SHADOW:
@@ -95,7 +96,7 @@ def activate(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
 
 
 def roll_back(entry: ModelEntry, author: Author) -> ModelEntry:
-    """The version that was active before is active again. Raises: UsageError if there is none, or not fed."""
+    """Activate the formerly active version. Raises: UsageError if there is none, or it is not a shadow."""
     if entry.former_version is None:
         raise UsageError(f"{entry.model}: no version was active before; there is nothing to return to")
     known = known_version(entry, entry.former_version)
@@ -108,7 +109,7 @@ def roll_back(entry: ModelEntry, author: Author) -> ModelEntry:
 
 
 def deactivate(entry: ModelEntry, author: Author) -> ModelEntry:
-    """No version answers; the active one stays a shadow, fed. Raises: UsageError if none is active."""
+    """Make the active version a shadow, so that none is active. Raises: UsageError if none is active."""
     if entry.active_version is None:
         raise UsageError(f"{entry.model}: no version is active")
     event = author.did(f"deactivated {entry.model}@{entry.active_version}")
@@ -116,17 +117,18 @@ def deactivate(entry: ModelEntry, author: Author) -> ModelEntry:
 
 
 def stop_routing(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
-    """A shadow is only registered again. Raises: UsageError unless it is a shadow."""
+    """Make a shadow a registered version again, which uploads do not reach. Raises: UsageError for others."""
     known = known_version(entry, number)
     if known.state is not VersionState.SHADOW:
         raise UsageError(f"{entry.model}@{number} is {known.state}, and not a shadow")
     return entry.with_version(
-        replace(known, state=VersionState.REGISTERED), author.did(f"stopped feeding {entry.model}@{number}")
+        replace(known, state=VersionState.REGISTERED),
+        author.did(f"stopped routing uploads to {entry.model}@{number}"),
     )
 
 
 def retire(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
-    """It takes no images any more, for good. Raises: UsageError while it is active, or once it is retired."""
+    """Retire a version for good. Raises: UsageError if it is active, or retired already."""
     known = known_version(entry, number)
     if known.state is VersionState.ACTIVE:
         raise UsageError(
@@ -138,13 +140,10 @@ def retire(entry: ModelEntry, number: int, author: Author) -> ModelEntry:
 
 
 def put_policy(entry: ModelEntry, number: int, toml: str, author: Author) -> ModelEntry:
-    """This text is the version's policy from now on, under the next number.
-
-    Raises: UsageError once it is retired.
-    """
+    """Give a version this policy, under the next number. Raises: UsageError if the version is retired."""
     known = known_version(entry, number)
     if known.state is VersionState.RETIRED:
-        raise UsageError(f"{entry.model}@{number} is retired; its policy changes nothing any more")
+        raise UsageError(f"{entry.model}@{number} is retired; its policy has no effect any more")
     record = PolicyRecord(
         number=known.policy_number + 1, toml=toml, at_ms=author.at_ms, by=author.by, reason=author.reason
     )
@@ -155,7 +154,7 @@ def put_policy(entry: ModelEntry, number: int, toml: str, author: Author) -> Mod
 
 
 def keep_report(entry: ModelEntry, report: ReportRecord, author: Author) -> ModelEntry:
-    """The latest report of its pair of versions."""
+    """Store a report in place of the former one of the same pair of versions."""
     pair = (report.former, report.version)
     others = tuple(kept for kept in entry.reports if (kept.former, kept.version) != pair)
     event = author.did(f"compared {entry.model}@{report.former} with {entry.model}@{report.version}")
@@ -163,13 +162,13 @@ def keep_report(entry: ModelEntry, report: ReportRecord, author: Author) -> Mode
 
 
 def retired_at_ms(entry: ModelEntry, number: int) -> int | None:
-    """When it was retired; None if it is not."""
+    """Return the time at which a version was retired; None if it is not retired."""
     what = _retired(entry, number)
     return next((event.at_ms for event in entry.history if event.what == what), None)
 
 
 def known_version(entry: ModelEntry, number: int) -> VersionEntry:
-    """Raises: UsageError naming the versions that there are."""
+    """Return the entry of a version. Raises: UsageError naming the registered versions."""
     known = entry.version(number)
     if known is None:
         there = ", ".join(f"{entry.model}@{version.version}" for version in entry.versions)
@@ -178,6 +177,7 @@ def known_version(entry: ModelEntry, number: int) -> VersionEntry:
 
 
 def name_of(entry: ModelEntry, version: VersionEntry) -> VersionName:
+    """Return the full name of one version of a model."""
     return VersionName(model=entry.model, version=version.version)
 
 
@@ -207,15 +207,15 @@ def _was(entry: ModelEntry) -> str:
     return f" (was {entry.model}@{entry.active_version})" if entry.active_version is not None else ""
 
 
-def _since(entry: ModelEntry) -> str:
-    """Who made the last change of what answers; nothing if the version was active from the beginning."""
-    changes = [event for event in entry.history if event.what.startswith(("activated", "rolled back"))]
-    return f": {changes[-1].told}" if changes else ""
-
-
 def _way_to_active(entry: ModelEntry, known: VersionEntry) -> str:
-    if known.state is VersionState.ACTIVE:
-        return f"it answers already{_since(entry)}"
-    if known.state is VersionState.REGISTERED:
-        return f"feed it first: panopticon models shadow {entry.model}@{known.version}"
-    return "give it a new version number"
+    match known.state:
+        case VersionState.ACTIVE:
+            # A first version is active from its registration, without an event of its activation.
+            changes = [
+                event for event in entry.history if event.what.startswith(("activated", "rolled back"))
+            ]
+            return "it answers already" + (f": {changes[-1].summary}" if changes else "")
+        case VersionState.REGISTERED:
+            return f"first let uploads reach it: panopticon models shadow {entry.model}@{known.version}"
+        case _:
+            return "give it a new version number"

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from panopticon.messages import Lane
-from panopticon.registry.activation import limits_of, passed_limits, report_of
+from panopticon.registry.activation import exceeded_limits, limits_of, report_of
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.stores import open_store
@@ -46,8 +46,8 @@ def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_thre
         assert store.archive.get(report.report_sha256)
         former, version = entry.versions
         limits = limits_of(settings, store.archive.get(version.card_sha256))
-        assert passed_limits(report, limits, former=former, version=version, now_ms=report.at_ms) == [
-            "coverage is 0.75, at least 0.99 is asked for"
+        assert exceeded_limits(report, limits, former=former, version=version, now_ms=report.at_ms) == [
+            "coverage is 0.75, at least 0.99 is required"
         ]
 
 

@@ -1,1 +1,1 @@
-"""Running one version over a list of IDs: what the store lacks goes to its queue, bit by bit."""
+"""Backfills: run one version over a list of IDs, by sending the images without an output to its queue."""

@@ -1,4 +1,4 @@
-"""What a version lacks of given images: by the store, by ID, at the catalogue's revision."""
+"""Classify images by what the store has of them for one version, at the catalogue's revision."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from panopticon.results.outputs import CatalogueImage, VersionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sorted:
-    """A chunk of IDs, each in exactly one of these."""
+class Classified:
+    """A chunk of IDs, each counted in exactly one field."""
 
     missing: Sequence[CatalogueImage]
+    """Pending images in the order of the chunk: no output, and no failure that is dead or discarded."""
     stored: int
     skipped: int
-    """Deleted, dead or discarded."""
+    """Number of images that are deleted, dead or discarded."""
     unknown: Sequence[str]
+    """IDs that the catalogue does not have."""
 
 
-def sort_out(image_ids: Sequence[str], version: VersionName, store: Store) -> Sorted:
-    """One look-up of each kind. The IDs differ. Raises: Unavailable."""
+def classify(image_ids: Sequence[str], version: VersionName, store: Store) -> Classified:
+    """Classify different IDs with one look-up of each kind. Raises: Unavailable."""
     rows = store.catalogue.get(image_ids)
     states = _states(list(rows.values()), version, store)
     found = list(states.values())
-    return Sorted(
+    return Classified(
         missing=[rows[image_id] for image_id in image_ids if states.get(image_id) is State.PENDING],
         stored=found.count(State.STORED),
         skipped=found.count(State.DEAD) + found.count(State.SKIPPED),

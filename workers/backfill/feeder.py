@@ -1,4 +1,4 @@
-"""Feeding one version's backfill lane from a list of IDs, as its record says, until the list is through."""
+"""Feed the backfill lane of one version from a list of IDs, until the list ends or its record stops it."""
 
 from __future__ import annotations
 
@@ -15,74 +15,78 @@ from panopticon.messages import Lane
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import Settings
-from workers.backfill.classify import Sorted, sort_out
+from workers.backfill.classify import classify
 from workers.backfill.records import known_backfill, refuse_unrouted
 from workers.registry.compare_and_set import swap_with_retries
 from workers.runtime.parking import FIRST_PAUSE_S
 from workers.submission.submit import body_of, entry_of_row
 
 PAUSED_POLL_S = 1.0
-"""Between two looks at the record while it says that nothing is to be sent."""
+"""Interval between reads of the record while the backfill is paused."""
 
 FULL_POLL_S = 0.5
-"""Between two looks at the lane while there is no room in it."""
+"""Interval between reads of the depth while the lane is full."""
 
 SHOW_EVERY_MS = 10_000
-"""The record is written at least so often, so that one sees that it is fed."""
+"""Maximum age of the heartbeat in the record while the feeder waits."""
 
 LANE_IS_FULL = "its lane is full"
 
 UNKNOWN_NAMED = 5
-"""IDs that are told by name; the others are counted."""
+"""Number of unknown IDs that are listed by name; the others are only counted."""
 
 
 class Ids(Protocol):
-    """Where a backfill draws its IDs from, in the order of their UTF-8 bytes."""
+    """The source of a backfill's IDs, in the order of their UTF-8 bytes."""
 
     def next(self, record: Backfill, count: int) -> list[str]:
-        """Up to `count` of those that the record has not come to; none at the end.
+        """Return up to `count` IDs after the record's cursor; an empty list at the end.
 
-        Asked once at each place that the record comes to.
+        It is called once for each position of the cursor.
         """
 
 
 class Listed:
-    """IDs of a list, of which the first `cursor` are behind."""
+    """The IDs of a list. `after` returns those that follow the first `cursor` ones."""
 
     def __init__(self, after: Callable[[int], Iterator[str]]) -> None:
         self._after = after
         self._ids: Iterator[str] | None = None
 
     def next(self, record: Backfill, count: int) -> list[str]:
+        """Return the next IDs; only the first call looks at the record's cursor."""
         if self._ids is None:
             self._ids = self._after(record.cursor)
         return list(islice(self._ids, count))
 
 
 class FromSearch:
-    """IDs of the documents that search holds, page by page."""
+    """The IDs of the documents in search, page by page."""
 
     def __init__(self, search: SearchIndex) -> None:
         self._search = search
 
     def next(self, record: Backfill, count: int) -> list[str]:
-        """Raises: Unavailable."""
+        """Return the IDs after the last one that the record has. Raises: Unavailable."""
         return self._search.image_ids(after=record.after, limit=count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Time, and who is told of what happens."""
+    """The clock of a feeder, and the receiver of its progress."""
 
     now_ms: Callable[[], int]
     sleep: Callable[[float], None]
-    told: Callable[[Backfill, str], None]
-    """Hears the record as it is now, and why nothing is sent, if so."""
+    report: Callable[[Backfill, str], None]
+    """Called with the present record, and the reason why nothing is sent; empty if something was."""
 
 
 class Feeder:
-    """Sends chunk by chunk. The record moves only when a chunk is safe on the queue, so a crash repeats one
-    chunk at most; a worker looks backfill up in the store, and runs nothing that is there."""
+    """Sends the IDs of one backfill chunk by chunk.
+
+    The cursor of the record moves once a chunk is safe on the queue, so a crash repeats at most one chunk.
+    Workers look backfill messages up in the store, and do not run images that have an output.
+    """
 
     def __init__(
         self,
@@ -92,7 +96,7 @@ class Feeder:
         store: Store,
         broker: Broker,
         settings: Settings,
-        around: Context,
+        context: Context,
     ) -> None:
         self._record = record
         self._owner = record.owner
@@ -103,14 +107,15 @@ class Feeder:
         self._chunk = min(CHUNK, max(self._max_waiting // 2, 1))
         self._drawn: Sequence[str] = ()
         self._drawn_at: int | None = None
-        self._around = around
+        self._context = context
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=random.random)
         self.unknown: list[str] = []
-        """The first that this process met."""
+        """The first unknown IDs that this process found."""
 
     def feed(self) -> Backfill:
-        """The record, done, cancelled, or with another process's name in it. What is down is tried again.
+        """Send until the backfill ends or another process owns it, and return its record.
 
+        Waits and retries while a component is down.
         Raises: UsageError if the version takes no images any more.
         """
         while not self._over:
@@ -138,47 +143,41 @@ class Feeder:
             self._wait(f"paused; panopticon backfill resume {self._record.name}", PAUSED_POLL_S)
         elif not (image_ids := self._next()):
             self._write(state=BackfillState.DONE)
-        elif self._waiting() + len(image_ids) > self._max_waiting:
+        # Only ready messages count: one that waits an hour for its retry must not stop the backfill.
+        elif self._queue.depth()[Lane.BACKFILL].ready + len(image_ids) > self._max_waiting:
             self._wait(LANE_IS_FULL, FULL_POLL_S)
         else:
             refuse_unrouted(self._record.version_name, self._store)
             self._send(image_ids)
-            self._around.told(self._record, "")
+            self._context.report(self._record, "")
 
     def _next(self) -> Sequence[str]:
-        """Drawn before there is room for it, so that the end is seen though nobody takes from the lane."""
+        """Return the next chunk, drawn before the lane has room so that the end is seen while it is full."""
         if self._drawn_at != self._record.cursor:
             self._drawn = self._ids.next(self._record, self._chunk)
             self._drawn_at = self._record.cursor
         return self._drawn
 
-    def _waiting(self) -> int:
-        """What nobody has taken yet: an hour on a retry delay is no reason to send nothing."""
-        return self._queue.depth()[Lane.BACKFILL].ready
-
     def _send(self, image_ids: Sequence[str]) -> None:
-        sorted_ = sort_out(image_ids, self._record.version_name, self._store)
-        if sorted_.missing:
-            now_ms = self._around.now_ms()
-            bodies = [body_of(entry_of_row(row), now_ms=now_ms) for row in sorted_.missing]
-            self._queue.submit(bodies, Lane.BACKFILL)
-        self._write(**self._counted(image_ids, sorted_))
-        self.unknown += sorted_.unknown[: UNKNOWN_NAMED - len(self.unknown)]
-
-    def _counted(self, image_ids: Sequence[str], sorted_: Sorted) -> dict[str, object]:
         record = self._record
-        return {
-            "cursor": record.cursor + len(image_ids),
-            "after": image_ids[-1],
-            "submitted": record.submitted + len(sorted_.missing),
-            "stored": record.stored + sorted_.stored,
-            "skipped": record.skipped + sorted_.skipped,
-            "unknown": record.unknown + len(sorted_.unknown),
-        }
+        found = classify(image_ids, record.version_name, self._store)
+        if found.missing:
+            now_ms = self._context.now_ms()
+            bodies = [body_of(entry_of_row(row), now_ms=now_ms) for row in found.missing]
+            self._queue.submit(bodies, Lane.BACKFILL)
+        self._write(
+            cursor=record.cursor + len(image_ids),
+            after=image_ids[-1],
+            submitted=record.submitted + len(found.missing),
+            stored=record.stored + found.stored,
+            skipped=record.skipped + found.skipped,
+            unknown=record.unknown + len(found.unknown),
+        )
+        self.unknown += found.unknown[: UNKNOWN_NAMED - len(self.unknown)]
 
     def _write(self, **fields: object) -> None:
-        """Whatever somebody wrote meanwhile stays: only this process moves the cursor."""
-        now_ms = self._around.now_ms()
+        """Change the record, and keep what others wrote meanwhile: only the owner moves the cursor."""
+        now_ms = self._context.now_ms()
 
         def changed(record: Backfill) -> Backfill:
             if record.owner != self._owner:
@@ -195,7 +194,7 @@ class Feeder:
         )
 
     def _wait(self, reason: str, seconds: float) -> None:
-        if self._around.now_ms() - self._record.heartbeat_at_ms >= SHOW_EVERY_MS:
+        if self._context.now_ms() - self._record.heartbeat_at_ms >= SHOW_EVERY_MS:
             self._write()
         self._pause(reason, seconds)
 
@@ -203,5 +202,5 @@ class Feeder:
         self._record = known_backfill(self._record.name, self._store.backfills)
 
     def _pause(self, reason: str, seconds: float) -> None:
-        self._around.told(self._record, reason)
-        self._around.sleep(seconds)
+        self._context.report(self._record, reason)
+        self._context.sleep(seconds)

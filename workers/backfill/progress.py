@@ -1,4 +1,4 @@
-"""How fast a backfill goes, and when it will be done, from two readings of its record."""
+"""The rate and the remaining time of a backfill, from two readings of its record."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ WINDOW_MS = 30_000
 
 
 def ids_per_s(before: Backfill | None, now: Backfill) -> float | None:
-    """IDs looked at between two readings, by the second; None where they tell nothing.
+    """Return the IDs processed per second between two readings; None if it cannot be computed.
 
-    Times are those at which its runner wrote, on that process's clock: so it matters little when one reads.
+    The times are those at which the owner wrote, by its own clock, so the moments of reading do not matter.
     """
     if before is None or before.begun_at_ms != now.begun_at_ms or now.state is not BackfillState.RUNNING:
         return None
@@ -23,21 +23,21 @@ def ids_per_s(before: Backfill | None, now: Backfill) -> float | None:
 
 
 def eta_s(now: Backfill, rate: float | None) -> float | None:
-    """Seconds until the last ID was looked at, if it goes on at this rate; None without one."""
+    """Return the seconds until the last ID is processed; None without a rate or once it has ended."""
     if now.state.ended:
         return None
     return now.left / rate if rate else None
 
 
 class Recent:
-    """The readings of one backfill, as far back as its rate is to be told from."""
+    """The latest readings of one backfill, from which its rate is computed."""
 
     def __init__(self, *, window_ms: int = WINDOW_MS) -> None:
         self._window_ms = window_ms
         self._snapshots: deque[Backfill] = deque()
 
     def add(self, now: Backfill) -> Backfill:
-        """The reading to compare this one with: the latest that is a window old, else the first."""
+        """Add a reading, and return the one to compare it with: the latest a window ago, or the first."""
         self._snapshots.append(now)
         while (
             len(self._snapshots) > 2

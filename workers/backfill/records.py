@@ -1,4 +1,4 @@
-"""The record of a backfill: begun, taken over, and changed from anywhere."""
+"""The records of backfills: begin, take over, pause, resume and cancel them from any process."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ from workers.registry.records import read_version
 
 SHA256_CHARS = 8
 FROM_SEARCH = "search"
-"""In a name, where the list's digest stands otherwise."""
+"""The second part of a backfill's name if its IDs come from search; for a list it is the list's digest."""
 
 SILENCE_MS = 30_000
-"""Nobody feeds a backfill whose record was not written for so long."""
+"""A backfill whose record was not written for this time has no owner."""
 
 ENDED_LATELY_MS = 3_600_000
+"""A backfill that ended within this time is still shown in the status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillRequest:
-    """What somebody asks to be run over what."""
+    """The request of a process to run a version over a list of IDs."""
 
     version: VersionName
     source: str
     ids_sha256: str
-    """Empty for the IDs that search holds."""
+    """Empty if the IDs are drawn from search."""
     total: int
     by: str
     owner: str
 
     @property
     def name(self) -> str:
+        """Return the name of the backfill, such as `tagger@2-1f3a9c0d`."""
         return f"{self.version}-{self.ids_sha256[:SHA256_CHARS] or FROM_SEARCH}"
 
 
 def take_up(wanted: BackfillRequest, backfills: Backfills, *, now_ms: int) -> Backfill:
-    """The record, which names this process now: begun, or gone on with where it has not ended.
+    """Make this process the owner of the backfill, and return its record; a new one if none is in progress.
 
-    Raises: UsageError if its name is another list's; Unavailable.
+    Raises: UsageError if another list has the same name and has not ended; Unavailable.
     """
 
     def taken(known: Backfill | None) -> Backfill:
@@ -64,7 +66,7 @@ def take_up(wanted: BackfillRequest, backfills: Backfills, *, now_ms: int) -> Ba
 
 
 def change_state(name: str, state: BackfillState, backfills: Backfills, *, now_ms: int) -> Backfill:
-    """The record as it was before, though it is in that state now. Repeating is harmless.
+    """Change the state of a backfill, and return its former record. May be repeated.
 
     Raises: UsageError for an unknown one, or one that has ended; Unavailable.
     """
@@ -73,7 +75,7 @@ def change_state(name: str, state: BackfillState, backfills: Backfills, *, now_m
         if known.state is state:
             return known
         if known.state.ended:
-            raise UsageError(f"{name} is {known.state}; the command that began it begins it anew")
+            raise UsageError(f"{name} is {known.state}; to start it again, repeat its command")
         return known.changed(at_ms=now_ms, state=state)
 
     before, _ = swap_with_retries(
@@ -83,7 +85,7 @@ def change_state(name: str, state: BackfillState, backfills: Backfills, *, now_m
 
 
 def cancel_all(version: VersionName, backfills: Backfills, *, now_ms: int) -> None:
-    """End whatever runs of a version, or is paused. Raises: Unavailable."""
+    """Cancel every backfill of a version that has not ended. Raises: Unavailable."""
     for record in all_backfills(backfills):
         if record.version_name == version and not record.state.ended:
             with suppress(UsageError):  # It ended by itself meanwhile.
@@ -91,7 +93,7 @@ def cancel_all(version: VersionName, backfills: Backfills, *, now_ms: int) -> No
 
 
 def known_backfill(name: str, backfills: Backfills) -> Backfill:
-    """Raises: UsageError for an unknown one."""
+    """Return the record of a backfill. Raises: UsageError if there is none; Unavailable."""
     known = backfills.read(name)
     if known is None:
         there = ", ".join(backfills.names())
@@ -100,13 +102,13 @@ def known_backfill(name: str, backfills: Backfills) -> Backfill:
 
 
 def all_backfills(backfills: Backfills) -> list[Backfill]:
-    """The latest first."""
+    """Return the records of all backfills, the latest first. Raises: Unavailable."""
     read = [record for name in backfills.names() if (record := backfills.read(name))]
     return sorted(read, key=lambda record: (-record.begun_at_ms, record.name))
 
 
 def of_interest(records: Sequence[Backfill], *, now_ms: int) -> list[Backfill]:
-    """Those that have not ended, and those that have in the last hour."""
+    """Return the records that have not ended, or that ended within the last hour."""
     return [
         record
         for record in records
@@ -115,7 +117,7 @@ def of_interest(records: Sequence[Backfill], *, now_ms: int) -> list[Backfill]:
 
 
 def has_owner(record: Backfill, *, now_ms: int) -> bool:
-    """Whether some process has shown itself lately."""
+    """Return whether a process has written its heartbeat lately."""
     return not record.state.ended and now_ms - record.heartbeat_at_ms <= SILENCE_MS
 
 
@@ -138,9 +140,9 @@ def _begun(wanted: BackfillRequest, *, serial: int, now_ms: int) -> Backfill:
 
 
 def refuse_unrouted(version: VersionName, store: Store) -> None:
-    """Raises: UsageError unless the version takes images; Unavailable."""
+    """Raise UsageError unless uploads reach the version. Raises: Unavailable."""
     _, entry = read_version(version, store.registry)
     if entry.state is VersionState.RETIRED:
         raise UsageError(f"{version} is retired and takes no images any more")
     if not entry.state.routed:
-        raise UsageError(f"{version} is not fed yet; first: panopticon models shadow {version}")
+        raise UsageError(f"uploads do not reach {version} yet; first: panopticon models shadow {version}")

@@ -1,4 +1,4 @@
-"""Lists of image IDs of any length: read and checked as a whole, sorted on disk, and drawn bit by bit."""
+"""Lists of image IDs of any length: checked as a whole, sorted on disk, and read piece by piece."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from panopticon.messages import MAX_IMAGE_ID_BYTES
 from workers.submission.id_list import no_ids, numbered_ids, there_twice
 
 IDS_IN_MEMORY = 200_000
-"""Sorted at once; longer lists are merged from sorted pieces."""
+"""Maximum number of IDs sorted in memory; longer lists are merged from sorted pieces on disk."""
 
 MAX_LINE_BYTES = 4 * MAX_IMAGE_ID_BYTES
-"""Nothing longer is read at once, lest a file without line feeds fill the memory."""
+"""Maximum length of a read, so that a file without line feeds cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdList:
-    """IDs in the order of their UTF-8 bytes, in a file of their own."""
+    """A file of IDs in the order of their UTF-8 bytes, one per line."""
 
     path: Path
     sha256: str
-    """Of that file: of two lists with the same IDs in any order it is the same."""
+    """Digest of the file; lists with the same IDs in any order have the same digest."""
     total: int
 
     def after(self, cursor: int) -> Iterator[str]:
-        """All but the first `cursor` IDs."""
+        """Yield all but the first `cursor` IDs."""
         with self.path.open("rb") as lines:
             for line in islice(lines, cursor, None):
                 yield line.rstrip(b"\n").decode()
@@ -41,9 +41,9 @@ class IdList:
 
 @contextmanager
 def sorted_ids(source: BinaryIO, name: str, *, ids_in_memory: int = IDS_IN_MEMORY) -> Iterator[IdList]:
-    """The list of which each line of `source` is one ID; it lies in a temporary folder until the end.
+    """Give the sorted list of the IDs in `source`, one per line; its file is temporary.
 
-    Raises: UsageError naming `name` and a line that is blank, no ID, or one that is there already.
+    Raises: UsageError naming `name` and the line if it is blank, invalid or repeated, or if there is no ID.
     """
     with tempfile.TemporaryDirectory(prefix="panopticon-") as folder:
         pieces = [
@@ -58,7 +58,7 @@ def sorted_ids(source: BinaryIO, name: str, *, ids_in_memory: int = IDS_IN_MEMOR
 
 
 def _entries(source: BinaryIO, name: str) -> Iterator[bytes]:
-    """An ID, a zero byte, its line. No ID holds a byte as low, so entries sort as their IDs do."""
+    """Yield an ID, a zero byte and its line number; entries sort like IDs, which contain no byte that low."""
     lines = iter(lambda: source.readline(MAX_LINE_BYTES), b"")
     return (b"%s\0%015d\n" % (image_id.encode(), number) for number, image_id in numbered_ids(lines, name))
 
@@ -70,7 +70,7 @@ def _sorted_piece(path: Path, entries: list[bytes]) -> Path:
 
 
 def _merge(pieces: Sequence[Path], path: Path, name: str) -> tuple[int, str]:
-    """How many IDs there are, and the digest of all."""
+    """Merge the sorted pieces into `path`, and return the number of IDs and the digest of the file."""
     total, digest, last, first = 0, hashlib.sha256(), b"", 0
     with ExitStack() as stack, path.open("wb") as merged:
         for entry in heapq.merge(*(stack.enter_context(piece.open("rb")) for piece in pieces)):

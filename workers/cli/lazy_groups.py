@@ -39,7 +39,12 @@ COMMANDS: Mapping[str, str] = {
     "models deactivate": "workers.cli.models.states",
     "models retire": "workers.cli.models.retire",
     "models history": "workers.cli.models.states",
-    "policy": "workers.cli.policy.commands",
+    "policy": "workers.cli.policy.group",
+    "policy show": "workers.cli.policy.show",
+    "policy history": "workers.cli.policy.show",
+    "policy check": "workers.cli.policy.check",
+    "policy preview": "workers.cli.policy.preview",
+    "policy apply": "workers.cli.policy.apply",
     "doctor": "workers.cli.doctor",
     "settings": "workers.cli.settings",
 }

@@ -1,29 +1,36 @@
-"""What another policy would change, told from stored vectors of some images; nothing is changed."""
+"""Preview a policy: compare its results with those of the present one, from stored vectors of some images."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panopticon.chunks import CHUNK, chunks
 from panopticon.interfaces import OutputStore
 from panopticon.policy.policy import Evaluation, PolicyEvaluator
-from panopticon.results.outputs import Output, VersionName
+from panopticon.registry.comparison import Pair, tag_figures, values_by_name
+from panopticon.results.outputs import VersionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One image by either policy."""
+class ChangedImage:
+    """One image for which the two policies give different results."""
 
     image_id: str
     before: Evaluation
     after: Evaluation
 
+    @property
+    def pair(self) -> Pair:
+        """Return the values of the tags and scores in both results."""
+        return Pair(
+            image_id=self.image_id, before=values_by_name(self.before), after=values_by_name(self.after)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagChange:
-    """In how many images a tag or a score comes or goes."""
+    """The numbers of images that would gain, and lose, one tag or score."""
 
     name: str
     gained: int
@@ -32,15 +39,16 @@ class TagChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """Of the images that were looked at."""
+    """The result of previewing a policy on some images."""
 
     images: int
-    changed: tuple[Comparison, ...]
-    """Those of which anything changes, be it the order of tags."""
+    """Number of images with a stored output, which were compared."""
+    changed: tuple[ChangedImage, ...]
+    """The images for which anything differs, even if it is only the order of tags."""
     tags: tuple[TagChange, ...]
-    """Those that change most often first."""
+    """The tags and scores that change in most images first."""
     unknown: tuple[str, ...]
-    """No output of this version is stored of these, which are not counted."""
+    """IDs of images without a stored output of the version."""
 
 
 def preview(
@@ -51,15 +59,17 @@ def preview(
     image_ids: Sequence[str],
     outputs: OutputStore,
 ) -> Preview:
-    """The newest stored revision of each image is looked at."""
-    changed, unknown = list[Comparison](), list[str]()
+    """Compare two policies on the newest stored revision of each image. Raises: Unavailable."""
+    changed, unknown = list[ChangedImage](), list[str]()
     for chunk in chunks(image_ids, CHUNK):
-        newest = _newest(outputs.get(chunk, version).values())
+        # Sorted by key, the newest revision of an image comes last and replaces the older ones.
+        oldest_first = sorted(outputs.get(chunk, version).values(), key=lambda output: output.key)
+        newest = {output.key.image_id: output for output in oldest_first}
         unknown += [image_id for image_id in chunk if image_id not in newest]
         for image_id, output in newest.items():
-            said = {"before": before.evaluate(output.vector), "after": after.evaluate(output.vector)}
-            if said["before"] != said["after"]:
-                changed.append(Comparison(image_id=image_id, **said))
+            was, becomes = before.evaluate(output.vector), after.evaluate(output.vector)
+            if was != becomes:
+                changed.append(ChangedImage(image_id=image_id, before=was, after=becomes))
     return Preview(
         images=len(image_ids) - len(unknown),
         changed=tuple(changed),
@@ -68,17 +78,13 @@ def preview(
     )
 
 
-def _newest(outputs: Iterable[Output]) -> dict[str, Output]:
-    oldest_first = sorted(outputs, key=lambda output: output.key)
-    return {output.key.image_id: output for output in oldest_first}
-
-
-def _tag_changes(changed: Sequence[Comparison]) -> tuple[TagChange, ...]:
-    gained = Counter(name for one in changed for name in _names(one.after) - _names(one.before))
-    lost = Counter(name for one in changed for name in _names(one.before) - _names(one.after))
-    names = sorted(gained | lost, key=lambda name: (-gained[name] - lost[name], name))
-    return tuple(TagChange(name=name, gained=gained[name], lost=lost[name]) for name in names)
-
-
-def _names(evaluation: Evaluation) -> set[str]:
-    return {tag.label for tag in evaluation.tags} | set(evaluation.scores)
+def _tag_changes(changed: Sequence[ChangedImage]) -> tuple[TagChange, ...]:
+    if not changed:
+        return ()
+    figures = tag_figures([one.pair for one in changed], most_tags=None)
+    gained = {count.tag: count.images for count in figures.gained}
+    lost = {count.tag: count.images for count in figures.lost}
+    changes = [
+        TagChange(name=name, gained=gained.get(name, 0), lost=lost.get(name, 0)) for name in gained | lost
+    ]
+    return tuple(sorted(changes, key=lambda change: (-change.gained - change.lost, change.name)))

@@ -1,4 +1,4 @@
-"""A sample of what can be found in search: the same IDs whoever draws it, while the index is the same."""
+"""A reproducible sample of the images in search: an unchanged index gives the same IDs every time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MAX_PAGES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Some of the images of which one version's part is in search."""
+    """A sample of the images that have one version's part in search."""
 
     image_ids: tuple[str, ...]
     """Sorted."""
     drawn_from: int
-    """IDs that were looked at."""
+    """Number of IDs that the sample was drawn from."""
     complete: bool
-    """Whether those were all of them; else they are the first in the order of their bytes."""
+    """True if those were all IDs in search; otherwise they were the first in the order of their bytes."""
 
 
 def draw_sample(
@@ -34,13 +34,17 @@ def draw_sample(
     max_pages: int = MAX_PAGES,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Sample:
-    """The `size` IDs whose SHA-256 is smallest, which is as good as drawn by lot. Raises: Unavailable."""
+    """Return the `size` IDs with the smallest SHA-256, which are as good as random. Raises: Unavailable.
+
+    progress: called with the number of IDs of each page that was read.
+    """
     seen = 0
     smallest: list[tuple[bytes, str]] = []
     pages = _pages(search, part)
     for page in islice(pages, max_pages):
         seen += len(page)
-        smallest = heapq.nsmallest(size, [*smallest, *((_hash(image_id), image_id) for image_id in page)])
+        hashed = [(hashlib.sha256(image_id.encode()).digest(), image_id) for image_id in page]
+        smallest = heapq.nsmallest(size, [*smallest, *hashed])
         progress(len(page))
     complete = next(pages, None) is None
     return Sample(
@@ -53,7 +57,3 @@ def _pages(search: SearchIndex, part: str) -> Iterator[list[str]]:
     while page := search.image_ids(after=after, limit=PAGE, part=part):
         yield page
         after = page[-1]
-
-
-def _hash(image_id: str) -> bytes:
-    return hashlib.sha256(image_id.encode()).digest()

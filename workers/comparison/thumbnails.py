@@ -1,4 +1,4 @@
-"""Thumbnails of originals, fetched as workers fetch them."""
+"""Thumbnails of originals, which are fetched from the same source and with the same limits as in a worker."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ FETCHES_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """One image as it can be shown."""
+    """The thumbnail of one image, or the reason why there is none."""
 
     jpeg: bytes
-    """Empty if there is none to show."""
+    """Empty if there is no thumbnail."""
     problem: str = ""
-    """Why not."""
+    """The reason why there is no thumbnail; empty if there is one."""
 
 
 def fetch_photos(
     source: ImageSource, catalogue: Catalogue, settings: Settings, image_ids: Sequence[str]
 ) -> list[Photo]:
-    """One an ID, in order. What cannot be fetched or decoded says why, and takes nothing from the others."""
+    """Return one photo for each ID, in order; a photo that cannot be fetched or decoded is a problem instead.
+
+    Raises: Unavailable if the catalogue is down.
+    """
     rows = catalogue.get(image_ids)
 
     def fetch(image_id: str) -> Photo:
         row = rows.get(image_id)
-        return (
-            Photo(jpeg=b"", problem="not in the catalogue") if row is None else _photo(source, row, settings)
-        )
+        if row is None:
+            return Photo(jpeg=b"", problem="not in the catalogue")
+        return _photo(source, row, settings)
 
     with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
         return list(pool.map(fetch, image_ids))

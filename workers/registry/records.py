@@ -54,6 +54,6 @@ def swap_once(expected: ModelEntry | None, changed: ModelEntry, registry: Regist
             f"{model} was changed by somebody else at the same moment; nothing was done, look at it again"
         )
     raise UsageError(
-        f"{model} was changed meanwhile: {now.history[-1].told}; nothing was done, look at it and decide "
+        f"{model} was changed meanwhile: {now.history[-1].summary}; nothing was done, look at it and decide "
         f"again: panopticon models history {model}"
     )

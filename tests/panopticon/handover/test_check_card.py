@@ -40,7 +40,7 @@ class Brighter(NullEngine):
 
 @pytest.fixture
 def card(tmp_path: Path) -> ModelCard:
-    """It holds whole; its golden example is a red picture."""
+    """A card that passes every check; its golden example is a red picture."""
     path = tmp_path / "red.png"
     Image.new("RGB", (8, 8), "red").save(path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -70,37 +70,41 @@ def check(card: ModelCard) -> dict[str, CheckLine]:
 
 
 def wrong(card: ModelCard) -> dict[str, str]:
-    """What does not hold, and why."""
+    """Return the checks that fail, with their details."""
     return {line.what: line.detail for line in check(card).values() if not line.ok}
 
 
-def test_every_line_of_a_good_card_holds(card: ModelCard) -> None:
+def test_a_good_card_passes_every_check(card: ModelCard) -> None:
     lines = check(card)
     assert list(lines) == [*WRITTEN, "null: loads and runs", "null: red.png"]
     assert all(line.ok for line in lines.values())
 
 
 @pytest.mark.parametrize(
-    ("what", "fields", "told"),
+    ("what", "fields", "detail"),
     [
-        ("changes", {"changes": " "}, "changes: say what changed since the version before"),
-        ("unsuitable", {"unsuitable": ""}, "unsuitable: say which images it is not for"),
+        ("changes", {"changes": " "}, "changes: describe what changed since the previous version"),
+        ("unsuitable", {"unsuitable": ""}, "unsuitable: describe the images that it is not for"),
         ("needs", {"needs": {"memory_mb": 0}}, "needs: give memory_mb"),
         ("needs", {"needs": {"hardware": ""}}, "needs: give memory_mb, hardware"),
         ("needs", {"needs": {"images_per_s": 0}}, "images_per_s as measured"),
-        ("licence", {"weights": {"file": "w.bin", "sha256": "0" * 64}}, "weights.licence: say under which"),
-        ("golden examples", {"golden": ()}, "golden: give an image beside the card"),
-        ("golden examples", {"golden": (ELSEWHERE,)}, "golden: give an image beside the card"),
-        ("golden examples", {"golden": (SILENT,)}, "golden: b.png: say what is expected of it"),
+        (
+            "licence",
+            {"weights": {"file": "w.bin", "sha256": "0" * 64}},
+            "weights.licence: describe",
+        ),
+        ("golden examples", {"golden": ()}, "golden: add an image in the folder of the card"),
+        ("golden examples", {"golden": (ELSEWHERE,)}, "golden: add an image in the folder of the card"),
+        ("golden examples", {"golden": (SILENT,)}, "golden: b.png: give its expected answer"),
     ],
 )
-def test_what_is_not_handed_over_is_told(
-    card: ModelCard, what: str, fields: dict[str, Any], told: str
+def test_a_missing_part_of_the_handover_fails_with_what_to_write(
+    card: ModelCard, what: str, fields: dict[str, Any], detail: str
 ) -> None:
-    assert told in wrong(altered(card, **fields))[what]
+    assert detail in wrong(altered(card, **fields))[what]
 
 
-def test_a_line_that_wants_filling_in_is_told_by_its_number(card: ModelCard) -> None:
+def test_a_line_to_fill_in_is_named_by_its_number(card: ModelCard) -> None:
     path = card.folder / "card.toml"
     text = path.read_text("utf-8").replace('"Mean colour"', '"FILL IN"  # in one line')
     path.write_text(text, "utf-8")
@@ -108,7 +112,7 @@ def test_a_line_that_wants_filling_in_is_told_by_its_number(card: ModelCard) -> 
     assert wrong(read_card(path))["filled in"] == f'{path}, line {number}: summary = "FILL IN"  # in one line'
 
 
-def test_a_label_that_wants_filling_in_is_told_too(card: ModelCard) -> None:
+def test_a_label_to_fill_in_is_named_too(card: ModelCard) -> None:
     labels = card.folder / "labels.csv"
     labels.write_text("label\nred\nFILL IN 2\nblue\n", "utf-8")
     tagging = altered(card, task="tagging", output={"labels": "labels.csv"})
@@ -121,32 +125,32 @@ def test_the_rate_is_measured_by_the_clock_that_is_given(card: ModelCard) -> Non
     assert lines["null: loads and runs"].detail.endswith(", 128 images/s here")
 
 
-def test_a_policy_that_is_none_is_told(card: ModelCard) -> None:
+def test_an_invalid_policy_fails(card: ModelCard) -> None:
     assert wrong(altered(card, policy={"threshold": 2}))["policy"].startswith("policy: threshold: ")
 
 
-def test_a_policy_that_names_no_element_is_told(card: ModelCard) -> None:
+def test_a_policy_with_an_unknown_element_fails(card: ModelCard) -> None:
     assert "'violet'" in wrong(altered(card, policy={"hidden": ["violet"]}))["policy"]
 
 
-def test_weights_that_are_not_the_cards_are_told(card: ModelCard) -> None:
+def test_weights_with_another_digest_fail(card: ModelCard) -> None:
     (card.folder / "w.bin").write_bytes(b"altered")
     assert "sha256" in wrong(altered(card, weights={"file": "w.bin", "sha256": "0" * 64}))["weights"]
 
 
-@pytest.mark.parametrize(("name", "told"), [("Narrow", "give (8, 2)"), ("Infinite", "not finite")])
-def test_an_engine_whose_output_is_not_the_cards_is_told(card: ModelCard, name: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "detail"), [("Narrow", "give (8, 2)"), ("Infinite", "not finite")])
+def test_an_engine_with_an_invalid_output_fails(card: ModelCard, name: str, detail: str) -> None:
     engine = f"{__name__}:{name}"
-    assert told in wrong(altered(card, engines={"allowed": (engine,)}))[f"{engine}: loads and runs"]
+    assert detail in wrong(altered(card, engines={"allowed": (engine,)}))[f"{engine}: loads and runs"]
 
 
-def test_an_engine_that_disagrees_is_told_with_the_difference(card: ModelCard) -> None:
+def test_an_engine_that_disagrees_fails_with_the_difference(card: ModelCard) -> None:
     brighter = f"{__name__}:Brighter"
     lines = wrong(altered(card, engines={"allowed": ("null", brighter)}))
     assert lines == {f"{brighter}: agrees with null": "they differ by 0.01, the card allows 0.001"}
 
 
-def test_an_engine_that_is_not_there_is_one_line_and_the_others_are_checked(card: ModelCard) -> None:
+def test_an_unknown_engine_fails_and_the_others_are_checked(card: ModelCard) -> None:
     lines = check(altered(card, engines={"allowed": ("nothing", "null")}))
     assert not lines["nothing: loads and runs"].ok
     assert lines["null: loads and runs"].ok
@@ -158,7 +162,7 @@ def test_a_golden_example_is_a_line_for_each_engine(card: ModelCard) -> None:
     assert (line.ok, line.skipped) == (True, True)
 
 
-def test_a_missing_golden_image_is_told(card: ModelCard) -> None:
+def test_a_missing_golden_image_fails(card: ModelCard) -> None:
     golden = Golden(image="a.png", sha256="0" * 64, expected={})
     assert any("a.png" in detail for detail in wrong(altered(card, golden=(golden,))).values())
 
@@ -172,7 +176,7 @@ def test_the_builder_is_checked_against_the_card(quality: ModelCard, tmp_path: P
     assert not lines["keras: loads and runs"].ok
 
 
-def test_every_line_of_the_shipped_quality_model_holds(quality: ModelCard, cache_dir: Path) -> None:
+def test_the_shipped_quality_model_passes_every_check(quality: ModelCard, cache_dir: Path) -> None:
     lines = list(check_card(quality, cache_dir=cache_dir))
     assert [line for line in lines if not line.ok] == []
     assert "litert: agrees with keras" in [line.what for line in lines]

@@ -94,12 +94,12 @@ def plainly(policy: Policy, vector: Sequence[float]) -> list[tuple[str, float]]:
 
 
 @given(policies, vectors)
-def test_a_verdict_is_what_the_policy_says_label_by_label(policy: Policy, vector: list[float]) -> None:
+def test_an_evaluation_equals_the_policy_applied_label_by_label(policy: Policy, vector: list[float]) -> None:
     assert [(tag.label, tag.probability) for tag in tags(policy, vector)] == plainly(policy, vector)
 
 
 @given(policies, vectors, dtypes)
-def test_a_verdict_of_the_stored_vector_is_the_verdict_before_it_was_stored(
+def test_the_evaluation_is_the_same_before_and_after_the_vector_is_stored(
     policy: Policy, vector: list[float], dtype: str
 ) -> None:
     stored = quantise(np.array(vector), dtype)
@@ -107,7 +107,7 @@ def test_a_verdict_of_the_stored_vector_is_the_verdict_before_it_was_stored(
 
 
 @given(vectors, st.floats(0, 1), st.floats(0, 1), st.integers(1, 8))
-def test_a_higher_threshold_only_cuts_the_list_short(
+def test_a_higher_threshold_only_shortens_the_list(
     vector: list[float], one: float, other: float, top_k: int
 ) -> None:
     low, high = sorted([one, other])
@@ -140,7 +140,7 @@ def test_a_label_may_have_a_threshold_of_its_own() -> None:
     assert labels_of(tags(policy, [0.8, 0.2, 0.2, 0.4, 0, 0])) == ["owl", "dog"]
 
 
-def test_a_hidden_label_is_never_shown_and_takes_no_place() -> None:
+def test_a_hidden_label_is_never_shown_and_does_not_count_towards_top_k() -> None:
     policy = Policy(threshold=0.0, top_k=2, hidden=("cat",), thresholds={"cat": 0.0})
     assert labels_of(tags(policy, [1.0, 0.3, 0.2, 0.1, 0, 0])) == ["dog", "fox"]
 
@@ -150,7 +150,7 @@ def test_a_renamed_label_keeps_its_ancestors() -> None:
     assert tag == Tag(label="moggy", probability=0.5, ancestors=("animal", "kind of cat"))
 
 
-def test_a_threshold_names_the_label_and_not_what_it_is_renamed_to() -> None:
+def test_a_threshold_names_the_label_and_not_its_new_name() -> None:
     policy = Policy(renamed={"cat": "moggy"}, thresholds={"cat": 0.9, "moggy": 0.0})
     assert tags(policy, [0.5, 0, 0, 0, 0, 0]) == ()
 
@@ -206,7 +206,7 @@ def test_an_empty_text_is_the_default_policy() -> None:
         ("[policy]\ntop_k = 2", "'policy'; known: threshold, thresholds"),
     ],
 )
-def test_a_fault_in_a_policy_is_named_by_its_key_in_one_line(text: str, key: str) -> None:
+def test_an_error_in_a_policy_is_named_by_its_key_in_one_line(text: str, key: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_policy(text)
     assert key in str(caught.value)
@@ -218,12 +218,12 @@ def test_a_fault_in_a_policy_is_named_by_its_key_in_one_line(text: str, key: str
     ["threshold", "top_k = 1\ntop_k = 2", "top_k = " + "9" * 5000, "hidden = " + "[" * 100_000],
     ids=["no-value", "given-twice", "huge-number", "deep"],
 )
-def test_a_text_that_is_no_toml_is_a_usage_error(text: str) -> None:
+def test_a_text_that_is_not_toml_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match=r"^policy: "):
         read_policy(text)
 
 
-def test_a_term_that_is_summed_has_the_probability_of_all_labels_under_it() -> None:
+def test_a_summed_term_has_the_probability_of_all_labels_under_it() -> None:
     assert rolled([0.25, 0.5, 0.125, 0.0625], feline="sum")["feline"] == 0.75
     assert rolled([0.25, 0.5, 0.125, 0.0625], animal="sum")["animal"] == 0.875
 
@@ -244,7 +244,7 @@ def test_a_sum_is_the_same_in_any_order_of_the_labels(vector: list[float], dtype
 
 
 @given(kinds_vectors)
-def test_rolling_up_takes_nothing_from_the_labels(vector: list[float]) -> None:
+def test_rolling_up_does_not_change_the_labels(vector: list[float]) -> None:
     without = rolled(vector)
     assert {name: rolled(vector, animal="sum")[name] for name in without} == without
 
@@ -267,7 +267,7 @@ def test_a_term_is_found_by_the_terms_that_all_its_labels_share() -> None:
     }
 
 
-def test_a_term_obeys_thresholds_names_and_places_as_a_label_does() -> None:
+def test_thresholds_names_and_top_k_apply_to_terms_as_to_labels() -> None:
     rollup = {"feline": RollUp.SUM, "animal": RollUp.SUM, "cat": RollUp.SUM}
     policy = Policy(
         rollup=rollup, thresholds={"cat": 0.9}, hidden=("animal",), renamed={"feline": "cat family"}, top_k=2
@@ -281,11 +281,11 @@ def test_an_unknown_term_is_named() -> None:
 
 
 @given(kinds_policies, kinds_vectors)
-def test_what_is_explained_as_kept_is_what_is_said(policy: Policy, vector: list[float]) -> None:
+def test_the_elements_explained_as_kept_are_those_evaluated(policy: Policy, vector: list[float]) -> None:
     evaluator = evaluator_of(policy)
     kept = [(reason.shown_as, reason.value) for reason in evaluator.explain(np.array(vector)) if reason.kept]
-    said = [(tag.label, tag.probability) for tag in evaluator.evaluate(np.array(vector)).tags]
-    assert kept == said
+    evaluated = [(tag.label, tag.probability) for tag in evaluator.evaluate(np.array(vector)).tags]
+    assert kept == evaluated
 
 
 @given(kinds_policies, kinds_vectors)
@@ -300,7 +300,7 @@ def test_everything_is_explained_once_and_the_most_probable_first(
     assert values == sorted(values, reverse=True)
 
 
-def test_each_reason_is_told() -> None:
+def test_each_reason_is_given() -> None:
     policy = Policy(
         threshold=0.2,
         thresholds={"beagle": 0.9},

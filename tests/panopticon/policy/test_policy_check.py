@@ -1,4 +1,4 @@
-"""Whether a policy holds for a version, and which line is told of one that does not."""
+"""The check of a policy against a version, and the line that is named for an error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refused(text: str, *, task: str = "tagging") -> str:
     return str(caught.value)
 
 
-def test_a_policy_that_holds_is_read() -> None:
+def test_a_valid_policy_is_read() -> None:
     text = (
         'hidden = ["tiger"]\n[rollup]\nfeline = "sum"\n[thresholds]\nfeline = 0.5\n[renamed]\ntabby = "cat"\n'
     )
@@ -56,7 +56,7 @@ def test_a_policy_that_holds_is_read() -> None:
         ('[rollup]\nanimla = "sum"', "line 2: unknown broader term 'animla'; near it: 'animal'"),
         (
             '[rollup]\ntabby = "max"',
-            "line 2: 'tabby' is a label, and no broader term can be a tag beside it",
+            "line 2: 'tabby' is a label, so no broader term of that name can become a tag",
         ),
         (
             'hidden = ["feline"]',
@@ -85,27 +85,27 @@ def test_a_policy_that_holds_is_read() -> None:
         ("top_k = 3\nhidden = [", "line 2: Invalid value (the text ends)"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text: str, complaint: str) -> None:
+def test_an_error_is_reported_with_its_line(text: str, complaint: str) -> None:
     assert refused(text).startswith(f"house.toml, {complaint}")
 
 
 @pytest.mark.parametrize(
     "key", ["threshold = 0.5", "top_k = 3", 'hidden = ["tabby"]', "thresholds.tabby = 0.5"]
 )
-def test_what_would_change_nothing_of_a_scoring_model_is_refused(key: str) -> None:
+def test_a_key_without_effect_on_a_scoring_model_is_refused(key: str) -> None:
     name = key.split()[0].split(".")[0]
     assert refused(key, task="scoring").startswith(f"house.toml, line 1: {name} changes nothing")
 
 
-def test_the_names_of_scores_may_be_changed() -> None:
+def test_scores_may_be_renamed() -> None:
     assert checked('[renamed]\ntabby = "tabbiness"', task="scoring").renamed == {"tabby": "tabbiness"}
 
 
-def test_a_hidden_tag_takes_no_name() -> None:
+def test_the_name_of_a_hidden_tag_is_free() -> None:
     assert checked('hidden = ["tiger"]\n[renamed]\ntabby = "tiger"')
 
 
-def test_labels_may_change_names() -> None:
+def test_labels_may_swap_names() -> None:
     assert checked('[renamed]\ntabby = "tiger"\ntiger = "tabby"')
 
 
@@ -121,5 +121,5 @@ def test_the_line_of_any_unknown_tag_is_found(before: list[str], name: str) -> N
 
 
 @pytest.mark.parametrize("card", all_cards(), ids=lambda card: str(card.version_name))
-def test_the_policies_of_the_cards_that_ship_hold(card: ModelCard) -> None:
+def test_the_policies_of_the_shipped_cards_are_valid(card: ModelCard) -> None:
     check_policy(policy_of(card.policy), task=card.task, labels=card.labels)

@@ -1,4 +1,4 @@
-"""Which report lets a version take over."""
+"""The limits that a report must keep before a version is activated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from panopticon.errors import UsageError
 from panopticon.registry import transitions
-from panopticon.registry.activation import Limits, limits_of, passed_limits, refuse_unfit
+from panopticon.registry.activation import Limits, exceeded_limits, limits_of, refuse_unfit
 from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
 from panopticon.registry.transitions import Author
 from panopticon.settings import Settings
@@ -47,83 +47,84 @@ def report(figures: Mapping[str, float] = WELL, *, images: int = 10, at_ms: int 
     )
 
 
-def passed(
+def exceeded(
     of: ReportRecord | None,
     limits: Limits = DEFAULTS,
     *,
     former: VersionEntry | None = None,
     latter: VersionEntry | None = None,
 ) -> list[str]:
-    return passed_limits(of, limits, former=former or version(1), version=latter or version(2), now_ms=NOW_MS)
+    former, latter = former or version(1), latter or version(2)
+    return exceeded_limits(of, limits, former=former, version=latter, now_ms=NOW_MS)
 
 
-def test_a_fresh_report_within_the_limits_passes_none() -> None:
-    assert passed(report()) == []
+def test_a_fresh_report_within_the_limits_exceeds_none() -> None:
+    assert exceeded(report()) == []
 
 
 @pytest.mark.parametrize(
     ("limit", "name", "value", "line"),
     [
-        ({"min_coverage": 0.99}, "coverage", 0.42, "coverage is 0.42, at least 0.99 is asked for"),
-        ({"min_agreement": 0.95}, "agreement", 0.9, "agreement is 0.9, at least 0.95 is asked for"),
-        ({"min_jaccard": 0.9}, "jaccard", 0.75, "jaccard is 0.75, at least 0.9 is asked for"),
+        ({"min_coverage": 0.99}, "coverage", 0.42, "coverage is 0.42, at least 0.99 is required"),
+        ({"min_agreement": 0.95}, "agreement", 0.9, "agreement is 0.9, at least 0.95 is required"),
+        ({"min_jaccard": 0.9}, "jaccard", 0.75, "jaccard is 0.75, at least 0.9 is required"),
         ({"max_ks": 0.1}, "ks", 0.5, "ks is 0.5, at most 0.1 is allowed"),
         ({"max_waiting": 1000}, "waiting", 1200, "waiting is 1,200, at most 1,000 is allowed"),
     ],
 )
-def test_a_limit_that_is_passed_is_named_with_value_and_limit(
+def test_a_limit_that_is_exceeded_is_named_with_value_and_limit(
     limit: dict[str, float], name: str, value: float, line: str
 ) -> None:
     limits = replace(DEFAULTS, **cast(Any, limit))
-    assert passed(report({**WELL, name: value}), limits) == [line]
+    assert exceeded(report({**WELL, name: value}), limits) == [line]
     on_the_limit = next(iter(limit.values()))
-    assert passed(report({**WELL, name: on_the_limit}), limits) == []
+    assert exceeded(report({**WELL, name: on_the_limit}), limits) == []
 
 
-def test_a_value_just_below_its_limit_is_told_from_it() -> None:
-    assert passed(report({"coverage": 0.98999999})) == ["coverage is 0.98999999, at least 0.99 is asked for"]
+def test_a_value_just_below_its_limit_is_printed_with_enough_digits_to_differ_from_it() -> None:
+    assert exceeded(report({"coverage": 0.98999999})) == ["coverage is 0.98999999, at least 0.99 is required"]
 
 
-def test_a_figure_that_the_task_does_not_have_is_not_asked_for() -> None:
+def test_a_figure_that_the_report_lacks_is_not_checked() -> None:
     strict = replace(DEFAULTS, min_agreement=1.0, min_jaccard=1.0, max_ks=0.0)
-    assert passed(report({"coverage": 1.0, "waiting": 0}), strict) == []
+    assert exceeded(report({"coverage": 1.0, "waiting": 0}), strict) == []
 
 
-def test_every_limit_that_is_passed_is_named() -> None:
-    assert len(passed(report({"coverage": 0.1, "waiting": 5000}))) == 2
+def test_every_limit_that_is_exceeded_is_named() -> None:
+    assert len(exceeded(report({"coverage": 0.1, "waiting": 5000}))) == 2
 
 
-def test_without_a_report_there_is_one_line() -> None:
-    assert passed(None) == ["version 2 was never compared with version 1"]
+def test_without_a_report_the_only_line_is_that_the_versions_were_never_compared() -> None:
+    assert exceeded(None) == ["version 2 was never compared with version 1"]
 
 
-def test_a_report_of_no_image_says_nothing() -> None:
-    assert passed(report({"coverage": 1.0, "waiting": 0}, images=0)) == ["no image could be compared"]
+def test_a_report_without_images_activates_nothing() -> None:
+    assert exceeded(report({"coverage": 1.0, "waiting": 0}, images=0)) == ["no image could be compared"]
 
 
-def test_a_report_holds_for_a_day_by_default() -> None:
+def test_a_report_is_valid_for_a_day_by_default() -> None:
     day_ms = 86_400_000
-    assert passed(report(at_ms=NOW_MS - day_ms)) == []
-    assert passed(report(at_ms=NOW_MS - day_ms - 1000)) == [
+    assert exceeded(report(at_ms=NOW_MS - day_ms)) == []
+    assert exceeded(report(at_ms=NOW_MS - day_ms - 1000)) == [
         "the report is 86,401 s old, at most 86,400 s is allowed"
     ]
 
 
-def test_a_report_of_other_digests_holds_no_more() -> None:
-    assert passed(report(), former=version(1, digest="new")) == [
-        "the report is of another version 1, of digest digest-1"
+def test_a_report_is_out_of_date_once_a_digest_differs() -> None:
+    assert exceeded(report(), former=version(1, digest="new")) == [
+        "the report compared another version 1, with digest digest-1"
     ]
-    assert passed(report(), latter=version(2, digest="new")) == [
-        "the report is of another version 2, of digest digest-2"
+    assert exceeded(report(), latter=version(2, digest="new")) == [
+        "the report compared another version 2, with digest digest-2"
     ]
 
 
-def test_a_report_by_another_policy_holds_no_more() -> None:
-    assert passed(report(), former=version(1, policy_number=2)) == [
-        "the report is by policy 1 of version 1, which has policy 2 now"
+def test_a_report_is_out_of_date_once_a_policy_was_changed() -> None:
+    assert exceeded(report(), former=version(1, policy_number=2)) == [
+        "the report used policy 1 of version 1, which has policy 2 now"
     ]
-    assert passed(report(), latter=version(2, policy_number=3)) == [
-        "the report is by policy 1 of version 2, which has policy 3 now"
+    assert exceeded(report(), latter=version(2, policy_number=3)) == [
+        "the report used policy 1 of version 2, which has policy 3 now"
     ]
 
 
@@ -139,7 +140,7 @@ def test_a_version_that_was_never_compared_is_refused_in_one_line() -> None:
         refuse_unfit(model(), 1, 2, DEFAULTS, now_ms=NOW_MS)
     assert str(refused.value) == (
         "tagger@2 is not activated: version 2 was never compared with version 1. Compare them with "
-        "panopticon models diff tagger@1 tagger@2, or say --force --reason TEXT"
+        "panopticon models diff tagger@1 tagger@2, or activate it anyway with --force --reason TEXT"
     )
 
 
@@ -152,13 +153,13 @@ def test_the_report_of_another_pair_does_not_count() -> None:
         refuse_unfit(model(replace(report(), former=2, version=1)), 1, 2, DEFAULTS, now_ms=NOW_MS)
 
 
-def test_where_no_version_answers_there_is_nothing_to_compare_with() -> None:
+def test_without_a_former_version_no_report_is_required() -> None:
     refuse_unfit(model(), None, 2, DEFAULTS, now_ms=NOW_MS)
 
 
 @pytest.mark.parametrize("name", ["min_coverage", "min_agreement", "min_jaccard", "max_ks", "max_waiting"])
 @pytest.mark.parametrize("value", [0, 1])
-def test_the_card_goes_before_the_settings_and_leaves_the_rest_to_them(
+def test_limits_of_the_card_override_the_settings_and_the_rest_come_from_the_settings(
     tmp_path: Path, name: str, value: int
 ) -> None:
     card = write_null_card(tmp_path, f"limits = {{ {name} = {value} }}\n")
@@ -167,5 +168,5 @@ def test_the_card_goes_before_the_settings_and_leaves_the_rest_to_them(
     assert limits_of(settings, card.archived_bytes) == expected != limits_of(settings, None)
 
 
-def test_a_card_that_was_kept_before_there_were_limits_sets_none() -> None:
+def test_a_card_archived_before_limits_existed_sets_none() -> None:
     assert limits_of(Settings(), b'{"card": {"name": "tagger"}, "labels": []}') == DEFAULTS

@@ -1,4 +1,4 @@
-"""Figures of two versions, by hand and by what must hold of any two."""
+"""Figures of two versions: computed by hand, and properties that hold for any two."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from panopticon.registry.comparison import (
     jaccard,
     most_different_scores,
     most_different_tags,
-    said,
     score_figures,
     tag_figures,
+    values_by_name,
 )
 from tests.contracts.examples import tag
 
@@ -47,7 +47,7 @@ LIGHT = st.fixed_dictionaries({"light": st.floats(-5, 5)})
 SCORE_PAIRS = st.lists(st.builds(pair, st.text("xyz", min_size=1), LIGHT, LIGHT), min_size=1, max_size=8)
 
 
-def turned(pairs: list[Pair]) -> list[Pair]:
+def swapped(pairs: list[Pair]) -> list[Pair]:
     return [replace(one, before=one.after, after=one.before) for one in pairs]
 
 
@@ -70,12 +70,14 @@ def test_tags_gained_and_lost_are_counted_by_image_most_first() -> None:
     assert figures.gained == (TagCount(tag="wolf", images=2), TagCount(tag="dog", images=1))
 
 
-def test_no_more_than_ten_tags_are_named() -> None:
+def test_the_tags_gained_are_capped_unless_all_are_wanted() -> None:
     crowd = {f"tag{number:02}": 0.5 for number in range(12)}
     assert [one.tag for one in tag_figures([pair("p", {}, crowd)]).gained] == sorted(crowd)[:10]
+    everything = tag_figures([pair("p", {}, crowd)], most_tags=None).gained
+    assert [one.tag for one in everything] == sorted(crowd)
 
 
-def test_the_least_alike_come_first_then_the_farthest_and_equal_ones_never() -> None:
+def test_images_are_ordered_by_jaccard_then_distance_and_equal_ones_are_left_out() -> None:
     nearer = pair("nearer", {"cat": 0.1}, {"dog": 0.1})
     worst = most_different_tags([*TAGGED, nearer])
     assert [(one.image_id, one.jaccard) for one in worst] == [("other", 0), ("nearer", 0), ("swapped", 1)]
@@ -88,7 +90,7 @@ def test_tags_of_probability_0_differ_too() -> None:
     assert (one.jaccard, one.distance) == (0, 0)
 
 
-def test_scores_move_by_mean_median_and_95th_percentile() -> None:
+def test_a_shift_has_mean_median_and_95th_percentile_of_both_versions() -> None:
     light, noise = score_figures(DARKER).shifts
     assert astuple(light.before) == pytest.approx((1.5, 1.5, 2.85))
     assert astuple(light.after) == pytest.approx((0.5, 0.5, 0.925))
@@ -96,25 +98,25 @@ def test_scores_move_by_mean_median_and_95th_percentile() -> None:
 
 
 def test_kolmogorov_smirnov_is_the_greatest_distance_of_the_two_distributions() -> None:
-    """At 1.0 all four are reached after and two of four before."""
+    """At 1.0 the cumulative distribution is 4/4 after and 2/4 before."""
     figures = score_figures(DARKER)
     assert [(shift.score, shift.ks) for shift in figures.shifts] == [("light", 0.5), ("noise", 0)]
     assert figures.shifts[1].p_value == 1
     assert figures.ks == 0.5
 
 
-def test_a_score_that_is_lost_is_as_far_as_can_be() -> None:
+def test_a_score_that_is_lost_has_the_greatest_statistic() -> None:
     figures = score_figures([pair("p", {"light": 1, "noise": 1}, {"light": 1, "blur": 1})])
     assert (figures.ks, figures.lost, figures.gained) == (1, ("noise",), ("blur",))
     assert [shift.score for shift in figures.shifts] == ["light"]
 
 
-def test_a_score_that_is_gained_moves_nothing() -> None:
+def test_a_score_that_is_gained_changes_no_statistic() -> None:
     assert score_figures([pair("p", {"light": 1}, {"light": 1, "blur": 1})]).ks == 0
 
 
-def test_shifts_of_scores_are_measured_by_how_far_each_varies() -> None:
-    """0.1 is much for one that varies by hundredths, 1 is little for one that varies by tens."""
+def test_shifts_of_scores_are_measured_relative_to_how_far_each_varies() -> None:
+    """0.1 is a great shift for a score that varies by hundredths, 1 a small one where it varies by tens."""
     fine = pair("fine", {"small": 0.2, "large": 0.0}, {"small": 0.1, "large": 0.0})
     coarse = pair("coarse", {"small": 0.2, "large": 90.0}, {"small": 0.2, "large": 91.0})
     assert [one.image_id for one in most_different_scores([coarse, fine])] == ["fine", "coarse"]
@@ -126,12 +128,12 @@ def test_the_distance_of_scores_is_in_standard_deviations() -> None:
     assert (one.distance, one.score, one.jaccard) == (2.0, "light", None)
 
 
-def test_of_two_tags_with_one_name_the_more_probable_counts() -> None:
-    assert said(Evaluation(tags=(tag("cat", 0.9), tag("dog", 0.5), tag("cat", 0.3)))) == {
+def test_where_two_tags_have_one_name_the_more_probable_counts() -> None:
+    assert values_by_name(Evaluation(tags=(tag("cat", 0.9), tag("dog", 0.5), tag("cat", 0.3)))) == {
         "cat": 0.9,
         "dog": 0.5,
     }
-    assert said(Evaluation(scores={"light": 0.5})) == {"light": 0.5}
+    assert values_by_name(Evaluation(scores={"light": 0.5})) == {"light": 0.5}
 
 
 @given(TAG_PAIRS)
@@ -151,15 +153,15 @@ def test_scores_compared_with_themselves_do_not_move(pairs: list[Pair]) -> None:
 
 
 @given(TAG_PAIRS)
-def test_turned_round_the_tags_gained_are_those_lost(pairs: list[Pair]) -> None:
-    there, back = tag_figures(pairs), tag_figures(turned(pairs))
+def test_with_the_versions_swapped_the_tags_gained_are_those_lost(pairs: list[Pair]) -> None:
+    there, back = tag_figures(pairs), tag_figures(swapped(pairs))
     assert (there.agreement, there.jaccard) == (back.agreement, back.jaccard)
     assert (there.gained, there.lost) == (back.lost, back.gained)
 
 
 @given(SCORE_PAIRS)
-def test_turned_round_the_scores_move_back(pairs: list[Pair]) -> None:
-    (there,), (back,) = score_figures(pairs).shifts, score_figures(turned(pairs)).shifts
+def test_with_the_versions_swapped_the_scores_shift_back(pairs: list[Pair]) -> None:
+    (there,), (back,) = score_figures(pairs).shifts, score_figures(swapped(pairs)).shifts
     assert (there.before, there.after, there.ks) == (back.after, back.before, back.ks)
     assert 0 <= there.ks <= 1
 

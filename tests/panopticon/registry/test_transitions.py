@@ -1,4 +1,4 @@
-"""Which states a version may go through, and what the record says of it."""
+"""The states a version may go through, and what the registry entry records of it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def states(entry: ModelEntry) -> dict[int, VersionState]:
     return {version.version: version.state for version in entry.versions}
 
 
-def test_a_version_that_is_added_is_registered_and_nothing_more() -> None:
+def test_an_added_version_is_registered_and_not_active() -> None:
     entry = transitions.add(transitions.new_model("tagger", "tagging"), version(1), ANN)
     assert (states(entry), entry.active_version) == ({1: VersionState.REGISTERED}, None)
     assert entry.history[-1].what == "registered tagger@1"
 
 
-def test_a_number_is_taken_once() -> None:
+def test_a_version_number_cannot_be_registered_twice() -> None:
     with pytest.raises(UsageError, match="tagger@1 is registered already"):
         transitions.add(model(v1=VersionState.ACTIVE), version(1), ANN)
 
@@ -62,48 +62,48 @@ def test_a_registered_version_becomes_a_shadow() -> None:
     assert states(entry)[2] is VersionState.SHADOW
 
 
-def test_activating_a_shadow_keeps_the_former_one_fed() -> None:
+def test_activating_a_shadow_makes_the_former_version_a_shadow() -> None:
     entry = transitions.activate(ACTIVE_AND_SHADOW, 2, ANN)
     assert states(entry) == {1: VersionState.SHADOW, 2: VersionState.ACTIVE}
     assert (entry.active_version, entry.former_version) == (2, 1)
 
 
-def test_an_event_says_who_did_what_when_and_why() -> None:
+def test_an_event_records_who_did_what_when_and_why() -> None:
     event = transitions.activate(ACTIVE_AND_SHADOW, 2, ANN).history[-1]
     assert (event.by, event.at_ms, event.reason) == ("ann@host", 5, "finer labels")
     assert event.what == "activated tagger@2 (was tagger@1)"
 
 
-def test_a_rollback_returns_to_the_version_before_and_back_again() -> None:
+def test_a_rollback_returns_to_the_version_before_and_a_second_one_undoes_it() -> None:
     entry = transitions.roll_back(transitions.activate(ACTIVE_AND_SHADOW, 2, ANN), ANN)
     assert states(entry) == states(ACTIVE_AND_SHADOW)
     assert transitions.roll_back(entry, ANN).active_version == 2
 
 
-def test_after_a_deactivation_nothing_answers_and_a_rollback_brings_it_back() -> None:
+def test_after_a_deactivation_no_version_is_active_until_a_rollback() -> None:
     entry = transitions.deactivate(ACTIVE_AND_SHADOW, ANN)
     assert (entry.active_version, states(entry)[1]) == (None, VersionState.SHADOW)
     assert transitions.roll_back(entry, ANN).active_version == 1
 
 
-def test_after_a_deactivation_another_version_has_a_way_back_too() -> None:
+def test_another_version_activated_after_a_deactivation_can_be_rolled_back() -> None:
     entry = transitions.activate(transitions.deactivate(ACTIVE_AND_SHADOW, ANN), 2, ANN)
     assert entry.former_version == 1
     assert transitions.roll_back(entry, ANN).active_version == 1
 
 
-def test_a_version_that_answers_again_after_a_deactivation_is_not_its_own_former_one() -> None:
+def test_a_version_reactivated_after_a_deactivation_is_not_its_own_former_version() -> None:
     entry = transitions.roll_back(transitions.deactivate(ACTIVE_AND_SHADOW, ANN), ANN)
     assert (entry.active_version, entry.former_version) == (1, None)
 
 
-def test_a_shadow_that_is_fed_no_more_may_be_fed_again() -> None:
+def test_a_shadow_without_uploads_becomes_a_registered_version_that_may_be_a_shadow_again() -> None:
     entry = transitions.stop_routing(ACTIVE_AND_SHADOW, 2, ANN)
     assert states(entry)[2] is VersionState.REGISTERED
     assert states(transitions.shadow(entry, 2, ANN)) == states(ACTIVE_AND_SHADOW)
 
 
-def test_a_retired_version_is_left_alone() -> None:
+def test_retiring_a_version_leaves_the_others_alone() -> None:
     entry = transitions.retire(ACTIVE_AND_SHADOW, 2, ANN)
     assert states(entry) == {1: VersionState.ACTIVE, 2: VersionState.RETIRED}
 
@@ -116,7 +116,7 @@ REFUSALS: list[tuple[Callable[[], ModelEntry], str]] = [
     (lambda: transitions.activate(ACTIVE_AND_SHADOW, 1, ANN), "tagger@1 is active; it answers already"),
     (
         lambda: transitions.activate(model(v1=VersionState.REGISTERED), 1, ANN),
-        "tagger@1 is registered; feed it first: panopticon models shadow tagger@1",
+        "tagger@1 is registered; first let uploads reach it: panopticon models shadow tagger@1",
     ),
     (
         lambda: transitions.activate(model(v1=VersionState.RETIRED), 1, ANN),
@@ -145,9 +145,7 @@ REFUSALS: list[tuple[Callable[[], ModelEntry], str]] = [
 
 
 @pytest.mark.parametrize(("step", "refusal"), REFUSALS)
-def test_a_step_out_of_order_is_refused_with_the_way_out(
-    step: Callable[[], ModelEntry], refusal: str
-) -> None:
+def test_a_step_out_of_order_is_refused_with_advice(step: Callable[[], ModelEntry], refusal: str) -> None:
     with pytest.raises(UsageError) as refused:
         step()
     assert str(refused.value).startswith(refusal)
@@ -166,7 +164,7 @@ def test_each_policy_has_the_next_number_and_all_are_kept() -> None:
     ]
 
 
-def test_a_record_of_a_program_that_kept_no_policies_has_the_one_that_it_names() -> None:
+def test_an_entry_of_a_release_without_policy_history_has_its_present_policy() -> None:
     fields = json.loads(encode_entry(ACTIVE_AND_SHADOW))
     for written in fields["versions"]:
         del written["policies"]
@@ -220,7 +218,7 @@ STEPS = st.sampled_from(
 
 
 @given(st.lists(STEPS, max_size=20))
-def test_whatever_is_done_the_record_stays_one_truth(
+def test_after_any_sequence_of_steps_the_entry_is_consistent(
     steps: list[Callable[[ModelEntry], ModelEntry]],
 ) -> None:
     entry, done = model(v1=VersionState.ACTIVE, v2=VersionState.REGISTERED), 0

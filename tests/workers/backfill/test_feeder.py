@@ -1,4 +1,4 @@
-"""What the store lacks is sent, and only that; the record says how far it is, and is obeyed."""
+"""The feeder sends the images that are missing an output, moves the record, and obeys it."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from workers.registry.register import ensure_registered
 
 @dataclass(kw_only=True)
 class Bench:
-    """The parts, and a clock that only sleeping moves."""
+    """Store and broker, and a clock that moves only when the feeder sleeps."""
 
     url: str
     store: Store
     broker: Broker
     now_ms: int = NOON_MS
-    told: list[tuple[int, str]] = field(default_factory=list)
+    reports: list[tuple[int, str]] = field(default_factory=list)
     """Cursor, and why nothing was sent."""
     meanwhile: Callable[[], object] = lambda: None
-    """What happens while it sleeps."""
+    """Called while the feeder sleeps."""
 
     def take_up(self, ids: Sequence[str], *, owner: str = "process 1", sha256: str = "5f" * 32) -> Backfill:
         wanted = BackfillRequest(
@@ -68,14 +68,14 @@ class Bench:
             store=self.store,
             broker=self.broker,
             settings=Settings(database=self.url, backfill_waiting=waiting),
-            around=Context(now_ms=lambda: self.now_ms, sleep=self._sleep, told=self._tell),
+            context=Context(now_ms=lambda: self.now_ms, sleep=self._sleep, report=self._report),
         )
 
     def feed(self, ids: Sequence[str], *, waiting: int = 1000) -> Backfill:
         return self.feeder(ids, waiting=waiting).feed()
 
     def taken(self, count: int = 1000) -> list[str]:
-        """IDs that a worker takes and finishes."""
+        """Take and finish messages as a worker does, and return their IDs."""
         queue = self.broker.model_queue(TAGGER)
         deliveries = queue.receive(max_live=0, max_backfill=count, wait_s=0)
         queue.ack(deliveries)
@@ -91,8 +91,8 @@ class Bench:
         self.now_ms += round(seconds * 1000)
         self.meanwhile()
 
-    def _tell(self, record: Backfill, waits: str) -> None:
-        self.told.append((record.cursor, waits))
+    def _report(self, record: Backfill, waits: str) -> None:
+        self.reports.append((record.cursor, waits))
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def photos(bench: Bench, count: int) -> list[str]:
-    """In the catalogue, in order."""
+    """Add images to the catalogue, and return their IDs in order."""
     ids = [f"photo-{number:05}" for number in range(count)]
     bench.store.catalogue.put([image(image_id) for image_id in ids])
     return ids
@@ -116,7 +116,7 @@ def counts(record: Backfill) -> tuple[int, int, int, int]:
     return record.submitted, record.stored, record.skipped, record.unknown
 
 
-def test_what_the_store_lacks_is_sent_and_everything_else_is_counted(bench: Bench) -> None:
+def test_missing_images_are_sent_and_the_others_are_counted(bench: Bench) -> None:
     catalogue = ("dead", "discarded", "replayed", "lacking", "stored")
     bench.store.catalogue.put([*map(image, catalogue), image("deleted", event="deleted")])
     bench.store.outputs.put([output(key("stored"))])
@@ -136,7 +136,7 @@ def test_missing_means_at_the_revision_of_the_catalogue_and_in_this_version(benc
     assert counts(bench.feed(["changed", "other"])) == (2, 0, 0, 0)
 
 
-def test_a_message_says_what_the_catalogue_says(bench: Bench) -> None:
+def test_a_message_has_the_revision_and_uri_of_the_catalogue(bench: Bench) -> None:
     bench.store.catalogue.put([image("a", revision=3)])
     bench.feed(["a"])
     (delivery,) = bench.broker.model_queue(TAGGER).receive(max_live=1, max_backfill=1, wait_s=0)
@@ -145,7 +145,7 @@ def test_a_message_says_what_the_catalogue_says(bench: Bench) -> None:
     assert delivery.lane is Lane.BACKFILL
 
 
-def test_only_the_version_asked_for_is_fed(bench: Bench) -> None:
+def test_only_the_requested_version_gets_messages(bench: Bench) -> None:
     ensure_registered(
         find_card(QUALITY),
         bench.store.registry,
@@ -157,7 +157,7 @@ def test_only_the_version_asked_for_is_fed(bench: Bench) -> None:
     assert bench.broker.model_queue(QUALITY).depth()[Lane.BACKFILL].total == 0
 
 
-def test_the_lane_never_holds_more_than_it_may(bench: Bench) -> None:
+def test_the_lane_never_exceeds_its_limit(bench: Bench) -> None:
     ids, seen, done = photos(bench, 200), [], []
 
     def work() -> None:
@@ -170,7 +170,7 @@ def test_the_lane_never_holds_more_than_it_may(bench: Bench) -> None:
     assert [*done, *bench.taken()] == ids
 
 
-def test_what_waits_on_a_retry_delay_stops_nothing(bench: Bench) -> None:
+def test_messages_that_wait_for_a_retry_do_not_stop_the_backfill(bench: Bench) -> None:
     bench.feed(photos(bench, 10), waiting=10)
     queue = bench.broker.model_queue(TAGGER)
     for delivery in queue.receive(max_live=0, max_backfill=10, wait_s=0):
@@ -201,7 +201,7 @@ def test_killed_between_sending_and_writing_it_repeats_one_chunk_and_misses_none
     assert [*sent, *bench.taken()] == [*ids[:10], *ids]
 
 
-def test_another_process_goes_on_after_the_cursor(bench: Bench) -> None:
+def test_another_process_continues_after_the_cursor(bench: Bench) -> None:
     ids = photos(bench, 6)
     record = bench.take_up(ids)
     bench.store.backfills.swap(record, record.changed(at_ms=NOON_MS, cursor=4, after=ids[3], submitted=4))
@@ -209,7 +209,7 @@ def test_another_process_goes_on_after_the_cursor(bench: Bench) -> None:
     assert (bench.taken(), ended.cursor, ended.submitted) == (ids[4:], 6, 6)
 
 
-def test_a_paused_one_sends_nothing_until_it_is_resumed(bench: Bench) -> None:
+def test_a_paused_backfill_sends_nothing_until_it_is_resumed(bench: Bench) -> None:
     feeder = bench.feeder(photos(bench, 3))
     change_state("tagger@1-5f5f5f5f", BackfillState.PAUSED, bench.store.backfills, now_ms=NOON_MS)
     lanes: list[int] = []
@@ -222,11 +222,11 @@ def test_a_paused_one_sends_nothing_until_it_is_resumed(bench: Bench) -> None:
     bench.meanwhile = look
     assert feeder.feed().state is BackfillState.DONE
     assert (lanes, bench.lane) == ([0] * 5, 3)
-    assert bench.told[0] == (0, "paused; panopticon backfill resume tagger@1-5f5f5f5f")
+    assert bench.reports[0] == (0, "paused; panopticon backfill resume tagger@1-5f5f5f5f")
     assert bench.now_ms == NOON_MS + 5000
 
 
-def test_a_cancelled_one_ends_at_once(bench: Bench) -> None:
+def test_a_cancelled_backfill_ends_at_once(bench: Bench) -> None:
     feeder = bench.feeder(photos(bench, 40), waiting=10)
     bench.meanwhile = lambda: change_state(
         "tagger@1-5f5f5f5f", BackfillState.CANCELLED, bench.store.backfills, now_ms=NOON_MS
@@ -235,7 +235,7 @@ def test_a_cancelled_one_ends_at_once(bench: Bench) -> None:
     assert (ended.state, ended.cursor, bench.lane) == (BackfillState.CANCELLED, 10, 10)
 
 
-def test_one_that_is_taken_over_stops_and_leaves_the_record_alone(bench: Bench) -> None:
+def test_a_backfill_that_is_taken_over_stops_and_leaves_the_record_alone(bench: Bench) -> None:
     ids = photos(bench, 40)
     feeder = bench.feeder(ids, waiting=10)
     bench.meanwhile = lambda: bench.take_up(ids, owner="process 2")
@@ -249,7 +249,7 @@ Between = Callable[[Callable[[], object], BackfillState], None]
 
 @pytest.fixture
 def between(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Between:
-    """Do something after the record was read, and before one in this state is written."""
+    """Call a function between reading the record and writing one in the given state."""
 
     def plant(act: Callable[[], object], state: BackfillState) -> None:
         kind = type(bench.store.backfills)
@@ -284,7 +284,9 @@ def test_a_cancellation_while_the_end_is_written_is_kept(bench: Bench, between: 
     assert feeder.feed().state is BackfillState.CANCELLED
 
 
-def test_one_that_is_taken_over_while_a_chunk_is_sent_counts_nothing(bench: Bench, between: Between) -> None:
+def test_a_backfill_that_is_taken_over_while_a_chunk_is_sent_counts_nothing(
+    bench: Bench, between: Between
+) -> None:
     ids = photos(bench, 10)
     feeder = bench.feeder(ids, waiting=4)
     between(lambda: bench.take_up(ids, owner="process 2"), BackfillState.RUNNING)
@@ -293,7 +295,7 @@ def test_one_that_is_taken_over_while_a_chunk_is_sent_counts_nothing(bench: Benc
     assert bench.store.backfills.read(ended.name) == ended
 
 
-def test_the_record_shows_every_few_seconds_that_somebody_feeds_it(bench: Bench) -> None:
+def test_the_heartbeat_is_written_every_few_seconds(bench: Bench) -> None:
     feeder = bench.feeder(photos(bench, 20), waiting=10)
     ages: list[int] = []
 
@@ -307,7 +309,7 @@ def test_the_record_shows_every_few_seconds_that_somebody_feeds_it(bench: Bench)
     assert 9_000 <= max(ages) <= 11_000
 
 
-def test_a_part_that_is_down_is_tried_again_and_nothing_is_missed(
+def test_a_component_that_is_down_is_retried_and_no_image_is_missed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = photos(bench, 10)
@@ -318,7 +320,7 @@ def test_a_part_that_is_down_is_tried_again_and_nothing_is_missed(
         nonlocal asked
         asked += 1
         if asked % 2:
-            raise Unavailable("store", "a test said so")
+            raise Unavailable("store", "down in this test")
         return get(catalogue, image_ids)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(bench.store.catalogue), "get", flaky)
@@ -326,10 +328,10 @@ def test_a_part_that_is_down_is_tried_again_and_nothing_is_missed(
     bench.meanwhile = lambda: done.extend(bench.taken())
     assert feeder.feed().state is BackfillState.DONE
     assert sorted([*done, *bench.taken()]) == ids
-    assert (0, "store unavailable: a test said so") in bench.told
+    assert (0, "store unavailable: down in this test") in bench.reports
 
 
-def test_a_version_that_is_retired_meanwhile_is_fed_no_more(bench: Bench) -> None:
+def test_a_version_that_is_retired_meanwhile_gets_no_more_messages(bench: Bench) -> None:
     feeder = bench.feeder(photos(bench, 20), waiting=10)
 
     def retire() -> None:
@@ -361,7 +363,7 @@ def test_ids_are_drawn_from_search_page_by_page_and_tombstones_are_left_out(benc
     assert stored == set(ids) - {"photo-00003"}
 
 
-def test_memory_does_not_grow_with_ids_that_nobody_knows(bench: Bench) -> None:
+def test_memory_does_not_grow_with_the_number_of_unknown_ids(bench: Bench) -> None:
     def peak_bytes(count: int) -> int:
         ids = (f"nobody-{number:06}" for number in range(count))
         record = bench.take_up([], sha256=f"{count:064}"[::-1])
@@ -369,7 +371,7 @@ def test_memory_does_not_grow_with_ids_that_nobody_knows(bench: Bench) -> None:
         ended = bench.feeder_of(record, Listed(lambda _: ids)).feed()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        bench.told.clear()
+        bench.reports.clear()
         assert ended.unknown == count
         return peak
 

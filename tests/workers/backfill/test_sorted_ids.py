@@ -1,4 +1,4 @@
-"""Lists of IDs: whatever is harmless is left aside, whatever is not is named with its line."""
+"""Lists of IDs: harmless oddities are ignored, and every error is named with its line."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def test_ids_come_sorted() -> None:
         assert (ids_of(listed), listed.total) == (["a", "ab", "b", "c"], 4)
 
 
-def test_ids_that_are_behind_are_left_out() -> None:
+def test_ids_before_the_cursor_are_left_out() -> None:
     with sorted_ids(io.BytesIO(b"a\nb\nc\n"), "list") as listed:
         assert (ids_of(listed, 2), ids_of(listed, 3)) == (["c"], [])
 
 
-def test_the_digest_is_of_the_sorted_ids_whatever_order_they_came_in() -> None:
+def test_the_digest_does_not_depend_on_the_order_of_the_ids() -> None:
     expected = hashlib.sha256(b"a\nb\n").hexdigest()
     for text in (b"a\nb\n", b"b\na"):
         with sorted_ids(io.BytesIO(text), "list") as listed:
             assert listed.sha256 == expected
 
 
-def test_a_list_longer_than_memory_may_be_is_the_same_list() -> None:
+def test_a_list_merged_from_pieces_is_the_same_list() -> None:
     names = [f"image-{number}" for number in range(1000)]
     random.Random(5).shuffle(names)
     source = "\n".join(names).encode()
@@ -48,7 +48,7 @@ def test_a_list_longer_than_memory_may_be_is_the_same_list() -> None:
 
 
 @pytest.mark.parametrize("ids_in_memory", [2, 100])
-def test_an_id_that_is_there_twice_is_named_with_both_lines(ids_in_memory: int) -> None:
+def test_a_repeated_id_is_named_with_both_lines(ids_in_memory: int) -> None:
     with (
         pytest.raises(UsageError, match="my list, line 4: 'b' is on line 2 already; name each image once"),
         sorted_ids(io.BytesIO(b"a\nb\nc\nb\n"), "my list", ids_in_memory=ids_in_memory),
@@ -56,13 +56,13 @@ def test_an_id_that_is_there_twice_is_named_with_both_lines(ids_in_memory: int) 
         pytest.fail("it was taken")
 
 
-def test_ids_of_any_script_are_in_the_order_of_their_bytes() -> None:
+def test_ids_of_any_script_are_ordered_by_their_bytes() -> None:
     names = ["Grüße 🦒", "a", "\ue000", "𝒜", "é"]
     with sorted_ids(io.BytesIO("\n".join(names).encode()), "list") as listed:
         assert ids_of(listed) == sorted(names, key=str.encode)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_id() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_id() -> None:
     with sorted_ids(io.BytesIO(b"\xef\xbb\xbfa\n"), "list") as listed:
         assert ids_of(listed) == ["a"]
 
@@ -77,19 +77,19 @@ def test_a_byte_order_mark_is_no_part_of_the_first_id() -> None:
         (b" \t", "it is blank; write one image ID a line"),
     ],
 )
-def test_what_is_no_id_is_named_with_its_line(line: bytes, complaint: str) -> None:
+def test_an_invalid_id_is_named_with_its_line(line: bytes, complaint: str) -> None:
     with (
         pytest.raises(UsageError) as raised,
         sorted_ids(io.BytesIO(b"a\nc\n" + line + b"\nb\n"), "my list"),
     ):
         pytest.fail("it was taken")
-    said = str(raised.value)
-    assert said.startswith("my list, line 3: ")
-    assert complaint in said
-    assert "\n" not in said
+    message = str(raised.value)
+    assert message.startswith("my list, line 3: ")
+    assert complaint in message
+    assert "\n" not in message
 
 
-def test_an_empty_list_is_a_mistake() -> None:
+def test_an_empty_list_is_refused() -> None:
     with (
         pytest.raises(UsageError, match="my list: no image ID in it; write one a line"),
         sorted_ids(io.BytesIO(b""), "my list"),
@@ -97,7 +97,7 @@ def test_an_empty_list_is_a_mistake() -> None:
         pytest.fail("it was taken")
 
 
-def test_nothing_is_left_on_the_disk() -> None:
+def test_no_temporary_file_is_left() -> None:
     with sorted_ids(io.BytesIO(b"a\n"), "list") as listed:
         folder = listed.path.parent
         assert folder.is_dir()
@@ -109,7 +109,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
 
 
 def peak_bytes(folder: Path, count: int) -> int:
-    """Of reading a list, and drawing it to its end."""
+    """Return the peak memory of sorting a list and reading it to its end."""
     path = folder / f"{count}"
     path.write_text("".join(f"image-{number}\n" for number in range(count)))
     tracemalloc.start()
@@ -120,7 +120,7 @@ def peak_bytes(folder: Path, count: int) -> int:
     return peak
 
 
-def test_a_line_without_an_end_is_not_read_as_a_whole() -> None:
+def test_a_line_without_an_end_is_not_read_into_memory() -> None:
     class Endless(io.BytesIO):
         def readline(self, size: int | None = -1) -> bytes:
             assert size is not None

@@ -1,4 +1,4 @@
-"""`panopticon backfill`: a version runs over a list, and any terminal can see it, stop it and go on."""
+"""`panopticon backfill`: run a version over a list, and manage that from any terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.workers.cli.conftest import House, Panopticon
 
 @pytest.fixture(autouse=True)
 def album(house: House, pauses: list[float]) -> None:
-    """`stored`, `dead` and `deleted` lack nothing; `a` and `b` do."""
+    """Store five images; only `a` and `b` are missing an output."""
     house.register()
     house.store.catalogue.put([*map(image, ("a", "b", "stored", "dead")), image("deleted", event="deleted")])
     house.store.outputs.put([output(key("stored"))])
@@ -26,7 +26,7 @@ def album(house: House, pauses: list[float]) -> None:
 
 
 def keep(house: House, **fields: object) -> Backfill:
-    """A record of somebody else's, whose last sign of life is long ago."""
+    """Store the record of another process, which has not written its heartbeat for long."""
     record = replace(backfill(), **fields)  # type: ignore[arg-type]
     house.store.backfills.swap(None, record)
     return record
@@ -45,7 +45,7 @@ def state_of_version(house: House, state: VersionState) -> None:
     )
 
 
-def test_what_is_missing_is_submitted_and_the_rest_is_told(
+def test_missing_images_are_submitted_and_the_others_are_counted(
     panopticon: Panopticon, house: House, tmp_path: Path
 ) -> None:
     (tmp_path / "ids.txt").write_text("b\na\nstored\ndead\ndeleted\nnobody\n")
@@ -54,13 +54,15 @@ def test_what_is_missing_is_submitted_and_the_rest_is_told(
     assert first.startswith("tagger@1-")
     assert first.endswith(" is done: 2 submitted, 1 stored already, 2 skipped (deleted or dead), 1 unknown.")
     assert others == [
-        "1 ID unknown to the catalogue: nobody; panopticon submit makes images known",
+        "1 ID not in the catalogue: nobody; add images with panopticon submit",
         "Next: panopticon status --watch",
     ]
     assert (ran.code, sent(house)) == (0, ["a", "b"])
 
 
-def test_the_same_as_json_from_standard_input(panopticon: Panopticon, house: House) -> None:
+def test_ids_are_read_from_standard_input_and_the_result_is_json(
+    panopticon: Panopticon, house: House
+) -> None:
     ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", "--json", stdin=b"a\nb\nnobody\n")
     counts = ("looked_at", "total", "submitted", "stored", "skipped", "unknown")
     assert [ran.json[name] for name in counts] == [3, 3, 2, 0, 0, 1]
@@ -68,7 +70,7 @@ def test_the_same_as_json_from_standard_input(panopticon: Panopticon, house: Hou
     assert ran.json["unknown_ids"] == ["nobody"]
 
 
-def test_it_draws_from_search_what_is_there(panopticon: Panopticon, house: House) -> None:
+def test_ids_can_be_drawn_from_search(panopticon: Panopticon, house: House) -> None:
     house.search.apply([result(name, part(), name="quality_1") for name in ("a", "stored", "gone")])
     house.search.apply([deletion("gone")])
     ran = panopticon("backfill", "--model", "tagger@1", "--from-search", "--json")
@@ -76,7 +78,7 @@ def test_it_draws_from_search_what_is_there(panopticon: Panopticon, house: House
     assert sent(house) == ["a"]
 
 
-def test_a_second_run_of_a_list_that_is_through_submits_what_is_missing_by_now(
+def test_a_second_run_of_a_finished_list_submits_what_is_still_missing(
     panopticon: Panopticon, house: House
 ) -> None:
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n")
@@ -86,7 +88,7 @@ def test_a_second_run_of_a_list_that_is_through_submits_what_is_missing_by_now(
     assert len(house.store.backfills.names()) == 1
 
 
-def test_an_unfinished_one_goes_on_after_its_cursor(panopticon: Panopticon, house: House) -> None:
+def test_an_unfinished_backfill_continues_after_its_cursor(panopticon: Panopticon, house: House) -> None:
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n")
     (name,) = house.store.backfills.names()
     known = house.store.backfills.read(name)
@@ -95,12 +97,12 @@ def test_an_unfinished_one_goes_on_after_its_cursor(panopticon: Panopticon, hous
     house.store.backfills.swap(known, running)
     house.waiting()
     ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n")
-    assert f"{name} goes on after 1 of 2 IDs." in ran.err
+    assert f"{name} continues after 1 of 2 IDs." in ran.err
     assert sent(house) == ["b"]
     assert "2 submitted" in ran.out
 
 
-def test_a_version_is_bound_before_its_list_is_drawn(panopticon: Panopticon, house: House) -> None:
+def test_the_queues_of_the_version_are_bound(panopticon: Panopticon, house: House) -> None:
     house.broker.topology.unbind(TAGGER)
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
     assert TAGGER in house.broker.topology.bound()
@@ -109,7 +111,10 @@ def test_a_version_is_bound_before_its_list_is_drawn(panopticon: Panopticon, hou
 @pytest.mark.parametrize(
     ("state", "complaint"),
     [
-        (VersionState.REGISTERED, "tagger@1 is not fed yet; first: panopticon models shadow tagger@1"),
+        (
+            VersionState.REGISTERED,
+            "uploads do not reach tagger@1 yet; first: panopticon models shadow tagger@1",
+        ),
         (VersionState.RETIRED, "tagger@1 is retired and takes no images any more"),
     ],
 )
@@ -129,8 +134,8 @@ def test_a_version_that_takes_no_images_is_refused(
             "tagger@9 is not registered; registered: tagger@1",
         ),
         (("--model", "tagger", "--ids", "-"), "no model version: 'tagger'"),
-        (("--model", "tagger@1"), "which images? --ids FILE with one image ID a line, or --from-search"),
-        (("--model", "tagger@1", "--ids", "-", "--from-search"), "which images?"),
+        (("--model", "tagger@1"), "give either --ids FILE, with one image ID per line, or --from-search"),
+        (("--model", "tagger@1", "--ids", "-", "--from-search"), "give either --ids FILE"),
         (("--model", "tagger@1", "--ids", "nowhere"), "cannot read nowhere: No such file or directory"),
         (("--model", "tagger@1", "--ids", "."), "cannot read .: Is a directory"),
         (
@@ -147,7 +152,7 @@ def test_a_mistake_is_one_line_and_nothing_is_applied(
     assert (sent(house), house.store.backfills.names()) == ([], ())
 
 
-def test_a_cancelled_one_makes_exit_code_1(
+def test_a_cancelled_backfill_makes_exit_code_1(
     panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.broker.model_queue(TAGGER).submit([b"{}"] * 10, Lane.BACKFILL)
@@ -174,19 +179,23 @@ def test_pause_resume_and_cancel_change_the_record(panopticon: Panopticon, house
         states.append(record.state)
     assert states == [BackfillState.PAUSED, BackfillState.RUNNING, BackfillState.CANCELLED]
     assert (
-        "is cancelled; the command that began it begins it anew"
+        "is cancelled; to start it again, repeat its command"
         in panopticon("backfill", "resume", name).complaint
     )
 
 
-def test_resuming_what_nobody_feeds_says_what_to_type(panopticon: Panopticon, house: House) -> None:
+def test_resuming_a_backfill_without_a_process_prints_its_command(
+    panopticon: Panopticon, house: House
+) -> None:
     name = keep(house, state=BackfillState.PAUSED).name
     ran = panopticon("backfill", "resume", name)
-    assert "No process feeds it: panopticon backfill --model tagger@2 --ids 'Grüße 🦒.txt'" in ran.out
+    assert (
+        "No process runs it; start one: panopticon backfill --model tagger@2 --ids 'Grüße 🦒.txt'" in ran.out
+    )
 
 
 @pytest.mark.parametrize("word", ["show", "pause", "resume", "cancel"])
-def test_an_unknown_name_is_one_line_with_what_is_known(
+def test_an_unknown_name_is_one_line_with_the_known_names(
     panopticon: Panopticon, house: House, word: str
 ) -> None:
     keep(house)
@@ -201,21 +210,21 @@ def test_every_backfill_is_listed(panopticon: Panopticon, house: House) -> None:
     listed = panopticon("backfill", "list", "--json").json["backfills"]
     assert [record["model"] for record in listed] == ["tagger@1", "tagger@2"]
     shown = panopticon("backfill", "list").out
-    assert ["tagger@2-1f3a", "running,", "not", "fed", "0", "/", "3"] in [
+    assert ["tagger@2-1f3a", "running,", "no", "process", "0", "/", "3"] in [
         line.split()[:7] for line in shown.splitlines()
     ]
 
 
-def test_one_is_shown_with_who_began_it_and_who_feeds_it(panopticon: Panopticon, house: House) -> None:
+def test_a_backfill_is_shown_with_its_author_and_process(panopticon: Panopticon, house: House) -> None:
     name = keep(house, ids_sha256="").name
     shown = panopticon("backfill", "show", name)
-    assert "fed by             nobody" in shown.out
-    assert "as search holds them" in shown.out
-    assert "No process feeds it: panopticon backfill --model tagger@2 --from-search" in shown.out
+    assert "run by             no process" in shown.out
+    assert "drawn from search" in shown.out
+    assert "No process runs it; start one: panopticon backfill --model tagger@2 --from-search" in shown.out
     assert panopticon("backfill", "show", name, "--json").json["fed"] is False
 
 
-def test_status_tells_rate_and_time_left_of_what_is_fed(
+def test_status_shows_rate_and_time_left_of_a_running_backfill(
     panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_ms = 1_795_262_400_000
@@ -230,14 +239,19 @@ def test_status_tells_rate_and_time_left_of_what_is_fed(
         )
 
     monkeypatch.setattr("time.sleep", sleep)
-    (told,) = panopticon("--set", "settle_s=1", "status", "--json").json["backfills"]
-    assert (told["name"], told["looked_at"], told["total"], told["fed"]) == (record.name, 300, 1000, True)
-    assert (told["ids_per_s"], told["eta_s"]) == (50, 14)
+    (shown,) = panopticon("--set", "settle_s=1", "status", "--json").json["backfills"]
+    assert (shown["name"], shown["looked_at"], shown["total"], shown["fed"]) == (
+        record.name,
+        300,
+        1000,
+        True,
+    )
+    assert (shown["ids_per_s"], shown["eta_s"]) == (50, 14)
     shown = panopticon("status").out
     assert "300 / 1,000" in shown
 
 
-def test_status_says_what_to_type_where_nobody_feeds_and_forgets_what_ended_long_ago(
+def test_status_prints_the_command_of_a_backfill_without_a_process_and_leaves_out_old_ones(
     panopticon: Panopticon, house: House
 ) -> None:
     keep(house)
@@ -247,7 +261,7 @@ def test_status_says_what_to_type_where_nobody_feeds_and_forgets_what_ended_long
     assert "old" not in ran.out
 
 
-def test_its_own_process_is_named_in_the_record(panopticon: Panopticon, house: House) -> None:
+def test_the_record_names_its_process(panopticon: Panopticon, house: House) -> None:
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
     (record,) = panopticon("backfill", "list", "--json").json["backfills"]
     assert record["runner"].startswith(f"process {os.getpid()} of ")
@@ -263,7 +277,7 @@ def test_100000_unknown_ids_are_counted_and_a_few_are_named(
     assert sent(house) == []
 
 
-def test_while_the_lane_is_full_the_rate_it_tells_falls(
+def test_the_printed_rate_falls_while_the_lane_is_full(
     panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"photo-{number}" for number in range(60)]
@@ -290,14 +304,14 @@ def test_while_the_lane_is_full_the_rate_it_tells_falls(
         "-",
         stdin="\n".join(names).encode(),
     )
-    told = [line for line in ran.err.splitlines() if "looked at" in line]
-    assert told[:2] == [
-        "30 of 60 looked at, 30 submitted, 3.0 per s, done in 10 s (its lane is full)",
-        "30 of 60 looked at, 30 submitted, 1.5 per s, done in 20 s (its lane is full)",
+    lines = [line for line in ran.err.splitlines() if "processed" in line]
+    assert lines[:2] == [
+        "30 of 60 processed, 30 submitted, 3.0 per s, done in 10 s (its lane is full)",
+        "30 of 60 processed, 30 submitted, 1.5 per s, done in 20 s (its lane is full)",
     ]
 
 
-def test_interrupted_it_says_how_to_go_on(
+def test_interrupted_it_prints_how_to_continue(
     panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.broker.model_queue(TAGGER).submit([b"{}"] * 10, Lane.BACKFILL)
@@ -309,14 +323,14 @@ def test_interrupted_it_says_how_to_go_on(
     ran = panopticon(
         "--set", "backfill_waiting=10", "backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n"
     )
-    assert (ran.code, "stopped; the same command goes on." in ran.err) == (130, True)
+    assert (ran.code, "stopped; run the same command again to continue." in ran.err) == (130, True)
 
 
 def test_a_name_is_whole_in_a_terminal_of_80_columns(
     panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = "".join(f"{number}\n" for number in range(12_345)).encode()
-    told = panopticon("backfill", "--model", "quality@1", "--ids", "-", "--json", stdin=ids).json
+    shown = panopticon("backfill", "--model", "quality@1", "--ids", "-", "--json", stdin=ids).json
     monkeypatch.setattr("workers.cli.session.PIPED_WIDTH", 80)
-    assert told["name"] in panopticon("backfill", "list").out
-    assert "12,345 unknown" in panopticon("backfill", "show", told["name"]).out
+    assert shown["name"] in panopticon("backfill", "list").out
+    assert "12,345 unknown" in panopticon("backfill", "show", shown["name"]).out

@@ -1,4 +1,4 @@
-"""`panopticon models diff`: as a table, as JSON and as a page, and what is refused."""
+"""`panopticon models diff`: as a table, as JSON and as a page, and its errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rows(out: str) -> list[list[str]]:
     return [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
 
 
-def test_the_table_tells_figures_tags_the_worst_images_and_the_limits_passed(
+def test_the_table_shows_figures_tags_the_worst_images_and_the_limits_exceeded(
     panopticon: Panopticon, planted: Planted
 ) -> None:
     ran = panopticon("models", "diff", "pets@1", "pets@2")
@@ -52,19 +52,21 @@ def test_the_table_tells_figures_tags_the_worst_images_and_the_limits_passed(
     lines = ran.out.splitlines()
     assert lines[0] == "pets@1 → pets@2: 3 of 4 images compared"
     assert lines[1] == "1 image left out: no output of pets@2"
-    told = [row[:3] for row in rows(ran.out)]
-    assert ["coverage", "0.75", "at least 0.99"] in told
-    assert ["agreement", "0.3333", "at least 0"] in told
-    assert ["jaccard", "0.5", "at least 0"] in told
-    assert ["waiting", "0", "at most 1,000"] in told
+    shown = [row[:3] for row in rows(ran.out)]
+    assert ["coverage", "0.75", "at least 0.99"] in shown
+    assert ["agreement", "0.3333", "at least 0"] in shown
+    assert ["jaccard", "0.5", "at least 0"] in shown
+    assert ["waiting", "0", "at most 1,000"] in shown
     assert (
-        told.index(["tag lost", "images"]) < told.index(["cat", "1"]) < told.index(["tag gained", "images"])
+        shown.index(["tag lost", "images"])
+        < shown.index(["cat", "1"])
+        < shown.index(["tag gained", "images"])
     )
-    assert ["c", "cat 0.75", "fox 0.5"] in told
-    assert lines[-1] == "Limit passed: coverage is 0.75, at least 0.99 is asked for"
+    assert ["c", "cat 0.75", "fox 0.5"] in shown
+    assert lines[-1] == "Limit exceeded: coverage is 0.75, at least 0.99 is required"
 
 
-def test_within_the_limits_the_next_step_is_told(panopticon: Panopticon, planted: Planted) -> None:
+def test_within_the_limits_the_next_step_is_printed(panopticon: Panopticon, planted: Planted) -> None:
     ran = panopticon("models", "diff", "light@1", "light@2")
     assert ran.out.splitlines()[-1] == "Within every limit. Next: panopticon models activate light@2"
     assert ["light", "0.5 → 0.75", "0.5 → 0.75", "0.5 → 0.75", "+0.25", "1.000"] in [
@@ -72,59 +74,88 @@ def test_within_the_limits_the_next_step_is_told(panopticon: Panopticon, planted
     ]
 
 
-def test_a_report_within_every_limit_lets_the_version_answer(
+def test_a_version_with_a_report_within_every_limit_can_be_activated(
     panopticon: Panopticon, planted: Planted, tmp_path: Path
 ) -> None:
     with_cards = ("--set", f"models_dir={tmp_path / 'cards'}", "models")
     refused = panopticon(*with_cards, "activate", "light@2").complaint
     assert refused.startswith("light@2 is not activated: version 2 was never compared with version 1.")
     panopticon("models", "diff", "light@1", "light@2")
-    assert panopticon(*with_cards, "activate", "light@2").out.startswith("light@2 answers from now on")
+    assert panopticon(*with_cards, "activate", "light@2").out.startswith(
+        "light@2 answers queries from now on"
+    )
 
 
-def test_a_report_that_passes_a_limit_lets_nothing_answer(
+def test_a_version_whose_report_exceeds_a_limit_is_not_activated(
     panopticon: Panopticon, planted: Planted, tmp_path: Path
 ) -> None:
     panopticon("models", "diff", "pets@1", "pets@2")
     refused = panopticon(
         "--set", f"models_dir={tmp_path / 'cards'}", "models", "activate", "pets@2"
     ).complaint
-    assert "pets@2 is not activated: coverage is 0.75, at least 0.99 is asked for" in refused
+    assert "pets@2 is not activated: coverage is 0.75, at least 0.99 is required" in refused
 
 
 def test_the_settings_set_the_limits(panopticon: Panopticon, planted: Planted) -> None:
     ran = panopticon("--set", "max_ks=0.5", "models", "diff", "light@1", "light@2")
-    assert ran.out.splitlines()[-1] == "Limit passed: ks is 1, at most 0.5 is allowed"
+    assert ran.out.splitlines()[-1] == "Limit exceeded: ks is 1, at most 0.5 is allowed"
 
 
-def test_the_same_as_json(panopticon: Panopticon, house: House, planted: Planted) -> None:
-    said = panopticon("models", "diff", "pets@1", "pets@2", "--json").json
+def test_the_comparison_as_json(panopticon: Panopticon, house: House, planted: Planted) -> None:
+    shown = panopticon("models", "diff", "pets@1", "pets@2", "--json").json
     record = report_of(pets(house), 1, 2)
     assert record is not None
-    assert said["figures"] == {
+    assert shown["figures"] == {
         "coverage": 0.75,
         "agreement": pytest.approx(1 / 3),
         "jaccard": 0.5,
         "waiting": 0,
     }
-    assert (said["asked"], said["images"], said["drawn_from"]) == (4, 3, 4)
-    assert said["former"]["name"] == "pets@1"
-    assert said["version"]["digest"] == record.digest
-    assert said["tags"]["gained"] == [{"tag": "dog", "images": 1}, {"tag": "fox", "images": 1}]
-    assert [one["image_id"] for one in said["worst"]] == ["c", "b"]
-    assert (said["report_sha256"], said["ids_sha256"]) == (record.report_sha256, record.ids_sha256)
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT.*Z", said["at"])
+    assert (shown["asked"], shown["images"], shown["drawn_from"]) == (4, 3, 4)
+    assert shown["former"]["name"] == "pets@1"
+    assert shown["version"]["digest"] == record.digest
+    assert shown["tags"]["gained"] == [{"tag": "dog", "images": 1}, {"tag": "fox", "images": 1}]
+    assert [one["image_id"] for one in shown["worst"]] == ["c", "b"]
+    assert (shown["report_sha256"], shown["ids_sha256"]) == (record.report_sha256, record.ids_sha256)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT.*Z", shown["at"])
+
+
+def test_the_keys_of_the_json_are_stable(panopticon: Panopticon, planted: Planted) -> None:
+    shown = panopticon("models", "diff", "pets@1", "pets@2", "--json").json
+    assert list(shown) == [
+        "at",
+        "by",
+        "task",
+        "former",
+        "version",
+        "ids_sha256",
+        "asked",
+        "drawn_from",
+        "drawn_from_all",
+        "images",
+        "left_out",
+        "figures",
+        "searchable",
+        "results_queue",
+        "tags",
+        "scores",
+        "worst",
+        "report_sha256",
+    ]
+    assert list(shown["former"]) == ["name", "version", "state", "digest", "policy_number"]
+    assert list(shown["figures"]) == ["coverage", "agreement", "jaccard", "waiting"]
+    assert list(shown["worst"][0]) == ["image_id", "before", "after", "jaccard", "distance", "score"]
 
 
 def test_the_images_named_are_compared_and_no_others(panopticon: Panopticon, planted: Planted) -> None:
-    said = panopticon("models", "diff", "pets@1", "pets@2", "--ids", "-", "--json", stdin=b"a\nb\n").json
-    assert (said["asked"], said["images"], said["drawn_from"]) == (2, 2, None)
-    assert said["figures"]["coverage"] == 0.75
+    shown = panopticon("models", "diff", "pets@1", "pets@2", "--ids", "-", "--json", stdin=b"a\nb\n").json
+    assert (shown["asked"], shown["images"], shown["drawn_from"]) == (2, 2, None)
+    assert shown["figures"]["coverage"] == 0.75
 
 
-def test_a_sample_has_the_size_that_is_asked_for(panopticon: Panopticon, planted: Planted) -> None:
-    said = panopticon("models", "diff", "pets@1", "pets@2", "--sample", "2", "--json").json
-    assert (said["asked"], said["drawn_from"], said["drawn_from_all"]) == (2, 4, True)
+def test_a_sample_has_the_requested_size(panopticon: Panopticon, planted: Planted) -> None:
+    shown = panopticon("models", "diff", "pets@1", "pets@2", "--sample", "2", "--json").json
+    assert (shown["asked"], shown["drawn_from"], shown["drawn_from_all"]) == (2, 4, True)
 
 
 class Page(HTMLParser):
@@ -167,14 +198,14 @@ def page_of(panopticon: Panopticon, folder: Path, *names: str) -> Page:
     return Page((folder / "page.html").read_text("utf-8"))
 
 
-def test_the_page_shows_figures_and_both_versions_beside_each_photo(
+def test_the_page_shows_figures_and_the_results_of_both_versions_for_each_photo(
     panopticon: Panopticon, planted: Planted, tmp_path: Path
 ) -> None:
     page = page_of(panopticon, tmp_path)
     for text in (
         "pets@1 → pets@2: 3 of 4 images compared",
         "1 image left out: no output of pets@2",
-        "Limit passed: coverage is 0.75, at least 0.99 is asked for",
+        "Limit exceeded: coverage is 0.75, at least 0.99 is required",
         "The 2 images that differ most",
     ):
         assert text in page.texts
@@ -204,7 +235,7 @@ def test_a_page_of_scores_shows_how_far_each_moved(
     assert len(page.pictures) == 4
 
 
-def test_a_photo_that_cannot_be_fetched_leaves_its_reason_and_the_others(
+def test_a_photo_that_cannot_be_fetched_is_replaced_by_its_reason(
     panopticon: Panopticon, planted: Planted, tmp_path: Path
 ) -> None:
     (tmp_path / "c.png").unlink()
@@ -213,7 +244,7 @@ def test_a_photo_that_cannot_be_fetched_leaves_its_reason_and_the_others(
     assert any(text.startswith("not_found") for text in page.texts)
 
 
-def test_a_photo_that_is_no_picture_any_more_leaves_its_reason(
+def test_a_photo_that_cannot_be_decoded_is_left_out(
     panopticon: Panopticon, planted: Planted, tmp_path: Path
 ) -> None:
     (tmp_path / "c.png").write_bytes(b"GIF89a, and no more")
@@ -237,7 +268,7 @@ def test_a_photo_outside_the_file_roots_is_not_read(
     assert Page((tmp_path / "page.html").read_text("utf-8")).pictures == []
 
 
-def test_what_an_upload_or_a_card_named_is_text_and_no_markup(
+def test_names_of_uploads_and_policies_are_text_and_never_markup(
     panopticon: Panopticon, planted: Planted, tmp_path: Path
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>"
@@ -250,7 +281,7 @@ def test_what_an_upload_or_a_card_named_is_text_and_no_markup(
     assert hostile in page.texts
 
 
-def test_the_report_is_kept_though_no_page_is_asked_for(
+def test_the_report_is_stored_without_a_page_too(
     panopticon: Panopticon, house: House, planted: Planted
 ) -> None:
     panopticon("models", "diff", "pets@1", "pets@2", "--sample", "1")
@@ -279,7 +310,7 @@ def test_the_report_is_kept_though_no_page_is_asked_for(
         (
             ("pets@1", "pets@2", "--sample", "5", "--ids", "-"),
             b"a\n",
-            "--sample draws the images and --ids names them; give one of the two",
+            "--sample draws the images and --ids names them; use only one of them",
         ),
         (
             ("pets@1", "pets@2", "--ids", "-"),
@@ -305,7 +336,7 @@ def test_the_report_is_kept_though_no_page_is_asked_for(
         (
             ("pets@1", "pets@2", "--html", "nowhere/page.html"),
             b"",
-            "cannot write nowhere/page.html: name a file in a folder that is there and may be written to",
+            "cannot write nowhere/page.html: name a file in an existing folder that you may write to",
         ),
     ],
 )
@@ -321,7 +352,7 @@ def test_a_mistake_is_one_line_and_nothing_is_done(
     assert pets(house).reports == ()
 
 
-def test_settings_that_give_no_photos_are_refused_before_anything_is_compared(
+def test_settings_without_photos_are_refused_before_anything_is_compared(
     panopticon: Panopticon, house: House, planted: Planted
 ) -> None:
     ran = panopticon("--set", "originals=photos", "models", "diff", "pets@1", "pets@2", "--html", "page.html")
@@ -340,12 +371,12 @@ def test_with_nothing_in_search_there_is_nothing_to_draw(
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "x", "1000000"])
-def test_a_sample_of_no_size_is_refused(panopticon: Panopticon, planted: Planted, size: str) -> None:
+def test_an_invalid_sample_size_is_refused(panopticon: Panopticon, planted: Planted, size: str) -> None:
     ran = panopticon("models", "diff", "pets@1", "pets@2", "--sample", size)
     assert ran.code == 2
     assert "--sample" in ran.err
 
 
-def test_the_help_of_models_names_it(panopticon: Panopticon) -> None:
+def test_the_help_of_models_lists_diff(panopticon: Panopticon) -> None:
     assert "  diff  " in panopticon("models", "--help").out
     assert "--html" in panopticon("models", "diff", "--help").out

@@ -51,17 +51,17 @@ def test_people_see_the_digest_and_the_summary(panopticon: Panopticon) -> None:
     ]
 
 
-def test_one_card_is_shown_whole(panopticon: Panopticon, house: House) -> None:
+def test_a_card_is_shown_with_its_digest_and_state(panopticon: Panopticon, house: House) -> None:
     house.register(QUALITY)
     lines = [" ".join(line.split()) for line in panopticon("models", "show", "quality@1").out.splitlines()]
     assert f"digest {find_card(QUALITY).digest}" in lines
     assert "state active, policy 1" in lines
-    told = panopticon("models", "show", "quality@1", "--json").json
-    assert told["card"]["output"]["names"][0] == "sharpness"
+    shown_json = panopticon("models", "show", "quality@1", "--json").json
+    assert shown_json["card"]["output"]["names"][0] == "sharpness"
 
 
 def stranger(house: House, *, card_sha256: str | None = None) -> None:
-    """A version with a kept card and none on this machine."""
+    """Register a version whose card is in the store and not on this machine."""
     house.register(TAGGER)
     card = find_card(TAGGER).model_copy(update={"name": "stranger", "summary": "From elsewhere"})
     entry = house.store.registry.read("tagger")
@@ -71,7 +71,7 @@ def stranger(house: House, *, card_sha256: str | None = None) -> None:
     assert house.store.registry.swap(None, replace(entry, model="stranger", versions=(version,)))
 
 
-def test_a_version_without_a_card_here_is_shown_by_the_one_that_is_kept(
+def test_a_version_without_a_card_on_this_machine_is_shown_from_the_store(
     panopticon: Panopticon, house: House
 ) -> None:
     stranger(house)
@@ -79,16 +79,16 @@ def test_a_version_without_a_card_here_is_shown_by_the_one_that_is_kept(
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert lines[0] == "stranger@1 · From elsewhere"
     assert lines[-1] == "Next: panopticon models history stranger"
-    assert "card none here; as the store keeps it" in lines
+    assert "card none on this machine; shown from the store" in lines
     assert "output 1,000 × float16" in lines
     assert f"digest {find_card(TAGGER).digest}" in lines
-    told = panopticon("models", "show", "stranger@1", "--json").json
-    assert (told["card_from"], told["folder"], told["elements"]) == ("archive", None, 1000)
-    assert told["digest"] == told["registered_digest"] == find_card(TAGGER).digest
-    assert told["card"]["summary"] == "From elsewhere"
+    shown_json = panopticon("models", "show", "stranger@1", "--json").json
+    assert (shown_json["card_from"], shown_json["folder"], shown_json["elements"]) == ("archive", None, 1000)
+    assert shown_json["digest"] == shown_json["registered_digest"] == find_card(TAGGER).digest
+    assert shown_json["card"]["summary"] == "From elsewhere"
 
 
-def test_a_version_with_a_card_nowhere_is_one_line(panopticon: Panopticon, house: House) -> None:
+def test_a_version_without_any_card_is_one_line(panopticon: Panopticon, house: House) -> None:
     stranger(house, card_sha256="")
     assert panopticon("models", "show", "stranger@1").complaint == (
         "stranger@1 has a card neither on this machine nor in the store; start a worker of it once, which "
@@ -96,7 +96,7 @@ def test_a_version_with_a_card_nowhere_is_one_line(panopticon: Panopticon, house
     )
 
 
-def test_a_kept_card_of_another_release_is_one_line(panopticon: Panopticon, house: House) -> None:
+def test_an_archived_card_of_another_release_is_one_line(panopticon: Panopticon, house: House) -> None:
     kept = house.store.archive.put(b'{"card": {"name": "stranger", "version": 1, "aura": 3}, "labels": []}')
     stranger(house, card_sha256=kept)
     complaint = panopticon("models", "show", "stranger@1").complaint
@@ -117,9 +117,9 @@ def test_one_version_is_shown_with_its_policies_and_its_latest_comparison(
     assert "state active, policy 2" in lines
     assert "policies 2 so far: panopticon policy history tagger@1" in lines
     assert "compared tagger@1 and @2, 2026-11-21 12:00:00 UTC, 1,200 images: agreement 0.98" in lines
-    told = panopticon("models", "show", "tagger@1", "--json").json
-    assert (told["card_from"], told["policy_number"], told["policies"]) == ("machine", 2, 2)
-    assert (told["report"]["version"], told["report"]["figures"]) == (2, {"agreement": 0.98})
+    shown_json = panopticon("models", "show", "tagger@1", "--json").json
+    assert (shown_json["card_from"], shown_json["policy_number"], shown_json["policies"]) == ("machine", 2, 2)
+    assert (shown_json["report"]["version"], shown_json["report"]["figures"]) == (2, {"agreement": 0.98})
 
 
 def report(*, version: int, at_ms: int) -> ReportRecord:
@@ -143,19 +143,19 @@ def lines(*checks: CheckLine) -> Iterator[CheckLine]:
     yield from checks
 
 
-HOLDS = CheckLine(what="labels", ok=True, detail="5 elements")
+PASSED = CheckLine(what="labels", ok=True, detail="5 elements")
 SKIPPED = CheckLine(what="coffee.png", ok=True, skipped=True, detail="skimage is not installed")
-BROKEN = CheckLine(what="weights", ok=False, detail="sha256 differs")
+FAILED = CheckLine(what="weights", ok=False, detail="sha256 differs")
 
 
 @pytest.mark.parametrize(
     ("checks", "code", "end"),
     [
-        ((HOLDS, SKIPPED), 0, "quality@1 holds."),
-        ((HOLDS, BROKEN), 1, "quality@1 does not hold: 1 line failed."),
+        ((PASSED, SKIPPED), 0, "quality@1: no check failed."),
+        ((PASSED, FAILED), 1, "quality@1: 1 check failed."),
     ],
 )
-def test_check_tells_line_by_line_what_holds(
+def test_check_prints_one_line_for_each_check_and_a_summary(
     panopticon: Panopticon,
     monkeypatch: pytest.MonkeyPatch,
     checks: tuple[CheckLine, ...],
@@ -166,9 +166,9 @@ def test_check_tells_line_by_line_what_holds(
     ran = panopticon("models", "check", "quality@1")
     marks = [line[0] for line in ran.out.splitlines()[:-1]]
     assert (ran.code, ran.out.splitlines()[-1]) == (code, end)
-    assert marks == ["✓" if check is HOLDS else "–" if check is SKIPPED else "✗" for check in checks]
-    told = panopticon("models", "check", "quality@1", "--json")
-    assert (told.code, told.json["ok"], len(told.json["lines"])) == (code, code == 0, len(checks))
+    assert marks == ["✓" if check is PASSED else "–" if check is SKIPPED else "✗" for check in checks]
+    ran = panopticon("models", "check", "quality@1", "--json")
+    assert (ran.code, ran.json["ok"], len(ran.json["lines"])) == (code, code == 0, len(checks))
 
 
 @pytest.mark.parametrize("command", ["show", "check"])

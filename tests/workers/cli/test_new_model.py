@@ -15,7 +15,7 @@ from tests.workers.cli.conftest import Panopticon
 
 @pytest.fixture(scope="module")
 def keras_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It takes floats of 24 × 16 px and has six elements."""
+    """A saved model that takes floats of 24 × 16 px and has six elements."""
     import keras
 
     image = keras.Input((16, 24, 3))
@@ -27,11 +27,11 @@ def keras_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def left(path: Path) -> list[str]:
-    """The keys, or rows, that are to be filled in."""
+    """Return the keys, or rows, that are still to be filled in."""
     return [line.split(" =")[0] for line in path.read_text("utf-8").splitlines() if PLACEHOLDER in line]
 
 
-def test_a_card_is_written_that_can_be_read_and_the_next_command_is_told(
+def test_the_written_card_can_be_read_and_the_next_command_is_printed(
     panopticon: Panopticon, tmp_path: Path
 ) -> None:
     ran = panopticon("models", "new", "shapes")
@@ -42,7 +42,7 @@ def test_a_card_is_written_that_can_be_read_and_the_next_command_is_told(
     assert [row.label for row in card.labels] == ["FILL IN 1", "FILL IN 2"]
 
 
-def test_what_a_keras_file_tells_is_filled_in(
+def test_the_sizes_of_a_keras_file_are_filled_in(
     panopticon: Panopticon, tmp_path: Path, keras_file: Path
 ) -> None:
     assert panopticon("models", "new", "shapes", "--keras", str(keras_file)).code == 0
@@ -74,20 +74,20 @@ def test_a_scoring_model_names_its_elements_in_the_card(panopticon: Panopticon, 
     assert [path.name for path in card.folder.iterdir()] == ["card.toml"]
 
 
-def test_every_line_that_is_left_is_refused_by_models_check(panopticon: Panopticon, tmp_path: Path) -> None:
+def test_every_line_to_fill_in_fails_models_check(panopticon: Panopticon, tmp_path: Path) -> None:
     panopticon("models", "new", "shapes")
     checked = panopticon("--set", "models_dir=models", "models", "check", "shapes@1", "--json")
     lines = {line["what"]: line for line in checked.json["lines"]}
     assert checked.code == 1
     assert lines["filled in"]["detail"] == (
-        'models/shapes/card.toml, line 7: summary = "FILL IN"  # what it says of a photo, in one line '
+        'models/shapes/card.toml, line 7: summary = "FILL IN"  # what it recognises in a photo, in one line '
         "(and 15 more)"
     )
     for what in ("filled in", "unsuitable", "needs", "licence", "golden examples", "weights"):
         assert not lines[what]["ok"]
 
 
-def test_the_next_version_lies_in_a_folder_of_its_own_and_has_to_say_what_changed(
+def test_the_next_version_has_a_folder_of_its_own_and_must_describe_its_changes(
     panopticon: Panopticon, tmp_path: Path
 ) -> None:
     assert panopticon("models", "new", "tagger", "--next").code == 0
@@ -95,30 +95,30 @@ def test_the_next_version_lies_in_a_folder_of_its_own_and_has_to_say_what_change
     assert (str(card.version_name), card.changes) == ("tagger@2", "FILL IN")
 
 
-def test_nothing_is_written_over(panopticon: Panopticon, tmp_path: Path) -> None:
+def test_an_existing_card_is_not_overwritten(panopticon: Panopticon, tmp_path: Path) -> None:
     panopticon("models", "new", "shapes")
     card = tmp_path / "models" / "shapes" / "card.toml"
     before = card.read_bytes()
     complaint = panopticon("models", "new", "shapes").complaint
-    assert complaint == "shapes@1 is there already; choose another name, or say --next for shapes@2"
+    assert complaint == "shapes@1 exists already; choose another name, or use --next for shapes@2"
     assert card.read_bytes() == before
 
 
-def test_a_file_that_is_in_the_way_is_left_as_it_is(panopticon: Panopticon, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(panopticon: Panopticon, tmp_path: Path) -> None:
     (tmp_path / "models" / "shapes").mkdir(parents=True)
     labels = tmp_path / "models" / "shapes" / "labels.csv"
     labels.write_text("mine")
-    assert "labels.csv is there already" in panopticon("models", "new", "shapes").complaint
+    assert "labels.csv exists already" in panopticon("models", "new", "shapes").complaint
     assert [path.name for path in labels.parent.iterdir()] == ["labels.csv"]
     assert labels.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["Shapes", "1shapes", "my-shapes", "a" * 33, ""])
-def test_a_name_that_no_card_may_have_is_refused(panopticon: Panopticon, name: str) -> None:
-    assert f"{name!r} cannot be a model's name" in panopticon("models", "new", name).complaint
+def test_an_invalid_model_name_is_refused(panopticon: Panopticon, name: str) -> None:
+    assert f"{name!r} is not a valid model name" in panopticon("models", "new", name).complaint
 
 
-def test_a_file_that_is_no_model_is_one_line_and_writes_nothing(
+def test_a_file_that_is_not_a_model_is_one_line_and_writes_nothing(
     panopticon: Panopticon, tmp_path: Path
 ) -> None:
     (tmp_path / "model.keras").write_bytes(b"nothing")

@@ -9,9 +9,11 @@ import pytest
 from tests.panopticon.null_card import NULL_CARD
 from tests.workers.cli.conftest import House, Panopticon, Ran
 
+ROLLED_BACK = "colour@1 answers queries from now on; uploads still reach colour@2."
+
 
 class Colours:
-    """Three versions of one model, whose cards lie in a folder of one's own."""
+    """Three versions of one model, whose cards are in a folder of their own."""
 
     def __init__(self, panopticon: Panopticon, folder: Path) -> None:
         self._panopticon = panopticon
@@ -39,33 +41,33 @@ def models(panopticon: Panopticon, house: House, tmp_path: Path) -> Colours:
     return Colours(panopticon, folder)
 
 
-def test_a_new_version_goes_its_way_in_three_commands(models: Colours) -> None:
+def test_a_new_version_becomes_active_in_three_commands(models: Colours) -> None:
     added = models("add", "colour@1")
     assert added.out.splitlines() == [
         "colour@1 is registered.",
         "Next: panopticon models shadow colour@1",
     ]
     assert models("shadow", "colour@1").out.startswith("colour@1 is a shadow: uploads reach it.")
-    assert models("activate", "colour@1").out == "colour@1 answers from now on.\n"
+    assert models("activate", "colour@1").out == "colour@1 answers queries from now on.\n"
 
 
-def test_a_rollback_says_which_version_answers_and_which_stays_fed(models: Colours) -> None:
+def test_a_rollback_prints_which_version_answers_and_which_uploads_still_reach(models: Colours) -> None:
     models.side_by_side()
     models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
-    told = models("rollback", "colour", "--reason", "wrong birds").out.splitlines()
-    assert told[0] == "colour@1 answers from now on; colour@2 stays fed."
+    shown = models("rollback", "colour", "--reason", "wrong birds").out.splitlines()
+    assert shown[0] == ROLLED_BACK
 
 
-def test_a_switch_that_cannot_be_announced_is_done_all_the_same_and_said_to_be(models: Colours) -> None:
-    """Or somebody repeats a rollback, and is back where he was."""
+def test_a_switch_that_cannot_be_announced_is_done_and_reported_as_done(models: Colours) -> None:
+    """Otherwise an operator would repeat the rollback and undo it."""
     models.side_by_side()
     models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
     ran = models("rollback", "colour", broker="amqp://127.0.0.1:1")
-    assert (ran.code, ran.out.splitlines()[0]) == (0, "colour@1 answers from now on; colour@2 stays fed.")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, ROLLED_BACK)
     assert "the switch is made, but could not be announced: queue unavailable: 127.0.0.1:1/" in ran.err
 
 
-def test_the_history_says_who_did_what_and_why(models: Colours) -> None:
+def test_the_history_lists_who_did_what_and_why(models: Colours) -> None:
     models.side_by_side()
     models("activate", "colour@2", "--force", "--reason", "finer colours")
     events = models("history", "colour", "--json").json["history"]
@@ -81,16 +83,16 @@ def test_the_history_says_who_did_what_and_why(models: Colours) -> None:
     assert "finer colours" in models("history", "colour").out
 
 
-def test_no_version_takes_over_unseen_from_one_that_was_deactivated(models: Colours) -> None:
+def test_a_version_is_compared_with_a_deactivated_one_before_it_is_activated(models: Colours) -> None:
     models.side_by_side()
     models("deactivate", "colour")
     refused = models("activate", "colour@2").complaint
     assert refused.startswith("colour@2 is not activated: version 2 was never compared with version 1.")
     models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
-    assert models("rollback", "colour").out.startswith("colour@1 answers from now on; colour@2 stays fed.")
+    assert models("rollback", "colour").out.startswith(ROLLED_BACK)
 
 
-def test_a_narrow_terminal_hides_no_reason(
+def test_a_narrow_terminal_shows_every_reason(
     models: Colours, panopticon: Panopticon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.side_by_side()
@@ -99,14 +101,14 @@ def test_a_narrow_terminal_hides_no_reason(
     assert "finer" in panopticon("models", "history", "colour").out
 
 
-def test_deactivating_names_the_way_back(models: Colours) -> None:
+def test_deactivating_prints_the_way_back(models: Colours) -> None:
     models.side_by_side()
-    told = models("deactivate", "colour").out.splitlines()
-    assert told[0] == "No version of colour answers; colour@1 stays fed."
-    assert models("rollback", "colour").out.startswith("colour@1 answers from now on")
+    shown = models("deactivate", "colour").out.splitlines()
+    assert shown[0] == "No version of colour answers queries; uploads still reach colour@1."
+    assert models("rollback", "colour").out.startswith("colour@1 answers queries from now on")
 
 
-def test_retiring_asks_first(models: Colours) -> None:
+def test_retiring_asks_for_confirmation(models: Colours) -> None:
     models.side_by_side()
     assert models("retire", "colour@2", stdin=b"n\n").code == 130
     assert models("retire", "colour@2", "--yes").out == "colour@2 is retired.\n"
@@ -119,8 +121,8 @@ def test_retiring_asks_first(models: Colours) -> None:
         (["activate", "colour@9"], "unknown model version colour@9; known: colour@1"),
         (["activate", "colour@3"], "colour@3 is not registered; registered: colour@1, colour@2"),
         (["activate", "colour@1"], "colour@1 is active; it answers already"),
-        (["activate", "colour@2", "--force"], "--force needs --reason TEXT, which the history keeps"),
-        (["add", "colour@3", "--reason", "x" * 501], "--reason has 501 characters; say it in 500"),
+        (["activate", "colour@2", "--force"], "--force needs --reason TEXT, which is kept in the history"),
+        (["add", "colour@3", "--reason", "x" * 501], "--reason has 501 characters; at most 500 are allowed"),
         (["shadow", "colour@2"], "colour@2 is shadow; only a registered version becomes a shadow"),
         (["rollback", "tagger"], "tagger is not registered; registered: colour"),
         (["rollback", "colour"], "colour: no version was active before; there is nothing to return to"),
@@ -140,7 +142,7 @@ def test_without_a_fresh_report_only_force_activates(models: Colours) -> None:
     complaint = models("activate", "colour@2").complaint
     assert complaint == (
         "colour@2 is not activated: version 2 was never compared with version 1. Compare them with "
-        "panopticon models diff colour@1 colour@2, or say --force --reason TEXT"
+        "panopticon models diff colour@1 colour@2, or activate it anyway with --force --reason TEXT"
     )
     forced = models("activate", "colour@2", "--force", "--reason", "measured elsewhere")
-    assert forced.out.startswith("colour@2 answers from now on")
+    assert forced.out.startswith("colour@2 answers queries from now on")

@@ -1,4 +1,4 @@
-"""A sample of search that anybody draws again."""
+"""A reproducible sample of the images in search."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def search(tmp_path: Path) -> SearchIndex:
     return index
 
 
-def test_those_with_the_smallest_hash_are_drawn_from_all_pages(search: SearchIndex) -> None:
+def test_the_ids_with_the_smallest_hash_are_drawn_from_all_pages(search: SearchIndex) -> None:
     sample = draw_sample(search, "tagger_1", 50)
     assert sample.image_ids == tuple(sorted(sorted(IDS, key=hashed)[:50]))
     assert (sample.drawn_from, sample.complete) == (len(IDS), True)
@@ -38,7 +38,7 @@ def test_a_smaller_sample_is_part_of_a_larger_one(search: SearchIndex) -> None:
     assert set(small.image_ids) < set(large.image_ids)
 
 
-def test_all_are_taken_where_there_are_no_more(search: SearchIndex) -> None:
+def test_a_sample_larger_than_the_index_has_all_ids(search: SearchIndex) -> None:
     assert draw_sample(search, "tagger_1", 100_000).image_ids == tuple(IDS)
 
 
@@ -48,10 +48,10 @@ def test_an_index_that_is_too_large_is_drawn_from_its_first_pages(search: Search
     assert sample.image_ids == tuple(sorted(sorted(IDS[:PAGE], key=hashed)[:20]))
 
 
-def test_just_so_many_pages_as_may_be_read_are_the_whole(search: SearchIndex) -> None:
+def test_an_index_of_exactly_the_maximum_of_pages_is_complete(search: SearchIndex) -> None:
     assert draw_sample(search, "tagger_1", 20, max_pages=2).complete
 
 
-def test_of_a_version_that_is_not_in_search_there_is_no_sample(search: SearchIndex) -> None:
+def test_a_version_that_is_not_in_search_has_an_empty_sample(search: SearchIndex) -> None:
     sample = draw_sample(search, "tagger_9", 10)
     assert (sample.image_ids, sample.drawn_from, sample.complete) == ((), 0, True)

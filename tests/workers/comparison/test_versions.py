@@ -1,4 +1,4 @@
-"""Two versions, read from the store, compared, and kept."""
+"""Two versions are read from the store, compared, and their report is stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from storage.search import open_search
 from storage.stores import open_store
 from tests.contracts.examples import deletion, image, part, result
 from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
-from workers.comparison.versions import Report, Selection, find_sides, keep_report, make_report, read_pairs
+from workers.comparison.report import Report, Searchable, Selection
+from workers.comparison.versions import keep_report, make_report, read_image_pairs, read_version_pair
 from workers.queues import open_broker
 
 ANN = Author(by="ann", at_ms=1_000)
@@ -43,20 +44,20 @@ def planted(tmp_path: Path) -> Iterator[Planted]:
 def compared(
     planted: Planted, *image_ids: str, former: VersionName = PETS_1, version: VersionName = PETS_2
 ) -> Report:
-    sides = find_sides(planted.store, former, version, Settings())
-    found = read_pairs(planted.store, sides, image_ids)
-    asked = Selection(image_ids=image_ids, drawn_from=None)
-    return make_report(sides, asked, found, search=planted.search, broker=planted.broker, author=ANN)
+    versions = read_version_pair(planted.store, former, version, Settings())
+    found = read_image_pairs(planted.store, versions, image_ids)
+    selection = Selection(image_ids=image_ids, drawn_from=None)
+    return make_report(versions, selection, found, search=planted.search, broker=planted.broker, author=ANN)
 
 
 def test_tags_are_compared_after_each_version_s_policy(planted: Planted) -> None:
     planted.photo("a")
     planted.say("a", {PETS_1: [0.9, 0.3, 0], PETS_2: [0.9, 0.3, 0]})
-    assert compared(planted, "a").whole["figures"]["jaccard"] == 1
+    assert compared(planted, "a").figures["jaccard"] == 1
     planted.put_policy(PETS_2, "threshold = 0.5\n")
     report = compared(planted, "a")
-    assert report.whole["figures"]["jaccard"] == 0.5
-    assert report.whole["tags"]["lost"] == [{"tag": "dog", "images": 1}]
+    assert report.figures["jaccard"] == 0.5
+    assert report.as_json()["tags"]["lost"] == [{"tag": "dog", "images": 1}]
     assert (report.record.former_policy_number, report.record.policy_number) == (1, 2)
 
 
@@ -65,14 +66,16 @@ def test_scores_are_compared_by_the_names_that_policy_gives(planted: Planted) ->
         planted.photo(name)
         planted.say(name, {LIGHT_1: [0.5, light], LIGHT_2: [0.5, light + 2]})
     report = compared(planted, "a", "b", former=LIGHT_1, version=LIGHT_2)
-    assert report.whole["figures"]["ks"] == 1
-    assert [one["score"] for one in report.whole["scores"]["shifts"]] == ["light", "noise"]
+    assert report.figures["ks"] == 1
+    assert report.scores is not None
+    assert [shift.score for shift in report.scores.shifts] == ["light", "noise"]
     planted.put_policy(LIGHT_2, 'renamed = { light = "brightness" }\n')
     report = compared(planted, "a", "b", former=LIGHT_1, version=LIGHT_2)
-    assert (report.whole["scores"]["lost"], report.whole["scores"]["gained"]) == (["light"], ["brightness"])
+    assert report.scores is not None
+    assert (report.scores.lost, report.scores.gained) == (("light",), ("brightness",))
 
 
-def test_what_lacks_one_of_the_two_is_counted_and_not_compared(planted: Planted) -> None:
+def test_images_without_both_outputs_are_counted_by_reason_and_not_compared(planted: Planted) -> None:
     for name in ("both", "old", "new", "gone"):
         planted.photo(name)
     planted.say("both", {PETS_1: [1, 0, 0], PETS_2: [1, 0, 0]})
@@ -82,7 +85,7 @@ def test_what_lacks_one_of_the_two_is_counted_and_not_compared(planted: Planted)
     planted.store.catalogue.put([image("gone", event="deleted")])
     report = compared(planted, "both", "old", "new", "gone", "nobody")
     assert report.record.images == 1
-    assert report.whole["left_out"] == {
+    assert report.left_out == {
         "deleted": 1,
         "no output of pets@1": 1,
         "no output of pets@2": 1,
@@ -96,7 +99,7 @@ def test_outputs_are_those_of_the_catalogue_s_revision(planted: Planted) -> None
     planted.store.catalogue.put([image("a", revision=1)])
     assert compared(planted, "a").record.images == 0
     planted.say("a", {PETS_1: [1, 0, 0], PETS_2: [1, 0, 0]}, revision=1)
-    assert compared(planted, "a").whole["figures"]["agreement"] == 1
+    assert compared(planted, "a").figures["agreement"] == 1
 
 
 def test_coverage_is_counted_in_search_over_all_images(planted: Planted) -> None:
@@ -104,29 +107,32 @@ def test_coverage_is_counted_in_search_over_all_images(planted: Planted) -> None
     planted.search.apply([result(name, part(cat=0.5), name=PETS_1.part) for name in ids])
     planted.search.apply([result(name, part(cat=0.5), name=PETS_2.part) for name in ("a", "elsewhere")])
     planted.search.apply([deletion("gone")])
-    whole = compared(planted, "a").whole
-    assert whole["searchable"] == {"former": 3, "version": 2, "both": 1}
-    assert whole["figures"]["coverage"] == pytest.approx(1 / 3)
+    report = compared(planted, "a")
+    assert report.searchable == Searchable(former=3, version=2, both=1)
+    assert report.figures["coverage"] == pytest.approx(1 / 3)
 
 
 def test_a_part_of_an_older_revision_covers_nothing(planted: Planted) -> None:
     planted.search.apply([result("a", part(cat=0.5), name=PETS_2.part)])
     planted.search.apply([result("a", part(cat=0.5, revision=1), name=PETS_1.part)])
-    assert compared(planted, "a").whole["figures"]["coverage"] == 0
+    assert compared(planted, "a").figures["coverage"] == 0
 
 
-def test_of_nothing_all_is_covered_and_no_figure_is_made_up(planted: Planted) -> None:
-    assert compared(planted, "nobody").whole["figures"] == {"coverage": 1.0, "waiting": 0}
+def test_without_images_coverage_is_full_and_the_other_figures_are_absent(planted: Planted) -> None:
+    assert compared(planted, "nobody").figures == {"coverage": 1.0, "waiting": 0}
 
 
-def test_what_waits_on_the_results_queue_is_counted_in_both_lanes(planted: Planted) -> None:
+def test_messages_on_the_results_queue_are_counted_in_both_lanes(planted: Planted) -> None:
     planted.broker.results().submit([b"{}"], Lane.LIVE)
     planted.broker.results().submit([b"{}", b"{}"], Lane.BACKFILL)
-    whole = compared(planted, "a").whole
-    assert (whole["figures"]["waiting"], whole["results_queue"]) == (3, {"live": 1, "backfill": 2})
+    report = compared(planted, "a")
+    assert report.figures["waiting"] == 3
+    assert report.as_json()["results_queue"] == {"live": 1, "backfill": 2}
 
 
-def test_the_digest_of_the_ids_is_of_the_sorted_ids_each_with_a_line_feed(planted: Planted) -> None:
+def test_the_digest_of_the_selection_covers_the_sorted_ids_each_with_a_line_feed(
+    planted: Planted,
+) -> None:
     assert compared(planted, "b", "a").record.ids_sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
 
 
@@ -136,7 +142,7 @@ def kept_entry(planted: Planted) -> ModelEntry:
     return entry
 
 
-def test_a_report_is_kept_and_found_by_its_record(planted: Planted) -> None:
+def test_a_stored_report_is_found_by_its_record(planted: Planted) -> None:
     planted.photo("a")
     planted.say("a", {PETS_1: [0.2, 0.9, 0], PETS_2: [1, 0, 0]})
     report = compared(planted, "a")
@@ -147,32 +153,89 @@ def test_a_report_is_kept_and_found_by_its_record(planted: Planted) -> None:
     body = planted.store.archive.get(record.report_sha256)
     assert body is not None
     whole: dict[str, Any] = json.loads(body)
-    assert {**whole, "worst": []} == {**report.whole, "worst": []}
+    assert {**whole, "worst": []} == {**report.as_json(), "worst": []}
     assert (record.former_digest, record.digest) == (whole["former"]["digest"], whole["version"]["digest"])
     assert kept_entry(planted).history[-1].what == "compared pets@1 with pets@2"
 
 
-def test_what_was_said_of_an_image_is_told_most_probable_first_and_not_kept(planted: Planted) -> None:
-    """The archive forgets nothing, and an image may be erased."""
+def test_the_results_of_single_images_are_ordered_by_probability_and_not_archived(planted: Planted) -> None:
+    """The archive deletes nothing, and an image may be erased."""
     planted.photo("a")
     planted.say("a", {PETS_1: [0.2, 0.9, 0], PETS_2: [1, 0, 0]})
     report = compared(planted, "a")
-    (told,) = report.whole["worst"]
-    assert (list(told["before"]), list(told["after"])) == (["dog", "cat"], ["cat"])
+    (shown,) = report.as_json()["worst"]
+    assert (list(shown["before"]), list(shown["after"])) == (["dog", "cat"], ["cat"])
     keep_report(planted.store, "pets", report, ANN)
     (kept,) = json.loads(planted.store.archive.get(report.record.report_sha256) or b"")["worst"]
-    assert kept == {key: told[key] for key in ("image_id", "jaccard", "distance", "score")}
+    assert kept == {key: shown[key] for key in ("image_id", "jaccard", "distance", "score")}
+
+
+def keys_of(value: Any) -> Any:
+    """The keys of nested tables, and of the first entry of each list; None for anything else."""
+    if isinstance(value, dict):
+        return {key: keys_of(inner) for key, inner in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [keys_of(value[0])]
+    return None
+
+
+SIDE_KEYS = dict.fromkeys(("name", "version", "state", "digest", "policy_number"))
+ARCHIVED_KEYS = {
+    "at_ms": None,
+    "by": None,
+    "task": None,
+    "former": SIDE_KEYS,
+    "version": SIDE_KEYS,
+    "ids_sha256": None,
+    "asked": None,
+    "drawn_from": None,
+    "drawn_from_all": None,
+    "images": None,
+    "left_out": {},
+    "searchable": dict.fromkeys(("former", "version", "both")),
+    "results_queue": dict.fromkeys(("live", "backfill")),
+}
+WORST_KEYS = dict.fromkeys(("image_id", "jaccard", "distance", "score"))
+TAG_KEYS = {
+    **ARCHIVED_KEYS,
+    "figures": dict.fromkeys(("coverage", "agreement", "jaccard", "waiting")),
+    "tags": {"gained": [{"tag": None, "images": None}], "lost": [{"tag": None, "images": None}]},
+    "scores": None,
+    "worst": [WORST_KEYS],
+}
+SPREAD_KEYS = dict.fromkeys(("mean", "p50", "p95"))
+SHIFT_KEYS = {"score": None, "before": SPREAD_KEYS, "after": SPREAD_KEYS, "ks": None, "p_value": None}
+SCORE_KEYS = {
+    **ARCHIVED_KEYS,
+    "figures": dict.fromkeys(("coverage", "ks", "waiting")),
+    "tags": None,
+    "scores": {"shifts": [SHIFT_KEYS], "gained": None, "lost": None},
+    "worst": [WORST_KEYS],
+}
+
+
+@pytest.mark.parametrize(
+    ("former", "version", "keys"), [(PETS_1, PETS_2, TAG_KEYS), (LIGHT_1, LIGHT_2, SCORE_KEYS)], ids=str
+)
+def test_the_keys_of_an_archived_report_are_stable(
+    planted: Planted, former: VersionName, version: VersionName, keys: dict[str, Any]
+) -> None:
+    planted.photo("a")
+    planted.say("a", {PETS_1: [0.2, 0.9, 0], PETS_2: [1, 0, 0.5], LIGHT_1: [0.5, 0], LIGHT_2: [0.5, 1]})
+    report = compared(planted, "a", former=former, version=version)
+    assert keys_of(json.loads(report.archived())) == keys
+    assert report.record.report_sha256 == hashlib.sha256(report.archived()).hexdigest()
 
 
 @dataclass(kw_only=True)
-class Meddler:
-    """A registry that somebody else changes between each read and its swap, a number of times."""
+class RacingRegistry:
+    """A registry that another process changes between each read and its swap, `times` times."""
 
     inner: Planted
     times: int
 
     @property
-    def registry(self) -> Meddler:
+    def registry(self) -> RacingRegistry:
         return self
 
     @property
@@ -190,18 +253,18 @@ class Meddler:
         return self.inner.store.registry.swap(expected, new)
 
 
-def test_what_somebody_else_changes_meanwhile_stays(planted: Planted) -> None:
+def test_a_concurrent_change_of_the_entry_is_preserved(planted: Planted) -> None:
     report = compared(planted, "a")
-    keep_report(cast(Store, Meddler(inner=planted, times=3)), "pets", report, ANN)
+    keep_report(cast(Store, RacingRegistry(inner=planted, times=3)), "pets", report, ANN)
     entry = kept_entry(planted)
     assert report_of(entry, 1, 2) == report.record
     assert entry.versions[0].policy_number == 4
 
 
-def test_a_registry_that_never_rests_is_unavailable(planted: Planted) -> None:
+def test_a_registry_that_changes_at_every_swap_is_unavailable(planted: Planted) -> None:
     report = compared(planted, "a")
     with pytest.raises(Unavailable, match="kept changing"):
-        keep_report(cast(Store, Meddler(inner=planted, times=1000)), "pets", report, ANN)
+        keep_report(cast(Store, RacingRegistry(inner=planted, times=1000)), "pets", report, ANN)
 
 
 @pytest.mark.parametrize(
@@ -225,11 +288,11 @@ def test_a_registry_that_never_rests_is_unavailable(planted: Planted) -> None:
         ),
     ],
 )
-def test_two_that_cannot_be_compared_are_refused(
+def test_versions_that_cannot_be_compared_are_refused(
     planted: Planted, former: VersionName, version: VersionName, complaint: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
-        find_sides(planted.store, former, version, Settings())
+        read_version_pair(planted.store, former, version, Settings())
     assert str(refused.value) == complaint
 
 
@@ -237,28 +300,28 @@ def test_two_models_of_one_task_are_refused(planted: Planted) -> None:
     other = VersionName(model="beasts", version=1)
     planted.register(other, "tagging")
     with pytest.raises(UsageError, match="pets@1 and beasts@1 are two models"):
-        find_sides(planted.store, PETS_1, other, Settings())
+        read_version_pair(planted.store, PETS_1, other, Settings())
 
 
 def test_a_version_of_one_model_for_another_task_is_refused(planted: Planted) -> None:
     turned = replace(PETS_1, version=3)
     planted.register(turned, "scoring")
     with pytest.raises(UsageError, match="pets@1 is for tagging and pets@3 for scoring"):
-        find_sides(planted.store, PETS_1, turned, Settings())
+        read_version_pair(planted.store, PETS_1, turned, Settings())
 
 
 def test_the_limits_are_those_of_the_new_version_s_card(planted: Planted) -> None:
     strict = replace(PETS_1, version=3)
     planted.register(strict, "tagging", "limits = { min_jaccard = 0.75 }\n")
     settings = Settings(min_jaccard=0.25)
-    assert find_sides(planted.store, PETS_1, strict, settings).limits.min_jaccard == 0.75
-    assert find_sides(planted.store, strict, PETS_1, settings).limits.min_jaccard == 0.25
+    assert read_version_pair(planted.store, PETS_1, strict, settings).limits.min_jaccard == 0.75
+    assert read_version_pair(planted.store, strict, PETS_1, settings).limits.min_jaccard == 0.25
 
 
-def test_a_version_of_which_no_card_was_kept_is_refused(planted: Planted) -> None:
+def test_a_version_without_an_archived_card_is_refused(planted: Planted) -> None:
     entry = kept_entry(planted)
     bare = replace(entry.versions[1], card_sha256="")
     changed = replace(entry, serial=entry.serial + 1, versions=(entry.versions[0], bare))
     assert planted.store.registry.swap(entry, changed)
     with pytest.raises(CardError, match="pets@2: the store has no card of it"):
-        find_sides(planted.store, PETS_1, PETS_2, Settings())
+        read_version_pair(planted.store, PETS_1, PETS_2, Settings())

@@ -1,4 +1,4 @@
-"""Every part that the settings name is looked at, and each trouble has its line."""
+"""Every component that the settings name is examined, and each problem is a finding."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLOUR = VersionName(model="colour", version=1)
 
 
 class Source:
-    """An ImageSource that answers everything alike, and notes what it was asked for."""
+    """An ImageSource that gives every request the same answer, and records the requests."""
 
     def __init__(self, answer: Exception | bytes = b"") -> None:
         self._answer = answer
@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(kw_only=True)
 class Bench:
-    """One machine with a model that needs nothing, and its parts in one file."""
+    """A machine with one model without weights, and all its components in one file."""
 
     folder: Path
     store: SqliteStore
@@ -92,22 +92,22 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
-def test_where_all_is_well_nothing_is_amiss(bench: Bench) -> None:
+def test_a_healthy_machine_has_no_troubles(bench: Bench) -> None:
     assert bench.troubles() == {}
 
 
-def test_one_file_is_looked_at_once_though_three_parts_lie_in_it(bench: Bench) -> None:
+def test_a_file_that_serves_three_components_is_examined_once(bench: Bench) -> None:
     checks = list(bench.examine())
     assert checks.count("database: integrity") == 1
     assert {"store: models", "broker: bindings", "broker: waiting", "search: documents"} <= set(checks)
 
 
-def test_a_database_that_is_not_made_yet_is_a_warning_and_is_not_made(bench: Bench, tmp_path: Path) -> None:
+def test_a_missing_database_is_a_warning_and_is_not_created(bench: Bench, tmp_path: Path) -> None:
     assert bench.troubles(database=f"sqlite:///{tmp_path}/new.db") == {"database: file": "warn"}
     assert not (tmp_path / "new.db").exists()
 
 
-def test_an_older_schema_is_left_as_it_is(bench: Bench, tmp_path: Path) -> None:
+def test_an_older_schema_is_not_migrated(bench: Bench, tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "house.db", isolation_level=None)
     connection.execute("PRAGMA user_version = 1")
     bench.examine()
@@ -115,19 +115,38 @@ def test_an_older_schema_is_left_as_it_is(bench: Bench, tmp_path: Path) -> None:
     connection.close()
 
 
-def test_a_part_that_nobody_serves_fails_and_the_others_are_still_looked_at(bench: Bench) -> None:
+def test_an_unknown_broker_fails_and_the_other_components_are_still_examined(bench: Bench) -> None:
     found = bench.examine(broker="carrier-pigeon://loft")
     assert found["broker"].health is Health.FAIL
     assert "unknown broker scheme 'carrier-pigeon'" in found["broker"].seen
     assert found["search: documents"].health is Health.OK
 
 
-def test_a_version_that_uploads_do_not_reach_fails(bench: Bench) -> None:
+def test_store_and_broker_are_closed_if_a_question_fails(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[type] = []
+
+    def note_close(self: SqliteStore | SqliteBroker) -> None:
+        closed.append(type(self))
+
+    def fail(*_: object) -> None:
+        raise Unavailable("store", "gone")
+
+    monkeypatch.setattr(SqliteStore, "close", note_close)
+    monkeypatch.setattr(SqliteBroker, "close", note_close)
+    monkeypatch.setattr("workers.doctor.checks.all_versions", fail)
+    monkeypatch.setattr("workers.doctor.checks.total", fail)
+    assert bench.troubles() == {"store": "fail", "broker": "fail"}
+    assert closed == [SqliteStore, SqliteBroker]
+
+
+def test_an_active_version_that_uploads_do_not_reach_fails(bench: Bench) -> None:
     bench.broker.topology.unbind(COLOUR)
     assert bench.troubles() == {"broker: bindings": "fail"}
 
 
-def test_a_queue_of_a_version_that_the_store_does_not_know_is_a_warning(bench: Bench) -> None:
+def test_a_queue_of_a_version_unknown_to_the_store_is_a_warning(bench: Bench) -> None:
     bench.broker.topology.bind(VersionName(model="stranger", version=1))
     found = bench.examine()["broker: bindings"]
     assert (found.health, "stranger@1" in found.seen) == (Health.WARN, True)
@@ -140,7 +159,7 @@ def test_a_queue_of_a_version_that_the_store_does_not_know_is_a_warning(bench: B
         (VersionState.RETIRED, "panopticon models retire colour@1 --discard --yes"),
     ],
 )
-def test_a_version_that_uploads_reach_though_it_is_not_fed_is_a_warning_with_the_way_out(
+def test_a_version_that_uploads_reach_against_its_state_is_a_warning_with_advice(
     bench: Bench, state: VersionState, advice: str
 ) -> None:
     entry = bench.store.registry.read("colour")
@@ -163,18 +182,18 @@ def test_a_retired_version_needs_no_queue(bench: Bench) -> None:
     assert bench.troubles() == {}
 
 
-def test_what_nobody_could_take_is_a_warning(bench: Bench) -> None:
+def test_undeliverable_messages_are_a_warning(bench: Bench) -> None:
     bench.broker.undeliverable().submit([b"x", b"y"], Lane.LIVE)
-    assert bench.examine()["broker: undeliverable"].seen == "2 messages that nobody could take"
+    assert bench.examine()["broker: undeliverable"].seen == "2 messages that no consumer could take"
     assert bench.troubles() == {"broker: undeliverable": "warn"}
 
 
-def test_what_waits_is_told_by_queue(bench: Bench) -> None:
+def test_waiting_messages_are_counted_by_queue(bench: Bench) -> None:
     bench.broker.uploads.publish([ImageMessage(image_id="1")], Lane.LIVE)
     assert bench.examine()["broker: waiting"].seen == "colour@1 1, catalogue 1, results 0"
 
 
-def test_without_a_model_it_is_said_how_to_begin(bench: Bench, tmp_path: Path) -> None:
+def test_a_store_without_models_is_a_warning(bench: Bench, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/other.db"
     with closing(SqliteStore(url)) as store:
         assert store.registry.models() == ()
@@ -182,7 +201,7 @@ def test_without_a_model_it_is_said_how_to_begin(bench: Bench, tmp_path: Path) -
 
 
 class TestModels:
-    def test_an_unknown_one_fails(self, bench: Bench) -> None:
+    def test_an_unknown_model_fails(self, bench: Bench) -> None:
         assert bench.troubles(models=("nobody@3",)) == {"model nobody@3": "fail"}
 
     def test_an_engine_that_its_card_does_not_allow_fails(self, bench: Bench) -> None:
@@ -192,10 +211,12 @@ class TestModels:
         write_null_card(bench.folder / "models" / "colour", "\n[preprocessing]\ncrop = 0.5\n")
         assert bench.troubles() == {"model colour@1: card": "fail"}
 
-    def test_one_to_be_converted_is_a_warning_where_that_can_be_done(self, bench: Bench) -> None:
+    def test_an_unconverted_model_is_a_warning_with_tensorflow(self, bench: Bench) -> None:
         assert bench.troubles(models=("tagger@1",)) == {"model tagger@1: converted": "warn"}
 
-    def test_without_tensorflow_it_fails(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unconverted_model_fails_without_tensorflow(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         assert bench.troubles(models=("quality@1",)) == {"model quality@1: converted": "fail"}
 
@@ -205,18 +226,18 @@ class TestModels:
 
 
 class TestOriginals:
-    def test_a_folder_that_is_there_is_well(self, bench: Bench) -> None:
+    def test_an_existing_folder_is_healthy(self, bench: Bench) -> None:
         found = bench.examine(originals=f"file://{bench.folder}/{{image_id}}.jpg")
         assert found["originals: folder"].seen == str(bench.folder)
 
-    def test_a_folder_that_is_not_there_fails(self, bench: Bench) -> None:
+    def test_a_missing_folder_fails(self, bench: Bench) -> None:
         troubles = bench.troubles(originals=f"file://{bench.folder}/absent/{{image_id}}")
         assert troubles == {"originals: folder": "fail"}
 
     def test_a_template_without_an_id_fails(self, bench: Bench) -> None:
         assert bench.troubles(originals="file:///photos") == {"originals": "fail"}
 
-    def test_folders_that_files_may_be_read_from_are_looked_at(self, bench: Bench) -> None:
+    def test_the_file_roots_of_the_settings_are_examined(self, bench: Bench) -> None:
         roots = (bench.folder, bench.folder / "absent")
         found = bench.examine(file_roots=roots)
         assert found[f"originals: {bench.folder}"].health is Health.OK
@@ -237,13 +258,13 @@ class TestOriginals:
             (Unavailable("source", "403"), {"originals": "fail"}),
         ],
     )
-    def test_its_answer_is_judged(
+    def test_the_answer_of_a_source_decides_its_health(
         self, bench: Bench, answer: Exception | bytes, troubles: dict[str, str]
     ) -> None:
         assert bench.troubles(Source(answer), originals="s3://bucket/{image_id}") == troubles
 
 
-def test_a_cache_that_is_read_only_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache_is_reported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.access
     monkeypatch.setattr(
         "workers.doctor.checks.os.access", lambda path, mode: mode != os.W_OK and real(path, mode)

@@ -1,4 +1,4 @@
-"""Whether the clock can be believed."""
+"""The check of this machine's clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.doctor.clock import clock_findings
 
 @contextmanager
 def server(*, ahead_s: float) -> Iterator[str]:
-    """An HTTP server whose clock is so much ahead of ours; gives its host and port."""
+    """An HTTP server whose clock is `ahead_s` ahead of ours; gives its host and port."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -44,11 +44,11 @@ def look(settings: Settings, *, now_s: float | None = None) -> list[Finding]:
     return list(clock_findings(settings, now_s=lambda: time.time() if now_s is None else now_s))
 
 
-def test_a_clock_later_than_the_program_is_believed() -> None:
+def test_a_clock_later_than_the_program_is_healthy() -> None:
     assert [finding.health for finding in look(Settings())] == [Health.OK]
 
 
-def test_a_clock_that_has_lost_the_date_fails() -> None:
+def test_a_clock_earlier_than_the_program_fails() -> None:
     (finding,) = look(Settings(), now_s=100.0)
     assert (finding.health, finding.check) == (Health.FAIL, "clock: here")
 
@@ -57,18 +57,18 @@ def test_a_clock_that_has_lost_the_date_fails() -> None:
     ("apart_s", "health"),
     [(0, Health.OK), (-5, Health.OK), (30, Health.WARN), (-30, Health.WARN), (90, Health.FAIL)],
 )
-def test_a_difference_is_judged(apart_s: float, health: Health) -> None:
+def test_the_health_of_a_clock_depends_on_its_difference(apart_s: float, health: Health) -> None:
     finding = compared("http://host", ours_s=1000 + apart_s, theirs_s=1000)
     assert finding.health is health
     assert bool(finding.advice) is (health is not Health.OK)
 
 
-def test_it_is_said_which_clock_is_ahead() -> None:
+def test_the_finding_names_which_clock_is_ahead() -> None:
     assert compared("http://host", ours_s=1100, theirs_s=1000).seen == "ours is 99 s ahead of it"
     assert compared("http://host", ours_s=1000, theirs_s=1100).seen == "ours is 99 s behind it"
 
 
-def test_the_server_of_the_originals_and_the_broker_s_management_are_asked() -> None:
+def test_our_clock_is_compared_with_the_originals_server_and_the_management_of_the_broker() -> None:
     with server(ahead_s=0) as originals, server(ahead_s=3600) as management:
         settings = Settings(
             originals=f"http://user:s3cr3t@{originals}/{{image_id}}.jpg",
@@ -82,7 +82,7 @@ def test_the_server_of_the_originals_and_the_broker_s_management_are_asked() -> 
     }
 
 
-def test_a_server_that_does_not_answer_is_not_this_check_s_business() -> None:
+def test_a_server_that_does_not_answer_is_left_out() -> None:
     with server(ahead_s=0) as gone:
         pass
     assert len(look(Settings(originals=f"http://{gone}/{{image_id}}"))) == 1

@@ -1,4 +1,4 @@
-"""`panopticon backfill list`, `show`, `pause`, `resume` and `cancel`: backfills seen from any terminal."""
+"""`panopticon backfill list`, `show`, `pause`, `resume` and `cancel`: manage backfills from any terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.runtime.terminal_text import printable
 @json_option
 @pass_session
 def list_command(session: Session, *, as_json: bool) -> None:
-    """Every backfill there was, the latest first."""
+    """List every backfill, the latest first."""
     records, now_ms = all_backfills(session.store.backfills), _now_ms()
     if as_json:
         session.print_json({"backfills": [backfill_json(record, None, now_ms=now_ms) for record in records]})
@@ -31,11 +31,11 @@ def list_command(session: Session, *, as_json: bool) -> None:
 
 
 @click.command("backfill show")
-@click.argument("name")
+@click.argument("name", metavar="NAME")
 @json_option
 @pass_session
 def show_command(session: Session, *, name: str, as_json: bool) -> None:
-    """One backfill: how far it is, who began it and who feeds it."""
+    """Show one backfill: its progress, its author and the process that runs it."""
     record = known_backfill(name, session.store.backfills)
     if as_json:
         session.print_json(backfill_json(record, None, now_ms=_now_ms()))
@@ -45,45 +45,45 @@ def show_command(session: Session, *, name: str, as_json: bool) -> None:
         ("begun (UTC)", f"{utc(record.begun_at_ms)}, by {printable(record.by)}"),
         ("changed (UTC)", utc(record.changed_at_ms)),
         ("found", counts(record)),
-        ("fed by", printable(record.owner) if has_owner(record, now_ms=_now_ms()) else "nobody"),
-        ("IDs", f"SHA-256 {record.ids_sha256}" if record.ids_sha256 else "as search holds them"),
-        ("last ID looked at", printable(record.after) or "–"),
+        ("run by", printable(record.owner) if has_owner(record, now_ms=_now_ms()) else "no process"),
+        ("IDs", f"SHA-256 {record.ids_sha256}" if record.ids_sha256 else "drawn from search"),
+        ("last ID processed", printable(record.after) or "–"),
     ]
     session.out.print(block(lines))
-    _tell_if_unowned(session, record)
+    _warn_if_unowned(session, record)
 
 
 @click.command("backfill pause")
-@click.argument("name")
+@click.argument("name", metavar="NAME")
 @pass_session
 def pause_command(session: Session, *, name: str) -> None:
-    """Nothing more is submitted until it is resumed, though its process be started anew."""
+    """Submit nothing more until it is resumed, even if its process is started again."""
     change_state(name, BackfillState.PAUSED, session.store.backfills, now_ms=_now_ms())
     session.out.print(Text(f"{name} is paused. Next: panopticon backfill resume {name}"))
 
 
 @click.command("backfill resume")
-@click.argument("name")
+@click.argument("name", metavar="NAME")
 @pass_session
 def resume_command(session: Session, *, name: str) -> None:
-    """Go on with one that is paused."""
+    """Continue a paused backfill."""
     record = change_state(name, BackfillState.RUNNING, session.store.backfills, now_ms=_now_ms())
-    session.out.print(Text(f"{name} goes on after {record.cursor:,} of {record.total:,} IDs."))
-    _tell_if_unowned(session, record)
+    session.out.print(Text(f"{name} continues after {record.cursor:,} of {record.total:,} IDs."))
+    _warn_if_unowned(session, record)
 
 
 @click.command("backfill cancel")
-@click.argument("name")
+@click.argument("name", metavar="NAME")
 @pass_session
 def cancel_command(session: Session, *, name: str) -> None:
-    """End it for good; what was submitted stays on the queue."""
+    """Cancel a backfill for good; submitted images stay on the queue."""
     record = change_state(name, BackfillState.CANCELLED, session.store.backfills, now_ms=_now_ms())
-    session.out.print(Text(f"{name} is cancelled: {record.cursor:,} of {record.total:,} IDs were looked at."))
+    session.out.print(Text(f"{name} is cancelled: {record.cursor:,} of {record.total:,} IDs were processed."))
 
 
-def _tell_if_unowned(session: Session, record: Backfill) -> None:
+def _warn_if_unowned(session: Session, record: Backfill) -> None:
     if not record.state.ended and not has_owner(record, now_ms=_now_ms()):
-        session.out.print(Text(f"No process feeds it: {command_of(record)}", style="yellow"))
+        session.out.print(Text(f"No process runs it; start one: {command_of(record)}", style="yellow"))
 
 
 def _now_ms() -> int:

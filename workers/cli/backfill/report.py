@@ -1,4 +1,4 @@
-"""How backfills are told: in `status`, in `backfill list`, and by the process that feeds one."""
+"""Backfills as tables, lines and JSON, for `status`, `backfill list` and the process that runs one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.runtime.terminal_text import printable
 
 
 def backfill_json(record: Backfill, before: Backfill | None, *, now_ms: int) -> dict[str, Any]:
-    """What `--json` prints of one; keys are stable."""
+    """Return what `--json` prints of a backfill; `before` is an earlier reading. Keys are stable."""
     rate = ids_per_s(before, record)
     return {
         "name": record.name,
@@ -41,8 +41,11 @@ def backfill_json(record: Backfill, before: Backfill | None, *, now_ms: int) -> 
 
 
 def backfill_table(records: Sequence[tuple[Backfill, Backfill | None]], *, now_ms: int) -> Table:
-    """One row each: of the record as it is, and an earlier reading of it. Names are whole in 80 columns."""
-    shown = table("backfill", "state", right=("looked at", "submitted", "per s", "done in"), flowing=("of",))
+    """Return a table with one row for each record; the second of a pair is an earlier reading of the first.
+
+    Names are not cut in a terminal of 80 columns.
+    """
+    shown = table("backfill", "state", right=("processed", "submitted", "per s", "done in"), flowing=("of",))
     for record, before in records:
         shown.add_row(
             record.name,
@@ -56,7 +59,7 @@ def backfill_table(records: Sequence[tuple[Backfill, Backfill | None]], *, now_m
 
 
 def counts(record: Backfill) -> str:
-    """What was found of the IDs that were looked at."""
+    """Return the counts of the processed IDs in one line."""
     return (
         f"{record.submitted:,} submitted, {record.stored:,} stored already, "
         f"{record.skipped:,} skipped (deleted or dead), {record.unknown:,} unknown"
@@ -64,7 +67,7 @@ def counts(record: Backfill) -> str:
 
 
 def speed(record: Backfill, before: Backfill | None) -> tuple[str, str]:
-    """IDs by the second, and the time left; dashes where they are not known."""
+    """Return the IDs per second and the remaining time, with dashes where they are unknown."""
     rate = ids_per_s(before, record)
     left_s = eta_s(record, rate)
     return (
@@ -74,12 +77,12 @@ def speed(record: Backfill, before: Backfill | None) -> tuple[str, str]:
 
 
 def command_of(record: Backfill) -> str:
-    """What was typed to begin it, and is typed again to go on."""
+    """Return the command that starts the backfill, and continues it."""
     ids = "--from-search" if not record.ids_sha256 else f"--ids {shlex.quote(record.source)}"
     return f"panopticon backfill --model {record.version_name} {ids}"
 
 
 def _state(record: Backfill, now_ms: int) -> Text:
     if record.state is BackfillState.RUNNING and not has_owner(record, now_ms=now_ms):
-        return Text("running, not fed", style="yellow")
+        return Text("running, no process", style="yellow")
     return Text(record.state.value)

@@ -1,4 +1,4 @@
-"""`panopticon backfill`: run a version over what is there, by ID."""
+"""`panopticon backfill`: run a version over existing images, by ID."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import click
 from rich.console import Console
@@ -31,45 +31,51 @@ from workers.runtime.identity import who
 from workers.runtime.terminal_text import printable
 
 EXIT_NOT_DONE = 1
+"""The backfill was cancelled, or another process took it over."""
 STDIN = "-"
 PROGRESS_EVERY_S = 30.0
-"""Where nobody looks at a terminal."""
+"""Interval of the lines of progress if standard error is not a terminal."""
 
 
 @click.command("backfill")
-@click.option("--model", required=True, metavar="NAME@V", help="The version to run.")
-@click.option("--ids", "ids_file", metavar="FILE|-", help="A file of image IDs, one a line.")
-@click.option("--from-search", is_flag=True, help="The images that search holds, instead of a list.")
+@click.option("--model", required=True, metavar="NAME@V", help="Model version to run.")
+@click.option(
+    "--ids", "ids_file", metavar="FILE|-", help="File of image IDs, one per line; - is standard input."
+)
+@click.option("--from-search", is_flag=True, help="Take the images in search instead of a list.")
 @json_option
 @click.pass_context
 def backfill_command(
     context: click.Context, *, model: str, ids_file: str | None, from_search: bool, as_json: bool
 ) -> None:
-    """Run a version over a list of images: what the store lacks of it goes to its queue, lane backfill.
+    """Run a version over a list of images: those without an output go to its queue, in the backfill lane.
 
-    The queue is kept short, so this goes on until the last ID was looked at. Killed or interrupted, the same
-    command goes on where it stopped. From another terminal: panopticon backfill list, or show, pause, resume
-    or cancel with its name. Exit code 1 if it was cancelled, or taken over by another process.
+    The queue is kept short, so the command runs until the last ID is processed. If it is killed or
+    interrupted, run the same command again to continue. From another terminal: panopticon backfill list, or
+    show, pause, resume or cancel with the name of the backfill. Exit code 1 if it was cancelled, or taken
+    over by another process.
     """
     session: Session = context.obj
     version = parse_version(model)
     if (ids_file is None) is not from_search:
-        raise UsageError("which images? --ids FILE with one image ID a line, or --from-search")
+        raise UsageError("give either --ids FILE, with one image ID per line, or --from-search")
     refuse_unrouted(version, session.store)
-    # Bound first, so that what is uploaded after the list was drawn reaches the version by itself.
+    # The queues are bound first, so that images uploaded after the list is read reach the version too.
     session.broker.topology.bind(version)
     with _listed(ids_file) as listed:
         ended, feeder = _run(session, version, listed, ids_file or "search")
     if as_json:
-        session.print_json(_json(ended, feeder.unknown))
+        fields = backfill_json(ended, None, now_ms=_now_ms())
+        session.print_json({**fields, "unknown_ids": list(feeder.unknown)})
     else:
-        _print(session, ended, feeder.unknown)
+        for line, style in _conclusions(ended, feeder.unknown):
+            session.out.print(Text(line, style=style))
     context.exit(0 if ended.state is BackfillState.DONE else EXIT_NOT_DONE)
 
 
 @contextmanager
 def _listed(ids_file: str | None) -> Iterator[IdList | None]:
-    """None where the IDs are drawn from search. Raises: UsageError."""
+    """Give the sorted list of IDs; None if they are drawn from search. Raises: UsageError."""
     if ids_file is None:
         yield None
     elif ids_file == STDIN:
@@ -87,7 +93,7 @@ def _listed(ids_file: str | None) -> Iterator[IdList | None]:
 def _run(
     session: Session, version: VersionName, listed: IdList | None, source: str
 ) -> tuple[Backfill, Feeder]:
-    """Raises: UsageError."""
+    """Run the backfill until it ends, and return its record with the feeder. Raises: UsageError."""
     ids: Ids = Listed(listed.after) if listed else FromSearch(session.search)
     wanted = BackfillRequest(
         version=version,
@@ -99,7 +105,7 @@ def _run(
     )
     record = take_up(wanted, session.store.backfills, now_ms=_now_ms())
     if record.cursor or record.state is BackfillState.PAUSED:
-        session.err.print(Text(f"{record.name} goes on after {record.cursor:,} of {record.total:,} IDs."))
+        session.err.print(Text(f"{record.name} continues after {record.cursor:,} of {record.total:,} IDs."))
     with ProgressLine(session.err) as progress_line:
         feeder = Feeder(
             record,
@@ -107,23 +113,23 @@ def _run(
             store=session.store,
             broker=session.broker,
             settings=session.settings,
-            around=Context(now_ms=_now_ms, sleep=time.sleep, told=progress_line.tell),
+            context=Context(now_ms=_now_ms, sleep=time.sleep, report=progress_line.update),
         )
         try:
             return feeder.feed(), feeder
         except KeyboardInterrupt:
-            session.err.print(Text(f"{record.name} stopped; the same command goes on."))
+            session.err.print(Text(f"{record.name} stopped; run the same command again to continue."))
             raise
 
 
 class ProgressLine:
-    """One line of progress: kept up to date on a terminal, else written anew now and then."""
+    """One line of progress: updated in place on a terminal, otherwise printed every `PROGRESS_EVERY_S`."""
 
     def __init__(self, err: Console) -> None:
         self._err = err
         self._live = Live(console=err, auto_refresh=False, transient=True) if err.is_terminal else None
         self._recent = Recent()
-        self._told_s = time.monotonic()
+        self._printed_s = time.monotonic()
         self._waits = ""
 
     def __enter__(self) -> Self:
@@ -137,38 +143,27 @@ class ProgressLine:
         if self._live:
             self._live.stop()
 
-    def tell(self, record: Backfill, waits: str) -> None:
-        """What `Surroundings.told` hears."""
-        # As of now, though it was written a while ago: while it waits it makes no headway.
+    def update(self, record: Backfill, waits: str) -> None:
+        """Show the present record, and the reason why nothing is sent."""
+        # The record may have been written a while ago; as of now, the rate falls while the backfill waits.
         now = replace(record, heartbeat_at_ms=_now_ms())
         line = _progress(now, self._recent.add(now), waits)
         if self._live:
             self._live.update(Text(line, style="dim"), refresh=True)
-        elif self._is_news(waits) or time.monotonic() - self._told_s >= PROGRESS_EVERY_S:
-            self._told_s = time.monotonic()
+        # A new reason is printed at once, but for a full lane, which is routine.
+        elif (
+            waits not in ("", LANE_IS_FULL, self._waits)
+            or time.monotonic() - self._printed_s >= PROGRESS_EVERY_S
+        ):
+            self._printed_s = time.monotonic()
             self._err.print(line, markup=False)
         self._waits = waits
-
-    def _is_news(self, waits: str) -> bool:
-        return waits not in ("", LANE_IS_FULL, self._waits)
 
 
 def _progress(record: Backfill, before: Backfill, waits: str) -> str:
     rate, left = speed(record, before)
-    done = f"{record.cursor:,} of {record.total:,} looked at, {record.submitted:,} submitted"
+    done = f"{record.cursor:,} of {record.total:,} processed, {record.submitted:,} submitted"
     return f"{done}, {rate} per s, done in {left}" + (f" ({waits})" if waits else "")
-
-
-def _json(ended: Backfill, unknown: Sequence[str]) -> dict[str, Any]:
-    return {
-        **backfill_json(ended, None, now_ms=_now_ms()),
-        "unknown_ids": list(unknown),
-    }
-
-
-def _print(session: Session, ended: Backfill, unknown: Sequence[str]) -> None:
-    for line, style in _conclusions(ended, unknown):
-        session.out.print(Text(line, style=style))
 
 
 def _conclusions(ended: Backfill, unknown: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -176,7 +171,7 @@ def _conclusions(ended: Backfill, unknown: Sequence[str]) -> Iterator[tuple[str,
     if ended.unknown:
         names = ", ".join(map(printable, unknown)) + (", …" if ended.unknown > len(unknown) else "")
         ids = counted(ended.unknown, "ID")
-        yield f"{ids} unknown to the catalogue: {names}; panopticon submit makes images known", "yellow"
+        yield f"{ids} not in the catalogue: {names}; add images with panopticon submit", "yellow"
     if ended.submitted:
         yield "Next: panopticon status --watch", "dim"
 
@@ -186,7 +181,7 @@ def _outcome(ended: Backfill) -> tuple[str, str]:
         return f"{ended.name} is done: {counts(ended)}.", "green"
     far = f"after {ended.cursor:,} of {counted(ended.total, 'ID')}: {counts(ended)}"
     if ended.state is BackfillState.CANCELLED:
-        return f"{ended.name} was cancelled {far}. What was submitted stays on the queue.", "yellow"
+        return f"{ended.name} was cancelled {far}. Submitted images stay on the queue.", "yellow"
     return f"{ended.name} was taken over by {ended.owner} {far}.", "yellow"
 
 

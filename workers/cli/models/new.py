@@ -1,4 +1,4 @@
-"""`panopticon models new`: a card to fill in, for a model of one's own."""
+"""`panopticon models new`: write a card to fill in, for a model of your own."""
 
 from __future__ import annotations
 
@@ -31,11 +31,28 @@ _file = click.Path(path_type=Path)
 
 @click.command("models new")
 @click.argument("name", metavar="NAME")
-@click.option("--task", type=click.Choice(["tagging", "scoring"]), default="tagging", show_default=True)
-@click.option("--keras", type=_file, metavar="FILE", help="A whole Keras model; what it tells is filled in.")
-@click.option("--golden", type=_file, metavar="IMAGE", multiple=True, help="An image with a known answer.")
-@click.option("--next", "is_next", is_flag=True, help="The next version of a model that is here.")
-@click.option("--dir", "folder", type=_file, help="Where cards lie [default: models_dir, else ./models].")
+@click.option(
+    "--task",
+    type=click.Choice(["tagging", "scoring"]),
+    default="tagging",
+    show_default=True,
+    help="Kind of output: tags with probabilities, or scores.",
+)
+@click.option(
+    "--keras",
+    type=_file,
+    metavar="FILE",
+    help="Saved Keras model; its sizes and digest are filled in [default: none].",
+)
+@click.option(
+    "--golden",
+    type=_file,
+    metavar="IMAGE",
+    multiple=True,
+    help="Image with a known answer; may be repeated [default: none].",
+)
+@click.option("--next", "is_next", is_flag=True, help="Write the next version of an existing model.")
+@click.option("--dir", "folder", type=_file, help="Folder of the cards [default: models_dir, else ./models].")
 @pass_session
 def new_command(
     session: Session,
@@ -61,29 +78,31 @@ def new_command(
     if task == "tagging":
         files["labels.csv"] = labels_text(new)
     _write(place, files)
-    there = f"--set models_dir={folder} " if folder != session.settings.models_dir else ""
+    setting = f"--set models_dir={folder} " if folder != session.settings.models_dir else ""
     session.out.print(Text(f"{printable(str(place))}: {' and '.join(files)}", style="green"))
-    session.out.print(f"Fill in every line that says {PLACEHOLDER}.")
-    session.out.print(f"Next: panopticon {there}models check {version}", style="dim")
+    session.out.print(f"Fill in every line with {PLACEHOLDER}.")
+    session.out.print(f"Next: panopticon {setting}models check {version}", style="dim")
 
 
 def _version(name: str, folder: Path, *, is_next: bool) -> VersionName:
-    """The first, or with `is_next` one more than there is."""
+    """Return the first version, or with `is_next` the one after the last. Raises: UsageError."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot be a model's name: a small letter, then up to 31 of a-z and 0-9")
+        raise UsageError(
+            f"{name!r} is not a valid model name; it must be a lower-case letter and up to 31 of a-z and 0-9"
+        )
     cards = all_cards(folder if folder.is_dir() else None)
     last = max((card.version_name for card in cards if card.name == name), default=None)
     if last is not None and not is_next:
         raise UsageError(
-            f"{last} is there already; choose another name, or say --next for {name}@{last.version + 1}"
+            f"{last} exists already; choose another name, or use --next for {name}@{last.version + 1}"
         )
     return VersionName(model=name, version=last.version + 1 if last else 1)
 
 
 def _described(file: Path, place: Path) -> SavedModel:
-    """What the file tells of itself, to a process that Keras may fill.
+    """Describe a saved model in a process of its own, so that Keras is never loaded into this one.
 
-    Raises: UsageError, with what that process said.
+    Raises: UsageError with the last line of that process.
     """
     named = _named(file, place)
     command = [sys.executable, "-m", "panopticon.models.describe", str(file)]
@@ -99,10 +118,10 @@ def _named(file: Path, place: Path) -> File:
 
 
 def _write(place: Path, files: Mapping[str, str]) -> None:
-    """All of them, and none where one is there already."""
-    if there := [name for name in files if (place / name).exists()]:
+    """Write all files, or none if one of them exists. Raises: UsageError."""
+    if existing := [name for name in files if (place / name).exists()]:
         raise UsageError(
-            f"{place / there[0]} is there already, and is left as it is; choose another name or --dir"
+            f"{place / existing[0]} exists already and was not changed; choose another name or --dir"
         )
     try:
         place.mkdir(parents=True, exist_ok=True)

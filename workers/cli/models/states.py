@@ -22,17 +22,21 @@ from workers.runtime.identity import who
 from workers.runtime.terminal_text import printable
 
 MAX_REASON_CHARS = 500
-"""The history is read with the whole record, every few seconds by every worker."""
+"""Reasons stay short, because every worker reads the whole history every few seconds."""
 
 
-def _short(_context: click.Context, _option: click.Parameter, reason: str) -> str:
+def _refuse_long(_context: click.Context, _option: click.Parameter, reason: str) -> str:
     if len(reason) > MAX_REASON_CHARS:
-        raise UsageError(f"--reason has {len(reason):,} characters; say it in {MAX_REASON_CHARS}")
+        raise UsageError(f"--reason has {len(reason):,} characters; at most {MAX_REASON_CHARS} are allowed")
     return reason
 
 
 reason_option: Callable[[Any], Any] = click.option(
-    "--reason", default="", metavar="TEXT", callback=_short, help="Why, for the history."
+    "--reason",
+    default="",
+    metavar="TEXT",
+    callback=_refuse_long,
+    help="Reason of the change, for the history [default: none].",
 )
 
 
@@ -42,10 +46,12 @@ reason_option: Callable[[Any], Any] = click.option(
 @json_option
 @pass_session
 def add_command(session: Session, *, name: str, reason: str, as_json: bool) -> None:
-    """Register a version. It is not fed yet, and answers nothing."""
+    """Register a version. Uploads do not reach it yet, and it answers no queries."""
     card = find_card(parse_version(name), session.settings.models_dir)
     entry = versions_of(session, reason).add(card)
-    _tell(session, entry, f"{name} is registered.", next_=f"panopticon models shadow {name}", as_json=as_json)
+    _print_change(
+        session, entry, f"{name} is registered.", next_=f"panopticon models shadow {name}", as_json=as_json
+    )
 
 
 @click.command("shadow")
@@ -54,32 +60,32 @@ def add_command(session: Session, *, name: str, reason: str, as_json: bool) -> N
 @json_option
 @pass_session
 def shadow_command(session: Session, *, name: str, reason: str, as_json: bool) -> None:
-    """Feed a version: from now on every upload reaches it. It answers nothing yet."""
+    """Let every upload reach a version from now on. It answers no queries yet."""
     entry = versions_of(session, reason).shadow(parse_version(name))
     next_ = f"panopticon worker --model {name}; panopticon backfill --model {name} --from-search"
-    _tell(session, entry, f"{name} is a shadow: uploads reach it.", next_=next_, as_json=as_json)
+    _print_change(session, entry, f"{name} is a shadow: uploads reach it.", next_=next_, as_json=as_json)
 
 
 @click.command("activate")
 @click.argument("name", metavar="NAME@V")
-@click.option("--force", is_flag=True, help="Though a limit is passed, or nothing was compared.")
+@click.option("--force", is_flag=True, help="Activate even if a limit is exceeded or no comparison exists.")
 @reason_option
 @json_option
 @pass_session
 def activate_command(session: Session, *, name: str, force: bool, reason: str, as_json: bool) -> None:
-    """Let a version answer from now on, in one step. The former one stays fed.
+    """Let a version answer queries from now on, in one step. Uploads still reach the former version.
 
-    It needs a fresh report within the limits: panopticon models diff OLD NEW.
+    It needs a recent comparison within the limits: panopticon models diff OLD NEW.
     """
     if force and not reason:
-        raise UsageError("--force needs --reason TEXT, which the history keeps")
+        raise UsageError("--force needs --reason TEXT, which is kept in the history")
     card = find_card(parse_version(name), session.settings.models_dir)
     versions = versions_of(session, reason)
     if force:
         entry = versions.activate(card)
     else:
         entry = versions.activate(card, refuse_unfit=partial(_refuse_unfit, session, card.version))
-    _tell_switch(session, entry, as_json=as_json)
+    _print_switch(session, entry, as_json=as_json)
 
 
 @click.command("rollback")
@@ -88,8 +94,8 @@ def activate_command(session: Session, *, name: str, force: bool, reason: str, a
 @json_option
 @pass_session
 def rollback_command(session: Session, *, model: str, reason: str, as_json: bool) -> None:
-    """Let the version answer that was active before, in one step. It was fed all the time."""
-    _tell_switch(session, versions_of(session, reason).roll_back(model), as_json=as_json)
+    """Let the formerly active version answer queries again, in one step. Uploads reached it all the time."""
+    _print_switch(session, versions_of(session, reason).roll_back(model), as_json=as_json)
 
 
 @click.command("deactivate")
@@ -98,10 +104,10 @@ def rollback_command(session: Session, *, model: str, reason: str, as_json: bool
 @json_option
 @pass_session
 def deactivate_command(session: Session, *, model: str, reason: str, as_json: bool) -> None:
-    """Let no version answer: the next query finds nothing of this model. Nothing is rewritten."""
+    """Let no version answer: queries find nothing of this model any more. No document is rewritten."""
     entry = versions_of(session, reason).deactivate(model)
-    done = f"No version of {model} answers; {model}@{entry.former_version} stays fed."
-    _tell(session, entry, done, next_=f"panopticon models rollback {model}", as_json=as_json)
+    done = f"No version of {model} answers queries; uploads still reach {model}@{entry.former_version}."
+    _print_change(session, entry, done, next_=f"panopticon models rollback {model}", as_json=as_json)
 
 
 @click.command("history")
@@ -109,7 +115,7 @@ def deactivate_command(session: Session, *, model: str, reason: str, as_json: bo
 @json_option
 @pass_session
 def history_command(session: Session, *, model: str, as_json: bool) -> None:
-    """Who changed what of a model, when and why."""
+    """List every change of a model: who changed what, when and why."""
     entry = versions_of(session).read(model)
     if as_json:
         session.print_json({"model": model, "history": [_event_json(event) for event in entry.history]})
@@ -128,6 +134,7 @@ def _refuse_unfit(session: Session, number: int, entry: ModelEntry) -> None:
 
 
 def versions_of(session: Session, reason: str = "") -> Versions:
+    """Return the operations on versions, on behalf of the present user and with this reason."""
     return Versions(
         store=session.store,
         broker=session.broker,
@@ -138,7 +145,7 @@ def versions_of(session: Session, reason: str = "") -> Versions:
 
 
 def entry_json(entry: ModelEntry) -> dict[str, Any]:
-    """A model's record, without its labels and policies."""
+    """Return a model's entry without labels, policies and reports; keys are stable."""
     return {
         "model": entry.model,
         "active": str(entry.active) if entry.active else None,
@@ -152,19 +159,15 @@ def _event_json(event: RegistryEvent) -> dict[str, Any]:
     return {"at": rfc_3339(event.at_ms), "by": event.by, "what": event.what, "reason": event.reason}
 
 
-def _tell_switch(session: Session, entry: ModelEntry, *, as_json: bool) -> None:
-    former = f"{entry.model}@{entry.former_version}" if entry.former_version is not None else ""
-    done = f"{entry.active} answers from now on" + (f"; {former} stays fed." if former else ".")
-    _tell(
-        session,
-        entry,
-        done,
-        next_=f"panopticon models rollback {entry.model}" if former else "",
-        as_json=as_json,
-    )
+def _print_switch(session: Session, entry: ModelEntry, *, as_json: bool) -> None:
+    done, next_ = f"{entry.active} answers queries from now on", ""
+    if entry.former_version is not None:
+        done += f"; uploads still reach {entry.model}@{entry.former_version}"
+        next_ = f"panopticon models rollback {entry.model}"
+    _print_change(session, entry, f"{done}.", next_=next_, as_json=as_json)
 
 
-def _tell(session: Session, entry: ModelEntry, done: str, *, next_: str, as_json: bool) -> None:
+def _print_change(session: Session, entry: ModelEntry, done: str, *, next_: str, as_json: bool) -> None:
     if as_json:
         session.print_json(entry_json(entry))
         return

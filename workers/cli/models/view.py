@@ -1,4 +1,4 @@
-"""`panopticon models`: the cards that are here, what the registry knows, and whether a card holds."""
+"""`panopticon models list`, `show` and `check`: cards on this machine, and versions in the registry."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from workers.registry.find_card import KnownVersion, find_known
 from workers.registry.records import all_versions
 from workers.runtime.terminal_text import printable
 
-EXIT_BROKEN = 1
+EXIT_FAILED = 1
 NOT_REGISTERED = "not registered"
 DIGEST_CHARS = 12
 
 
 @click.group("models", cls=LazyGroup, prefix="models ")
 def models_command() -> None:
-    """Model versions: look at them, bring in a new one beside the old, switch, and go back."""
+    """Model versions: show and check them, add a new one, compare, activate, roll back and retire."""
 
 
 @click.command("list")
 @json_option
 @pass_session
 def list_command(session: Session, *, as_json: bool) -> None:
-    """Every version that has a card here, or is registered."""
+    """List every version that has a card on this machine, or is registered."""
     cards = {card.version_name: card for card in all_cards(session.settings.models_dir)}
     entries = {name: entry for name, (_, entry) in all_versions(session.store.registry).items()}
     names = sorted({*cards, *entries})
@@ -58,9 +58,9 @@ def list_command(session: Session, *, as_json: bool) -> None:
 @json_option
 @pass_session
 def show_command(session: Session, *, name: str, as_json: bool) -> None:
-    """One version: what goes in, what comes out, where its weights come from, and how it was compared.
+    """Show one version: input, output, weights, policies and the latest comparison.
 
-    Without a card on this machine, by the card that the store keeps.
+    Without a card on this machine, the card in the store is shown.
     """
     known = find_known(parse_version(name), session.store, session.settings.models_dir)
     if as_json:
@@ -68,7 +68,9 @@ def show_command(session: Session, *, name: str, as_json: bool) -> None:
         return
     session.out.print(Text(f"{known.name} · {known.card.summary}", style="bold"))
     session.out.print(block(_known_lines(known)))
-    session.out.print(f"Next: {_next_step(known)}", style="dim")
+    # A card that is not on this machine cannot be checked here.
+    next_ = f"check {known.name}" if known.is_here else f"history {known.name.model}"
+    session.out.print(f"Next: panopticon models {next_}", style="dim")
 
 
 @click.command("check")
@@ -76,7 +78,7 @@ def show_command(session: Session, *, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check_command(context: click.Context, *, name: str, as_json: bool) -> None:
-    """Run the whole card: files, engines, golden examples. Exit code 1 if anything does not hold."""
+    """Check a whole card: files, engines, golden examples. Exit code 1 if any check fails."""
     session: Session = context.obj
     card = find_card(parse_version(name), session.settings.models_dir)
     lines = []
@@ -84,27 +86,18 @@ def check_command(context: click.Context, *, name: str, as_json: bool) -> None:
         lines.append(line)
         if not as_json:
             session.out.print(_check_text(line))
-    broken = [line for line in lines if not line.ok]
+    failed = [line for line in lines if not line.ok]
     if as_json:
-        session.print_json(_check_json(card, lines))
-    elif broken:
-        session.out.print(
-            f"{card.version_name} does not hold: {counted(len(broken), 'line')} failed.", style="red"
-        )
-    else:
-        session.out.print(f"{card.version_name} holds.", style="green")
-    context.exit(EXIT_BROKEN if broken else 0)
-
-
-def _check_json(card: ModelCard, lines: list[CheckLine]) -> dict[str, Any]:
-    return {
-        "name": str(card.version_name),
-        "ok": all(line.ok for line in lines),
-        "lines": [
+        shown = [
             {"what": line.what, "ok": line.ok, "skipped": line.skipped, "detail": line.detail}
             for line in lines
-        ],
-    }
+        ]
+        session.print_json({"name": str(card.version_name), "ok": not failed, "lines": shown})
+    elif failed:
+        session.out.print(f"{card.version_name}: {counted(len(failed), 'check')} failed.", style="red")
+    else:
+        session.out.print(f"{card.version_name}: no check failed.", style="green")
+    context.exit(EXIT_FAILED if failed else 0)
 
 
 def _check_text(line: CheckLine) -> Text:
@@ -163,6 +156,7 @@ def _report_json(report: ReportRecord) -> dict[str, Any]:
 
 def _known_lines(known: KnownVersion) -> list[tuple[str, str]]:
     card, entry = known.card, known.entry
+    file = str(card.folder / "card.toml") if known.is_here else "none on this machine; shown from the store"
     lines = [
         ("state", f"{entry.state.value}, policy {entry.policy_number}" if entry else NOT_REGISTERED),
         *_history_lines(known),
@@ -177,7 +171,7 @@ def _known_lines(known: KnownVersion) -> list[tuple[str, str]]:
         ("engines", f"{', '.join(card.engines.allowed)}; they agree within {card.engines.tolerance:g}"),
         ("golden", counted(len(card.golden), "example")),
         ("changes", card.changes),
-        ("card", str(card.folder / "card.toml") if known.is_here else "none here; as the store keeps it"),
+        ("card", file),
     ]
     return [(key, printable(value.strip())) for key, value in lines]
 
@@ -190,12 +184,6 @@ def _history_lines(known: KnownVersion) -> Iterator[tuple[str, str]]:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in report.figures.items())
         images = counted(report.images, "image")
         yield "compared", f"{pair}, {utc(report.at_ms)} UTC, {images}: {figures or 'no figures'}"
-
-
-def _next_step(known: KnownVersion) -> str:
-    """A card that is not here cannot be checked here."""
-    command = "check" if known.is_here else "history"
-    return f"panopticon models {command} {known.name if known.is_here else known.name.model}"
 
 
 def _weights(card: ModelCard) -> str:

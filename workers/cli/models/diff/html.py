@@ -1,4 +1,4 @@
-"""A comparison of two versions as one HTML page, which needs nothing beside it."""
+"""A comparison of two versions as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from panopticon.errors import UsageError
-from panopticon.registry.activation import Limits, passed_by
+from panopticon.registry.activation import Limits, exceeded_by
+from panopticon.registry.comparison import Difference
 from workers.cli.formatting import utc
 from workers.cli.models.diff.text import figure_rows, headline, number, remarks
+from workers.comparison.report import Report
 from workers.comparison.thumbnails import SIDE_PX, Photo
-from workers.comparison.versions import Report
 from workers.runtime.terminal_text import printable
 
 TEMPLATE = "page.html"
 
 
 def write_page(file: Path, report: Report, photos: Sequence[Photo], limits: Limits) -> None:
-    """`photos`: one for each of the worst images, in order. Raises: UsageError if it cannot be written."""
+    """Write the page, with one photo for each of the worst images, in order.
+
+    Raises: UsageError if the file cannot be written.
+    """
     try:
         file.write_text(render(report, photos, limits), "utf-8")
     except OSError as error:
@@ -29,7 +33,7 @@ def write_page(file: Path, report: Report, photos: Sequence[Photo], limits: Limi
 
 
 def render(report: Report, photos: Sequence[Photo], limits: Limits) -> str:
-    """The page. Whatever a model or an upload named is text in it, never markup."""
+    """Return the page. Names that come from a model or an upload are text in it, never markup."""
     environment = Environment(
         loader=PackageLoader("workers.cli.models.diff", "."),
         autoescape=True,
@@ -39,26 +43,25 @@ def render(report: Report, photos: Sequence[Photo], limits: Limits) -> str:
     )
     environment.filters["number"] = number
     environment.filters["printable"] = printable
-    whole = report.whole
     page: str = environment.get_template(TEMPLATE).render(
-        report=whole,
+        report=report,
         report_sha256=report.record.report_sha256,
-        headline=headline(whole),
-        made=utc(whole["at_ms"]),
-        remarks=list(remarks(whole)),
-        figures=list(figure_rows(whole, limits)),
-        passed=passed_by(report.record, limits),
-        cards=[_card(one, photo) for one, photo in zip(whole["worst"], photos, strict=True)],
+        headline=headline(report),
+        made=utc(report.author.at_ms),
+        remarks=list(remarks(report)),
+        figures=list(figure_rows(report, limits)),
+        exceeded=exceeded_by(report.record, limits),
+        cards=[_card(one, photo) for one, photo in zip(report.worst, photos, strict=True)],
         side_px=SIDE_PX,
     )
     return page
 
 
-def _card(one: Mapping[str, Any], photo: Photo) -> dict[str, Any]:
-    """One image: the photo, and what either version says of it."""
-    before, after = one["before"], one["after"]
+def _card(difference: Difference, photo: Photo) -> dict[str, Any]:
+    """Return one image for the template: its photo, and the results of both versions."""
+    before, after = difference.before, difference.after
     return {
-        **one,
+        "difference": difference,
         "photo": f"data:image/jpeg;base64,{b64encode(photo.jpeg).decode()}" if photo.jpeg else "",
         "problem": photo.problem,
         "before": _tags(before, other=after),
@@ -67,8 +70,8 @@ def _card(one: Mapping[str, Any], photo: Photo) -> dict[str, Any]:
     }
 
 
-def _tags(numbers: Mapping[str, float], *, other: Mapping[str, float]) -> list[dict[str, Any]]:
-    return [{"name": name, "value": value, "only_here": name not in other} for name, value in numbers.items()]
+def _tags(values: Mapping[str, float], *, other: Mapping[str, float]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value, "only_here": name not in other} for name, value in values.items()]
 
 
 def _score(name: str, before: float | None, after: float | None) -> dict[str, Any]:

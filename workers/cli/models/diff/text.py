@@ -2,133 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from panopticon.registry.activation import Limits, passed_by
+from panopticon.registry.activation import Limits, exceeded_by
+from panopticon.registry.comparison import ScoreShift, TagCount
 from workers.cli.formatting import counted, table
-from workers.comparison.versions import Report
+from workers.comparison.report import Report
 from workers.runtime.terminal_text import printable
 
 WORST_SHOWN = 5
 
 MEANINGS = {
-    "coverage": "of the documents with the old version's part, the share that have the new one's",
+    "coverage": "share of the documents with the old version's part that have the new one's too",
     "agreement": "share of images with the same best tag",
-    "jaccard": "mean likeness of the sets of tags",
+    "jaccard": "mean similarity of the two sets of tags of an image",
     "ks": "greatest distance between the distributions of one score",
     "waiting": "messages on the results queue",
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureRow:
+    """One figure of a report as it is printed, with its limit."""
+
+    name: str
+    value: str
+    limit: str
+    within: bool
+    """False if the limit is exceeded."""
+    meaning: str
+
+
 def report_shown(report: Report, limits: Limits) -> RenderableType:
-    """Figures, tags or scores, the images that differ most, and what is to be done next."""
-    whole = report.whole
-    parts: list[RenderableType] = [Text(headline(whole), style="bold")]
-    parts += [Text(line, style="yellow") for line in remarks(whole)]
-    for shown in _tables(whole, limits):
+    """Return figures, tags or scores, the images that differ most, and the next step."""
+    parts: list[RenderableType] = [Text(headline(report), style="bold")]
+    parts += [Text(line, style="yellow") for line in remarks(report)]
+    for shown in _tables(report, limits):
         parts += ["", shown]
     return Group(*parts, "", *_conclusions(report, limits))
 
 
-def headline(whole: Mapping[str, Any]) -> str:
-    """`tagger@1 → tagger@2: 998 of 1,000 images compared`."""
-    asked = counted(whole["asked"], "image")
-    return f"{whole['former']['name']} → {whole['version']['name']}: {whole['images']:,} of {asked} compared"
+def headline(report: Report) -> str:
+    """Return a line such as `tagger@1 → tagger@2: 998 of 1,000 images compared`."""
+    selected = counted(len(report.selection.image_ids), "image")
+    return f"{report.former.name} → {report.version.name}: {report.images:,} of {selected} compared"
 
 
-def remarks(whole: Mapping[str, Any]) -> Iterator[str]:
-    """What a reader must know before believing the figures."""
-    for reason, images in whole["left_out"].items():
+def remarks(report: Report) -> Iterator[str]:
+    """Yield one line for each thing that a reader must know before trusting the figures."""
+    for reason, images in report.left_out.items():
         yield f"{counted(images, 'image')} left out: {reason}"
-    if not whole["drawn_from_all"]:
-        yield f"Drawn from the first {whole['drawn_from']:,} IDs in search only; name others with --ids"
-    for way in ("lost", "gained") if whole["scores"] else ():
-        if names := whole["scores"][way]:
-            yield f"Scores {way}: {', '.join(map(printable, names))}"
+    selection = report.selection
+    if not selection.drawn_from_all:
+        yield f"Drawn from the first {selection.drawn_from:,} IDs in search only; name others with --ids"
+    if report.scores is not None:
+        for change, names in (("lost", report.scores.lost), ("gained", report.scores.gained)):
+            if names:
+                yield f"Scores {change}: {', '.join(map(printable, names))}"
 
 
-def figure_rows(whole: Mapping[str, Any], limits: Limits) -> Iterator[tuple[str, str, str, bool, str]]:
-    """Name, value, limit, whether that is kept, and what it means."""
-    bounds = {
-        "coverage": (limits.min_coverage, "at least"),
-        "agreement": (limits.min_agreement, "at least"),
-        "jaccard": (limits.min_jaccard, "at least"),
-        "ks": (limits.max_ks, "at most"),
-        "waiting": (limits.max_waiting, "at most"),
-    }
-    for name, value in whole["figures"].items():
-        limit, word = bounds[name]
-        kept = value >= limit if word == "at least" else value <= limit
-        yield name, number(value), f"{word} {number(limit)}", kept, MEANINGS[name]
+def figure_rows(report: Report, limits: Limits) -> Iterator[FigureRow]:
+    """Yield the figures that the report has, in the order of its JSON."""
+    bounds = limits.bounds
+    for name, value in report.figures.items():
+        bound = bounds[name]
+        yield FigureRow(
+            name=name,
+            value=number(value),
+            limit=f"{bound.word} {number(bound.value)}",
+            within=bound.allows(value),
+            meaning=MEANINGS[name],
+        )
 
 
 def number(value: float) -> str:
-    """Whole numbers whole; others with four digits."""
+    """Format integers in full, and other numbers with four significant digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def _tables(whole: Mapping[str, Any], limits: Limits) -> Iterator[Table]:
-    yield _figures(whole, limits)
-    for way in ("lost", "gained") if whole["tags"] else ():
-        if whole["tags"][way]:
-            yield _tags(whole["tags"], way)
-    if whole["scores"]:
-        yield _scores(whole["scores"]["shifts"])
-    if whole["worst"]:
-        yield _worst(whole)
+def _tables(report: Report, limits: Limits) -> Iterator[Table]:
+    yield _figures_table(report, limits)
+    if report.tags is not None:
+        for change, counts in (("lost", report.tags.lost), ("gained", report.tags.gained)):
+            if counts:
+                yield _tags_table(change, counts)
+    if report.scores is not None:
+        yield _scores_table(report.scores.shifts)
+    if report.worst:
+        yield _worst_table(report)
 
 
-def _figures(whole: Mapping[str, Any], limits: Limits) -> Table:
+def _figures_table(report: Report, limits: Limits) -> Table:
     shown = table("figure", right=("value", "limit"), flowing=("is",))
-    for name, value, limit, kept, meaning in figure_rows(whole, limits):
-        shown.add_row(name, Text(value, style="" if kept else "red"), limit, Text(meaning, style="dim"))
+    for row in figure_rows(report, limits):
+        value = Text(row.value, style="" if row.within else "red")
+        shown.add_row(row.name, value, row.limit, Text(row.meaning, style="dim"))
     return shown
 
 
-def _tags(tags: Mapping[str, Any], way: str) -> Table:
-    shown = table(f"tag {way}", right=("images",))
-    for one in tags[way]:
-        shown.add_row(Text(printable(one["tag"])), f"{one['images']:,}")
+def _tags_table(change: str, counts: Sequence[TagCount]) -> Table:
+    shown = table(f"tag {change}", right=("images",))
+    for count in counts:
+        shown.add_row(Text(printable(count.tag)), f"{count.images:,}")
     return shown
 
 
-def _scores(shifts: list[Mapping[str, Any]]) -> Table:
+def _scores_table(shifts: Sequence[ScoreShift]) -> Table:
     shown = table("score", right=("mean", "p50", "p95", "shift of mean", "ks", "p"))
     for shift in shifts:
-        before, after = shift["before"], shift["after"]
-        spans = [f"{number(before[key])} → {number(after[key])}" for key in ("mean", "p50", "p95")]
-        moved = f"{after['mean'] - before['mean']:+.4g}"
-        ends = (f"{shift['ks']:.3f}", f"{shift['p_value']:.2g}")
-        shown.add_row(Text(printable(shift["score"])), *spans, moved, *ends)
+        before, after = shift.before, shift.after
+        shown.add_row(
+            Text(printable(shift.score)),
+            f"{number(before.mean)} → {number(after.mean)}",
+            f"{number(before.p50)} → {number(after.p50)}",
+            f"{number(before.p95)} → {number(after.p95)}",
+            f"{after.mean - before.mean:+.4g}",
+            f"{shift.ks:.3f}",
+            f"{shift.p_value:.2g}",
+        )
     return shown
 
 
-def _worst(whole: Mapping[str, Any]) -> Table:
-    names = (whole["former"]["name"], whole["version"]["name"])
-    shown = table("differs most", flowing=names)
-    for one in whole["worst"][:WORST_SHOWN]:
-        shown.add_row(Text(printable(one["image_id"])), _said(one["before"]), _said(one["after"]))
+def _worst_table(report: Report) -> Table:
+    shown = table("differs most", flowing=(str(report.former.name), str(report.version.name)))
+    for one in report.worst[:WORST_SHOWN]:
+        shown.add_row(Text(printable(one.image_id)), _values(one.before), _values(one.after))
     return shown
 
 
-def _said(numbers: Mapping[str, float]) -> Text:
-    return Text(
-        ", ".join(f"{printable(name)} {value:.3g}" for name, value in numbers.items()) or "no tag",
-        style="" if numbers else "dim",
-    )
+def _values(values: Mapping[str, float]) -> Text:
+    texts = (f"{printable(name)} {value:.3g}" for name, value in values.items())
+    return Text(", ".join(texts)) if values else Text("no tag", style="dim")
 
 
 def _conclusions(report: Report, limits: Limits) -> Iterator[Text]:
-    passed = passed_by(report.record, limits)
-    for line in passed:
-        yield Text(f"Limit passed: {line}", style="red")
-    if not passed:
-        yield Text(
-            f"Within every limit. Next: panopticon models activate {report.whole['version']['name']}",
-            style="green",
-        )
+    exceeded = exceeded_by(report.record, limits)
+    for line in exceeded:
+        yield Text(f"Limit exceeded: {line}", style="red")
+    if not exceeded:
+        next_ = f"panopticon models activate {report.version.name}"
+        yield Text(f"Within every limit. Next: {next_}", style="green")
