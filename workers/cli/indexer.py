@@ -1,4 +1,4 @@
-"""`panopticon indexer`: results and uploads into catalogue and search."""
+"""`panopticon indexer`: bring results and uploads into the catalogue and the search index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`panopticon index`: a folder of photos, tagged and scored, with no server."""
+"""`panopticon index`: tag and score files and folders with no server."""
 
 from __future__ import annotations
 
@@ -48,20 +48,27 @@ POLL_S = 0.2
 @click.command("index")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME@VERSION", help="Instead of the setting `models`."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME@VERSION",
+    help="Model version to run, any number of times [default: the setting `models`].",
 )
-@click.option("--show", type=click.IntRange(0), default=50, show_default=True, help="Photos to print.")
+@click.option(
+    "--show", type=click.IntRange(0), default=50, show_default=True, help="Number of photos to print."
+)
 @json_option
 @pass_session
 def index_command(
     session: Session, paths: tuple[str, ...], models: tuple[str, ...], show: int, as_json: bool
 ) -> None:
-    """Tag and score every photo under PATH…, and wait for it.
+    """Tag and score every photo under PATH…, and wait until it is done.
 
-    Needs no server: everything is kept in one SQLite database. Run it again at any time; only what is new or
-    changed is worked on.
+    It needs no server: everything is stored in one SQLite database. Run it again at any time; only new and
+    changed photos are processed.
     """
-    cards = [_card(session, name) for name in dict.fromkeys(models or session.settings.models)]
+    names = dict.fromkeys(models or session.settings.models)
+    cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     submission = scan_paths(paths, session.store.catalogue)
     for card in cards:
         _prepare(session, card)
@@ -71,14 +78,11 @@ def index_command(
     if as_json:
         session.print_json(report.as_json())
     else:
-        session.out.print(report.shown(max_photos=show))
-
-
-def _card(session: Session, name: str) -> ModelCard:
-    return find_card(parse_version(name), session.settings.models_dir)
+        session.out.print(report.as_text(max_photos=show))
 
 
 def _prepare(session: Session, card: ModelCard) -> None:
+    """Convert the model, unless it is done. Raises: UsageError if that fails, or the weights were altered."""
     refuse_altered_weights(card)
     with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
         prepare_model(card, session.settings)
