@@ -1,4 +1,4 @@
-"""A database that release 0.1 left behind, with messages in its queues, is taken up by this one."""
+"""This release goes on with a database of release 0.1 that has messages in its queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`panopticon audit`: find lost images, and submit them again."""
+"""`panopticon audit`: find images that were lost or are missing in search, and submit them again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXIT_WRONG = 1
     metavar="NAME@V",
     help="Model version to audit, any number of times [default: all that receive images].",
 )
-@click.option("--fix", is_flag=True, help="Put lost images on their queue again.")
+@click.option("--fix", is_flag=True, help="Submit images again that are lost or not in search.")
 @json_option
 @click.pass_context
 def audit_command(
@@ -52,8 +52,8 @@ def audit_command(
 ) -> None:
     """Check image by image that nothing was lost. Name files and folders, or give image IDs with --ids.
 
-    Exit code 1 if an image is lost, is stored but not in search, or was never accepted. With --fix, lost
-    images are submitted again, and only images that were never accepted lead to exit code 1.
+    Exit code 1 if an image is lost, is stored but not in search, or was never accepted. With --fix, the
+    accepted ones are submitted again, and only the others lead to exit code 1.
     """
     session: Session = context.obj
     versions = _versions(session, models)

@@ -26,9 +26,9 @@ STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
 @json_option
 @click.pass_context
 def doctor_command(context: click.Context, *, as_json: bool) -> None:
-    """Check the health of every configured component, and show how to fix problems.
+    """Check the health of every configured component.
 
-    Exit code 1 if a check fails.
+    A line shows how to fix each problem. Exit code 1 if a check fails.
     """
     session: Session = context.obj
     settings = session.settings

@@ -32,9 +32,10 @@ EXIT_KEPT = 1
 @json_option
 @click.pass_context
 def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bool, as_json: bool) -> None:
-    """Remove every output and failure of these images, in every version, and mark them as deleted.
+    """Remove every output and failure of given images.
 
-    The original files are not touched. Exit code 1 if anything of these images is still stored.
+    They are removed in every version, and the images are marked as deleted. Original files are not touched.
+    Exit code 1 if anything of these images is still stored.
     """
     session: Session = context.obj
     image_ids = read_ids(ids_file)

@@ -47,7 +47,7 @@ COMMANDS: Mapping[str, str] = {
 
 
 class LazyGroup(click.Group):
-    """A group of the commands whose words begin with `prefix`, in the order of `COMMANDS`."""
+    """A group of the commands in `COMMANDS` that begin with `prefix`, in their order."""
 
     def __init__(self, *args: Any, prefix: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

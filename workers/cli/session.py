@@ -42,14 +42,17 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
+        """Open the store. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
         return open_store(self.settings.store_url)
 
     @cached_property
     def broker(self) -> Broker:
+        """Open the broker. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
         return broker_of(self.settings)
 
     @cached_property
     def search(self) -> SearchIndex:
+        """Open the search index. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
         return open_search(self.settings.search_url)
 
     @cached_property
@@ -59,6 +62,7 @@ class Session:
 
     @cached_property
     def err(self) -> Console:
+        """Return the console for progress, warnings and hints."""
         return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 
     def print_json(self, value: Any) -> None:

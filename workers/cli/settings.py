@@ -38,18 +38,13 @@ def settings_command(session: Session, *, as_json: bool) -> None:
 
 
 def _rows(session: Session) -> list[dict[str, Any]]:
+    values = session.settings.as_environ()
     return [
         {
             "key": row.key,
-            "value": masked(_written(getattr(session.settings, row.key))),
+            "value": masked(values.get(f"{PREFIX}{row.key.upper()}", "")),
             "default": row.default,
             "description": row.description,
         }
         for row in describe()
     ]
-
-
-def _written(value: object) -> str:
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

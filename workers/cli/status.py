@@ -53,7 +53,7 @@ UNDECIDED = "pending or lost, not decidable yet"
 @json_option
 @pass_session
 def status_command(session: Session, *, watch: bool, every_s: float, as_json: bool) -> None:
-    """Show the ledger of every model version, its queues, its rate and when it will be done.
+    """Show the ledger, queues and rate of every version.
 
     If images are pending though every queue is empty, a second reading `settle_s` later shows whether they
     are lost.

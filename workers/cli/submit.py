@@ -29,9 +29,10 @@ SHOWN_UNREADABLE = 10
 )
 @pass_session
 def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> None:
-    """Put images on the queues: files, folders, a CSV file of IDs and URIs, or the lines of standard input.
+    """Put images on the queues, as an upload service does.
 
-    Everything is read first, and nothing is sent if any of it is wrong. docs/cli.md describes the formats.
+    Name files, folders, CSV files of IDs and URIs, or - for the lines of standard input. Everything is read
+    first, and nothing is sent if any of it is wrong. docs/cli.md describes the formats.
     """
     submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer)
     _print_skipped(session.err, submission)

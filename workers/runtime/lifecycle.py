@@ -71,15 +71,12 @@ class ReadyFile:
             return
         # A process that never showed the file must not remove that of another one with the same path.
         if ready or self._shown:
-            self._write(self._path, ready=ready)
+            try:
+                self._path.touch() if ready else self._path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("ready_file %s: %s", self._path, error.strerror)
         self._shown = ready
         self._touch_at_s = self._clock() + TOUCH_EVERY_S
-
-    def _write(self, path: Path, *, ready: bool) -> None:
-        try:
-            path.touch() if ready else path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("ready_file %s: %s", path, error.strerror)
 
 
 def log_to_stderr(*, name: str) -> None:

@@ -17,7 +17,7 @@ from workers.runtime.terminal_text import shown
 PICTURE_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .dib .avif".split(),
 )
-"""A file with such a name is always taken, whatever it holds; under another name its first bytes decide."""
+"""A file with such a name is always taken; under another name, its first bytes decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class Scanner:
             if is_folder and not entry.name.startswith(b"."):
                 yield entry.path
             if not is_folder and not is_picture:
-                self.result.skipped[_suffix(entry.name)] += 1
+                self.result.skipped[shown(os.path.splitext(entry.name)[1].lower())] += 1
 
     def _take(self, path: bytes) -> None:
         real = os.path.realpath(path)
@@ -153,7 +153,7 @@ def _is_picture(name: bytes) -> bool:
 
 
 def _begins_like_one(path: bytes) -> bool:
-    """Return whether the file's first bytes are those of a picture, whatever its suffix."""
+    """Return whether this is a regular file whose first bytes are those of a picture."""
     try:
         # A pipe without a writer would block an ordinary open for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -162,7 +162,3 @@ def _begins_like_one(path: bytes) -> bool:
     with open(descriptor, "rb", buffering=0) as file:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         return regular and begins_like_a_picture(file.read(HEAD_BYTES))
-
-
-def _suffix(name: bytes) -> str:
-    return shown(os.path.splitext(name)[1].lower())

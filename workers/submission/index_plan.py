@@ -27,9 +27,9 @@ class Plan:
     missing: dict[VersionName, list[Entry]] = field(default_factory=dict)
     """Images that the catalogue knows, by the version that has neither an output nor a failure of them."""
     indexed: int = 0
-    """Number of finished images of which every version has an output."""
+    """Number of finished images that have an output of every version."""
     dead: int = 0
-    """Number of finished images of which a version has a failure in place of an output."""
+    """Number of finished images that have a failure of a version in place of its output."""
 
     @property
     def work(self) -> bool:

@@ -49,8 +49,8 @@ def test_after_the_indexer_has_applied_the_deletion_no_message_is_in_progress(
 
 
 def test_the_same_as_json(panopticon: Panopticon) -> None:
-    said = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=b"me\nnobody\n").json
-    assert said == {
+    printed = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=b"me\nnobody\n").json
+    assert printed == {
         "ok": True,
         "final": False,
         "images": 2,

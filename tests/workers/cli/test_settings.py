@@ -11,11 +11,11 @@ from workers.cli.formatting import masked
 
 
 def test_every_setting_is_shown_with_its_value_and_default(panopticon: Panopticon) -> None:
-    told = panopticon("--set", "settle_s=3", "settings", "--json").json["settings"]
-    rows = {row["key"]: row for row in told}
+    settings = panopticon("--set", "settle_s=3", "settings", "--json").json["settings"]
+    rows = {row["key"]: row for row in settings}
     assert (rows["settle_s"]["value"], rows["settle_s"]["default"]) == ("3.0", "10.0")
     assert rows["retry_delays_s"]["value"] == "10.0, 60.0, 600.0, 3600.0"
-    assert all(row["description"] for row in told)
+    assert all(row["description"] for row in settings)
 
 
 def test_people_see_what_differs_from_its_default(panopticon: Panopticon) -> None:

@@ -31,13 +31,16 @@ def fill(house: House, image_id: str = "photo") -> None:
 
 def test_catalogue_outputs_failures_and_search_are_shown(panopticon: Panopticon, house: House) -> None:
     fill(house)
-    told = panopticon("show", "photo", "--json").json
-    assert told["catalogue"]["image_uri"] == "file:///photos/photo"
-    assert [(kept["model"], kept["revision"]) for kept in told["outputs"]] == [("old@3", 0), ("quality@1", 0)]
-    assert [(kept["model"], kept["state"], kept["reason"]) for kept in told["failures"]] == [
+    report = panopticon("show", "photo", "--json").json
+    assert report["catalogue"]["image_uri"] == "file:///photos/photo"
+    assert [(kept["model"], kept["revision"]) for kept in report["outputs"]] == [
+        ("old@3", 0),
+        ("quality@1", 0),
+    ]
+    assert [(kept["model"], kept["state"], kept["reason"]) for kept in report["failures"]] == [
         ("tagger@1", "dead", "corrupt")
     ]
-    assert told["search"]["parts"]["tagger_1"]["tags"][0]["label"] == "cat"
+    assert report["search"]["parts"]["tagger_1"]["tags"][0]["label"] == "cat"
 
 
 def test_an_output_is_shown_with_its_origin(panopticon: Panopticon, house: House) -> None:
@@ -112,9 +115,9 @@ def test_an_image_can_be_named_by_the_path_of_a_removed_file(
 
 def test_an_image_that_only_failed_is_shown(panopticon: Panopticon, house: House) -> None:
     house.store.outputs.put_failures([failure(key("message-1"))])
-    told = panopticon("show", "message-1", "--json").json
-    assert (told["catalogue"], told["search"]) == (None, None)
-    assert told["failures"][0]["message"] == '{"image_id": "\\xff\x00"}'
+    report = panopticon("show", "message-1", "--json").json
+    assert (report["catalogue"], report["search"]) == (None, None)
+    assert report["failures"][0]["message"] == '{"image_id": "\\xff\x00"}'
 
 
 def test_an_unknown_image_is_one_line(panopticon: Panopticon) -> None:
@@ -171,9 +174,9 @@ def test_a_part_by_an_older_policy_is_reported(panopticon: Panopticon, house: Ho
     put_policy(house, "threshold = 0.2\n")
     behind = "policy 1 is older than the present one, 2"
     assert behind in [line.strip() for line in panopticon("show", "cat").out.splitlines()]
-    told = panopticon("show", "cat", "--json").json
-    assert told["search"]["parts"]["tagger_1"]["behind"] == [behind]
-    (status,) = told["standings"]
+    report = panopticon("show", "cat", "--json").json
+    assert report["search"]["parts"]["tagger_1"]["behind"] == [behind]
+    (status,) = report["standings"]
     assert (status["verdict"], status["in_search"], status["answers"]) == ("stored", False, True)
 
 

@@ -62,10 +62,10 @@ POLL_S = 0.2
 def index_command(
     session: Session, paths: tuple[str, ...], models: tuple[str, ...], show: int, as_json: bool
 ) -> None:
-    """Tag and score every photo under PATH…, and wait until it is done.
+    """Tag and score every photo under PATH….
 
-    It needs no server: everything is stored in one SQLite database. Run it again at any time; only new and
-    changed photos are processed.
+    The command waits until all is done. It needs no server: everything is stored in one SQLite database. Run
+    it again at any time; only new and changed photos are processed.
     """
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]

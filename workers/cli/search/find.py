@@ -60,7 +60,7 @@ class QueryOptions(TypedDict):
     "scores",
     multiple=True,
     metavar="NAME=LOW..HIGH",
-    help="Range of a score, both ends included; either may be left out.",
+    help="Range of a score, both ends included; either end may be left out.",
 )
 @click.option(
     "--order",
@@ -74,7 +74,9 @@ class QueryOptions(TypedDict):
 @json_option
 @pass_session
 def search_command(session: Session, /, *, as_json: bool, **options: Unpack[QueryOptions]) -> None:
-    """Find photos by label (`animal` finds a cat), by score, or the newest ones.
+    """Find photos by label, by score, or the newest ones.
+
+    A label finds narrower ones too: `animal` finds a cat.
 
     `panopticon search rebuild` rebuilds the index; to search for a label of that name, write it after `--`.
     """

@@ -26,8 +26,11 @@ from workers.submission.folders import image_id_of
 @json_option
 @pass_session
 def show_command(session: Session, *, image: str, as_json: bool) -> None:
-    """Show everything stored about one image, and why: its status with each model version, the outputs, the
-    tags that policy kept and dropped, the failures, and the search document."""
+    """Show everything stored about one image, and why.
+
+    That is its status with each model version, the outputs, the tags that policy kept and dropped, the
+    failures, and the search document.
+    """
     report = _report(session, _find(session, image))
     if as_json:
         session.print_json(report_json(report))

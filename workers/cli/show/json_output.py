@@ -6,7 +6,7 @@ from typing import Any
 
 from panopticon.policy.policy import Reason
 from panopticon.results.documents import Part, SearchDocument
-from panopticon.results.outputs import CatalogueImage, Failure
+from panopticon.results.outputs import CatalogueImage
 from workers.cli.dead.failure_view import failure_json
 from workers.cli.formatting import rfc_3339
 from workers.cli.show.image_report import ImageReport
@@ -15,13 +15,21 @@ from workers.inspection.image_status import ImageStatus, next_step, part_owner
 
 
 def report_json(report: ImageReport) -> dict[str, Any]:
+    """Return the value that `--json` prints; its keys are stable."""
     record = report.record
     return {
         "image_id": record.image_id,
         "standings": [_status_json(status) for status in report.statuses],
         "catalogue": _row_json(record.row) if record.row else None,
         "outputs": [_output_json(explanation) for explanation in report.explanations],
-        "failures": [_failure_json(failure, report.retry_delays) for failure in record.failures],
+        "failures": [
+            {
+                **failure_json(failure),
+                "rungs": report.retry_delays,
+                "next": next_step(failure) or None,
+            }
+            for failure in record.failures
+        ],
         "search": _document_json(record.document, report) if record.document else None,
     }
 
@@ -83,10 +91,6 @@ def _reason_json(reason: Reason) -> dict[str, Any]:
         "value": reason.value,
         "why": reason.why,
     }
-
-
-def _failure_json(failure: Failure, retry_delays: int) -> dict[str, Any]:
-    return {**failure_json(failure), "rungs": retry_delays, "next": next_step(failure) or None}
 
 
 def _document_json(document: SearchDocument, report: ImageReport) -> dict[str, Any]:

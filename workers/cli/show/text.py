@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 
-from panopticon.messages import Tag
 from panopticon.policy.policy import Reason
 from panopticon.registry.records import VersionState
 from panopticon.results.documents import Part
@@ -33,19 +32,15 @@ def print_report(session: Session, report: ImageReport) -> None:
     """Print the status with each model version first, then the evidence, component by component."""
     record = report.record
     session.out.print(Text(record.image_id, style="bold"))
-    _print_statuses(session, report.statuses)
+    session.out.print(block((str(status.version), _result(status)) for status in report.statuses))
+    for step in dict.fromkeys(status.next_step for status in report.statuses if status.next_step):
+        session.out.print(Text(f"Next: {printable(step)}", style="dim"))
     _print_row(session, record.row)
     for explanation in report.explanations:
         _print_output(session, explanation)
     for failure in record.failures:
         print_failure(session, failure, next_step=next_step(failure))
     _print_document(session, report)
-
-
-def _print_statuses(session: Session, statuses: Sequence[ImageStatus]) -> None:
-    session.out.print(block((str(status.version), _result(status)) for status in statuses))
-    for step in dict.fromkeys(status.next_step for status in statuses if status.next_step):
-        session.out.print(Text(f"Next: {printable(step)}", style="dim"))
 
 
 def _result(status: ImageStatus) -> Text:
@@ -150,11 +145,7 @@ def _in_search(status: ImageStatus) -> Text:
 
 
 def _part(part: Part, state: str) -> Text:
+    words = [f"{tag.label} {tag.probability:.2f}" for tag in part.tags]
+    words += [f"{name} {value:.3g}" for name, value in sorted(part.scores.items())]
     origin = f"{state}, revision {part.revision}, policy {part.policy_number}: "
-    return Text(origin + printable(_tags_and_scores(part.tags, part.scores)))
-
-
-def _tags_and_scores(tags: Sequence[Tag], scores: Mapping[str, float]) -> str:
-    words = [f"{tag.label} {tag.probability:.2f}" for tag in tags]
-    words += [f"{name} {value:.3g}" for name, value in sorted(scores.items())]
-    return " · ".join(words) or "nothing above its thresholds"
+    return Text(origin + printable(" · ".join(words) or "nothing above its thresholds"))
