@@ -1,4 +1,4 @@
-"""While `panopticon index` waits, it reports what holds its processes up."""
+"""`panopticon index` starts its processes once, runs what is missing, and reports what holds it up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,27 @@ from pathlib import Path
 from PIL import Image
 
 from panopticon.settings import PREFIX
-from tests.end_to_end.command import MODELS
+from tests.end_to_end.command import MODELS, Installation
+
+
+def test_a_model_that_is_added_runs_on_the_known_photos_with_one_start_of_the_processes(
+    tmp_path: Path,
+) -> None:
+    Image.new("RGB", (20, 20), "teal").save(tmp_path / "photo.png")
+    house = Installation(
+        folder=tmp_path, cache_dir=tmp_path / "cache", settings=(f"models_dir={MODELS}", "models=null@1")
+    )
+    assert house.panopticon("index", "photo.png").exit_code == 0
+    done = house.panopticon("index", "photo.png", "--model", "null@1", "--model", "counting@1", "--json")
+    assert done.exit_code == 0, done.err
+    assert done.json["finished"] == 1
+    assert {name: ledger["stored"] for name, ledger in done.json["ledger"].items()} == {
+        "null@1": 1,
+        "counting@1": 1,
+    }
+    # The bars of a run are drawn once, when its processes have ended.
+    (bar,) = [line for line in done.err.splitlines() if line.startswith("counting@1")]
+    assert "1/1" in bar
 
 
 def test_a_worker_that_parks_is_reported_in_plain_words_and_ctrl_c_ends_the_wait(tmp_path: Path) -> None:

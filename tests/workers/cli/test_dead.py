@@ -179,12 +179,7 @@ class TestDiscard:
         assert (ran.code, "Discard 1 failure (1 corrupt)?" in ran.err) == (130, True)
         assert states(house)["a"] == "dead"
 
-    def test_its_former_name_works_and_is_not_listed(self, panopticon: Panopticon, house: House) -> None:
-        assert panopticon("dead", "purge", "a", "--yes").out == "1 failure discarded.\n"
-        assert states(house)["a"] == "discarded"
-        assert "purge" not in panopticon("dead", "--help").out
-
-    def test_a_yes_is_asked_for(self, panopticon: Panopticon, house: House) -> None:
+    def test_a_yes_to_the_question_discards(self, panopticon: Panopticon, house: House) -> None:
         assert panopticon("dead", "discard", "a", stdin=b"y\n").code == 0
         assert states(house)["a"] == "discarded"
 

@@ -53,6 +53,13 @@ report_max_age_s = 86400.0
 """
 """Every setting that release 0.1 knew."""
 
+CHECKOUT_FILE = """\
+# What `panopticon` reads when it is called from this folder: everything stays inside the checkout.
+database = "sqlite:///.panopticon/panopticon.db"
+cache_dir = ".panopticon/cache"
+"""
+"""The file `panopticon.toml` in the checkout of release 0.1."""
+
 COMMANDS = """
 --config --database --set
 index --model --show --json
@@ -121,6 +128,18 @@ def test_a_settings_file_of_release_0_1_is_read_whole(panopticon: Panopticon, tm
     assert [key for key in keys if key not in values] == []
     expected = ("litert", "61.0", "10.0, 60.0, 600.0, 3600.0", "/photos")
     assert tuple(values[key] for key in ("engine", "lease_s", "retry_delays_s", "file_roots")) == expected
+
+
+def test_the_settings_file_in_the_checkout_of_release_0_1_is_read(
+    panopticon: Panopticon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PANOPTICON_DATABASE")
+    (tmp_path / "panopticon.toml").write_text(CHECKOUT_FILE, "utf-8")
+    values = {row["key"]: row["value"] for row in panopticon("settings", "--json").json["settings"]}
+    assert (values["database"], values["cache_dir"]) == (
+        "sqlite:///.panopticon/panopticon.db",
+        ".panopticon/cache",
+    )
 
 
 class TestDeadPurge:
