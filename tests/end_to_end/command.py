@@ -1,4 +1,4 @@
-"""The program as a person runs it: its arguments in, its two outputs and its exit code out."""
+"""Run the program as a person does, and read its exit code and its two outputs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """One database, and the folder in which commands are run."""
+    """One database, and the folder in which the commands run."""
 
     folder: Path
     cache_dir: Path
@@ -87,8 +87,10 @@ def is_one_clear_line(done: Done, *words: str) -> None:
 def is_refused_at_the_start(
     folder: Path, command: Sequence[str], words: Sequence[str], **settings: str
 ) -> None:
-    """One clear line, in which no password stands, though no message waits. A model is active, since a
-    search goes nowhere before."""
+    """Assert that the command ends with one clear line without a password, though no message waits.
+
+    A model is active, because a search without one would not get as far as the index.
+    """
     given = tuple(f"{key}={value}" for key, value in {"models_dir": MODELS, **settings}.items())
     installation = Installation(folder=folder, cache_dir=folder / "cache", settings=given)
     with house_of(Settings(database=installation.database)) as house:

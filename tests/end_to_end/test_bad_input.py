@@ -1,4 +1,4 @@
-"""A person's mistake: one clear line, exit code 2, and nothing lost."""
+"""A person's mistake is one clear line and exit code 2, and loses nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def stored(house: Installation) -> int:
         (("show", "nobody"), ("nobody",)),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     house: Installation, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     is_one_clear_line(house.panopticon(*arguments), *words)
@@ -60,7 +60,7 @@ def test_an_unreadable_settings_file_is_named(house: Installation) -> None:
 
 
 @pytest.mark.parametrize("part", ["store", "search"])
-def test_an_indexer_ends_at_once_if_a_part_is_not_what_the_settings_say(
+def test_an_indexer_ends_at_once_if_a_component_is_not_what_the_settings_name(
     house: Installation, part: str
 ) -> None:
     (house.folder / "other.db").write_text("no database\n" * 100)
@@ -82,7 +82,7 @@ def test_a_database_of_a_newer_schema_is_left_as_it_is(house: Installation) -> N
     assert stored(house) == 1
 
 
-def test_two_different_files_under_one_id_are_told_by_their_lines(house: Installation) -> None:
+def test_two_files_under_one_id_are_reported_with_their_lines(house: Installation) -> None:
     listing = "image_id,image_uri\na,file:///one.jpg\nb,file:///two.jpg\na,file:///three.jpg\n"
     (house.folder / "photos.csv").write_text(listing)
     is_one_clear_line(house.panopticon("submit", "photos.csv"), "photos.csv", "line 4", "line 2", "'a'")
@@ -110,7 +110,7 @@ def altered(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", [("index", "photo.png", "--model"), ("worker", "--model")])
-def test_weights_altered_by_one_byte_stop_the_start_and_both_digests_are_named(
+def test_weights_altered_by_one_byte_stop_the_start_with_both_digests(
     house: Installation, altered: Path, command: tuple[str, ...]
 ) -> None:
     card = find_card(parse_version("tuned@1"), altered)

@@ -1,4 +1,4 @@
-"""Hundreds of broken, hostile and odd files: one row or one reason each, and exit code 0."""
+"""Hundreds of broken, hostile and odd files: each gets an output or a reason, and the exit code is 0."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.end_to_end.command import Done, Installation
 from workers.submission.folders import FoundFile
 
 VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
-LEFT_ASIDE = b"/liars/empty"
-"""Neither its name nor its bytes are a picture's."""
+SKIPPED = b"/liars/empty"
+"""Neither the name nor the bytes of this file are those of a picture."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_every_path_has_one_row_or_one_reason(
     hostile: Installation, expected: Expected, done: Done, fate: Fate
 ) -> None:
     assert done.exit_code == 0
-    paths = frozenset(path for path in expected.paths(fate) if not path.endswith(LEFT_ASIDE))
+    paths = frozenset(path for path in expected.paths(fate) if not path.endswith(SKIPPED))
     found = states(hostile, paths)
     assert set(found) == {(path, str(version)) for path in paths for version in VERSIONS}
     if fate is Fate.STORED:
@@ -73,7 +73,7 @@ def test_every_path_has_one_row_or_one_reason(
         assert "stored" not in found.values()
 
 
-def test_what_is_no_picture_by_name_nor_by_bytes_is_counted_as_left_aside(done: Done) -> None:
+def test_a_file_that_is_not_a_picture_by_name_nor_by_bytes_is_counted_as_skipped(done: Done) -> None:
     assert done.json["left_aside"] == 1
 
 

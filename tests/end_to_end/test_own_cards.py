@@ -1,4 +1,4 @@
-"""Cards of one's own, at the command line: a saved model, and preprocessing by a plug-in."""
+"""A person's own model cards at the command line: a saved model, and preprocessing by a plug-in."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def sha256(path: Path) -> str:
 
 
 def installation(folder: Path, more: str, *, red: float) -> Installation:
-    """One red photo, which is the golden image too, and the card mine@1."""
+    """An installation with one red photo, which is also the golden image, and the card mine@1."""
     photo = folder / "red.png"
     Image.new("RGB", (20, 20), "red").save(photo)
     card = CARD.format(more=more, golden=f"../../{photo.name}", golden_sha256=sha256(photo), red=red)
@@ -73,7 +73,7 @@ def installation(folder: Path, more: str, *, red: float) -> Installation:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Installation:
-    """mine@1 is a whole Keras model."""
+    """An installation in which mine@1 is a saved Keras model."""
     import keras
 
     image = keras.Input((8, 8, 3))
@@ -85,7 +85,7 @@ def saved(tmp_path: Path) -> Installation:
 
 @pytest.fixture
 def plugged(tmp_path: Path) -> Installation:
-    """mine@1 is the null engine behind a plug-in that turns red into blue."""
+    """An installation in which mine@1 is the null engine behind a plug-in that turns red into blue."""
     folder = install_preprocessing(tmp_path / "site-packages", TURNED)
     return replace(installation(tmp_path, PLUGGED, red=0), importable=(folder,))
 
@@ -110,18 +110,18 @@ def test_a_saved_model_works_until_its_file_differs_by_one_byte(saved: Installat
     content, before = bytearray(path.read_bytes()), sha256(path)
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    told = f"mine@1: weights file {path} has sha256 {sha256(path)}, its card has {before}"
+    altered = f"mine@1: weights file {path} has sha256 {sha256(path)}, its card has {before}"
 
-    assert complaint(saved.panopticon("worker", "--model", "mine@1")) == f"panopticon: {told}"
-    assert complaint(saved.panopticon("index", "red.png")).endswith(told)
+    assert complaint(saved.panopticon("worker", "--model", "mine@1")) == f"panopticon: {altered}"
+    assert complaint(saved.panopticon("index", "red.png")).endswith(altered)
     checked = saved.panopticon("models", "check", "mine@1", "--json")
     lines = {line["what"]: line for line in checked.json["lines"]}
     assert checked.exit_code == 1
-    assert (lines["weights"]["ok"], lines["weights"]["detail"]) == (False, told)
+    assert (lines["weights"]["ok"], lines["weights"]["detail"]) == (False, altered)
     assert not lines["keras: loads and runs"]["ok"]
 
 
-def test_preprocessing_of_ones_own_is_what_the_model_sees(plugged: Installation) -> None:
+def test_the_model_gets_what_the_plugin_prepares(plugged: Installation) -> None:
     assert plugged.panopticon("models", "check", "mine@1").exit_code == 0
     assert plugged.panopticon("index", "red.png").exit_code == 0
     assert scores(plugged) == {"red": 0.0, "green": 0.0, "blue": 1.0}
@@ -140,11 +140,11 @@ def test_another_version_of_the_plugin_is_refused_under_the_old_version_of_the_m
 
 def test_a_plugin_that_is_not_installed_stops_the_start_in_one_line(plugged: Installation) -> None:
     without = replace(plugged, importable=())
-    told = complaint(without.panopticon("worker", "--model", "mine@1"))
-    assert "no 'demo' among the entry points 'panopticon.preprocessing'; installed: none; pip install" in told
+    line = complaint(without.panopticon("worker", "--model", "mine@1"))
+    assert "no 'demo' among the entry points 'panopticon.preprocessing'; installed: none; pip install" in line
 
 
-def test_a_plugin_that_does_not_do_its_work_is_told_by_models_check(
+def test_models_check_reports_a_plugin_that_returns_the_wrong_shape(
     plugged: Installation,
 ) -> None:
     (folder,) = plugged.importable

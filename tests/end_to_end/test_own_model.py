@@ -1,4 +1,4 @@
-"""`docs/own-model.md`, from the first line to the last, as a person follows it."""
+"""A person follows `docs/own-model.md` from the first line to the last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def steps() -> Iterator[tuple[str, str, str]]:
-    """Language, file name or "", and text of every block that belongs to the walk."""
+    """Yield language, file name or "", and text of every block that belongs to the walkthrough."""
     for info, text in FENCE.findall(DOCUMENT.read_text("utf-8")):
         language, *rest = info.split()
         if "walkthrough" in rest:
@@ -27,7 +27,7 @@ def steps() -> Iterator[tuple[str, str, str]]:
 
 
 def typed(folder: Path, text: str) -> str:
-    """What the commands say."""
+    """Run the commands and return their output."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     ran = subprocess.run(
@@ -44,7 +44,7 @@ def typed(folder: Path, text: str) -> str:
 
 
 def written(path: Path, text: str) -> None:
-    """A new file, or the lines of one that asks for them."""
+    """Write a new file, or fill in the placeholders of one that exists."""
     if path.suffix != ".toml" or not path.exists():
         path.write_text(text, "utf-8")
         return
@@ -57,15 +57,15 @@ def written(path: Path, text: str) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_following_the_page_leads_from_a_file_to_a_photo_that_is_found(tmp_path: Path) -> None:
-    said = ""
+def test_following_the_page_leads_from_a_model_file_to_a_photo_in_search(tmp_path: Path) -> None:
+    output = ""
     shown = 0
     for language, name, text in steps():
         if name:
             written(tmp_path / name, text)
         elif language == "sh":
-            said = typed(tmp_path, text)
+            output = typed(tmp_path, text)
         else:
-            assert [line for line in text.splitlines() if line.strip() not in said] == [], said
+            assert [line for line in text.splitlines() if line.strip() not in output] == [], output
             shown += 1
     assert shown == 2

@@ -1,4 +1,4 @@
-"""A ledger that cannot find a planted loss is a defect."""
+"""A message that was removed from a queue by hand is found as a lost image, and brought back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One command, no server: real photos, real models, a ledger that closes."""
+"""One command without a server: real photos, real models, and a ledger that adds up."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_coffee_is_espresso_and_chelsea_is_a_cat(
     assert next(iter(tags(chelsea))) == "tiger cat"
 
 
-def test_the_second_run_infers_nothing_and_says_how_many_were_indexed(
+def test_the_second_run_infers_nothing_and_counts_what_was_indexed(
     sample: Installation, photos: list[Path], first: Done
 ) -> None:
     again = sample.panopticon("index", *map(str, photos))
@@ -102,7 +102,7 @@ COUNTS = ("accepted", "stored", "dead", "skipped", "pending", "lost")
 
 
 @pytest.mark.parametrize("name", ["tagger@1", "quality@1"])
-def test_each_stored_vector_is_what_the_bare_keras_model_says(
+def test_each_stored_vector_is_the_output_of_the_bare_keras_model(
     sample: Installation, photos: list[Path], cache_dir: Path, first: Done, name: str
 ) -> None:
     assert first.exit_code == 0

@@ -1,14 +1,15 @@
-"""`panopticon audit`: name what was lost."""
+"""`panopticon audit`: find images that were lost or are missing in search, and submit them again."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich.table import Table
 from rich.text import Text
 
 from panopticon.errors import UsageError
@@ -27,9 +28,17 @@ EXIT_WRONG = 1
 
 @click.command("audit")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--ids", "ids_file", metavar="FILE|-", help="A file of image IDs, one a line.")
-@click.option("--model", "models", multiple=True, metavar="NAME@V", help="Only these versions.")
-@click.option("--fix", is_flag=True, help="Put what is lost on its queue again.")
+@click.option(
+    "--ids", "ids_file", metavar="FILE|-", help="File of image IDs, one a line; - for standard input."
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME@V",
+    help="Model version to audit, any number of times [default: all that receive images].",
+)
+@click.option("--fix", is_flag=True, help="Submit images again that are lost or not in search.")
 @json_option
 @click.pass_context
 def audit_command(
@@ -41,10 +50,10 @@ def audit_command(
     fix: bool,
     as_json: bool,
 ) -> None:
-    """Prove, image by image, that nothing was lost: give IDs (--ids), or the files and folders themselves.
+    """Check image by image that nothing was lost. Name files and folders, or give image IDs with --ids.
 
-    Exit code 1 if an image is lost, stored but not in search, or was never accepted. With --fix, what can
-    be put on a queue again is, and only images never accepted leave code 1.
+    Exit code 1 if an image is lost, is stored but not in search, or was never accepted. With --fix, the
+    accepted ones are submitted again, and only the others lead to exit code 1.
     """
     session: Session = context.obj
     versions = _versions(session, models)
@@ -61,7 +70,7 @@ def audit_command(
 
 
 def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
-    """Each once, in order. Raises: UsageError if none is given."""
+    """Return each image ID once, in order. Raises: UsageError if none is given."""
     if not paths and ids_file is None:
         raise UsageError(
             "nothing to audit; name files or folders, or give --ids FILE with one image ID a line"
@@ -72,18 +81,24 @@ def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
     listed = read_ids(ids_file) if ids_file is not None else []
     ids = [file.image_id for file in scanner.result.files] + listed
     if not ids:
-        raise UsageError("no photo in what was named, so nothing was audited")
+        raise UsageError("no photo was found in these paths, so nothing was audited")
     return list(dict.fromkeys(ids))
 
 
 def _versions(session: Session, models: Sequence[str]) -> dict[VersionName, VersionEntry]:
+    """Return the named versions, or all that receive images. Raises: UsageError if there are none."""
     known = {name: entry for name, (_, entry) in all_versions(session.store.registry).items()}
     if not known:
         raise UsageError(
             "no model is registered yet, so nothing can be audited; begin with: panopticon index PATH"
         )
     if not models:
-        return _fed(known)
+        routed = {name: entry for name, entry in known.items() if entry.state.routed}
+        if not routed:
+            raise UsageError(
+                f"no version receives images; name one with --model: {', '.join(map(str, known))}"
+            )
+        return routed
     wanted = [parse_version(text) for text in models]
     for name in wanted:
         if name not in known:
@@ -91,17 +106,9 @@ def _versions(session: Session, models: Sequence[str]) -> dict[VersionName, Vers
     return {name: known[name] for name in wanted}
 
 
-def _fed(known: Mapping[VersionName, VersionEntry]) -> dict[VersionName, VersionEntry]:
-    """Raises: UsageError if none is."""
-    routed = {name: entry for name, entry in known.items() if entry.state.routed}
-    if not routed:
-        raise UsageError(f"no version is fed; name one with --model: {', '.join(map(str, known))}")
-    return routed
-
-
 def _settle(session: Session) -> None:
     wait_s = session.settings.settle_s
-    session.err.print(f"Something is missing: looking again in {lasting(wait_s)}.", style="dim")
+    session.err.print(f"Images are missing: checking again in {lasting(wait_s)}.", style="dim")
     time.sleep(wait_s)
 
 
@@ -157,36 +164,38 @@ def _print(
         session.out.print(Text(line, style=style))
 
 
-def _tally_table(versions: dict[VersionName, VersionEntry], results: Sequence[AuditResult]) -> Any:
-    """A column for every mark that occurs, and always for the lost."""
+def _tally_table(versions: dict[VersionName, VersionEntry], results: Sequence[AuditResult]) -> Table:
+    """Build the table of counts, with a column for every status that occurs, and always one for `lost`."""
     tallies = _tallies(results)
     statuses = [
         status
         for status in AuditStatus
         if status is AuditStatus.LOST or any(tallies[name, status] for name in versions)
     ]
-    shown = table("model", right=tuple(status.value.replace("_", " ") for status in statuses))
+    tally_table = table("model", right=tuple(status.value.replace("_", " ") for status in statuses))
     for name in versions:
-        shown.add_row(str(name), *(f"{tallies[name, status]:,}" for status in statuses))
-    return shown
+        tally_table.add_row(str(name), *(f"{tallies[name, status]:,}" for status in statuses))
+    return tally_table
 
 
 def _conclusions(
     image_ids: Sequence[str], results: Sequence[AuditResult], submitted: int | None
 ) -> list[tuple[str, str]]:
+    """Return the last lines, each with its style."""
     wrong = [result for result in results if result.status in WRONG]
     undecided = sum(1 for result in results if result.open)
     lines = []
     if undecided:
-        lines.append((f"{undecided:,} pending or lost, not decidable yet: work is still under way", "yellow"))
+        line = f"{undecided:,} pending or lost, not decidable yet: work is still in progress"
+        lines.append((line, "yellow"))
     if submitted is not None:
         lines.append((f"{counted(submitted, 'message')} submitted again, lane backfill", "green"))
     elif any(result.status in REPAIRABLE for result in wrong):
         lines.append(("Next: the same command with --fix", "yellow"))
     if any(result.status is AuditStatus.UNKNOWN for result in wrong):
         lines.append(
-            ("Never accepted, so there is nothing to submit again: panopticon submit PATH", "yellow")
+            ("Images that were never accepted have to be submitted first: panopticon submit PATH", "yellow")
         )
     if not wrong and not undecided:
-        lines.append((f"Nothing is lost of {counted(len(image_ids), 'image')}.", "green"))
+        lines.append((f"{counted(len(image_ids), 'image')} audited, none lost.", "green"))
     return lines

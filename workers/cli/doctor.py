@@ -1,4 +1,4 @@
-"""`panopticon doctor`: is everything there that the settings name, and is it well?"""
+"""`panopticon doctor`: check the health of every configured component."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.cli.session import Session, json_option
 from workers.doctor.checks import examine
 from workers.runtime.terminal_text import printable
 
-EXIT_UNWELL = 1
+EXIT_FAILED = 1
 STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
 
 
@@ -26,7 +26,10 @@ STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
 @json_option
 @click.pass_context
 def doctor_command(context: click.Context, *, as_json: bool) -> None:
-    """Look at every part that the settings name, and say what to do. Exit code 1 if any of it fails."""
+    """Check the health of every configured component.
+
+    A line shows how to fix each problem. Exit code 1 if a check fails.
+    """
     session: Session = context.obj
     settings = session.settings
     findings = list(examine(settings, partial(open_originals, settings), now_s=time.time))
@@ -34,7 +37,7 @@ def doctor_command(context: click.Context, *, as_json: bool) -> None:
         session.print_json(_json(findings))
     else:
         _print(session, findings)
-    context.exit(EXIT_UNWELL if any(finding.health is Health.FAIL for finding in findings) else 0)
+    context.exit(EXIT_FAILED if any(finding.health is Health.FAIL for finding in findings) else 0)
 
 
 def _json(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -53,19 +56,16 @@ def _json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _print(session: Session, findings: Sequence[Finding]) -> None:
-    shown = table("", "check", flowing=("seen",))
+    checks = table("", "check", flowing=("seen",))
     for finding in findings:
-        mark = Text(finding.health.value, style=STYLES[finding.health])
-        shown.add_row(mark, printable(finding.check), _told(finding))
-    session.out.print(shown)
+        seen = Text(printable(masked(finding.seen)))
+        if finding.advice:
+            seen.append(f" → {printable(masked(finding.advice))}", style="bold")
+        checks.add_row(
+            Text(finding.health.value, style=STYLES[finding.health]), printable(finding.check), seen
+        )
+    session.out.print(checks)
     counts = Counter(finding.health for finding in findings)
     failed = f"{counts[Health.FAIL]:,} failed, {counted(counts[Health.WARN], 'warning')}"
     worst = next((health for health in (Health.FAIL, Health.WARN) if counts[health]), Health.OK)
     session.out.print(Text(f"{counted(len(findings), 'check')}: {failed}.", style=STYLES[worst]))
-
-
-def _told(finding: Finding) -> Text:
-    told = Text(printable(masked(finding.seen)))
-    if finding.advice:
-        told.append(f" → {printable(masked(finding.advice))}", style="bold")
-    return told

@@ -1,4 +1,4 @@
-"""`panopticon erase`: forget what was said of images, for good."""
+"""`panopticon erase`: remove every output and failure of given images for good."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ EXIT_KEPT = 1
 
 
 @click.command("erase")
-@click.option("--ids", "ids_file", required=True, metavar="FILE|-", help="A file of image IDs, one a line.")
-@click.option("--check", is_flag=True, help="Erase nothing; say what of these images is kept, or came back.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--ids",
+    "ids_file",
+    required=True,
+    metavar="FILE|-",
+    help="File of image IDs, one a line; - for standard input.",
+)
+@click.option("--check", is_flag=True, help="Erase nothing; show what is stored of these images.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @click.pass_context
 def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bool, as_json: bool) -> None:
-    """Remove every output and failure of these images, in every version, and mark them as deleted.
+    """Remove every output and failure of given images.
 
-    Originals are not touched. Exit code 1 if anything of them is kept afterwards, or with --check now.
+    They are removed in every version, and the images are marked as deleted. Original files are not touched.
+    Exit code 1 if anything of these images is still stored.
     """
     session: Session = context.obj
     image_ids = read_ids(ids_file)
@@ -51,13 +58,13 @@ def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bo
 
 
 def _confirm(image_ids: Sequence[str], ids_file: str, *, yes: bool) -> None:
-    """Raises: UsageError where nobody can be asked, click.Abort for a no."""
+    """Ask a person to confirm. Raises: UsageError if no one can be asked, click.Abort if the answer is no."""
     if yes:
         return
     if ids_file == "-":
-        raise UsageError("standard input holds the IDs, so nobody can be asked; say --yes")
+        raise UsageError("cannot prompt while IDs are read from standard input; pass --yes")
     click.confirm(
-        f"Everything that was said of {counted(len(image_ids), 'image')} is removed for good. Go on?",
+        f"Every output and failure of {counted(len(image_ids), 'image')} will be removed for good. Continue?",
         abort=True,
         err=True,
     )
@@ -98,34 +105,32 @@ def _print(
         outputs, failures = counted(erased.outputs, "output"), counted(erased.failures, "failure")
         session.out.print(f"{counted(erased.images, 'image')} erased: {outputs}, {failures}.")
         if erased.unknown:
-            session.out.print(f"{counted(len(erased.unknown), 'ID')} under which nothing is kept.")
+            session.out.print(f"{counted(len(erased.unknown), 'ID')} with nothing stored.")
     for held in remains.kept:
-        what = f"{counted(len(held.outputs), 'output')}, {counted(len(held.failures), 'failure')}"
+        stored = f"{counted(len(held.outputs), 'output')}, {counted(len(held.failures), 'failure')}"
         state = ", not deleted in the catalogue" if held.in_catalogue else ""
-        session.out.print(Text(f"kept  {printable(held.image_id)}: {what}{state}", style="red"))
+        session.out.print(Text(f"kept  {printable(held.image_id)}: {stored}{state}", style="red"))
     for line, style in _conclusions(image_ids, remains, ids_file):
         session.out.print(Text(line, style=style))
 
 
 def _conclusions(image_ids: Sequence[str], remains: Remains, ids_file: str) -> list[tuple[str, str]]:
+    """Return the last lines, each with its style."""
     again = f"panopticon erase --ids {shlex.quote(ids_file)}"
     lines = []
     if remains.kept:
         lines.append((f"Next: {again}", "red"))
     if remains.searchable:
         found = counted(len(remains.searchable), "image")
-        word = (
-            "until the indexer has come to it" if remains.on_the_way else f"with nothing on its way: {again}"
-        )
-        lines.append(
-            (f"{found} can still be found in search, {word}", "yellow" if remains.on_the_way else "red")
-        )
+        if remains.on_the_way:
+            lines.append((f"{found} still in search until the indexer has applied the deletion", "yellow"))
+        else:
+            lines.append((f"{found} still in search, and no deletion is queued: {again}", "red"))
     if remains.under_way:
-        under_way = counted(remains.under_way, "message")
-        line = f"{under_way} under way: one may store or show something again; afterwards: {again} --check"
+        in_progress = counted(remains.under_way, "message")
+        line = f"{in_progress} in progress, which may store an output again; afterwards: {again} --check"
         lines.append((line, "yellow"))
     if remains.final:
-        lines.append(
-            (f"Nothing is kept of {counted(len(image_ids), 'image')}, and nothing is under way.", "green")
-        )
+        line = f"Nothing is stored of {counted(len(image_ids), 'image')}, and no message is in progress."
+        lines.append((line, "green"))
     return lines

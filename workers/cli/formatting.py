@@ -1,4 +1,4 @@
-"""How values are written: for people, and as JSON."""
+"""Write numbers, moments, places and tables for people, and moments for JSON."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _QUERY = re.compile(r"""(https?:\\?/\\?/[^\s"?#]*?)(?:\?|\\u003f)[^\s"#]*""", re
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 image`, `1,234 images`."""
+    """Return a number with its noun: `1 image`, `1,234 images`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def rfc_3339(moment_ms: int) -> str | None:
-    """`2026-11-21T09:30:00.000Z`; None where no moment is known."""
+    """Return a moment such as `2026-11-21T09:30:00.000Z`, or None if it is not known."""
     moment = from_ms(moment_ms)
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def utc(moment_ms: int) -> str:
-    """`2026-11-21 09:30:00`, for columns headed UTC; a dash where no moment is known."""
+    """Return a moment such as `2026-11-21 09:30:00`, for columns headed UTC, or a dash if it is not known."""
     moment = from_ms(moment_ms)
     return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def lasting(seconds: float) -> str:
-    """`8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    """Return a duration such as `8 s`, `12 min`, `3 h 20 min` or `2 d 4 h`."""
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
@@ -52,7 +52,7 @@ def lasting(seconds: float) -> str:
 
 
 def place(uri: str) -> str:
-    """A file's path, or any other URI, with nothing in it that moves a terminal's cursor."""
+    """Return a file's path, or any other URI without its query, with control characters escaped."""
     if urlsplit(uri).scheme == "file":
         try:
             return shown(path_of(uri))
@@ -62,12 +62,12 @@ def place(uri: str) -> str:
 
 
 def without_queries(text: str) -> str:
-    """The query of a web address may be the key to it, as in presigned URLs: each is shown as `?…`."""
+    """Replace the query of every web address by `?…`: in a presigned URL it is a key to the file."""
     return _QUERY.sub(r"\1?…", text)
 
 
 def table(*left: str, right: tuple[str, ...] = (), flowing: tuple[str, ...] = ()) -> Table:
-    """A table as wide as its content: columns of text, of numbers, and last those that may be folded."""
+    """Return a table as wide as its content: text columns, number columns, and last those that may wrap."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in left:
         made.add_column(name, no_wrap=True)
@@ -79,7 +79,7 @@ def table(*left: str, right: tuple[str, ...] = (), flowing: tuple[str, ...] = ()
 
 
 def block(lines: Iterable[tuple[str, str | Text]]) -> Table:
-    """Names and values, indented; a long value is folded under itself."""
+    """Return names and values, indented; a long value wraps within its own column."""
     made = Table.grid(padding=(0, 2))
     made.add_column()
     made.add_column(style="dim", no_wrap=True)
@@ -90,10 +90,10 @@ def block(lines: Iterable[tuple[str, str | Text]]) -> Table:
 
 
 def headed(heading: str, lines: Iterable[tuple[str, str | Text]], *, style: str = "bold") -> Group:
-    """A block under its heading, an empty line before it."""
+    """Return a block under its heading, with an empty line before it."""
     return Group("", Text(heading, style=style), block(lines))
 
 
 def masked(text: str) -> str:
-    """The text without the credentials that a URL in it may hold."""
+    """Return the text without the credentials that a URL in it may hold."""
     return _SECRET.sub(r"\1***", _USER_INFO.sub("***", text))

@@ -1,4 +1,4 @@
-"""`panopticon indexer`: results and uploads into catalogue and search."""
+"""`panopticon indexer`: bring results and uploads into the catalogue and the search index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from workers.runtime.lifecycle import ReadyFile, Stopping, log_to_stderr, run_tu
 @metrics_option
 @pass_session
 def indexer_command(session: Session, metrics_port: int | None) -> None:
-    """Bring results and uploads into the catalogue and the search index, until SIGTERM."""
+    """Bring results and uploads into catalogue and search.
+
+    It runs until SIGTERM.
+    """
     stopping = Stopping()
     stopping.listen()
     log_to_stderr(name="indexer")

@@ -1,4 +1,4 @@
-"""Groups of commands whose modules are imported when a command is called: `--help` stays quick."""
+"""Groups of commands that import a command's module only when it is called, so that the start is quick."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "workers.cli.doctor",
     "settings": "workers.cli.settings",
 }
-"""Words → the module in which `<last word>_command` stands."""
+"""The module of each command; it holds `<last word>_command`."""
 
 
 class LazyGroup(click.Group):
-    """The commands of `COMMANDS` that begin with `prefix`, in their order."""
+    """A group of the commands in `COMMANDS` that begin with `prefix`, in their order."""
 
     def __init__(self, *args: Any, prefix: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Two words where there is such a command, so that a command beside it may take any words itself."""
+        """Prefer a command of two words (`search rebuild`) to one that takes the second as an argument."""
         two = " ".join(args[:2])
         known = f"{self._prefix}{two}" in COMMANDS
         return super().resolve_command(ctx, [two, *args[2:]] if known else args)

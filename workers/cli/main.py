@@ -1,4 +1,4 @@
-"""The program `panopticon`: its options, its groups of commands, and what it does with errors."""
+"""The program `panopticon`: its options, its commands, and the exit codes of its errors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,14 @@ EXIT_UNAVAILABLE = 69
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="panopticon")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file [default: ./panopticon.toml].")
-@click.option("--database", metavar="URL", help="SQLite database, such as sqlite:///photos.db.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Any setting (see `settings`).")
+@click.option("--database", metavar="URL", help="URL of the SQLite database, such as sqlite:///photos.db.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set any setting; `panopticon settings` lists them.",
+)
 @click.pass_context
 def cli(context: click.Context, config: Path | None, database: str | None, sets: tuple[str, ...]) -> None:
     """Index every photo, lose none."""
@@ -40,16 +46,17 @@ def _key_value(pair: str) -> tuple[str, str]:
 
 
 def _one_line(error: click.ClickException) -> str:
-    """What click says in four, with the words to ask for more."""
-    said = " ".join(error.format_message().split()).removesuffix(".")
-    said = printable(f"{said[:1].lower()}{said[1:]}")
+    """Return click's message as one line, with the command that shows the help."""
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    message = printable(f"{message[:1].lower()}{message[1:]}")
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{said} ({context.command_path} --help)" if context else said
+    return f"{message} ({context.command_path} --help)" if context else message
 
 
 def main() -> None:
-    """A person's mistake is one line and exit code 2, a part that is down one line and 69; a bug is loud."""
-    # TensorFlow's own chatter would bury our one line; its errors still show.
+    """Run the program. A person's mistake is one line and exit code 2, a component that is down one line and
+    69; any other exception is a bug and keeps its traceback."""
+    # TensorFlow's messages would bury our one line; its errors are still printed.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         sys.exit(cli(prog_name="panopticon", standalone_mode=False))

@@ -1,4 +1,4 @@
-"""What every command needs: settings, and the parts they name, opened on first use."""
+"""The settings of one call of the program, and the components that they name, opened on first use."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from workers.submission.id_list import read_image_ids
 
 SETTINGS_FILE = Path("panopticon.toml")
 PIPED_WIDTH = 10_000
-"""Columns where nobody looks at a terminal: nothing is wrapped or cut that another program may read."""
+"""Width in columns if the output is not a terminal, so that nothing is wrapped that a program may read."""
 
 
 class Session:
-    """One run of the command line."""
+    """One call of the program."""
 
     def __init__(self, flags: dict[str, Any], *, file: Path | None) -> None:
         self._flags = flags
@@ -36,45 +36,49 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """Raises: UsageError."""
+        """Read the settings. Raises: UsageError naming the setting that is wrong."""
         file = self._file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
         return read_settings(flags=self._flags, environ=os.environ, file=file)
 
     @cached_property
     def store(self) -> Store:
+        """Open the store. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
         return open_store(self.settings.store_url)
 
     @cached_property
     def broker(self) -> Broker:
+        """Open the broker. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
         return broker_of(self.settings)
 
     @cached_property
     def search(self) -> SearchIndex:
+        """Open the search index. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
         return open_search(self.settings.search_url)
 
     @cached_property
     def out(self) -> Console:
-        """For people; what machines read goes through `print_json`."""
+        """Return the console for text that people read; `print_json` writes for programs."""
         return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
     @cached_property
     def err(self) -> Console:
+        """Return the console for progress, warnings and hints."""
         return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 
     def print_json(self, value: Any) -> None:
-        """One JSON value on standard output."""
+        """Print one JSON value on standard output."""
         click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 pass_session = click.make_pass_decorator(Session)
 
 json_option: Callable[[Any], Any] = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON instead of a table."
+    "--json", "as_json", is_flag=True, help="Print JSON instead of text."
 )
 
 
 def read_text(source: str) -> str:
-    """The whole of a file, or of standard input for `-`. Raises: UsageError."""
+    """Return the text of a file, or of standard input for `-`. Raises: UsageError naming the file."""
     try:
         return sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
     except OSError as error:
@@ -84,8 +88,13 @@ def read_text(source: str) -> str:
         raise UsageError(f"{name}: not UTF-8; it must be a text file") from None
 
 
+def is_utf_8(argument: str) -> bool:
+    """Return whether an argument can be an image ID: one that was typed in other bytes than UTF-8 cannot."""
+    return argument.encode("utf-8", "replace").decode() == argument
+
+
 def read_ids(source: str) -> list[str]:
-    """The image IDs of a file, or of standard input for `-`. Raises: UsageError naming the line at fault."""
+    """Return the image IDs of a file, or of standard input for `-`. Raises: UsageError naming the line."""
     if source == "-":
         return read_image_ids(sys.stdin.buffer, "standard input")
     try:
@@ -96,5 +105,7 @@ def read_ids(source: str) -> list[str]:
 
 
 metrics_option = click.option(
-    "--metrics-port", type=click.IntRange(0, 65535), help="Answer Prometheus on this port."
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Port that serves metrics to Prometheus [default: none].",
 )

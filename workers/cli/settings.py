@@ -1,4 +1,4 @@
-"""`panopticon settings`: every setting, what it is now, and what it means."""
+"""`panopticon settings`: every setting, its value and its meaning."""
 
 from __future__ import annotations
 
@@ -16,39 +16,35 @@ from workers.cli.session import Session, json_option, pass_session
 @json_option
 @pass_session
 def settings_command(session: Session, *, as_json: bool) -> None:
-    """Every setting, its value and its default. Command line > environment > panopticon.toml > default."""
+    """Show every setting, its value and its meaning.
+
+    The command line wins over the environment, that over panopticon.toml, and that over the default.
+    """
     rows = _rows(session)
     if as_json:
         session.print_json({"settings": rows})
         return
-    shown = table("setting", flowing=("value", "meaning"))
+    settings = table("setting", flowing=("value", "meaning"))
     for row in rows:
-        value = Text(row["value"] or "–", style="" if row["value"] == row["default"] else "bold green")
-        shown.add_row(row["key"], value, Text(_meaning(row), style="dim"))
-    session.out.print(shown)
+        changed, meaning = row["value"] != row["default"], row["description"]
+        if changed:
+            meaning += f" (default: {row['default'] or 'none'})"
+        value = Text(row["value"] or "–", style="bold green" if changed else "")
+        settings.add_row(row["key"], value, Text(meaning, style="dim"))
+    session.out.print(settings)
     session.out.print(
         f"Set one by --set key=value, {PREFIX}KEY=value, or key = value in panopticon.toml", style="dim"
     )
 
 
 def _rows(session: Session) -> list[dict[str, Any]]:
+    values = session.settings.as_environ()
     return [
         {
             "key": row.key,
-            "value": masked(_written(getattr(session.settings, row.key))),
+            "value": masked(values.get(f"{PREFIX}{row.key.upper()}", "")),
             "default": row.default,
             "description": row.description,
         }
         for row in describe()
     ]
-
-
-def _meaning(row: dict[str, Any]) -> str:
-    changed = row["value"] != row["default"]
-    return f"{row['description']} (default: {row['default'] or 'none'})" if changed else row["description"]
-
-
-def _written(value: object) -> str:
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""`panopticon status`: does the ledger close, and how fast is it closing?"""
+"""`panopticon status`: the ledger and the queues of every model version, and the rate of work."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from workers.inspection.status import (
 )
 
 SAMPLE_S = 1.0
-"""Between the two readings that give a rate while work is under way."""
+"""Time between the two readings that give the rate while work is in progress."""
 
 COUNTS = ("accepted", "stored", "dead", "skipped", "pending", "lost")
 UNDECIDED = "pending or lost, not decidable yet"
 
 
 @click.command("status")
-@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Show it again and again until Ctrl-C.")
 @click.option(
     "--every",
     "every_s",
@@ -53,10 +53,10 @@ UNDECIDED = "pending or lost, not decidable yet"
 @json_option
 @pass_session
 def status_command(session: Session, *, watch: bool, every_s: float, as_json: bool) -> None:
-    """The ledger of every model version, its queues, its rate and when it will be done.
+    """Show the ledger, queues and rate of every version.
 
-    Where images are pending though every queue is empty, a second reading `settle_s` later tells
-    whether they are lost.
+    If images are pending though every queue is empty, a second reading `settle_s` later shows whether they
+    are lost.
     """
     if watch:
         _watch(session, every_s=every_s, as_json=as_json)
@@ -69,14 +69,17 @@ def status_command(session: Session, *, watch: bool, every_s: float, as_json: bo
 
 
 def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
-    """One reading, or two where only a second one tells the rate, or pending from lost."""
+    """Return two readings if it takes two to know the rate, or which images are lost; else None and one."""
     first = take_snapshot(session.store, session.broker, clock=time.monotonic)
     if worth_settling(first):
         wait_s = session.settings.settle_s
         session.err.print(
-            f"Images are pending, yet every queue is empty: looking again in {lasting(wait_s)}.", style="dim"
+            f"Images are pending though every queue is empty: reading again in {lasting(wait_s)}.",
+            style="dim",
         )
-    elif any(status.waiting for status in first.versions) or _fed(first):
+    elif any(status.waiting for status in first.versions) or any(
+        has_owner(record, now_ms=_now_ms()) for record in first.backfills
+    ):
         wait_s = SAMPLE_S
     else:
         return None, first
@@ -87,7 +90,7 @@ def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
 
 
 def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> dict[str, Any]:
-    """What `--json` prints; keys are stable."""
+    """Return the value that `--json` prints; its keys are stable."""
     return {
         "at": rfc_3339(_now_ms()),
         "models": [_version_json(before, now, status, settle_s) for status in now.versions],
@@ -103,7 +106,7 @@ def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) ->
 
 
 def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> RenderableType:
-    """The same for people: the ledger, the queues that hold something, and what to do next."""
+    """Build the text for people: the ledger, the queues that hold messages, and what to do next."""
     if not now.versions:
         return Text(
             "No model is registered yet: panopticon index PATH, or panopticon worker --model tagger@1"
@@ -118,21 +121,17 @@ def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -
 
 
 def ledger_table(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> Table:
-    """One row a version: accepted = stored + dead + skipped + pending. How fast, where work is under way."""
+    """Build the table of versions: accepted = stored + dead + skipped + pending, and the rate during work."""
     speed = ("per s", "done in") if any(status.waiting for status in now.versions) else ()
-    shown = table("model", right=(*COUNTS, *speed))
+    ledger = table("model", right=(*COUNTS, *speed))
     for status in now.versions:
         fields = _version_json(before, now, status, settle_s)
         counts = [_number(fields[key], bad=key in ("dead", "lost")) for key in COUNTS]
         rate, eta_s = fields["images_per_s"] if status.waiting else None, fields["eta_s"]
         cells = (f"{rate:,.1f}" if rate is not None else "–", lasting(eta_s) if eta_s is not None else "–")
-        shown.add_row(_name(status), *counts, *cells[: len(speed)])
-    return shown
-
-
-def _name(status: VersionStatus) -> str:
-    usual = status.state is VersionState.ACTIVE
-    return str(status.version) if usual else f"{status.version} ({status.state.value})"
+        state = "" if status.state is VersionState.ACTIVE else f" ({status.state.value})"
+        ledger.add_row(f"{status.version}{state}", *counts, *cells[: len(speed)])
+    return ledger
 
 
 def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
@@ -158,7 +157,7 @@ def _show_watched(live: Live, snapshots: list[Snapshot], *, settle_s: float, as_
 
 
 def _recent(snapshots: list[Snapshot], settle_s: float) -> list[Snapshot]:
-    """From the latest one that is old enough to tell what is lost."""
+    """Drop readings from before the latest one that is old enough to show which images are lost."""
     old = [snapshot for snapshot in snapshots if snapshots[-1].at_s - snapshot.at_s >= settle_s]
     return snapshots[max(len(old) - 1, 0) :]
 
@@ -200,25 +199,21 @@ def _eta_s(status: VersionStatus, rate: float | None) -> float | None:
 
 
 def _queue_table(now: Snapshot) -> Table:
-    shown = table("queue", "lane", right=("ready", "held", "retrying"))
+    queues = table("queue", "lane", right=("ready", "held", "retrying"))
     named: list[tuple[str, Depths]] = [(str(status.version), status.depths) for status in now.versions]
     named += [("catalogue", now.catalogue), ("results", now.results), ("undeliverable", now.undeliverable)]
     for name, depths in named:
         for lane, depth in depths.items():
             if depth.total:
                 cells = (depth.ready, depth.leased, depth.retrying)
-                shown.add_row(name, lane.value, *(f"{count:,}" for count in cells))
-    return shown
+                queues.add_row(name, lane.value, *(f"{count:,}" for count in cells))
+    return queues
 
 
 def _backfills(before: Snapshot | None, now: Snapshot) -> list[tuple[Backfill, Backfill | None]]:
-    """Those worth telling, each with its earlier reading."""
+    """Return the backfills that are in progress or ended lately, each with its earlier reading."""
     records = of_interest(now.backfills, now_ms=_now_ms())
     return [(record, before.backfill(record.name) if before else None) for record in records]
-
-
-def _fed(snapshot: Snapshot) -> bool:
-    return any(has_owner(record, now_ms=_now_ms()) for record in snapshot.backfills)
 
 
 def _now_ms() -> int:
@@ -226,12 +221,14 @@ def _now_ms() -> int:
 
 
 def _advice(before: Snapshot | None, now: Snapshot, settle_s: float) -> list[str]:
+    """Return a line for each thing that a person should do."""
     lines = [line for status in now.versions for line in _advice_on(before, now, status, settle_s)]
-    beside = total(now.catalogue) + total(now.results) + total(now.undeliverable)
-    if beside and not _held((now.catalogue, now.results, now.undeliverable)):
-        lines.append(f"{counted(beside, 'message')} for the indexer: panopticon indexer")
+    for_indexer = total(now.catalogue) + total(now.results) + total(now.undeliverable)
+    # Leased messages mean that an indexer is at work.
+    if for_indexer and not _leased(now.catalogue, now.results, now.undeliverable):
+        lines.append(f"{counted(for_indexer, 'message')} for the indexer: panopticon indexer")
     return lines + [
-        f"Nobody feeds {record.name}: {command_of(record)}"
+        f"No process runs the backfill {record.name}: {command_of(record)}"
         for record in now.backfills
         if record.state is BackfillState.RUNNING and not has_owner(record, now_ms=_now_ms())
     ]
@@ -241,11 +238,13 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
     missing = lost(before, now, status.version, settle_s=settle_s)
     lines = []
     if missing:
-        lines.append(_advice_on_missing(status, missing))
+        lines.append(f"{status.version}: {_advice_on_missing(status, missing)}")
     if missing is None and status.ledger and not status.waiting:
         lines.append(f"{status.version}: {UNDECIDED}")
-    if status.waiting and not _held((status.depths,)) and not _moved(before, now, status):
-        lines.append(f"Nobody takes from its queue: panopticon worker --model {status.version}")
+    # A worker is at work if it holds a lease, or if the ledger moved between the two readings.
+    moved = bool(before and images_per_s(before, now, status.version))
+    if status.waiting and not _leased(status.depths) and not moved:
+        lines.append(f"No worker takes from its queue: panopticon worker --model {status.version}")
     if status.ledger and status.ledger.dead:
         lines.append(
             f"{status.version}: {counted(status.ledger.dead, 'image')} dead: "
@@ -255,19 +254,15 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
 
 
 def _advice_on_missing(status: VersionStatus, missing: int) -> str:
-    """What was there before a shadow was fed is missing from the first day."""
+    # Images that were there before a shadow were never sent to it, so they are not lost.
     if status.state is VersionState.SHADOW:
         remedy = f"panopticon backfill --model {status.version} --from-search"
-        return f"{status.version}: {counted(missing, 'image')} not run, and on no queue: {remedy}"
-    return f"{status.version}: {counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
+        return f"{counted(missing, 'image')} not run, and on no queue: {remedy}"
+    return f"{counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
 
 
-def _moved(before: Snapshot | None, now: Snapshot, status: VersionStatus) -> bool:
-    return bool(before and images_per_s(before, now, status.version))
-
-
-def _held(depths: tuple[Depths, ...]) -> bool:
-    return any(depth.leased for lanes in depths for depth in lanes.values())
+def _leased(*queues: Depths) -> bool:
+    return any(depth.leased for lanes in queues for depth in lanes.values())
 
 
 def _depths_json(depths: Mapping[Lane, Depth]) -> dict[str, dict[str, int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 
 import click
@@ -26,16 +25,17 @@ SHOWN_UNREADABLE = 10
     type=click.Choice([lane.value for lane in Lane]),
     default=Lane.LIVE.value,
     show_default=True,
-    help="Backfill never delays live.",
+    help="Lane of the queues; messages of the backfill lane never delay those of the live lane.",
 )
 @pass_session
 def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> None:
-    """Put images on the queues: files, folders, a CSV file of IDs and URIs, or the lines of standard input.
+    """Put images on the queues, as an upload service does.
 
-    Everything is read first; nothing is sent if any of it is wrong. docs/cli.md describes the formats.
+    Name files, folders, CSV files of IDs and URIs, or - for the lines of standard input. Everything is read
+    first, and nothing is sent if any of it is wrong. docs/cli.md describes the formats.
     """
     submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer)
-    tell_left_aside(session.err, submission)
+    _print_skipped(session.err, submission)
     _warn(session, submission.entries)
     _publish(session, submission.entries, Lane(lane))
     if submission.entries:
@@ -45,12 +45,14 @@ def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> 
         session.out.print("Nothing to submit: no pictures found.")
 
 
-def tell_left_aside(err: Console, submission: Submission) -> None:
-    """Name what was found and not taken."""
-    aside = submission.left_aside
-    if aside:
-        files = counted(aside.total(), "other file")
-        err.print(f"{files} left aside ({_by_suffix(aside)})", style="dim", markup=False)
+def _print_skipped(err: Console, submission: Submission) -> None:
+    """Count the files that were skipped, and name those that cannot be read."""
+    skipped = submission.skipped
+    if skipped:
+        most = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5)]
+        suffixes = ", ".join(most) + (", …" if len(skipped) > len(most) else "")
+        files = counted(skipped.total(), "other file")
+        err.print(f"{files} skipped ({suffixes})", style="dim", markup=False)
     for line in submission.unreadable[:SHOWN_UNREADABLE]:
         err.print(f"cannot read {line}", style="yellow", markup=False)
     more = len(submission.unreadable) - SHOWN_UNREADABLE
@@ -58,23 +60,19 @@ def tell_left_aside(err: Console, submission: Submission) -> None:
         err.print(f"… and {more:,} more that cannot be read", style="yellow")
 
 
-def _by_suffix(aside: Counter[str]) -> str:
-    most = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in aside.most_common(5)]
-    return ", ".join(most) + (", …" if len(aside) > len(most) else "")
-
-
 def _warn(session: Session, entries: Sequence[Entry]) -> None:
+    """Warn where the messages can be sent but will not lead to an output."""
     if not session.broker.topology.bound():
         session.err.print(
-            "No model is bound yet: the catalogue learns of the images, and nothing runs on them. "
-            "panopticon worker --model tagger@1 binds one; submit again after it.",
+            "No model is bound yet: the images are added to the catalogue, and no model runs on them. "
+            "Start one with panopticon worker --model tagger@1, and submit again.",
             style="yellow",
         )
     bare = sum(1 for entry in entries if entry.image_uri is None and entry.event == "uploaded")
     if bare and not session.settings.originals:
         session.err.print(
             f"{counted(bare, 'image')} without a URI, and the setting `originals` is empty here: "
-            "workers need it to find them.",
+            "workers need it to find the files.",
             style="yellow",
         )
 

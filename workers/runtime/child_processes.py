@@ -1,4 +1,4 @@
-"""The worker and indexer processes that `panopticon index` runs beside itself."""
+"""The worker and indexer processes that `panopticon index` starts and watches."""
 
 from __future__ import annotations
 
@@ -7,30 +7,26 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from panopticon.errors import PanopticonError
 from panopticon.results.outputs import VersionName
 from panopticon.settings import PREFIX, Settings
+from workers.runtime.log_events import FORMAT_VARIABLE, JSON, LogEvent, parse_log_event
+
+LAST_LINES = 20
+"""Lines of its log that the error about an ended child quotes."""
 
 
 class ProcessEnded(PanopticonError):  # noqa: N818
-    """One of our processes ended by itself, with what it said last."""
+    """A child process ended although nobody stopped it. The message quotes the last lines of its log."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Child:
-    name: str
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
-    """Read from here, written by the process through a descriptor of its own."""
-
-
-class EmbeddedProcesses:
+class ChildProcesses:
     """A worker for each version, and one indexer, with the settings of this process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -39,7 +35,7 @@ class EmbeddedProcesses:
 
     @contextmanager
     def running(self, versions: Sequence[VersionName]) -> Iterator[None]:
-        """Started on entry; drained and gone on exit, whatever happens inside."""
+        """Start the processes on entry; on exit, drain and stop them, also after an error."""
         try:
             for version in versions:
                 self._start(str(version), ["worker", "--model", str(version)])
@@ -48,22 +44,25 @@ class EmbeddedProcesses:
         finally:
             self._stop()
 
-    def news(self) -> list[str]:
-        """Lines worth a person's eyes since the last call: what is parked, and what is wrong.
+    def events(self) -> list[LogEvent]:
+        """Return what the children logged since the last call.
 
-        Raises: ProcessEnded if one of them is gone.
+        Raises: ProcessEnded if one of them ended.
         """
-        lines = [line for child in self._children for line in _new_lines(child)]
+        events = [event for child in self._children for event in child.read_events()]
         for child in self._children:
             if child.process.poll() is not None:
-                raise ProcessEnded("\n".join([f"{child.name} ended by itself", *lines[-20:]]))
-        return [line for line in lines if " WARNING " in line or " ERROR " in line]
+                # It may have logged its last words between the reading above and its end.
+                child.read_events()
+                raise ProcessEnded("\n".join([f"{child.name} ended by itself", *child.last_lines]))
+        return events
 
     def _start(self, name: str, arguments: list[str]) -> None:
         command = [sys.executable, "-m", "workers.cli.main", *arguments]
         with tempfile.NamedTemporaryFile(prefix="panopticon-", suffix=".log") as written:
             log = open(written.name, "rb")  # noqa: SIM115
-            # A process group of its own: Ctrl-C is ours to pass on, so that they drain.
+            # In a session of its own a child gets no Ctrl-C from the terminal: this process passes it on as
+            # SIGTERM, so that the child drains.
             process = subprocess.Popen(
                 command,
                 env=self._environ(),
@@ -75,27 +74,42 @@ class EmbeddedProcesses:
 
     def _environ(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-        package_root = str(Path(__file__).parents[1])
-        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
-        return {**kept, **self._settings.as_environ(), "PYTHONPATH": path}
+        project_root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, [project_root, os.environ.get("PYTHONPATH", "")]))
+        return {**kept, **self._settings.as_environ(), "PYTHONPATH": path, FORMAT_VARIABLE: JSON}
 
     def _stop(self) -> None:
         for child in self._children:
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
         for child in self._children:
-            _wait(child.process, timeout_s=self._settings.grace_s + 10)
+            try:
+                child.process.wait(self._settings.grace_s + 10)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
             child.log.close()
         self._children.clear()
 
 
-def _new_lines(child: _Child) -> list[str]:
-    return child.log.read().decode(errors="replace").splitlines()
+class _Child:
+    """One process and its log, which it writes through a descriptor of its own."""
 
+    def __init__(self, *, name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._unfinished = b""
 
-def _wait(process: subprocess.Popen[bytes], *, timeout_s: float) -> None:
-    try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    def read_events(self) -> list[LogEvent]:
+        """Return the events of the lines that were finished since the last call."""
+        *finished, self._unfinished = (self._unfinished + self.log.read()).split(b"\n")
+        events: list[LogEvent] = []
+        for line in finished:
+            text = line.decode(errors="replace")
+            event = parse_log_event(text)
+            self.last_lines.append(event.message if event else text)
+            if event:
+                events.append(event)
+        return events

@@ -1,4 +1,4 @@
-"""The user and host that the registry's history names."""
+"""The name of the user and host that change the registry."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import socket
 
 
 def who() -> str:
-    """Who is named in the registry's history."""
+    """Return `user@host`, as the registry's history and a backfill's record name the person at work."""
     return f"{os.environ.get('USER', os.getuid())}@{socket.gethostname()}"

@@ -1,8 +1,9 @@
-"""Signals, and the one loop that every long-running program here is."""
+"""Signals, the main loop, the ready file, the log and the metrics of a long-running program."""
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from types import FrameType
 from prometheus_client import start_http_server
 
 from panopticon.metrics import Metrics
+from workers.runtime.log_events import FORMAT_VARIABLE, JSON, JsonFormatter
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopping:
-    """Set by SIGTERM or SIGINT; a second signal ends the process at once, as if nothing were handled."""
+    """Return True from the first SIGTERM or SIGINT on. A second signal ends the process at once."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -32,7 +34,7 @@ class Stopping:
         return self._event.is_set()
 
     def listen(self) -> None:
-        """Only from the main thread."""
+        """Install the signal handlers. Only the main thread may call it."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
 
@@ -43,48 +45,51 @@ class Stopping:
 
 
 def run_turns(turn: Callable[[], object], *, stopping: Callable[[], bool]) -> None:
-    """Turn after turn until a signal."""
+    """Call `turn` again and again until `stopping` returns True."""
     while not stopping():
         turn()
 
 
 class ReadyFile:
-    """A file that is there, and young, while work can be taken: its age also gives a hung process away.
+    """A file that exists and is young while this process can take work; it grows old if the process hangs.
 
-    Gone while parked and after the end. Processes that share one path are ready while any of them is.
+    It is removed while the process is parked and when it ends. Several processes may share one path: the file
+    exists while any of them is ready.
     """
 
     def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """No path: nothing is written."""
+        """Without a path, nothing is ever written."""
         self._path = path
         self._clock = clock
         self._touch_at_s = 0.0
         self._shown = False
 
     def show(self, *, ready: bool) -> None:
-        """Called every turn; touches the file each `TOUCH_EVERY_S` only."""
+        """Create, touch or remove the file. Cheap enough to call every turn: it touches the file only every
+        `TOUCH_EVERY_S` seconds."""
         if self._path is None or (ready and self._shown and self._clock() < self._touch_at_s):
             return
+        # A process that never showed the file must not remove that of another one with the same path.
         if ready or self._shown:
-            self._write(self._path, ready=ready)
+            try:
+                self._path.touch() if ready else self._path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("ready_file %s: %s", self._path, error.strerror)
         self._shown = ready
         self._touch_at_s = self._clock() + TOUCH_EVERY_S
 
-    def _write(self, path: Path, *, ready: bool) -> None:
-        try:
-            path.touch() if ready else path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("ready_file %s: %s", path, error.strerror)
-
 
 def log_to_stderr(*, name: str) -> None:
-    """One line an event, on standard error."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {name} %(levelname)s %(message)s"
-    )
+    """Log each event as one line on standard error: as text, or as JSON if the parent process asks for it."""
+    handler = logging.StreamHandler(sys.stderr)
+    if os.environ.get(FORMAT_VARIABLE) == JSON:
+        handler.setFormatter(JsonFormatter(name=name))
+    else:
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {name} %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def serve_metrics(metrics: Metrics, port: int | None) -> None:
-    """Answer Prometheus on this port of every interface; no port, no server."""
+    """Serve the metrics to Prometheus on this port of every interface; without a port, start no server."""
     if port is not None:
         start_http_server(port, registry=metrics.registry)

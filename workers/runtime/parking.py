@@ -52,7 +52,7 @@ class Parking:
         pause_s = self._backoff.next_s()
         self._until_s = self._clock() + pause_s
         if self._reason is None or str(self._reason) != str(reason):
-            log.warning("parked: %s; trying again in %.1f s", reason, pause_s)
+            log.warning("parked: %s; trying again in %.1f s", reason, pause_s, extra={"parked": True})
         self._show(parked=0)
         self._reason = reason
         self._show(parked=1)
@@ -60,7 +60,7 @@ class Parking:
 
     def resume(self) -> None:
         if self._reason is not None:
-            log.warning("resumed: %s is back", self._reason.component)
+            log.warning("resumed: %s is back", self._reason.component, extra={"parked": False})
         self._show(parked=0)
         self._reason = None
         self._told_long = False

@@ -1,4 +1,4 @@
-"""Lists of images → messages: CSV files of IDs and URIs, and lines of standard input."""
+"""Turn lists of images into messages: CSV files of IDs and URIs, and lines of standard input."""
 
 from __future__ import annotations
 
@@ -20,39 +20,36 @@ _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One line that named an image, or a path."""
+    """One line of a list."""
 
     line: int
-    """Counted from 1."""
-    what: ImageMessage | bytes
+    """The line's number, counted from 1."""
+    item: ImageMessage | bytes
+    """The image that the line names, or the bytes of a path."""
 
 
 def read_csv(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
-    """Rows `image_id[,image_uri[,revision]]`; a first row that holds `image_id` names the columns instead.
+    """Read rows `image_id[,image_uri[,revision]]`; a first row that holds `image_id` names other columns.
 
     Raises: UsageError naming `source`, the line and what is wrong with it.
     """
     reader = csv.reader(_decoded(lines, source))
     columns: Sequence[str] = COLUMNS
-    first = True
-    for fields in _rows(reader, source):
-        if not any(field.strip() for field in fields):
-            continue
-        header = _header(fields) if first else None
-        first = False
+    filled = (fields for fields in _rows(reader, source) if any(field.strip() for field in fields))
+    for number, fields in enumerate(filled):
+        header = _header(fields) if number == 0 else None
         if header:
             columns = header
-        else:
-            message = _message_of_row(
-                fields, columns, f"{source}, line {reader.line_num}", named=columns is not COLUMNS
-            )
-            yield Listed(line=reader.line_num, what=message)
+            continue
+        where = f"{source}, line {reader.line_num}"
+        message = _message_of_row(fields, columns, where, named=columns is not COLUMNS)
+        yield Listed(line=reader.line_num, item=message)
 
 
 def read_mixed(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
-    """Each line by itself: `{…` is an ImageMessage, `id,scheme://…` or `id,` a CSV row, all else a path.
+    """Read each line by itself: `{…` is an ImageMessage, `id,scheme://…` or `id,` a CSV row, all else a path.
 
-    A first line that names CSV columns makes the whole of it CSV.
+    If the first line names CSV columns, everything is read as CSV.
     Raises: UsageError naming `source`, the line and what is wrong with it.
     """
     numbered = enumerate(lines, start=1)
@@ -62,10 +59,10 @@ def read_mixed(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
             return
         bare = line.removesuffix(b"\n").removesuffix(b"\r")
         if bare.strip():
-            yield Listed(line=number, what=_what(bare, f"{source}, line {number}"))
+            yield Listed(line=number, item=_item(bare, f"{source}, line {number}"))
 
 
-def _what(line: bytes, where: str) -> ImageMessage | bytes:
+def _item(line: bytes, where: str) -> ImageMessage | bytes:
     if line.lstrip().startswith(b"{"):
         return _decoded_message(line, where)
     if _is_row(line):
@@ -74,6 +71,7 @@ def _what(line: bytes, where: str) -> ImageMessage | bytes:
 
 
 def _is_row(line: bytes) -> bool:
+    """Return whether the line is a CSV row. A path may hold a comma too, but no URI after it."""
     _, comma, rest = line.partition(b",")
     return bool(comma) and (not rest.strip(b", ") or _URL.match(rest.lstrip(b' "')) is not None)
 
@@ -84,6 +82,7 @@ def _names_columns(line: bytes) -> bool:
 
 
 def _header(fields: Sequence[str]) -> list[str] | None:
+    """Return the names of the columns, or None if this is a row of values."""
     names = [field.strip().casefold() for field in fields]
     return names if "image_id" in names else None
 
@@ -96,7 +95,7 @@ def _message_of_row(
     row = {name: field.strip() for name, field in zip(columns, fields, strict=False) if field.strip()}
     uri = row.get("image_uri")
     if uri and not _SCHEME.match(uri):
-        raise UsageError(f"{where}: {uri!r} is no URI; a file's is file:///its/absolute/path")
+        raise UsageError(f"{where}: {uri!r} is not a URI; a file's URI is file:///its/absolute/path")
     message = {"image_id": row.get("image_id", ""), "image_uri": uri, "revision": _revision(row, where)}
     return _decoded_message(json.dumps(message).encode(), where)
 
@@ -105,6 +104,7 @@ def _revision(row: dict[str, str], where: str) -> int:
     text = row.get("revision", "0")
     if not (text.isascii() and text.isdigit()):
         raise UsageError(f"{where}: revision is {text!r}; it must be a whole number from 0")
+    # Python refuses to read thousands of digits; such a number is refused with the message's own limits.
     return int(text) if len(text) < 20 else 2**63
 
 
@@ -116,14 +116,16 @@ def _decoded_message(body: bytes, where: str) -> ImageMessage:
 
 
 def _rows(reader: Iterator[list[str]], source: str) -> Iterator[list[str]]:
+    """Yield the reader's rows. Raises: UsageError where the text is not CSV."""
     try:
         yield from reader
     except csv.Error as error:
-        raise UsageError(f"{source}: no CSV: {error}") from None
+        raise UsageError(f"{source}: not a CSV file: {error}") from None
 
 
 def _decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
+        # Spreadsheets put a byte-order mark in front of the first line.
         yield _text(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, f"{source}, line {number}")
 
 

@@ -1,4 +1,4 @@
-"""Files and folders on this machine → the files that are to be indexed, in names of any bytes."""
+"""Find the files to index in files and folders of this machine. Names may be any bytes."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from workers.runtime.terminal_text import shown
 PICTURE_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .dib .avif".split(),
 )
-"""Such names are always tried, whatever is in the file; under another name, its first bytes decide."""
+"""A file with such a name is always taken; under another name, its first bytes decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundFile:
-    """One file as it lay there; zeros where it could not be looked at."""
+    """One file as the walk found it. Size and time are 0 if the file could not be examined."""
 
     path: bytes
-    """Its real path: absolute, all links resolved."""
+    """The real path: absolute, all links resolved."""
     size_bytes: int
     mtime_ns: int
 
     @property
     def image_id(self) -> str:
-        """`file-` and BLAKE2b-128 of the real path's bytes, in hex."""
+        """Return `file-` and the BLAKE2b-128 of the real path's bytes, in hex."""
         return f"file-{hashlib.blake2b(self.path, digest_size=16).hexdigest()}"
 
     @property
     def state(self) -> str:
-        """What a changed file has another of."""
+        """Return size and time of change: a text that differs once the file was changed."""
         return f"size={self.size_bytes}&mtime_ns={self.mtime_ns}"
 
     @property
     def uri(self) -> str:
-        """Its `file://` URI, whose fragment is its state."""
+        """Return the file's `file://` URI, with its state as the fragment."""
         return f"{uri_of(self.path)}#{self.state}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """What a walk over files and folders found. Filled while it walks."""
+    """The result of a walk over files and folders. The walk fills it."""
 
     files: list[FoundFile] = field(default_factory=list)
-    """In the order of the walk, each real path once."""
-    left_aside: Counter[str] = field(default_factory=Counter)
-    """Files in folders that are no pictures, by name or by first bytes; counted by suffix."""
+    """Files to index in the order of the walk, each real path once."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Number of files by suffix that are not pictures, neither by name nor by first bytes."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be read, each with the reason."""
 
@@ -66,9 +66,9 @@ class Scanner:
         self._folders: set[tuple[int, int]] = set()
 
     def add(self, path: bytes) -> None:
-        """A folder is walked in sorted order, through links, each once; anything else is taken as it is.
+        """Walk a folder in sorted order, through links, each folder once; take anything else as it is.
 
-        Raises: UsageError if there is no such path, or the folder cannot be read.
+        Raises: UsageError if the path does not exist, or the folder cannot be read.
         """
         if not path or b"\0" in path or not os.path.lexists(path):
             raise UsageError(f"no such path: {shown(path)}")
@@ -100,7 +100,7 @@ class Scanner:
         return first
 
     def _enter(self, folder: bytes) -> list[bytes]:
-        """Take a folder's files; its folders are returned."""
+        """Take a folder's files, and return the folders in it."""
         try:
             with os.scandir(folder) as entries:
                 return list(self._folders_among(sorted(entries, key=lambda entry: entry.name)))
@@ -112,34 +112,33 @@ class Scanner:
         for entry in entries:
             is_folder = _is_folder(entry)
             is_picture = _is_picture(entry.name) or (not is_folder and _begins_like_one(entry.path))
+            # A folder named like a picture is taken as well as walked, so that it gets a reason of its own.
             if is_picture:
                 self._take(entry.path)
             if is_folder and not entry.name.startswith(b"."):
                 yield entry.path
             if not is_folder and not is_picture:
-                self.result.left_aside[_suffix(entry.name)] += 1
+                self.result.skipped[shown(os.path.splitext(entry.name)[1].lower())] += 1
 
     def _take(self, path: bytes) -> None:
         real = os.path.realpath(path)
-        if real not in self._paths:
-            self._paths.add(real)
-            self.result.files.append(_found(real))
+        if real in self._paths:
+            return
+        self._paths.add(real)
+        try:
+            status = os.stat(real)
+            found = FoundFile(path=real, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        except OSError:
+            found = FoundFile(path=real, size_bytes=0, mtime_ns=0)
+        self.result.files.append(found)
 
     def _skip(self, folder: bytes, error: OSError) -> None:
         self.result.unreadable.append(f"{shown(folder)}: {error.strerror}")
 
 
 def image_id_of(path: bytes) -> str:
-    """The ID under which the file at `path`, there or not, is indexed."""
+    """Return the ID under which the file at `path` is indexed; the file need not exist."""
     return FoundFile(path=os.path.realpath(path), size_bytes=0, mtime_ns=0).image_id
-
-
-def _found(real: bytes) -> FoundFile:
-    try:
-        status = os.stat(real)
-    except OSError:
-        return FoundFile(path=real, size_bytes=0, mtime_ns=0)
-    return FoundFile(path=real, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
@@ -154,7 +153,7 @@ def _is_picture(name: bytes) -> bool:
 
 
 def _begins_like_one(path: bytes) -> bool:
-    """A photo under another suffix, or none, is a photo still."""
+    """Return whether this is a regular file whose first bytes are those of a picture."""
     try:
         # A pipe without a writer would block an ordinary open for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -163,7 +162,3 @@ def _begins_like_one(path: bytes) -> bool:
     with open(descriptor, "rb", buffering=0) as file:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         return regular and begins_like_a_picture(file.read(HEAD_BYTES))
-
-
-def _suffix(name: bytes) -> str:
-    return shown(os.path.splitext(name)[1].lower())

@@ -1,4 +1,4 @@
-"""Lists of image IDs, one a line, taken as they stand or not at all."""
+"""Read lists of image IDs, one a line. A list with any mistake in it is refused as a whole."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _IMAGE_ID = TypeAdapter[str](ImageId)
 
 
 def read_image_ids(lines: Iterable[bytes], source: str) -> list[str]:
-    """The IDs in order.
+    """Return the IDs in order.
 
-    Raises: UsageError as `numbered_ids` does; for an ID that is there twice; and if there is none at all.
+    Raises: UsageError as `numbered_ids` does; also for an ID that is listed twice, and for an empty list.
     """
     seen: dict[str, int] = {}
     for number, image_id in numbered_ids(lines, source):
@@ -30,9 +30,9 @@ def read_image_ids(lines: Iterable[bytes], source: str) -> list[str]:
 
 
 def numbered_ids(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, str]]:
-    """Each ID with its line, counted from 1; a line is ended by LF or CR LF.
+    """Yield each ID with its line's number, counted from 1. A line ends with LF or CR LF.
 
-    Raises: UsageError naming `source`, the line and what is wrong with it: blank, or no image ID.
+    Raises: UsageError naming `source`, the line and what is wrong with it: blank, or not an image ID.
     """
     for number, line in enumerate(lines, start=1):
         bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
@@ -40,13 +40,15 @@ def numbered_ids(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, str
 
 
 def there_twice(image_id: str, source: str, number: int, *, first: int) -> UsageError:
+    """Return the error for an ID on line `number` that is on line `first` already."""
     return UsageError(
         f"{source}, line {number}: {_shown(image_id)} is on line {first} already; name each image once"
     )
 
 
 def no_ids(source: str) -> UsageError:
-    return UsageError(f"{source}: no image ID in it; write one a line")
+    """Return the error for a list without an ID."""
+    return UsageError(f"{source}: it holds no image ID; write one a line")
 
 
 def _image_id(line: bytes, where: str) -> str:
@@ -57,11 +59,12 @@ def _image_id(line: bytes, where: str) -> str:
     except UnicodeDecodeError:
         raise UsageError(f"{where}: not UTF-8; write the list in UTF-8") from None
     except ValidationError as error:
+        # pydantic's words begin with "String should …" or "Value error, must …".
         fault = (
             error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ").removeprefix("String ")
         )
         raise UsageError(
-            f"{where}: {_shown(line.decode())} is no image ID: it {fault[:1].lower()}{fault[1:]}"
+            f"{where}: {_shown(line.decode())} is not an image ID: it {fault[:1].lower()}{fault[1:]}"
         ) from None
 
 

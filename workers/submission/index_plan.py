@@ -1,4 +1,4 @@
-"""What `panopticon index` does: submit what is new, run what is missing, and wait until the ledger closes."""
+"""The steps of `panopticon index`: submit what is new, run what is missing, and wait until all is done."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from workers.submission.submit import Entry, Submission, body_of, publish
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What has to be done for one submission."""
+    """The work that is left to do for one submission."""
 
     new: list[Entry] = field(default_factory=list)
-    """Unknown to the catalogue at this revision: every bound version gets them."""
+    """Images that the catalogue does not know at this revision; every bound version gets them."""
     missing: dict[VersionName, list[Entry]] = field(default_factory=dict)
-    """Known, but without an output or a failure of this version."""
+    """Images that the catalogue knows, by the version that has neither an output nor a failure of them."""
     indexed: int = 0
-    """Photos for which nothing is to do, and of which every version has an output."""
+    """Number of finished images that have an output of every version."""
     dead: int = 0
-    """Photos for which nothing is to do, since a version has refused them before."""
+    """Number of finished images that have a failure of a version in place of its output."""
 
     @property
     def work(self) -> bool:
+        """Return whether anything is left to do."""
         return bool(self.unfinished)
 
     @property
     def unfinished(self) -> int:
-        """Outputs and failures that there will be and are not yet."""
+        """Return the number of outputs and failures that are still to come."""
         return len(self.new) * len(self.missing) + sum(map(len, self.missing.values()))
 
 
@@ -63,28 +64,30 @@ def _plan_chunk(chunk: list[Entry], versions: Sequence[VersionName], store: Stor
         lacking = [version for version, key in keys.items() if key not in stored and key not in dead]
         for version in lacking:
             plan.missing[version].append(entry)
+        # An output outweighs a failure: a replay may have succeeded where an earlier attempt failed.
         plan.dead += not lacking and bool(dead & set(keys.values()) - stored)
         plan.indexed += not lacking and stored >= set(keys.values())
 
 
 def ledgers(store: Store, versions: Sequence[VersionName]) -> dict[VersionName, Ledger]:
-    """Empty where the store cannot count."""
+    """Return the ledger of each version; empty if the store cannot count."""
     counts = store.counts
     return {version: counts.count(version, retired=False) for version in versions} if counts else {}
 
 
 def register_all(cards: Sequence[ModelCard], store: Store, broker: Broker, *, by: str) -> None:
-    """Raises: CardError if one is registered with another digest."""
+    """Register every card, and bind its queue. Raises: CardError if one is registered with another digest."""
     for card in cards:
         ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=by)
 
 
 def submit_new(plan: Plan, broker: Broker) -> None:
+    """Publish the new images to every bound version, as an upload service does. Raises: Unavailable."""
     publish(plan.new, broker.uploads, Lane.LIVE, now_ms=_now_ms())
 
 
 def submit_missing(plan: Plan, broker: Broker) -> None:
-    """To the queue of the version that lacks them, and to no other."""
+    """Put what is missing on the queue of the version that lacks it, and on no other. Raises: Unavailable."""
     for version, entries in plan.missing.items():
         for chunk in chunks(entries, CHUNK):
             bodies = [body_of(entry, now_ms=_now_ms()) for entry in chunk]
@@ -93,19 +96,23 @@ def submit_missing(plan: Plan, broker: Broker) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """Messages still in the queues."""
+    """The number of messages that are still in the queues."""
 
     images: dict[VersionName, int]
+    """Images that the workers of each version have not finished."""
     others: int
-    """Results, uploads and undeliverables that the indexer has not applied."""
+    """Results, uploads and undeliverable messages that the indexer has not applied."""
 
     @property
     def none(self) -> bool:
+        """Return whether every queue is empty."""
         return not self.others and not any(self.images.values())
 
 
 def remaining(broker: Broker, versions: Sequence[VersionName]) -> Remaining:
-    """Model queues are read first: what leaves them reaches the results before it is gone from them."""
+    """Count the messages in the queues of these versions and of the indexer. Raises: Unavailable."""
+    # Model queues first: a worker publishes the result before it acknowledges the image, so what is counted
+    # in neither place is done.
     images = {version: total(broker.model_queue(version).depth()) for version in versions}
     others = (broker.results(), broker.catalogue(), broker.undeliverable())
     return Remaining(images=images, others=sum(total(queue.depth()) for queue in others))
@@ -114,8 +121,10 @@ def remaining(broker: Broker, versions: Sequence[VersionName]) -> Remaining:
 def wait_until_done(
     broker: Broker, versions: Sequence[VersionName], *, watch: Callable[[Remaining], None], every_s: float
 ) -> None:
-    """Returns once every queue is empty, and stayed so for long enough to be sure. `watch` may raise to end
-    the wait."""
+    """Return once every queue has been empty long enough to be sure that no message is between two queues.
+
+    `watch` gets each reading, one every `every_s` seconds; it may raise to end the wait.
+    """
     sure_s, empty_since_s = HOPS * broker.depth_lag_s, math.inf
     while True:
         left, now_s = remaining(broker, versions), time.monotonic()

@@ -1,4 +1,4 @@
-"""What a person names (paths, folders, CSV files, standard input) becomes messages: all of it or nothing."""
+"""Turn paths, folders, CSV files and standard input into messages. One mistake, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from workers.submission.folders import FoundFile, Scan, Scanner
 STDIN = "-"
 MAX_URI_CHARS = 4096
 LAST_MS = 253_402_300_799_999
-"""The end of the year 9999, where timestamps end."""
+"""The last millisecond of the year 9999, the latest moment that a timestamp can hold."""
 
 
 class Entry(NamedTuple):
-    """One message to be sent. Small, since a million are held until the last line is known to be right."""
+    """One message to be sent. It is small because a million are held until the last line has been read."""
 
     image_id: str
     image_uri: str | None
     revision: int
     event: Literal["uploaded", "deleted"] = "uploaded"
     occurred_at_ms: int = 0
-    """0: when it is sent."""
+    """When the image was uploaded or deleted; 0 means the time at which the message is sent."""
     message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """Everything that was named, valid as a whole."""
+    """The images that a person named, checked as a whole."""
 
     entries: Sequence[Entry]
-    left_aside: Counter[str] = field(default_factory=Counter)
-    """Files in folders whose names are no picture's, by suffix."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Number of files in folders, by suffix, that are not pictures."""
     unreadable: Sequence[str] = ()
-    """What could not be looked at, each with the reason."""
+    """Files and folders that could not be read, each with the reason."""
 
     @property
     def image_ids(self) -> list[str]:
-        """Each once, in order."""
+        """Return each ID once, in order."""
         return list(dict.fromkeys(entry.image_id for entry in self.entries))
 
 
 def read_sources(sources: Sequence[str], catalogue: Catalogue, *, stdin: Iterable[bytes]) -> Submission:
     """Read every source: a path, a folder, `FILE.csv`, or `-` for the lines of `stdin`.
 
-    Raises: UsageError naming the source and line of the first fault; nothing was published then.
+    Raises: UsageError naming the source and line of the first mistake. Nothing is published here.
     """
     scanner, listing = Scanner(), Listing()
     for source in sources:
@@ -64,7 +64,7 @@ def read_sources(sources: Sequence[str], catalogue: Catalogue, *, stdin: Iterabl
 
 
 def scan_paths(paths: Sequence[str], catalogue: Catalogue) -> Submission:
-    """Files and folders only. Raises: UsageError."""
+    """Read files and folders only. Raises: UsageError for a path that does not exist or cannot be read."""
     scanner = Scanner()
     for path in paths:
         scanner.add(os.fsencode(path))
@@ -105,7 +105,7 @@ def body_of(entry: Entry, *, now_ms: int) -> bytes:
 
 
 def entry_of_row(row: CatalogueImage) -> Entry:
-    """An image of the catalogue, to be sent again as it is known."""
+    """Return the entry that sends an image of the catalogue again, as the catalogue knows it."""
     return Entry(
         image_id=row.image_id,
         image_uri=row.image_uri or None,
@@ -115,17 +115,18 @@ def entry_of_row(row: CatalogueImage) -> Entry:
 
 
 class Listing:
-    """The entries of all lists, of which no two may give one image two originals."""
+    """The entries of all lists. No two of them may name different URIs for one image and revision."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int, str], tuple[Entry, str, int]] = {}
 
     @property
     def entries(self) -> Iterator[Entry]:
+        """Yield each entry once, in order."""
         return (entry for entry, _, _ in self._seen.values())
 
     def add(self, message: ImageMessage, source: str, line: int) -> None:
-        """Repeats count once. Raises: UsageError naming both lines."""
+        """Add one message; a repeated one counts once. Raises: UsageError naming both lines of a conflict."""
         entry = _entry_of_message(message)
         known = self._seen.setdefault((entry.image_id, entry.revision, entry.event), (entry, source, line))
         if known[0].image_uri != entry.image_uri:
@@ -137,7 +138,7 @@ class Listing:
 
 def _submission(scan: Scan, listing: Listing, catalogue: Catalogue) -> Submission:
     entries = [*_entries_of_files(scan, catalogue), *listing.entries]
-    return Submission(entries=entries, left_aside=scan.left_aside, unreadable=scan.unreadable)
+    return Submission(entries=entries, skipped=scan.skipped, unreadable=scan.unreadable)
 
 
 def _read_source(source: str, scanner: Scanner, listing: Listing, stdin: Iterable[bytes]) -> None:
@@ -155,14 +156,14 @@ def _read_source(source: str, scanner: Scanner, listing: Listing, stdin: Iterabl
 
 
 def _add_listed(items: Iterable[Listed], source: str, scanner: Scanner, listing: Listing) -> None:
-    for item in items:
-        if isinstance(item.what, ImageMessage):
-            listing.add(item.what, source, item.line)
+    for listed in items:
+        if isinstance(listed.item, ImageMessage):
+            listing.add(listed.item, source, listed.line)
             continue
         try:
-            scanner.add(item.what)
+            scanner.add(listed.item)
         except UsageError as error:
-            raise UsageError(f"{source}, line {item.line}: {error}") from None
+            raise UsageError(f"{source}, line {listed.line}: {error}") from None
 
 
 def _entries_of_files(scan: Scan, catalogue: Catalogue) -> list[Entry]:
@@ -174,6 +175,7 @@ def _entries_of_files(scan: Scan, catalogue: Catalogue) -> list[Entry]:
 
 
 def _nameable(scan: Scan) -> Iterator[FoundFile]:
+    """Yield the files whose URI fits into a message; add the others to the unreadable ones."""
     for file in scan.files:
         if len(file.uri) <= MAX_URI_CHARS:
             yield file
@@ -192,6 +194,7 @@ def _entry_of_file(file: FoundFile, known: CatalogueImage | None) -> Entry:
 
 
 def _revision(file: FoundFile, known: CatalogueImage | None) -> int:
+    """Return the known revision of an unchanged file, the next one of a changed or deleted file, else 0."""
     if known is None:
         return 0
     unchanged = not known.deleted and known.image_uri.partition("#")[2] == file.state

@@ -70,10 +70,10 @@ def test_a_byte_order_mark_is_not_part_of_the_first_id() -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        (b"a\tb", r"'a\tb' is no image ID: it must not contain control characters"),
-        (b"a\x00", r"'a\x00' is no image ID: it must not contain control characters"),
+        (b"a\tb", r"'a\tb' is not an image ID: it must not contain control characters"),
+        (b"a\x00", r"'a\x00' is not an image ID: it must not contain control characters"),
         (b"a\xff", "not UTF-8; write the list in UTF-8"),
-        ("é".encode() * 128, "is no image ID: it must have 1 to 255 bytes of UTF-8, not 256"),
+        ("é".encode() * 128, "is not an image ID: it must have 1 to 255 bytes of UTF-8, not 256"),
         (b" \t", "it is blank; write one image ID a line"),
     ],
 )
@@ -91,7 +91,7 @@ def test_an_invalid_id_is_named_with_its_line(line: bytes, complaint: str) -> No
 
 def test_an_empty_list_is_refused() -> None:
     with (
-        pytest.raises(UsageError, match="my list: no image ID in it; write one a line"),
+        pytest.raises(UsageError, match="my list: it holds no image ID; write one a line"),
         sorted_ids(io.BytesIO(b""), "my list"),
     ):
         pytest.fail("it was taken")

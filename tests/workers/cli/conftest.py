@@ -25,7 +25,7 @@ from workers.registry.register import ensure_registered
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a person sees of one call."""
+    """Exit code and output of one call."""
 
     code: int
     out: str
@@ -37,7 +37,7 @@ class Ran:
 
     @property
     def complaint(self) -> str:
-        """The one line of somebody's mistake."""
+        """The one line that reports a person's mistake."""
         assert (self.code, self.out, self.err.count("\n")) == (2, "", 1), self
         return self.err.removeprefix("panopticon: ").rstrip("\n")
 
@@ -47,7 +47,7 @@ Panopticon = Callable[..., Ran]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """The parts behind the program, for planting and for looking."""
+    """The components behind the program, for a test to fill and to read."""
 
     url: str
     store: Store
@@ -91,15 +91,15 @@ def panopticon(
         capfd.readouterr()
         with pytest.raises(SystemExit) as exit_:
             main()
-        said = capfd.readouterr()
-        return Ran(code=int(exit_.value.code or 0), out=said.out, err=said.err)
+        printed = capfd.readouterr()
+        return Ran(code=int(exit_.value.code or 0), out=printed.out, err=printed.err)
 
     return call
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Sleeps end at once, on every clock; how long each would have been, in seconds."""
+    """Make every sleep end at once, on every clock; return the durations asked for, in seconds."""
     slept: list[float] = []
     real = __import__("time").monotonic
     monkeypatch.setattr("time.sleep", slept.append)

@@ -1,4 +1,4 @@
-"""`panopticon audit`: the lost are named, and brought back."""
+"""`panopticon audit`: lost images are found, and submitted again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from panopticon.messages import decode_image_message
-from panopticon.registry.records import VersionState
+from panopticon.registry.records import RegistryEvent, VersionState
 from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, result
 from tests.workers.cli.conftest import House, Panopticon
@@ -44,15 +44,15 @@ def test_a_lost_image_is_named_and_the_exit_code_is_1(panopticon: Panopticon, pa
     assert "Next: the same command with --fix" in ran.out
 
 
-def test_nothing_lost_is_said_at_once_and_the_exit_code_is_0(
+def test_if_nothing_is_lost_the_answer_comes_at_once_with_exit_code_0(
     panopticon: Panopticon, pauses: list[float]
 ) -> None:
     ran = panopticon("audit", "--ids", "-", stdin=b"kept\n")
     assert (ran.code, pauses) == (0, [])
-    assert "Nothing is lost of 1 image." in ran.out
+    assert "1 image audited, none lost." in ran.out
 
 
-def test_every_verdict_is_in_the_json(panopticon: Panopticon) -> None:
+def test_the_json_holds_the_status_of_every_image_and_version(panopticon: Panopticon) -> None:
     ran = panopticon("audit", "--ids", "-", "--json", stdin=b"kept\ngone\nnobody\n")
     results = {(v["image_id"], v["model"]): v["verdict"] for v in ran.json["verdicts"]}
     assert ran.code == 1
@@ -73,7 +73,7 @@ def test_one_version_may_be_audited_alone(panopticon: Panopticon) -> None:
     assert panopticon("audit", "--ids", "-", "--model", "quality@1", stdin=b"gone\n").code == 0
 
 
-def test_a_version_that_is_not_fed_is_left_out_unless_it_is_named(
+def test_a_version_that_receives_no_images_is_left_out_unless_it_is_named(
     panopticon: Panopticon, house: House
 ) -> None:
     unrouted(house, TAGGER)
@@ -82,26 +82,26 @@ def test_a_version_that_is_not_fed_is_left_out_unless_it_is_named(
     assert (ran.code, "1 pending or lost, not decidable yet" in ran.out) == (0, True)
     unrouted(house, QUALITY)
     complaint = panopticon("audit", "--ids", "-", stdin=b"gone\n").complaint
-    assert complaint == "no version is fed; name one with --model: quality@1, tagger@1"
+    assert complaint == "no version receives images; name one with --model: quality@1, tagger@1"
 
 
-def test_fix_puts_the_lost_on_their_queue_again(panopticon: Panopticon, house: House) -> None:
+def test_fix_puts_lost_images_on_their_queue_again(panopticon: Panopticon, house: House) -> None:
     ran = panopticon("audit", "--ids", "-", "--fix", stdin=b"kept\ngone\n")
     assert (ran.code, "1 message submitted again, lane backfill" in ran.out) == (0, True)
     assert [decode_image_message(body).image_id for body in house.waiting(TAGGER)] == ["gone"]
     assert house.waiting(QUALITY) == []
 
 
-def test_a_second_fix_finds_them_on_their_way(panopticon: Panopticon, house: House) -> None:
+def test_a_second_fix_does_not_submit_them_twice(panopticon: Panopticon, house: House) -> None:
     panopticon("audit", "--ids", "-", "--fix", stdin=b"gone\n")
     ran = panopticon("audit", "--ids", "-", "--fix", stdin=b"gone\n")
     assert (ran.code, len(house.waiting(TAGGER))) == (0, 1)
     assert "1 pending or lost, not decidable yet" in ran.out
 
 
-def test_what_was_never_accepted_cannot_be_fixed(panopticon: Panopticon) -> None:
+def test_an_image_that_was_never_accepted_cannot_be_fixed(panopticon: Panopticon) -> None:
     ran = panopticon("audit", "--ids", "-", "--fix", stdin=b"nobody\n")
-    assert (ran.code, "Never accepted" in ran.out) == (1, True)
+    assert (ran.code, "Images that were never accepted have to be submitted first" in ran.out) == (1, True)
 
 
 def test_a_folder_is_audited_by_its_files(panopticon: Panopticon, tmp_path: Path) -> None:
@@ -124,10 +124,6 @@ def test_retired_versions_are_audited_only_by_name(panopticon: Panopticon, house
 
 
 def retire(house: House) -> None:
-    from dataclasses import replace
-
-    from panopticon.registry.records import RegistryEvent, VersionState
-
     entry = house.store.registry.read("tagger")
     assert entry is not None
     event = RegistryEvent(at_ms=1, by="test", what="retired")
@@ -139,7 +135,7 @@ def retire(house: House) -> None:
     ("arguments", "complaint"),
     [
         ((), "nothing to audit; name files or folders, or give --ids FILE with one image ID a line"),
-        (("--ids", "-"), "standard input: no image ID in it; write one a line"),
+        (("--ids", "-"), "standard input: it holds no image ID; write one a line"),
         (
             ("--ids", "missing.txt"),
             "cannot read missing.txt: No such file or directory",
@@ -160,7 +156,9 @@ def test_an_unregistered_version_is_one_line(panopticon: Panopticon) -> None:
     assert complaint == "unknown model version tagger@7; registered: quality@1, tagger@1"
 
 
-def test_before_any_model_it_says_how_to_begin(panopticon: Panopticon, tmp_path: Path) -> None:
+def test_without_a_registered_model_the_error_shows_how_to_begin(
+    panopticon: Panopticon, tmp_path: Path
+) -> None:
     new = f"sqlite:///{tmp_path}/new.db"
     complaint = panopticon("--database", new, "audit", "--ids", "-", stdin=b"a\n").complaint
     assert (

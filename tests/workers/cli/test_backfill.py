@@ -140,7 +140,7 @@ def test_a_version_that_takes_no_images_is_refused(
         (("--model", "tagger@1", "--ids", "."), "cannot read .: Is a directory"),
         (
             ("--model", "tagger@1", "--ids", "-"),
-            r"standard input, line 3: 'x\x07y' is no image ID: it must not contain control characters",
+            r"standard input, line 3: 'x\x07y' is not an image ID: it must not contain control characters",
         ),
     ],
 )
@@ -257,7 +257,7 @@ def test_status_prints_the_command_of_a_backfill_without_a_process_and_leaves_ou
     keep(house)
     keep(house, name="old", state=BackfillState.DONE)
     ran = panopticon("status")
-    assert "Nobody feeds tagger@2-1f3a: panopticon backfill --model tagger@2 --ids" in ran.out
+    assert "No process runs the backfill tagger@2-1f3a: panopticon backfill --model tagger@2 --ids" in ran.out
     assert "old" not in ran.out
 
 

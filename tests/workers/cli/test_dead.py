@@ -1,4 +1,4 @@
-"""`panopticon dead`: failures are found, understood, sent back or set aside."""
+"""`panopticon dead`: failures are listed, shown, replayed or discarded."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, failure
 from tests.workers.cli.conftest import House, Panopticon, Ran
 
 
-def letter(
+def dead(
     image_id: str, *, version: VersionName = TAGGER, reason: str = "corrupt", days_ago: int = 0
 ) -> Failure:
-    """A failure whose message can be sent again."""
+    """A failure with a message that can be sent again."""
     kept = failure(key(image_id, version=version), reason=reason, last_at_ms=NOON_MS - days_ago * A_DAY_MS)
     uri = f"file:///photos/{image_id}.jpg"
     return replace(kept, message=f'{{"image_id": "{image_id}", "image_uri": "{uri}"}}'.encode())
 
 
 @pytest.fixture(autouse=True)
-def cemetery(house: House) -> None:
+def failures(house: House) -> None:
     house.register()
     house.store.outputs.put_failures(
         [
-            letter("a"),
-            letter("b", reason="not_found", days_ago=1),
-            letter("c", version=QUALITY),
-            replace(letter("d"), state=FailureState.REPLAYED),
+            dead("a"),
+            dead("b", reason="not_found", days_ago=1),
+            dead("c", version=QUALITY),
+            replace(dead("d"), state=FailureState.REPLAYED),
             replace(failure(key("message-1", version=NO_VERSION)), message=b"\xffno message"),
         ]
     )
@@ -64,19 +64,19 @@ class TestList:
     ) -> None:
         assert ids(panopticon("dead", "list", "--json", *arguments)) == expected
 
-    def test_a_limit_says_that_there_are_more(self, panopticon: Panopticon) -> None:
+    def test_a_list_that_is_cut_reports_that_there_are_more(self, panopticon: Panopticon) -> None:
         ran = panopticon("dead", "list", "--json", "--limit", "3")
         assert (len(ids(ran)), ran.json["more"]) == (3, True)
         assert panopticon("dead", "list", "--json", "--limit", "4").json["more"] is False
 
-    def test_people_see_when_what_why_and_a_summary(self, panopticon: Panopticon) -> None:
+    def test_people_see_time_version_reason_path_and_a_summary(self, panopticon: Panopticon) -> None:
         shown = panopticon("dead", "list").out
         assert ["2026-11-21", "12:00:00", "tagger@1", "corrupt", "/photos/a.jpg"] in [
             line.split()[:5] for line in shown.splitlines()
         ]
         assert "4 failures: 3 corrupt, 1 not_found" in shown
 
-    def test_none_is_said(self, panopticon: Panopticon) -> None:
+    def test_an_empty_list_is_reported(self, panopticon: Panopticon) -> None:
         assert panopticon("dead", "list", "--reason", "x").out == "No failures in state dead.\n"
 
 
@@ -94,7 +94,7 @@ class TestShow:
         self, panopticon: Panopticon, house: House, address: str
     ) -> None:
         body = f'{{"image_id": "e", "image_uri": "{address}", "revision": 7}}'
-        house.store.outputs.put_failures([replace(letter("e"), message=body.encode())])
+        house.store.outputs.put_failures([replace(dead("e"), message=body.encode())])
         shown = panopticon("dead", "show", "e").out
         assert "SECRET" not in shown
         assert "1.jpg?…" in shown
@@ -102,12 +102,12 @@ class TestShow:
         assert "SECRET" not in panopticon("dead", "list").out
         assert panopticon("dead", "show", "e", "--json").json["failures"][0]["message"] == body
 
-    def test_bytes_that_are_no_text_are_escaped(self, panopticon: Panopticon) -> None:
+    def test_bytes_that_are_not_text_are_escaped(self, panopticon: Panopticon) -> None:
         assert r"\xffno message" in panopticon("dead", "show", "message-1").out
 
     def test_an_image_without_a_failure_is_one_line(self, panopticon: Panopticon) -> None:
         complaint = panopticon("dead", "show", "nobody").complaint
-        assert complaint.startswith("no failure is kept of image 'nobody'")
+        assert complaint.startswith("image 'nobody' has no failure")
 
 
 class TestReplay:
@@ -116,7 +116,7 @@ class TestReplay:
     ) -> None:
         ran = panopticon("dead", "replay", "a")
         assert ran.out.startswith("1 failure sent back, lane backfill.")
-        assert house.waiting(TAGGER) == [letter("a").message]
+        assert house.waiting(TAGGER) == [dead("a").message]
         assert house.waiting(QUALITY) == []
         assert states(house)["a"] == "replayed"
 
@@ -128,10 +128,12 @@ class TestReplay:
         panopticon("dead", "replay", "--reason", "not_found")
         assert [name for name, state in states(house).items() if state == "replayed"] == ["b", "d"]
 
-    def test_all_sends_back_all_but_what_was_no_message(self, panopticon: Panopticon, house: House) -> None:
+    def test_all_sends_back_every_failure_except_malformed_messages(
+        self, panopticon: Panopticon, house: House
+    ) -> None:
         ran = panopticon("dead", "replay", "--all")
         assert ran.out.startswith("3 failures sent back")
-        assert ran.err.startswith("1 left: what came was malformed")
+        assert ran.err.startswith("1 not sent: the message is malformed")
         assert states(house)["message-1"] == "dead"
 
     def test_a_failure_is_not_replayed_twice(self, panopticon: Panopticon, house: House) -> None:
@@ -139,12 +141,12 @@ class TestReplay:
         assert panopticon("dead", "replay", "a").out.startswith("0 failures sent back")
         assert len(house.waiting(TAGGER)) == 1
 
-    def test_a_death_after_the_replay_is_not_covered_by_its_mark(
+    def test_a_later_failure_is_not_hidden_by_an_earlier_replay(
         self, panopticon: Panopticon, house: House
     ) -> None:
-        died_again = replace(letter("a"), last_at_ms=NOON_MS + 1)
+        died_again = replace(dead("a"), last_at_ms=NOON_MS + 1)
         house.store.outputs.put_failures([died_again])
-        house.store.outputs.put_failures([replace(letter("a"), state=FailureState.REPLAYED)])
+        house.store.outputs.put_failures([replace(dead("a"), state=FailureState.REPLAYED)])
         assert states(house)["a"] == "dead"
 
     def test_the_message_is_on_the_queue_before_the_failure_is_marked(
@@ -177,12 +179,7 @@ class TestDiscard:
         assert (ran.code, "Discard 1 failure (1 corrupt)?" in ran.err) == (130, True)
         assert states(house)["a"] == "dead"
 
-    def test_its_former_name_works_and_is_not_listed(self, panopticon: Panopticon, house: House) -> None:
-        assert panopticon("dead", "purge", "a", "--yes").out == "1 failure discarded.\n"
-        assert states(house)["a"] == "discarded"
-        assert "purge" not in panopticon("dead", "--help").out
-
-    def test_a_yes_is_asked_for(self, panopticon: Panopticon, house: House) -> None:
+    def test_a_yes_to_the_question_discards(self, panopticon: Panopticon, house: House) -> None:
         assert panopticon("dead", "discard", "a", stdin=b"y\n").code == 0
         assert states(house)["a"] == "discarded"
 
@@ -200,13 +197,13 @@ class TestDiscard:
         ),
         (("list", "--day", "yesterday"), "--day is 'yesterday'; write a day of UTC as 2026-11-21"),
         (("list", "--day", "2026-02-30"), "--day is '2026-02-30'; write a day of UTC as 2026-11-21"),
-        (("replay",), "which failures? name image IDs, --model, --reason or --day, or say --all"),
-        (("discard", "--yes"), "which failures? name image IDs, --model, --reason or --day, or say --all"),
+        (("replay",), "which failures? name image IDs, --model, --reason or --day, or pass --all"),
+        (("discard", "--yes"), "which failures? name image IDs, --model, --reason or --day, or pass --all"),
         (
             ("replay", "a", "--all"),
             "--all means every failure; leave out the image IDs, --model, --reason and --day",
         ),
-        (("replay", "\udcff"), r"'\udcff' is no image ID: it is not UTF-8"),
+        (("replay", "\udcff"), r"'\udcff' is not an image ID: it is not UTF-8"),
     ],
 )
 def test_a_mistake_is_one_line(panopticon: Panopticon, arguments: tuple[str, ...], complaint: str) -> None:

@@ -325,9 +325,9 @@ def test_the_report_is_stored_without_a_page_too(
         (
             ("pets@1", "pets@2", "--ids", "-"),
             b"a\nb\x00\n",
-            r"standard input, line 2: 'b\x00' is no image ID: it must not contain control characters",
+            r"standard input, line 2: 'b\x00' is not an image ID: it must not contain control characters",
         ),
-        (("pets@1", "pets@2", "--ids", "-"), b"", "standard input: no image ID in it; write one a line"),
+        (("pets@1", "pets@2", "--ids", "-"), b"", "standard input: it holds no image ID; write one a line"),
         (
             ("pets@1", "pets@2", "--ids", "missing"),
             b"",

@@ -1,4 +1,4 @@
-"""`panopticon doctor`: one line for each thing, and an exit code for scripts."""
+"""`panopticon doctor`: one line for each check, and an exit code for scripts."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def health(ran: Ran) -> dict[str, str]:
     return {line["check"]: line["health"] for line in ran.json["checks"]}
 
 
-def test_a_house_in_which_nothing_fails_is_well(panopticon: Panopticon) -> None:
+def test_exit_code_0_if_no_check_fails(panopticon: Panopticon) -> None:
     ran = panopticon("doctor", "--json")
     assert (ran.code, ran.json["ok"]) == (0, True)
     assert {"database: integrity", "broker: bindings", "model tagger@1: card"} <= set(health(ran))
 
 
-def test_people_see_a_line_for_each_thing_and_a_sum(panopticon: Panopticon) -> None:
+def test_people_see_a_line_for_each_check_and_a_total(panopticon: Panopticon) -> None:
     ran = panopticon("doctor")
     lines = ran.out.splitlines()
     assert any(line.split()[:3] == ["ok", "database:", "integrity"] for line in lines)
     assert " checks: 0 failed, " in lines[-1]
 
 
-def test_a_warning_is_no_failure(panopticon: Panopticon, house: House) -> None:
+def test_a_warning_is_not_a_failure(panopticon: Panopticon, house: House) -> None:
     house.broker.undeliverable().submit([b"x"], Lane.LIVE)
     ran = panopticon("doctor", "--json")
     assert (ran.code, health(ran)["broker: undeliverable"]) == (0, "warn")
 
 
-def test_a_failure_is_exit_code_1_and_says_what_to_do(panopticon: Panopticon, house: House) -> None:
+def test_a_failure_is_exit_code_1_and_shows_how_to_fix_it(panopticon: Panopticon, house: House) -> None:
     house.broker.topology.unbind(TAGGER)
     ran = panopticon("doctor")
     assert ran.code == 1

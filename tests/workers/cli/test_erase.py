@@ -1,4 +1,4 @@
-"""`panopticon erase`: asked for twice, done once, and looked at afterwards."""
+"""`panopticon erase`: confirmed first, then done, then checked."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ def kept(house: House) -> int:
     return len(house.store.outputs.versions_of("me")) + len(house.store.outputs.failures_of(["me"]))
 
 
-def test_all_of_an_image_is_erased_and_told(panopticon: Panopticon, house: House) -> None:
+def test_everything_about_an_image_is_erased_and_counted(panopticon: Panopticon, house: House) -> None:
     ran = panopticon("erase", "--ids", "-", "--yes", stdin=b"me\nnobody\n")
     assert (ran.code, kept(house)) == (0, 0)
     assert "1 image erased: 1 output, 1 failure." in ran.out
-    assert "1 ID under which nothing is kept." in ran.out
-    assert "1 message under way: one may store or show something again" in ran.out
+    assert "1 ID with nothing stored." in ran.out
+    assert "1 message in progress, which may store an output again" in ran.out
 
 
-def test_an_id_is_taken_as_it_stands(panopticon: Panopticon, house: House) -> None:
+def test_spaces_belong_to_an_id(panopticon: Panopticon, house: House) -> None:
     """Two IDs that differ by a space are two images."""
     ran = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=" me\nme\u2028\n".encode())
     assert ran.json["erased"]["unknown"] == [" me", "me\u2028"]
     assert kept(house) == 2
 
 
-def test_once_the_indexer_has_come_to_it_nothing_is_under_way(panopticon: Panopticon, house: House) -> None:
+def test_after_the_indexer_has_applied_the_deletion_no_message_is_in_progress(
+    panopticon: Panopticon, house: House
+) -> None:
     panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
     queue = house.broker.catalogue()
     queue.ack(queue.receive(max_live=9, max_backfill=9, wait_s=0))
     ran = panopticon("erase", "--ids", "-", "--check", stdin=b"me\nnobody\n")
-    assert (ran.code, ran.out) == (0, "Nothing is kept of 2 images, and nothing is under way.\n")
+    assert (ran.code, ran.out) == (0, "Nothing is stored of 2 images, and no message is in progress.\n")
 
 
 def test_the_same_as_json(panopticon: Panopticon) -> None:
-    said = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=b"me\nnobody\n").json
-    assert said == {
+    printed = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=b"me\nnobody\n").json
+    assert printed == {
         "ok": True,
         "final": False,
         "images": 2,
@@ -66,15 +68,15 @@ def test_the_same_as_json(panopticon: Panopticon) -> None:
     }
 
 
-def test_messages_that_are_under_way_are_told_of(panopticon: Panopticon, house: House) -> None:
+def test_messages_in_progress_are_reported(panopticon: Panopticon, house: House) -> None:
     house.broker.uploads.publish([ImageMessage(image_id="me")], Lane.LIVE)
     ran = panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
     assert ran.code == 0
-    assert "4 messages under way: one may store or show something again" in ran.out
+    assert "4 messages in progress, which may store an output again" in ran.out
     assert "afterwards: panopticon erase --ids - --check" in ran.out
 
 
-def test_check_erases_nothing_and_is_exit_code_1_while_anything_is_kept(
+def test_check_erases_nothing_and_exits_with_1_while_anything_is_stored(
     panopticon: Panopticon, house: House
 ) -> None:
     ran = panopticon("erase", "--ids", "-", "--check", stdin=b"me\n")
@@ -84,11 +86,11 @@ def test_check_erases_nothing_and_is_exit_code_1_while_anything_is_kept(
     assert panopticon("erase", "--ids", "-", "--check", stdin=b"me\n").code == 0
 
 
-def test_search_that_still_shows_an_image_is_told_of(panopticon: Panopticon, house: House) -> None:
+def test_an_image_that_search_still_finds_is_reported(panopticon: Panopticon, house: House) -> None:
     house.search.apply([result("me", part(revision=1, cat=0.9))])
     ran = panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
     assert ran.code == 0
-    assert "1 image can still be found in search, until the indexer has come to it" in ran.out
+    assert "1 image still in search until the indexer has applied the deletion" in ran.out
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 130, 2), ("", 130, 2)])
@@ -103,14 +105,14 @@ def test_a_person_is_asked_first(
     (tmp_path / "ids.txt").write_text("me\n")
     ran = panopticon("erase", "--ids", "ids.txt", stdin=answer.encode())
     assert (ran.code, kept(house)) == (code, left)
-    assert "Everything that was said of 1 image is removed for good. Go on?" in ran.err
+    assert "Every output and failure of 1 image will be removed for good. Continue?" in ran.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "stdin", "complaint"),
     [
-        (("--ids", "-"), b"me\n", "standard input holds the IDs, so nobody can be asked; say --yes"),
-        (("--ids", "-", "--yes"), b"", "standard input: no image ID in it; write one a line"),
+        (("--ids", "-"), b"me\n", "cannot prompt while IDs are read from standard input; pass --yes"),
+        (("--ids", "-", "--yes"), b"", "standard input: it holds no image ID; write one a line"),
         (
             ("--ids", "-", "--yes"),
             b"me\n\n",

@@ -1,4 +1,4 @@
-"""The program as the shell sees it: exit codes, streams, and never a traceback for a person's mistake."""
+"""The program as the shell sees it: exit codes, streams, and no traceback for a person's mistake."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_database_of_a_newer_schema_is_one_line(tmp_path: Path) -> None:
     assert b"its schema has version 999" in ran.stderr
 
 
-def test_a_file_whose_name_is_no_utf_8_is_submitted_and_shown(tmp_path: Path) -> None:
+def test_a_file_with_a_name_that_is_not_utf_8_can_be_submitted(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(b"x")
     assert run(tmp_path, "submit", b"\xff.jpg").stdout.startswith(b"1 image accepted")
     again = run(tmp_path, "submit", "-", stdin=b"\xff.jpg\n")
@@ -72,8 +72,8 @@ def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
-    said = run(tmp_path, "--help").stdout.decode()
-    commands = [line.split()[0] for line in said.partition("Commands:")[2].splitlines() if line.strip()]
+    text = run(tmp_path, "--help").stdout.decode()
+    commands = [line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line.strip()]
     assert " ".join(commands) == (
         "index submit worker indexer search show status audit backfill dead erase models policy doctor "
         "settings"

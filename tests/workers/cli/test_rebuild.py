@@ -1,4 +1,4 @@
-"""`panopticon search rebuild`, beside `panopticon search`."""
+"""`panopticon search rebuild`, next to `panopticon search`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def photos(house: House) -> None:
     house.store.catalogue.put([image("gone", event="deleted"), image("here")])
 
 
-def test_the_images_named_are_rebuilt_and_told(panopticon: Panopticon, house: House) -> None:
+def test_the_named_images_are_rebuilt_and_counted(panopticon: Panopticon, house: House) -> None:
     ran = panopticon("search", "rebuild", "--ids", "-", stdin=b"gone\nhere\nnobody\n")
-    assert (ran.code, ran.out) == (0, "3 images rebuilt.\n1 ID under which nothing is kept.\n")
+    assert (ran.code, ran.out) == (0, "3 images rebuilt.\n1 ID with nothing stored.\n")
     assert house.search.get(["gone"])["gone"].deleted
 
 
@@ -28,7 +28,7 @@ def test_the_same_as_json(panopticon: Panopticon) -> None:
     }
 
 
-def test_dropping_alone_is_allowed(panopticon: Panopticon) -> None:
+def test_the_old_index_can_be_dropped_without_a_rebuild(panopticon: Panopticon) -> None:
     ran = panopticon("search", "rebuild", "--drop-old", "--json")
     assert ran.json == {"rebuilt": None, "former": None, "dropped": []}
 
@@ -36,23 +36,21 @@ def test_dropping_alone_is_allowed(panopticon: Panopticon) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "name the images to rebuild with --ids FILE, or say --drop-old alone"),
-        (("--ids", "-"), "standard input: no image ID in it; write one a line"),
+        ((), "name the images to rebuild with --ids FILE, or pass --drop-old alone"),
+        (("--ids", "-"), "standard input: it holds no image ID; write one a line"),
     ],
 )
 def test_a_mistake_is_one_line(panopticon: Panopticon, arguments: tuple[str, ...], complaint: str) -> None:
     assert panopticon("search", "rebuild", *arguments).complaint == complaint
 
 
-def test_searching_is_as_it_was_and_a_label_of_that_name_can_be_asked_for(
-    panopticon: Panopticon, house: House
-) -> None:
+def test_a_label_named_rebuild_can_be_searched_for(panopticon: Panopticon, house: House) -> None:
     house.search.apply([result("here", part(rebuild=0.5))])
     for arguments in (("--json", "rebuild"), ("--json", "--", "rebuild")):
         (found,) = panopticon("search", *arguments).json["images"]
         assert found["image_id"] == "here"
 
 
-def test_the_help_of_search_names_it(panopticon: Panopticon) -> None:
+def test_the_help_of_search_names_the_command(panopticon: Panopticon) -> None:
     assert "panopticon search rebuild" in panopticon("search", "--help").out
     assert "--drop-old" in panopticon("search", "rebuild", "--help").out

@@ -45,13 +45,13 @@ def ids(ran: Ran) -> list[str]:
         ((), ["cat1", "cat2", "cat3", "cup"]),
     ],
 )
-def test_the_question_is_asked_as_it_was_typed(
+def test_labels_scores_order_and_limit_select_the_photos(
     panopticon: Panopticon, arguments: tuple[str, ...], expected: list[str]
 ) -> None:
     assert ids(panopticon("search", "--json", *arguments)) == expected
 
 
-def test_an_ancestor_finds_the_cat(panopticon: Panopticon) -> None:
+def test_a_broader_term_finds_the_cat(panopticon: Panopticon) -> None:
     assert "cat3" in ids(panopticon("search", "--json", "animal"))
 
 
@@ -69,7 +69,7 @@ def test_people_see_path_tags_and_scores(panopticon: Panopticon) -> None:
     assert shown.err.startswith("More: the same command with --cursor ")
 
 
-def test_a_path_that_is_no_utf_8_is_shown_escaped(panopticon: Panopticon, house: House) -> None:
+def test_a_path_that_is_not_utf_8_is_shown_escaped(panopticon: Panopticon, house: House) -> None:
     row = replace(image("cup", revision=1), image_uri="file:///photos/%FF%1B%5Bred%5D.jpg#size=1")
     house.store.catalogue.put([row])
     assert r"/photos/\xff\x1b[red].jpg" in panopticon("search", "espresso").out
@@ -81,14 +81,14 @@ def test_only_active_versions_answer(panopticon: Panopticon, house: House) -> No
     assert "cup" not in ids(panopticon("search", "--json", "tiger cat"))
 
 
-def test_no_hit_says_so_and_names_labels_near_it(panopticon: Panopticon) -> None:
+def test_an_unknown_label_is_reported_with_similar_ones(panopticon: Panopticon) -> None:
     ran = panopticon("search", "expresso")
     assert ran.code == 0
     assert ran.out.splitlines()[0] == "Nothing found."
-    assert "No active model has the label 'expresso'; near it: espresso" in ran.out
+    assert "No active model has the label 'expresso'; did you mean: espresso" in ran.out
 
 
-def test_a_known_label_without_a_photo_is_not_called_unknown(panopticon: Panopticon) -> None:
+def test_a_known_label_without_a_photo_is_not_reported_as_unknown(panopticon: Panopticon) -> None:
     assert panopticon("search", "daisy").out == "Nothing found.\n"
 
 
@@ -128,7 +128,7 @@ def test_an_option_out_of_its_range_is_refused(panopticon: Panopticon, arguments
     assert "Traceback" not in ran.err
 
 
-def test_while_no_version_answers_it_says_how_one_does(panopticon: Panopticon) -> None:
+def test_without_an_active_version_the_error_shows_how_to_activate_one(panopticon: Panopticon) -> None:
     for model in ("tagger", "quality"):
         panopticon("models", "deactivate", model)
     assert panopticon("search", "cat").complaint == (
@@ -137,6 +137,8 @@ def test_while_no_version_answers_it_says_how_one_does(panopticon: Panopticon) -
     )
 
 
-def test_before_any_model_it_says_how_to_begin(panopticon: Panopticon, tmp_path: object) -> None:
+def test_without_a_registered_model_the_error_shows_how_to_begin(
+    panopticon: Panopticon, tmp_path: object
+) -> None:
     complaint = panopticon("--database", f"sqlite:///{tmp_path}/new.db", "search", "cat").complaint
     assert complaint == "no model is active, so nothing can be found; begin with: panopticon index PATH"

@@ -10,12 +10,12 @@ from tests.workers.cli.conftest import Panopticon
 from workers.cli.formatting import masked
 
 
-def test_every_setting_is_told_with_its_value_and_default(panopticon: Panopticon) -> None:
-    told = panopticon("--set", "settle_s=3", "settings", "--json").json["settings"]
-    rows = {row["key"]: row for row in told}
+def test_every_setting_is_shown_with_its_value_and_default(panopticon: Panopticon) -> None:
+    settings = panopticon("--set", "settle_s=3", "settings", "--json").json["settings"]
+    rows = {row["key"]: row for row in settings}
     assert (rows["settle_s"]["value"], rows["settle_s"]["default"]) == ("3.0", "10.0")
     assert rows["retry_delays_s"]["value"] == "10.0, 60.0, 600.0, 3600.0"
-    assert all(row["description"] for row in told)
+    assert all(row["description"] for row in settings)
 
 
 def test_people_see_what_differs_from_its_default(panopticon: Panopticon) -> None:
@@ -40,7 +40,7 @@ def test_credentials_are_masked(panopticon: Panopticon, url: str, expected: str)
     assert {row["key"]: row["value"] for row in rows}["broker"] == expected
 
 
-def test_a_settings_file_that_is_no_toml_is_one_line(panopticon: Panopticon) -> None:
+def test_a_settings_file_that_is_not_toml_is_one_line(panopticon: Panopticon) -> None:
     Path("panopticon.toml").write_text("= nonsense")
     assert panopticon("settings").complaint.startswith("settings file panopticon.toml: ")
 

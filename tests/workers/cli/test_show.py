@@ -1,4 +1,4 @@
-"""`panopticon show`: everything that is kept of one image."""
+"""`panopticon show`: everything that is stored about one image."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ def fill(house: House, image_id: str = "photo") -> None:
     house.search.apply([result(image_id, part(revision=1, cat=0.9))])
 
 
-def test_every_room_is_told(panopticon: Panopticon, house: House) -> None:
+def test_catalogue_outputs_failures_and_search_are_shown(panopticon: Panopticon, house: House) -> None:
     fill(house)
-    told = panopticon("show", "photo", "--json").json
-    assert told["catalogue"]["image_uri"] == "file:///photos/photo"
-    assert [(kept["model"], kept["revision"]) for kept in told["outputs"]] == [("old@3", 0), ("quality@1", 0)]
-    assert [(kept["model"], kept["state"], kept["reason"]) for kept in told["failures"]] == [
+    report = panopticon("show", "photo", "--json").json
+    assert report["catalogue"]["image_uri"] == "file:///photos/photo"
+    assert [(kept["model"], kept["revision"]) for kept in report["outputs"]] == [
+        ("old@3", 0),
+        ("quality@1", 0),
+    ]
+    assert [(kept["model"], kept["state"], kept["reason"]) for kept in report["failures"]] == [
         ("tagger@1", "dead", "corrupt")
     ]
-    assert told["search"]["parts"]["tagger_1"]["tags"][0]["label"] == "cat"
+    assert report["search"]["parts"]["tagger_1"]["tags"][0]["label"] == "cat"
 
 
-def test_an_output_is_told_with_where_it_comes_from(panopticon: Panopticon, house: House) -> None:
+def test_an_output_is_shown_with_its_origin(panopticon: Panopticon, house: House) -> None:
     fill(house)
     kept = panopticon("show", "photo", "--json").json["outputs"][1]
     assert kept["digest"] == kept["registered_digest"] == find_card(QUALITY).digest
@@ -50,7 +53,7 @@ def test_an_output_is_told_with_where_it_comes_from(panopticon: Panopticon, hous
     assert kept["produced_at"] == "2026-11-21T12:00:00.000Z"
 
 
-def test_elements_are_named_by_the_registry_greatest_first(panopticon: Panopticon, house: House) -> None:
+def test_elements_are_named_by_the_registry_highest_first(panopticon: Panopticon, house: House) -> None:
     fill(house)
     top = panopticon("show", "photo", "--json").json["outputs"][1]["top"]
     assert [element["name"] for element in top] == [
@@ -62,7 +65,7 @@ def test_elements_are_named_by_the_registry_greatest_first(panopticon: Panoptico
     ]
 
 
-def test_elements_of_a_version_nobody_knows_are_numbered(panopticon: Panopticon, house: House) -> None:
+def test_elements_of_an_unregistered_version_are_numbered(panopticon: Panopticon, house: House) -> None:
     fill(house)
     top = panopticon("show", "photo", "--json").json["outputs"][0]["top"]
     assert [element["name"] for element in top] == ["#0", "#1", "#2", "#3"]
@@ -83,7 +86,7 @@ def test_people_see_blocks(panopticon: Panopticon, house: House) -> None:
         "policy 1 keeps all of it",
         "old@3 · not registered · stored · revision 0, older than the catalogue's 1",
         "policy none applies: the registry does not know old@3",
-        "labels none are kept under the output's digest, so its elements are numbered",
+        "labels none are stored under the output's digest, so its elements are numbered",
         "says colourfulness 0.9 · sharpness 0.5 · contrast 0.2 · brightness 0.1 · noise 0",
         "tagger@1 · dead · revision 1",
         "reason corrupt: the file ends early",
@@ -96,33 +99,35 @@ def test_people_see_blocks(panopticon: Panopticon, house: House) -> None:
         assert line in lines
 
 
-def test_a_path_stands_for_its_image(panopticon: Panopticon, house: House, tmp_path: Path) -> None:
+def test_an_image_can_be_named_by_its_path(panopticon: Panopticon, house: House, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x")
     fill(house, image_id_of(bytes(path)))
     assert panopticon("show", "a.jpg", "--json").json["image_id"] == image_id_of(bytes(path))
 
 
-def test_the_path_of_a_file_that_is_gone_still_does(
+def test_an_image_can_be_named_by_the_path_of_a_removed_file(
     panopticon: Panopticon, house: House, tmp_path: Path
 ) -> None:
     fill(house, image_id_of(bytes(tmp_path / "gone.jpg")))
     assert panopticon("show", str(tmp_path / "gone.jpg")).code == 0
 
 
-def test_what_only_failed_is_shown_too(panopticon: Panopticon, house: House) -> None:
+def test_an_image_that_only_failed_is_shown(panopticon: Panopticon, house: House) -> None:
     house.store.outputs.put_failures([failure(key("message-1"))])
-    told = panopticon("show", "message-1", "--json").json
-    assert (told["catalogue"], told["search"]) == (None, None)
-    assert told["failures"][0]["message"] == '{"image_id": "\\xff\x00"}'
+    report = panopticon("show", "message-1", "--json").json
+    assert (report["catalogue"], report["search"]) == (None, None)
+    assert report["failures"][0]["message"] == '{"image_id": "\\xff\x00"}'
 
 
 def test_an_unknown_image_is_one_line(panopticon: Panopticon) -> None:
     complaint = panopticon("show", "nobody").complaint
-    assert complaint == ("unknown image 'nobody': no image ID, and no path of an image that was submitted")
+    assert complaint == (
+        "unknown image 'nobody': it is neither an image ID nor the path of a submitted image"
+    )
 
 
-def test_an_argument_that_is_no_utf_8_is_one_line(panopticon: Panopticon) -> None:
+def test_an_argument_that_is_not_utf_8_is_one_line(panopticon: Panopticon) -> None:
     assert panopticon("show", "\udcff.jpg").complaint.startswith("unknown image '")
 
 
@@ -164,18 +169,18 @@ def test_people_see_what_policy_keeps_and_why_it_drops_the_rest(panopticon: Pano
     assert lines[start + 6] == "and 994 more"
 
 
-def test_a_part_by_an_older_policy_is_told(panopticon: Panopticon, house: House) -> None:
+def test_a_part_by_an_older_policy_is_reported(panopticon: Panopticon, house: House) -> None:
     tag(house)
     put_policy(house, "threshold = 0.2\n")
     behind = "policy 1 is older than the present one, 2"
     assert behind in [line.strip() for line in panopticon("show", "cat").out.splitlines()]
-    told = panopticon("show", "cat", "--json").json
-    assert told["search"]["parts"]["tagger_1"]["behind"] == [behind]
-    (status,) = told["standings"]
+    report = panopticon("show", "cat", "--json").json
+    assert report["search"]["parts"]["tagger_1"]["behind"] == [behind]
+    (status,) = report["standings"]
     assert (status["verdict"], status["in_search"], status["answers"]) == ("stored", False, True)
 
 
-def test_json_has_the_reasons(panopticon: Panopticon, house: House) -> None:
+def test_json_has_the_reasons_of_kept_and_dropped_tags(panopticon: Panopticon, house: House) -> None:
     tag(house)
     (kept,) = panopticon("show", "cat", "--json").json["outputs"]
     assert (kept["policy_number"], [reason["name"] for reason in kept["kept"]]) == (1, ["tabby", "tiger cat"])
@@ -191,9 +196,7 @@ def test_json_has_the_retry_delays_and_the_next_step_of_a_failure(
     assert (kept["attempts"], kept["rungs"], kept["next"]) == (2, 4, "panopticon dead replay photo")
 
 
-def test_a_broker_that_is_down_costs_no_more_than_its_own_answer(
-    panopticon: Panopticon, house: House
-) -> None:
+def test_a_broker_that_is_down_leaves_the_rest_of_the_report(panopticon: Panopticon, house: House) -> None:
     house.register(TAGGER)
     house.store.catalogue.put([image("photo")])
     down = "broker=amqp://nobody@127.0.0.1:1/panopticon?management=http://127.0.0.1:1"
@@ -201,7 +204,7 @@ def test_a_broker_that_is_down_costs_no_more_than_its_own_answer(
     assert (ran.code, ran.json["standings"][0]["why"]) == (0, "waiting in its queue, or being processed")
 
 
-def test_a_part_of_a_version_that_nobody_knows_is_told(panopticon: Panopticon, house: House) -> None:
+def test_a_part_of_an_unregistered_version_is_shown(panopticon: Panopticon, house: House) -> None:
     house.search.apply([result("photo", part(cat=0.9), name="stranger_4")])
     lines = [" ".join(line.split()) for line in panopticon("show", "photo").out.splitlines()]
     assert "stranger_4 not registered, revision 0, policy 1: cat 0.90" in lines

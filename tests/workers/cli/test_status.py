@@ -1,4 +1,4 @@
-"""`panopticon status`: the ledger closes, and nothing is called lost before it can be known."""
+"""`panopticon status`: the ledger adds up, and no image is reported as lost before that is certain."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_ledger_of_every_version_closes(
     assert pauses == []
 
 
-def test_what_is_pending_in_empty_queues_is_lost_after_the_settling_time(
+def test_images_pending_in_empty_queues_are_lost_after_the_settling_time(
     panopticon: Panopticon, house: House, pauses: list[float]
 ) -> None:
     fill(house)
@@ -53,7 +53,7 @@ def test_what_is_pending_in_empty_queues_is_lost_after_the_settling_time(
     ran = panopticon("--set", "settle_s=7", "status", "--json")
     assert counts(ran) == [4, 1, 1, 1, 1, 1]
     assert sum(pauses) == pytest.approx(7, abs=0.5)
-    assert "looking again in 7 s" in ran.err
+    assert "reading again in 7 s" in ran.err
 
 
 def state(house: House, state: VersionState) -> None:
@@ -63,7 +63,7 @@ def state(house: House, state: VersionState) -> None:
     assert house.store.registry.swap(entry, entry.with_version(changed, ANN.did("planted")))
 
 
-def test_nothing_is_lost_of_a_version_that_is_registered_and_not_fed(
+def test_nothing_is_lost_of_a_version_that_receives_no_images(
     panopticon: Panopticon, house: House, pauses: list[float]
 ) -> None:
     fill(house)
@@ -73,7 +73,7 @@ def test_nothing_is_lost_of_a_version_that_is_registered_and_not_fed(
     assert (counts(panopticon("status", "--json")), pauses) == ([4, 1, 1, 1, 1, 0], [])
 
 
-def test_what_a_shadow_has_not_seen_is_a_matter_of_a_backfill(
+def test_images_from_before_a_shadow_call_for_a_backfill(
     panopticon: Panopticon, house: House, pauses: list[float]
 ) -> None:
     fill(house)
@@ -83,7 +83,7 @@ def test_what_a_shadow_has_not_seen_is_a_matter_of_a_backfill(
     assert line in panopticon("status").out
 
 
-def test_what_is_pending_while_a_message_waits_is_not_decidable(
+def test_images_pending_while_a_message_waits_are_not_decidable(
     panopticon: Panopticon, house: House, pauses: list[float]
 ) -> None:
     house.register(TAGGER)
@@ -118,7 +118,7 @@ def test_nothing_is_lost_if_the_ledger_moves_in_between(
     assert counts(panopticon("status", "--json")) == [2, 1, 0, 0, 1, None]
 
 
-def test_rate_and_time_left_are_told_while_work_is_under_way(
+def test_rate_and_time_left_are_reported_during_work(
     panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     house.register(TAGGER)
@@ -135,7 +135,9 @@ def test_rate_and_time_left_are_told_while_work_is_under_way(
     assert fields["eta_s"] == pytest.approx(1.5, rel=0.2)
 
 
-def test_queues_are_told_by_lane_and_state(panopticon: Panopticon, house: House, pauses: list[float]) -> None:
+def test_queues_are_counted_by_lane_and_state(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
     house.register(TAGGER)
     plant_one_of_each(house.broker)
     ran = panopticon("status", "--json")
@@ -166,17 +168,17 @@ def test_people_see_a_table_and_what_to_do(panopticon: Panopticon, house: House,
     assert "tagger@1: 1 image dead: panopticon dead list --model tagger@1" in shown
 
 
-def test_a_queue_that_nobody_takes_from_is_pointed_out(
+def test_a_queue_without_a_worker_is_pointed_out(
     panopticon: Panopticon, house: House, pauses: list[float]
 ) -> None:
     house.register(TAGGER)
     house.store.catalogue.put([image("d")])
     house.broker.model_queue(TAGGER).submit([b"{}"], Lane.LIVE)
     shown = panopticon("status").out
-    assert "Nobody takes from its queue: panopticon worker --model tagger@1" in shown
+    assert "No worker takes from its queue: panopticon worker --model tagger@1" in shown
 
 
-def test_a_replayed_failure_counts_as_dead_no_more(
+def test_a_replayed_failure_does_not_count_as_dead(
     panopticon: Panopticon, house: House, pauses: list[float]
 ) -> None:
     fill(house)
@@ -184,7 +186,7 @@ def test_a_replayed_failure_counts_as_dead_no_more(
     assert counts(panopticon("status", "--json")) == [3, 1, 0, 1, 1, 1]
 
 
-def test_before_any_model_it_says_how_to_begin(panopticon: Panopticon) -> None:
+def test_without_a_registered_model_it_shows_how_to_begin(panopticon: Panopticon) -> None:
     ran = panopticon("status")
     assert (ran.code, ran.out.startswith("No model is registered yet: panopticon index PATH")) == (0, True)
 

@@ -18,7 +18,7 @@ def test_a_folder_s_pictures_reach_every_bound_version_s_queue(
         (tmp_path / "photos" / name).write_bytes(b"x")
     ran = panopticon("submit", "photos")
     assert (ran.code, ran.out) == (0, "2 images accepted, lane live.\nNext: panopticon status\n")
-    assert ran.err == "1 other file left aside (1 .txt)\n"
+    assert ran.err == "1 other file skipped (1 .txt)\n"
     assert len(house.waiting()) == 2
 
 
@@ -29,7 +29,7 @@ def test_backfill_goes_on_its_own_lane(panopticon: Panopticon, house: House) -> 
     assert depths == {"live": 0, "backfill": 1}
 
 
-def test_a_message_is_sent_as_it_came(panopticon: Panopticon, house: House) -> None:
+def test_a_message_keeps_its_revision_and_its_message_id(panopticon: Panopticon, house: House) -> None:
     house.register(TAGGER)
     body = b'{"image_id": "7", "image_uri": "s3://b/7", "revision": 2, "message_id": "mine"}\n'
     panopticon("submit", "-", stdin=body)
@@ -37,7 +37,7 @@ def test_a_message_is_sent_as_it_came(panopticon: Panopticon, house: House) -> N
     assert (message.image_id, message.revision, message.message_id) == ("7", 2, "mine")
 
 
-def test_without_a_bound_model_it_warns_and_the_catalogue_still_learns(
+def test_without_a_bound_model_it_warns_and_still_fills_the_catalogue(
     panopticon: Panopticon, house: House
 ) -> None:
     ran = panopticon("submit", "-", stdin=b"1,s3://b/1\n")
@@ -46,7 +46,7 @@ def test_without_a_bound_model_it_warns_and_the_catalogue_still_learns(
     assert sum(depth.total for depth in house.broker.catalogue().depth().values()) == 1
 
 
-def test_an_id_without_a_uri_is_warned_of_unless_originals_says_where(
+def test_an_id_without_a_uri_is_a_warning_unless_originals_is_set(
     panopticon: Panopticon, house: House
 ) -> None:
     house.register()
@@ -64,7 +64,7 @@ def test_nothing_is_sent_if_a_later_line_is_wrong(panopticon: Panopticon, house:
     assert house.waiting() == []
 
 
-def test_a_folder_without_pictures_says_so(panopticon: Panopticon, tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_reported(panopticon: Panopticon, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = panopticon("submit", "empty")
     assert (ran.code, ran.out) == (0, "Nothing to submit: no pictures found.\n")
@@ -74,5 +74,5 @@ def test_a_missing_path_is_one_line(panopticon: Panopticon) -> None:
     assert panopticon("submit", "missing").complaint == "no such path: missing"
 
 
-def test_a_csv_that_is_not_there_is_a_missing_path(panopticon: Panopticon) -> None:
+def test_a_csv_that_does_not_exist_is_a_missing_path(panopticon: Panopticon) -> None:
     assert panopticon("submit", "list.csv").complaint == "no such path: list.csv"

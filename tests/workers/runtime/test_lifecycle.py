@@ -1,4 +1,4 @@
-"""The first signal asks, the second one ends."""
+"""The first signal asks a program to stop, the second one ends it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def stopping() -> Iterator[Stopping]:
         signal.signal(number, action)
 
 
-def test_nothing_stops_by_itself(stopping: Stopping) -> None:
+def test_without_a_signal_it_does_not_stop(stopping: Stopping) -> None:
     assert not stopping()
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_a_signal_asks_to_stop_and_leaves_the_next_one_of_either_kind_to_end_it(
+def test_after_a_signal_the_next_one_of_either_kind_ends_the_process(
     stopping: Stopping, number: signal.Signals
 ) -> None:
     signal.raise_signal(number)
@@ -35,7 +35,7 @@ def test_a_signal_asks_to_stop_and_leaves_the_next_one_of_either_kind_to_end_it(
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == [signal.SIG_DFL] * 2
 
 
-def test_turns_follow_each_other_until_a_signal(stopping: Stopping) -> None:
+def test_turns_are_repeated_until_a_signal(stopping: Stopping) -> None:
     turns: list[int] = []
 
     def turn() -> None:

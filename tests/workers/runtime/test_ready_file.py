@@ -1,4 +1,4 @@
-"""The file by which a supervisor sees that work can be taken."""
+"""The file that shows a supervisor that a process can take work."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_young(path: Path) -> bool:
     return path.stat().st_mtime > LONG_AGO_S
 
 
-def test_it_is_there_while_work_can_be_taken_and_gone_while_parked(ready: ReadyFile, path: Path) -> None:
+def test_the_file_exists_while_work_can_be_taken_and_not_while_parked(ready: ReadyFile, path: Path) -> None:
     assert not path.exists()
     ready.show(ready=True)
     assert path.exists()
@@ -50,7 +50,7 @@ def test_it_is_there_while_work_can_be_taken_and_gone_while_parked(ready: ReadyF
     assert path.exists()
 
 
-def test_it_is_touched_again_but_not_each_turn(ready: ReadyFile, path: Path, clock: Clock) -> None:
+def test_the_file_is_touched_again_but_not_each_turn(ready: ReadyFile, path: Path, clock: Clock) -> None:
     ready.show(ready=True)
     os.utime(path, (LONG_AGO_S, LONG_AGO_S))
     ready.show(ready=True)
@@ -60,7 +60,7 @@ def test_it_is_touched_again_but_not_each_turn(ready: ReadyFile, path: Path, clo
     assert is_young(path)
 
 
-def test_one_that_parks_leaves_the_file_of_others_alone_unless_it_had_shown_it(
+def test_a_process_that_was_never_ready_does_not_remove_the_file_of_another(
     ready: ReadyFile, path: Path
 ) -> None:
     path.touch()
@@ -73,14 +73,14 @@ def test_without_a_path_nothing_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_told_and_stops_nothing(
+def test_a_path_that_cannot_be_written_is_logged_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ReadyFile(tmp_path / "absent" / "ready").show(ready=True)
     assert caplog.messages == [f"ready_file {tmp_path}/absent/ready: No such file or directory"]
 
 
-def test_a_worker_is_ready_once_its_model_is_and_no_more_when_it_was_told_to_stop(tmp_path: Path) -> None:
+def test_a_worker_is_ready_once_its_model_is_and_until_it_stops(tmp_path: Path) -> None:
     with pipeline(tmp_path, "null", ready_file=tmp_path / "ready") as run:
         worker = run.start_worker()
         run.wait_until((tmp_path / "ready").exists)
@@ -96,7 +96,7 @@ def test_a_worker_whose_model_is_down_is_not_ready(tmp_path: Path) -> None:
         assert not (tmp_path / "ready").exists()
 
 
-def test_an_indexer_is_ready_and_no_more_when_it_was_told_to_stop(tmp_path: Path) -> None:
+def test_an_indexer_is_ready_until_it_stops(tmp_path: Path) -> None:
     with pipeline(tmp_path, "null", ready_file=tmp_path / "ready") as run:
         indexer = run.start("indexer", log="indexer.log")
         run.wait_until((tmp_path / "ready").exists)

@@ -1,4 +1,4 @@
-"""A list of image IDs, taken as it stands or not at all."""
+"""A list of image IDs is read as it is written, or refused as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read(body: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("body", [b"b\na\n", b"b\r\na\r\n", b"b\na", b"\xef\xbb\xbfb\na\n"])
-def test_ids_are_read_in_order_whatever_ends_a_line(body: bytes) -> None:
+def test_ids_are_read_in_order_with_any_line_ending(body: bytes) -> None:
     assert read(body) == ["b", "a"]
 
 
@@ -31,30 +31,30 @@ def test_spaces_and_letters_of_any_script_belong_to_the_id() -> None:
         (b"a\nb\na\n", "ids.txt, line 3: 'a' is on line 1 already; name each image once"),
         (
             b"a\nb\x1b[31m\n",
-            r"ids.txt, line 2: 'b\x1b[31m' is no image ID: it must not contain control characters",
+            r"ids.txt, line 2: 'b\x1b[31m' is not an image ID: it must not contain control characters",
         ),
         (
             "a\u0085b\n".encode(),
-            r"ids.txt, line 1: 'a\x85b' is no image ID: it must not contain control characters",
+            r"ids.txt, line 1: 'a\x85b' is not an image ID: it must not contain control characters",
         ),
         (
             b"a\rb\n",
-            r"ids.txt, line 1: 'a\rb' is no image ID: it must not contain control characters",
+            r"ids.txt, line 1: 'a\rb' is not an image ID: it must not contain control characters",
         ),
-        (b"a\nb\tc\n", r"ids.txt, line 2: 'b\tc' is no image ID: it must not contain control characters"),
+        (b"a\nb\tc\n", r"ids.txt, line 2: 'b\tc' is not an image ID: it must not contain control characters"),
         (b"a\n\xff\n", "ids.txt, line 2: not UTF-8; write the list in UTF-8"),
-        (b"", "ids.txt: no image ID in it; write one a line"),
+        (b"", "ids.txt: it holds no image ID; write one a line"),
     ],
 )
-def test_a_line_that_is_no_id_is_named(body: bytes, complaint: str) -> None:
+def test_a_line_that_is_not_an_id_is_reported_with_its_number(body: bytes, complaint: str) -> None:
     with pytest.raises(UsageError) as refused:
         read(body)
     assert str(refused.value) == complaint
 
 
-def test_an_id_that_is_too_long_is_named_in_short() -> None:
+def test_an_id_that_is_too_long_is_cut_in_the_message() -> None:
     with pytest.raises(
-        UsageError, match=r"ids.txt, line 1: 'x{60}' is no image ID: it should have at most 255"
+        UsageError, match=r"ids.txt, line 1: 'x{60}' is not an image ID: it should have at most 255"
     ) as refused:
         read(b"x" * 300)
     assert "\n" not in str(refused.value)

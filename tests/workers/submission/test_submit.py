@@ -1,4 +1,4 @@
-"""What a person names becomes messages, all of it or nothing."""
+"""Files, folders and lists become messages: all of them, or none if anything is wrong."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ class TestFolders:
             (photos / name).write_bytes(b"x")
         assert names(scan(store, photos)) == [b"a.PNG", b"b.jpg", b"c.avif", b"d.webp", b"e.tiff"]
 
-    def test_other_files_are_counted_by_suffix_and_left_aside(self, store: Store, photos: Path) -> None:
+    def test_other_files_are_skipped_and_counted_by_suffix(self, store: Store, photos: Path) -> None:
         for name in ("a.txt", "b.TXT", "README", "c.jpg"):
             (photos / name).write_bytes(b"x")
         found = scan(store, photos)
         assert names(found) == [b"c.jpg"]
-        assert dict(found.left_aside) == {".txt": 2, "": 1}
+        assert dict(found.skipped) == {".txt": 2, "": 1}
 
     def test_a_photo_under_another_suffix_is_taken(self, store: Store, photos: Path) -> None:
         (photos / "photo.dat").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
@@ -97,11 +97,13 @@ class TestFolders:
         (photos / ".thumbnails" / "a.jpg").write_bytes(b"x")
         assert names(scan(store, photos)) == []
 
-    def test_a_file_named_by_itself_is_taken_whatever_its_name(self, store: Store, photos: Path) -> None:
+    def test_a_file_that_is_named_itself_is_taken_under_any_name(self, store: Store, photos: Path) -> None:
         (photos / "scan").write_bytes(b"x")
         assert names(scan(store, photos / "scan")) == [b"scan"]
 
-    def test_odd_things_with_a_picture_s_name_are_taken(self, store: Store, photos: Path) -> None:
+    def test_anything_with_a_picture_s_name_is_taken_be_it_a_broken_link_or_a_pipe(
+        self, store: Store, photos: Path
+    ) -> None:
         (photos / "dangling.jpg").symlink_to(photos / "nowhere.jpg")
         os.mkfifo(photos / "pipe.png")
         (photos / "folder.jpg").mkdir()
@@ -111,7 +113,7 @@ class TestFolders:
         (photos / "a.jpg").write_bytes(b"x")
         (photos / "again").symlink_to(photos)
         found = scan(store, photos)
-        assert (names(found), found.left_aside.total()) == ([b"a.jpg"], 0)
+        assert (names(found), found.skipped.total()) == ([b"a.jpg"], 0)
 
     def test_a_linked_folder_is_walked(self, store: Store, photos: Path, tmp_path: Path) -> None:
         elsewhere = tmp_path / "elsewhere"
@@ -130,7 +132,7 @@ class TestFolders:
         (photos / name).write_bytes(b"x")
         assert names(scan(store, photos)) == [name.encode()]
 
-    def test_a_name_that_is_no_utf_8_comes_back_from_its_uri(self, store: Store, photos: Path) -> None:
+    def test_a_name_that_is_not_utf_8_comes_back_from_its_uri(self, store: Store, photos: Path) -> None:
         path = os.path.join(os.fsencode(photos), b"\xff\xfe.jpg")
         with open(path, "wb") as file:
             file.write(b"x")
@@ -138,7 +140,9 @@ class TestFolders:
         assert path_of(entry.image_uri or "") == path
         assert entry.image_id == image_id_of(path)
 
-    def test_a_file_whose_uri_would_be_too_long_is_named_and_left(self, store: Store, photos: Path) -> None:
+    def test_a_file_whose_uri_would_be_too_long_is_reported_and_skipped(
+        self, store: Store, photos: Path
+    ) -> None:
         folder = photos.joinpath(*["写" * 80] * 6)
         folder.mkdir(parents=True)
         (folder / "a.jpg").write_bytes(b"x")
@@ -163,7 +167,7 @@ class TestFolders:
         assert names(found) == [b"a.jpg"]
         assert list(found.unreadable) == [f"{photos}/locked: Permission denied"]
 
-    def test_a_path_that_is_not_there_is_refused(self, store: Store, photos: Path) -> None:
+    def test_a_path_that_does_not_exist_is_refused(self, store: Store, photos: Path) -> None:
         with pytest.raises(UsageError, match=f"^no such path: {photos}/missing$"):
             scan(store, photos / "missing")
 
@@ -178,7 +182,7 @@ class TestRevisions:
         remember(store, scan(store, photos).entries[0]._replace(revision=4))
         assert scan(store, photos).entries[0].revision == 4
 
-    def test_another_size_raises_it(self, store: Store, photos: Path) -> None:
+    def test_a_file_of_another_size_gets_the_next_revision(self, store: Store, photos: Path) -> None:
         (photos / "a.jpg").write_bytes(b"x")
         remember(store, scan(store, photos).entries[0]._replace(revision=4))
         moment = os.stat(photos / "a.jpg").st_mtime_ns
@@ -186,13 +190,15 @@ class TestRevisions:
         os.utime(photos / "a.jpg", ns=(moment, moment))
         assert scan(store, photos).entries[0].revision == 5
 
-    def test_another_time_raises_it(self, store: Store, photos: Path) -> None:
+    def test_a_file_of_another_time_gets_the_next_revision(self, store: Store, photos: Path) -> None:
         (photos / "a.jpg").write_bytes(b"x")
         remember(store, scan(store, photos).entries[0])
         os.utime(photos / "a.jpg", ns=(5, 5))
         assert scan(store, photos).entries[0].revision == 1
 
-    def test_a_deleted_image_whose_file_is_there_again_is_raised(self, store: Store, photos: Path) -> None:
+    def test_a_deleted_image_whose_file_exists_again_gets_the_next_revision(
+        self, store: Store, photos: Path
+    ) -> None:
         (photos / "a.jpg").write_bytes(b"x")
         remember(store, scan(store, photos).entries[0]._replace(revision=2), event="deleted")
         assert scan(store, photos).entries[0].revision == 3
@@ -257,11 +263,13 @@ class TestLists:
             (["{"], "line 1: Invalid JSON"),
             (["", "/no/such/place.jpg"], "line 2: no such path: /no/such/place.jpg"),
             ([b"\xff,s3://b/1"], "line 1: not UTF-8"),
-            (["image_id,image_uri", "1,photos/1.jpg"], "line 2: 'photos/1.jpg' is no URI"),
-            (["image_id,image_uri", 'a"b,"s3://b/' + "x" * 200_000], "no CSV: "),
+            (["image_id,image_uri", "1,photos/1.jpg"], "line 2: 'photos/1.jpg' is not a URI"),
+            (["image_id,image_uri", 'a"b,"s3://b/' + "x" * 200_000], "not a CSV file: "),
         ],
     )
-    def test_a_fault_is_named_with_its_line(self, store: Store, lines: list[str | bytes], fault: str) -> None:
+    def test_a_mistake_is_reported_with_its_line(
+        self, store: Store, lines: list[str | bytes], fault: str
+    ) -> None:
         with pytest.raises(UsageError, match=f"^standard input.*{fault}") as caught:
             read(store, lines)
         assert "\n" not in str(caught.value)
@@ -299,7 +307,7 @@ class TestPublishing:
         assert len({message.message_id for message in messages}) == 1201
         assert heard == [500, 1000, 1201]
 
-    def test_a_file_occurred_when_it_was_changed(self, store: Store, photos: Path) -> None:
+    def test_the_upload_of_a_file_happened_when_it_was_changed(self, store: Store, photos: Path) -> None:
         (photos / "a.jpg").write_bytes(b"x")
         os.utime(photos / "a.jpg", (86400, 86400))
         (entry,) = scan(store, photos).entries
@@ -314,7 +322,7 @@ class TestPublishing:
 
 
 @given(st.binary())
-def test_what_is_shown_of_a_path_moves_no_cursor(path: bytes) -> None:
+def test_a_path_is_shown_without_control_characters(path: bytes) -> None:
     assert shown(path).isprintable()
 
 

@@ -1,4 +1,4 @@
-"""`panopticon dead`: what failed for good, why, and what to do about it."""
+"""`panopticon dead`: list failures, show their reasons, replay them or discard them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import date
 from itertools import islice
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 from rich.text import Text
 
 from panopticon.errors import UsageError
-from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image_message
+from panopticon.messages import Lane, MessageInvalid, decode_image_message
 from panopticon.models import parse_version
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from workers.cli.dead.failure_view import failure_json, print_failure
 from workers.cli.formatting import counted, place, table, utc
-from workers.cli.session import Session, json_option, pass_session
+from workers.cli.session import Session, is_utf_8, json_option, pass_session
 from workers.maintenance.dead_letters import (
     Choice,
     Replayed,
@@ -34,21 +34,36 @@ from workers.runtime.terminal_text import printable
 Command = Callable[..., Any]
 
 ROOMY_COLUMNS = 120
-"""From which on there is room for the details too."""
+"""Width of a terminal from which on the list has a column for details."""
+
+
+class Filters(TypedDict):
+    """The options that select failures, as a person typed them."""
+
+    model: str | None
+    day: str
+    reason: str
 
 
 @click.group("dead")
 def dead_command() -> None:
-    """Failures: list them, look at one, replay them, or discard them."""
+    """List failures, look at one, replay them, or discard them."""
 
 
 def _filters(command: Command) -> Command:
-    """The options that say which failures are meant."""
-    command = click.option("--reason", default="", metavar="CODE", help="Such as not_found.")(command)
-    command = click.option("--day", default="", metavar="YYYY-MM-DD", help="On which it last failed, UTC.")(
-        command
-    )
-    return click.option("--model", "model", metavar="NAME@V", help="Only this version.")(command)
+    """Add the options of `Filters`."""
+    options = [
+        click.option("--model", metavar="NAME@V", help="Model version that failed [default: all]."),
+        click.option(
+            "--day", default="", metavar="YYYY-MM-DD", help="Day of the last attempt, UTC [default: all]."
+        ),
+        click.option(
+            "--reason", default="", metavar="CODE", help="Reason code such as not_found [default: all]."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @dead_command.command("list")
@@ -58,15 +73,22 @@ def _filters(command: Command) -> Command:
     type=click.Choice([state.value for state in FailureState]),
     default=FailureState.DEAD.value,
     show_default=True,
+    help="State of the failures.",
 )
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Number of failures to print.",
+)
 @json_option
 @pass_session
 def list_command(
-    session: Session, *, model: str | None, day: str, reason: str, state: str, limit: int, as_json: bool
+    session: Session, *, state: str, limit: int, as_json: bool, **filters: Unpack[Filters]
 ) -> None:
-    """The failures, newest day first."""
-    choice = _choice(session, model=model, day=day, reason=reason, state=FailureState(state))
+    """List failures, newest day first."""
+    choice = _choice(session, filters, state=FailureState(state))
     found = list(islice(chosen(session.store, choice), limit + 1))
     failures, more = found[:limit], len(found) > limit
     if as_json:
@@ -82,11 +104,11 @@ def list_command(
 @json_option
 @pass_session
 def show_command(session: Session, *, image_id: str, as_json: bool) -> None:
-    """Every failure of one image, in any state, with its message."""
-    failures = session.store.outputs.failures_of([image_id]) if _is_text(image_id) else []
+    """Show every failure of one image, in any state, with its message."""
+    failures = session.store.outputs.failures_of([image_id]) if is_utf_8(image_id) else []
     if not failures:
         raise UsageError(
-            f"no failure is kept of image {image_id!r}; panopticon dead list names those with one"
+            f"image {image_id!r} has no failure; panopticon dead list names the images that have one"
         )
     if as_json:
         session.print_json({"failures": [failure_json(failure) for failure in failures]})
@@ -103,21 +125,23 @@ def show_command(session: Session, *, image_id: str, as_json: bool) -> None:
 @_filters
 @click.option("--all", "everything", is_flag=True, help="Every failure of every version.")
 @click.option(
-    "--lane", type=click.Choice([lane.value for lane in Lane]), default=Lane.BACKFILL.value, show_default=True
+    "--lane",
+    type=click.Choice([lane.value for lane in Lane]),
+    default=Lane.BACKFILL.value,
+    show_default=True,
+    help="Lane of the queue.",
 )
 @pass_session
 def replay_command(
     session: Session,
     *,
     image_ids: tuple[str, ...],
-    model: str | None,
-    day: str,
-    reason: str,
     everything: bool,
     lane: str,
+    **filters: Unpack[Filters],
 ) -> None:
-    """Send failed images back to the queue of the version that failed, each by the message it came as."""
-    choice = _choice(session, model=model, day=day, reason=reason, image_ids=image_ids)
+    """Send failed images back to the queue of the version that failed, each with its original message."""
+    choice = _choice(session, filters, image_ids=image_ids)
     _check_some(choice, everything)
     failures = list(chosen(session.store, choice))
     outcome = replay(failures, store=session.store, broker=session.broker, lane=Lane(lane))
@@ -128,20 +152,18 @@ def replay_command(
 @click.argument("image_ids", nargs=-1, metavar="[IMAGE_ID]...")
 @_filters
 @click.option("--all", "everything", is_flag=True, help="Every failure of every version.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_session
 def discard_command(
     session: Session,
     *,
     image_ids: tuple[str, ...],
-    model: str | None,
-    day: str,
-    reason: str,
     everything: bool,
     yes: bool,
+    **filters: Unpack[Filters],
 ) -> None:
-    """Mark failures as discarded. They stay readable (list --state discarded), and count as dead no more."""
-    choice = _choice(session, model=model, day=day, reason=reason, image_ids=image_ids)
+    """Mark failures as discarded. They can still be listed (--state discarded), but do not count as dead."""
+    choice = _choice(session, filters, image_ids=image_ids)
     _check_some(choice, everything)
     failures = list(chosen(session.store, choice))
     if not failures:
@@ -155,7 +177,7 @@ def discard_command(
     session.out.print(f"{counted(len(failures), 'failure')} discarded.")
 
 
-# The name of this command up to 0.1: scripts that use it go on working.
+# The name of this command up to release 0.1: scripts that use it go on working.
 purge_command = copy(discard_command)
 purge_command.hidden = True
 dead_command.add_command(purge_command, "purge")
@@ -163,24 +185,24 @@ dead_command.add_command(purge_command, "purge")
 
 def _choice(
     session: Session,
+    filters: Filters,
     *,
-    model: str | None,
-    day: str,
-    reason: str,
     image_ids: tuple[str, ...] = (),
     state: FailureState = FailureState.DEAD,
 ) -> Choice:
-    """Raises: UsageError."""
+    """Raises: UsageError for an unknown version, a day that is not a date, or an ID that is not UTF-8."""
+    model, day = filters["model"], filters["day"]
     _check_day(day)
     version = _known_version(session, model) if model is not None else None
     for image_id in image_ids:
-        if not _is_text(image_id):
-            raise UsageError(f"{image_id!r} is no image ID: it is not UTF-8")
-    return Choice(version=version, day=day, reason=reason, image_ids=image_ids, state=state)
+        if not is_utf_8(image_id):
+            raise UsageError(f"{image_id!r} is not an image ID: it is not UTF-8")
+    return Choice(version=version, day=day, reason=filters["reason"], image_ids=image_ids, state=state)
 
 
 def _check_day(day: str) -> None:
     try:
+        # `fromisoformat` accepts more spellings than the failures are stored under.
         if day and not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
             raise ValueError(day)
         if day:
@@ -198,25 +220,21 @@ def _known_version(session: Session, text: str) -> VersionName:
 
 def _check_some(choice: Choice, everything: bool) -> None:
     if choice.everything and not everything:
-        raise UsageError("which failures? name image IDs, --model, --reason or --day, or say --all")
+        raise UsageError("which failures? name image IDs, --model, --reason or --day, or pass --all")
     if everything and not choice.everything:
         raise UsageError("--all means every failure; leave out the image IDs, --model, --reason and --day")
 
 
-def _is_text(image_id: str) -> bool:
-    return image_id.encode("utf-8", "replace").decode() == image_id
-
-
 def _print_list(session: Session, failures: Sequence[Failure], *, more: bool) -> None:
     roomy = session.out.width >= ROOMY_COLUMNS
-    shown = table("last (UTC)", "model", "reason", flowing=("image", "detail") if roomy else ("image",))
+    listing = table("last (UTC)", "model", "reason", flowing=("image", "detail") if roomy else ("image",))
     for failure in failures:
         cells = (Text(_image(failure)), Text(printable(failure.detail), style="dim"))
         reason = Text(failure.reason, style="red")
-        shown.add_row(
+        listing.add_row(
             utc(failure.last_at_ms), str(failure.key.version_name), reason, *cells[: 2 if roomy else 1]
         )
-    session.out.print(shown)
+    session.out.print(listing)
     listed = counted(len(failures), "failure")
     session.out.print(f"{listed}: {_by_reason(failures)}" + ("; there are more: --limit" if more else ""))
     session.out.print(
@@ -225,17 +243,13 @@ def _print_list(session: Session, failures: Sequence[Failure], *, more: bool) ->
 
 
 def _image(failure: Failure) -> str:
-    """A file by its path, which says more than its ID; anything else by its ID."""
-    message = _message_of(failure)
+    """Return the path of a file, which is more useful than its ID; the ID of any other image."""
+    try:
+        message = decode_image_message(failure.message)
+    except MessageInvalid:
+        message = None
     is_file = message is not None and (message.image_uri or "").startswith("file:")
     return place(message.image_uri or "") if message and is_file else printable(failure.key.image_id)
-
-
-def _message_of(failure: Failure) -> ImageMessage | None:
-    try:
-        return decode_image_message(failure.message)
-    except MessageInvalid:
-        return None
 
 
 def _by_reason(failures: Sequence[Failure]) -> str:
@@ -247,11 +261,11 @@ def _print_replayed(session: Session, outcome: Replayed, lane: str) -> None:
     session.out.print(f"{counted(outcome.replayed, 'failure')} sent back, lane {lane}.")
     if outcome.no_messages:
         session.err.print(
-            f"{outcome.no_messages:,} left: what came was malformed, so no worker can take it "
-            f"(those of {NO_VERSION} never can); panopticon dead discard removes them from the dead",
+            f"{outcome.no_messages:,} not sent: the message is malformed, so no worker can take it "
+            f"(as with every failure of {NO_VERSION}); panopticon dead discard takes them off the dead",
             style="yellow",
         )
     if outcome.no_queue:
-        session.err.print(f"{outcome.no_queue:,} left: their version is retired", style="yellow")
+        session.err.print(f"{outcome.no_queue:,} not sent: their version is retired", style="yellow")
     if outcome.replayed:
         session.out.print("Next: panopticon status", style="dim")

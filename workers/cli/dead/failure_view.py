@@ -1,4 +1,4 @@
-"""One failure, for people and as JSON."""
+"""Print one failure for people, or write it as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.runtime.terminal_text import printable
 
 
 def failure_json(failure: Failure) -> dict[str, Any]:
-    """One failure, its message as text; bytes that are no UTF-8 are escaped."""
+    """Return a failure as JSON, with its message as text; bytes that are not UTF-8 are escaped."""
     return {
         "image_id": failure.key.image_id,
         "model": str(failure.key.version_name),
@@ -28,7 +28,7 @@ def failure_json(failure: Failure) -> dict[str, Any]:
 def print_failure(
     session: Session, failure: Failure, *, with_message: bool = False, next_step: str = ""
 ) -> None:
-    """One failure as a block."""
+    """Print one failure as a block."""
     retries = len(session.settings.retry_delays_s)
     lines = [
         ("reason", printable(": ".join(filter(None, (failure.reason, failure.detail))))),

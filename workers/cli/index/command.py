@@ -1,8 +1,11 @@
-"""`panopticon index`: a folder of photos, tagged and scored, with no server."""
+"""`panopticon index`: tag and score files and folders with no server."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from rich.progress import (
@@ -11,6 +14,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -22,8 +26,10 @@ from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.outputs import VersionName
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.session import Session, json_option, pass_session
-from workers.runtime.child_processes import EmbeddedProcesses
+from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
+from workers.runtime.log_events import LogEvent
+from workers.runtime.terminal_text import printable
 from workers.submission.index_plan import (
     Remaining,
     make_plan,
@@ -42,20 +48,27 @@ POLL_S = 0.2
 @click.command("index")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME@VERSION", help="Instead of the setting `models`."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME@VERSION",
+    help="Model version to run, any number of times [default: the setting `models`].",
 )
-@click.option("--show", type=click.IntRange(0), default=50, show_default=True, help="Photos to print.")
+@click.option(
+    "--show", type=click.IntRange(0), default=50, show_default=True, help="Number of photos to print."
+)
 @json_option
 @pass_session
 def index_command(
     session: Session, paths: tuple[str, ...], models: tuple[str, ...], show: int, as_json: bool
 ) -> None:
-    """Tag and score every photo under PATH…, and wait for it.
+    """Tag and score every photo under PATH….
 
-    Needs no server: everything is kept in one SQLite database. Run it again at any time; only what is new or
-    changed is worked on.
+    The command waits until all is done. It needs no server: everything is stored in one SQLite database. Run
+    it again at any time; only new and changed photos are processed.
     """
-    cards = [_card(session, name) for name in dict.fromkeys(models or session.settings.models)]
+    names = dict.fromkeys(models or session.settings.models)
+    cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     submission = scan_paths(paths, session.store.catalogue)
     for card in cards:
         _prepare(session, card)
@@ -65,30 +78,30 @@ def index_command(
     if as_json:
         session.print_json(report.as_json())
     else:
-        session.out.print(report.shown(max_photos=show))
-
-
-def _card(session: Session, name: str) -> ModelCard:
-    return find_card(parse_version(name), session.settings.models_dir)
+        session.out.print(report.as_text(max_photos=show))
 
 
 def _prepare(session: Session, card: ModelCard) -> None:
+    """Convert the model, unless it is done. Raises: UsageError if that fails, or the weights were altered."""
     refuse_altered_weights(card)
     with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
         prepare_model(card, session.settings)
 
 
 def _run(session: Session, submission: Submission, versions: list[VersionName]) -> Run:
+    """Submit what is new, run what is missing, and wait for both. Starts processes only if there is work."""
     begun_s = time.monotonic()
-    plan = make_plan(submission, versions, session.store)
+    plan = left = make_plan(submission, versions, session.store)
     submit_new(plan, session.broker)
-    processes = _Processes(session, versions)
-    processes.finish(force=bool(plan.new))
-    # Only now is it certain that what is missing waits in no queue.
-    later = make_plan(submission, versions, session.store)
-    submit_missing(later, session.broker)
-    processes.finish(force=later.work)
-    left = make_plan(submission, versions, session.store) if later.work else later
+    if plan.work or not remaining(session.broker, versions).none:
+        with _Workers(session, versions).running() as workers:
+            workers.finish()
+            # Only now is it certain that what is missing does not wait in a queue.
+            left = make_plan(submission, versions, session.store)
+            if left.work:
+                submit_missing(left, session.broker)
+                workers.finish()
+                left = make_plan(submission, versions, session.store)
     finished = plan.unfinished - left.unfinished
     return Run(plan=plan, finished=finished, seconds=time.monotonic() - begun_s)
 
@@ -100,37 +113,53 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
-class _Processes:
-    """Runs workers until every queue is empty, with a bar for each version."""
+class _Workers:
+    """The processes that work off the queues, with a progress bar for each version."""
 
     def __init__(self, session: Session, versions: list[VersionName]) -> None:
-        self._session = session
+        self._broker = session.broker
         self._versions = versions
-
-    def finish(self, *, force: bool) -> None:
-        left = remaining(self._session.broker, self._versions)
-        if left.none and not force:
-            return
         # A person chose this folder and is watching: many broken files are no reason to stop.
-        settings = self._session.settings.model_copy(update={"dead_share": 1.0})
-        processes = EmbeddedProcesses(settings)
-        with self._progress() as progress, processes.running(self._versions):
-            bars = {v: progress.add_task(str(v), total=left.images[v]) for v in self._versions}
-
-            def watch(now: Remaining) -> None:
-                for version, bar in bars.items():
-                    progress.update(bar, completed=left.images[version] - now.images[version])
-                for line in processes.news():
-                    progress.console.print(line, markup=False)
-
-            wait_until_done(self._session.broker, self._versions, watch=watch, every_s=POLL_S)
-
-    def _progress(self) -> Progress:
-        return Progress(
+        self._processes = ChildProcesses(session.settings.model_copy(update={"dead_share": 1.0}))
+        self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(),
-            console=self._session.err,
+            console=session.err,
         )
+        self._bars: dict[VersionName, TaskID] = {}
+
+    @contextmanager
+    def running(self) -> Iterator[_Workers]:
+        """Start the processes on entry; on exit, drain and stop them."""
+        with self._progress, self._processes.running(self._versions):
+            self._bars = {
+                version: self._progress.add_task(str(version), total=0) for version in self._versions
+            }
+            yield self
+
+    def finish(self) -> None:
+        """Wait until every queue is empty. Raises: ProcessEnded if a process ended."""
+        left, tasks = remaining(self._broker, self._versions), self._progress.tasks
+        done = {version: int(tasks[bar].completed) for version, bar in self._bars.items()}
+        totals = {version: done[version] + left.images[version] for version in self._versions}
+
+        def watch(now: Remaining) -> None:
+            for version, bar in self._bars.items():
+                total = totals[version]
+                self._progress.update(bar, total=total, completed=total - now.images[version])
+            for event in self._processes.events():
+                self._show(event)
+
+        wait_until_done(self._broker, self._versions, watch=watch, every_s=POLL_S)
+
+    def _show(self, event: LogEvent) -> None:
+        """Print warnings and errors, and mark the bar of a version while its worker is parked."""
+        for version, bar in self._bars.items():
+            if event.parked is not None and event.name == str(version):
+                self._progress.update(bar, description=f"{version} (parked)" if event.parked else event.name)
+        if event.level >= logging.WARNING:
+            style = "red" if event.level >= logging.ERROR else "yellow"
+            self._progress.console.print(Text(printable(f"{event.name}: {event.message}"), style=style))

@@ -1,4 +1,4 @@
-"""What `panopticon index` tells at its end: photos, refusals, the ledger, the rate, what to try next."""
+"""The report at the end of `panopticon index`: photos, failures, the ledger, the rate, what to try next."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ MAX_FAILURES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one call of the command did."""
+    """The work of one call of the command."""
 
     plan: Plan
+    """The work that there was to do at its start."""
     finished: int
-    """Outputs and failures that it brought about."""
+    """Outputs and failures that this call produced."""
     seconds: float
+    """Duration, from the first plan to the last."""
 
     @property
     def per_s(self) -> float:
+        """Return the number of finished outputs and failures a second."""
         return self.finished / self.seconds if self.seconds else 0.0
 
 
 class IndexReport:
-    """Reads what there is of a submission, by ID."""
+    """Reads documents and failures of a submission's images by ID, and writes them as JSON or text."""
 
     def __init__(
         self,
@@ -60,10 +63,11 @@ class IndexReport:
         self._run = run
 
     def as_json(self) -> dict[str, Any]:
+        """Return the value that `--json` prints; its keys are stable."""
         return {
             "photos": [self._photo_json(entry, document) for entry, document in self._photos()],
             "failures": [_failure_json(failure) for failure in self._failures()],
-            "left_aside": sum(self._submission.left_aside.values()),
+            "left_aside": self._submission.skipped.total(),
             "unreadable": list(self._submission.unreadable),
             "already_indexed": self._run.plan.indexed,
             "already_dead": self._run.plan.dead,
@@ -73,8 +77,9 @@ class IndexReport:
             "ledger": {str(version): _ledger_json(ledger) for version, ledger in self._ledgers().items()},
         }
 
-    def shown(self, *, max_photos: int) -> RenderableType:
-        parts = [self._photo_table(max_photos), *self._failure_table(), *self._left_aside()]
+    def as_text(self, *, max_photos: int) -> RenderableType:
+        """Return the report for people, with at most `max_photos` photos."""
+        parts = [self._photo_table(max_photos), *self._failure_table(), *self._skipped_lines()]
         return Group(*parts, *self._ledger_table(), Text(self._summary()), *self._next_commands())
 
     def _ledgers(self) -> dict[VersionName, Ledger]:
@@ -106,8 +111,8 @@ class IndexReport:
 
     def _scores(self, document: SearchDocument | None) -> dict[str, float]:
         parts = document.parts if document else {}
-        shown = [parts[version.part] for version in self._versions if version.part in parts]
-        return {name: value for part in shown for name, value in part.scores.items()}
+        own = [parts[version.part] for version in self._versions if version.part in parts]
+        return {name: value for part in own for name, value in part.scores.items()}
 
     def _photo_table(self, max_photos: int) -> RenderableType:
         photos = table("photo", "tags", right=tuple(self._score_names))
@@ -130,23 +135,25 @@ class IndexReport:
         failures = list(islice(self._failures(), MAX_FAILURES_SHOWN + 1))
         if not failures:
             return []
-        refused = table("refused", "by", "reason", "detail")
+        failed = table("refused", "by", "reason", "detail")
         uris = {entry.image_id: entry.image_uri for entry in self._submission.entries}
         for failure in failures[:MAX_FAILURES_SHOWN]:
-            refused.add_row(*_failure_row(failure, uris.get(failure.key.image_id)))
+            name = place(uris.get(failure.key.image_id) or failure.key.image_id).rpartition("/")[2]
+            cells = (escape(name), str(failure.key.version_name), failure.reason, escape(failure.detail[:80]))
+            failed.add_row(*cells)
         more = "… and more: panopticon dead list\n" if len(failures) > MAX_FAILURES_SHOWN else ""
-        return [refused, Text(more)] if more else [refused]
+        return [failed, Text(more)] if more else [failed]
 
-    def _left_aside(self) -> list[RenderableType]:
-        lines = [f"not readable: {line}" for line in self._submission.unreadable]
-        if self._submission.left_aside:
-            names = ", ".join(sorted(suffix or "no suffix" for suffix in self._submission.left_aside))
-            count = sum(self._submission.left_aside.values())
-            lines.append(f"{counted(count, 'other file')} left aside ({names})")
+    def _skipped_lines(self) -> list[RenderableType]:
+        lines = [f"cannot read {line}" for line in self._submission.unreadable]
+        skipped = self._submission.skipped
+        if skipped:
+            names = ", ".join(sorted(suffix or "no suffix" for suffix in skipped))
+            lines.append(f"{counted(skipped.total(), 'other file')} skipped ({names})")
         return [Text("\n".join([*lines, ""]))] if lines else []
 
     def _ledger_table(self) -> list[Table]:
-        """None where the store cannot count."""
+        """Return the table of ledgers in a list, which is empty if the store cannot count."""
         ledger_table = table("ledger", right=("accepted", "stored", "dead", "skipped", "pending"))
         for version, ledger in self._ledgers().items():
             counts = (ledger.accepted, ledger.stored, ledger.dead, ledger.skipped, ledger.pending)
@@ -157,11 +164,11 @@ class IndexReport:
         run = self._run
         before = f"{counted(run.plan.indexed, 'photo')} already indexed"
         if run.plan.dead:
-            before += f", {run.plan.dead:,} refused before (panopticon dead list)"
+            before += f", {run.plan.dead:,} failed before (panopticon dead list)"
         if not run.finished:
             return f"Nothing to do: {before}.\n"
         rate = f"{counted(run.finished, 'output')} in {run.seconds:.1f} s, {run.per_s:.1f} a second"
-        return f"{rate}, starting the models included; {before}.\n"
+        return f"{rate}, including the start of the models; {before}.\n"
 
     def _next_commands(self) -> list[RenderableType]:
         tags = [tag for _, document in self._photos() for tag in self._tags(document)]
@@ -171,16 +178,10 @@ class IndexReport:
         return [Text("Next:"), *(Text(f"  {command}") for command in [*commands, "panopticon status"])]
 
 
-def _failure_row(failure: Failure, uri: str | None) -> list[str]:
-    version = f"{failure.key.model}@{failure.key.version}"
-    name = place(uri or failure.key.image_id).rpartition("/")[2]
-    return [escape(name), version, failure.reason, escape(failure.detail[:80])]
-
-
 def _failure_json(failure: Failure) -> dict[str, Any]:
     return {
         "image_id": failure.key.image_id,
-        "model": f"{failure.key.model}@{failure.key.version}",
+        "model": str(failure.key.version_name),
         "reason": failure.reason,
         "detail": failure.detail,
     }

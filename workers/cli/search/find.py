@@ -1,11 +1,11 @@
-"""`panopticon search`: find photos by what the active models say of them."""
+"""`panopticon search`: find photos by the tags and scores of the active models."""
 
 from __future__ import annotations
 
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 from rich.padding import Padding
@@ -24,35 +24,64 @@ from workers.cli.session import Session, json_option, pass_session
 from workers.registry.active import Active, active_versions, parts_of
 
 SUGGESTIONS = 5
+"""Known labels that are suggested for an unknown one, at most."""
+
+
+class QueryOptions(TypedDict):
+    """The options of the command that describe the query, as a person typed them."""
+
+    labels: tuple[str, ...]
+    any_of: bool
+    min_probability: float
+    scores: tuple[str, ...]
+    order: str | None
+    limit: int
+    cursor: str
 
 
 @click.command("search")
 @click.argument("labels", nargs=-1, metavar="LABEL...")
 @click.option(
-    "--any", "any_of", is_flag=True, help="Any of the labels is enough; without it, all are asked for."
+    "--any",
+    "any_of",
+    is_flag=True,
+    help="Find photos with any of the labels [default: with all of them].",
 )
 @click.option(
-    "--min-probability", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Of each label, 0 to 1."
+    "--min-probability",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="P",
+    help="Minimum probability per label (0–1).",
 )
 @click.option(
     "--score",
     "scores",
     multiple=True,
     metavar="NAME=LOW..HIGH",
-    help="Both ends included; either may be left out.",
+    help="Range of a score, both ends included; either end may be left out.",
 )
-@click.option("--order", metavar="probability|newest|score:NAME", help="Highest or latest first.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--cursor", default="", help="From the page before, to go on from there.")
+@click.option(
+    "--order",
+    metavar="probability|newest|score:NAME",
+    help="Order of the photos, highest or latest first [default: probability with labels, else newest].",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Number of photos to print."
+)
+@click.option("--cursor", default="", help="Cursor printed with the previous page.")
 @json_option
 @pass_session
-def search_command(session: Session, /, *, as_json: bool, **asked: Any) -> None:
-    """Find photos by label (`animal` finds a cat), by score, or the newest ones.
+def search_command(session: Session, /, *, as_json: bool, **options: Unpack[QueryOptions]) -> None:
+    """Find photos by label, by score, or the newest ones.
 
-    `panopticon search rebuild` makes the index anew; a label of that name is asked for after `--`.
+    A label finds narrower ones too: `animal` finds a cat.
+
+    `panopticon search rebuild` rebuilds the index; to search for a label of that name, write it after `--`.
     """
     active = active_versions(session.store.registry)
-    query = _query(active, **asked)
+    query = _query(active, options)
     page = session.search.query(query)
     rows = session.store.catalogue.get([document.image_id for document in page.documents])
     if as_json:
@@ -63,32 +92,25 @@ def search_command(session: Session, /, *, as_json: bool, **asked: Any) -> None:
     if not page.documents:
         _explain_nothing(session, query, active)
     if page.cursor:
-        _print_next(session, page.cursor)
+        # On standard error, because the results may be piped.
+        more = f"More: the same command with --cursor {shlex.quote(page.cursor)}"
+        session.err.print(Text(more, style="dim"))
 
 
-def _query(
-    active: Active,
-    *,
-    labels: tuple[str, ...],
-    any_of: bool,
-    min_probability: float,
-    scores: tuple[str, ...],
-    order: str | None,
-    limit: int,
-    cursor: str,
-) -> Query:
-    known = _score_names(active)
-    ordered, order_score = _order(order, labels, known)
+def _query(active: Active, options: QueryOptions) -> Query:
+    """Raises: UsageError for an unknown score, or an order or range that cannot be read."""
+    labels, known_scores = options["labels"], _score_names(active)
+    order, order_score = _order(options["order"], labels, known_scores)
     return Query(
         parts=parts_of(active),
-        all_of=() if any_of else labels,
-        any_of=labels if any_of else (),
-        min_probability=min_probability,
-        scores=tuple(_score_range(text, known) for text in scores),
-        order=ordered,
+        all_of=() if options["any_of"] else labels,
+        any_of=labels if options["any_of"] else (),
+        min_probability=options["min_probability"],
+        scores=tuple(_score_range(text, known_scores) for text in options["scores"]),
+        order=order,
         order_score=order_score,
-        limit=limit,
-        cursor=cursor,
+        limit=options["limit"],
+        cursor=options["cursor"],
     )
 
 
@@ -124,6 +146,7 @@ def _known_score(name: str, known: Sequence[str]) -> str:
 
 
 def _score_names(active: Active) -> list[str]:
+    """Return the names under which the scores of the active versions are shown."""
     return sorted(
         read_policy(version.policy_toml).renamed.get(label, label)
         for entry, version in active.values()
@@ -175,7 +198,9 @@ def _print_document(
     session: Session, document: SearchDocument, parts: Sequence[str], row: CatalogueImage | None
 ) -> None:
     where = place(row.image_uri) if row and row.image_uri else ""
-    session.out.print(Text.assemble((where or document.image_id, "bold"), _dim_id(document.image_id, where)))
+    # The ID of a file adds nothing to its path.
+    image_id = "" if not where or document.image_id.startswith("file-") else f"  {document.image_id}"
+    session.out.print(Text.assemble((where or document.image_id, "bold"), (image_id, "dim")))
     tags = [f"{tag.label} {tag.probability:.2f}" for _, tag in _tags(document, parts)]
     scores = [f"{name} {value:.3g}" for name, value in sorted(_scores(document, parts).items())]
     if tags:
@@ -188,29 +213,20 @@ def _indented(words: Sequence[str], *, style: str) -> Padding:
     return Padding(Text(" · ".join(words), style=style), (0, 0, 0, 2), expand=False)
 
 
-def _dim_id(image_id: str, where: str) -> tuple[str, str]:
-    """A file's ID says no more than its path."""
-    return (f"  {image_id}" if where and not image_id.startswith("file-") else "", "dim")
-
-
-def _print_next(session: Session, cursor: str) -> None:
-    """How to go on, on standard error: the results may be piped."""
-    session.err.print(Text(f"More: the same command with --cursor {shlex.quote(cursor)}", style="dim"))
-
-
 def _explain_nothing(session: Session, query: Query, active: Active) -> None:
-    session.out.print("Nothing found." if not query.cursor else "No more.")
+    """Name the labels that no active model has, each with known labels that resemble it."""
+    session.out.print("Nothing found." if not query.cursor else "No more photos.")
     known = _known_labels(session, active)
     for label in (*query.all_of, *query.any_of):
         if fold_label(label) in known:
             continue
         near = _near(fold_label(label), known)
-        hint = f"; near it: {', '.join(near)}" if near else ""
+        hint = f"; did you mean: {', '.join(near)}" if near else ""
         session.out.print(Text(f"No active model has the label {label!r}{hint}", style="yellow"))
 
 
 def _known_labels(session: Session, active: Active) -> dict[str, str]:
-    """Folded → as written: the labels of the active tagging versions, and their broader terms."""
+    """Return the labels of the active tagging versions and their broader terms: folded → as written."""
     labels = [
         label
         for name, (entry, version) in active.items()
@@ -221,7 +237,7 @@ def _known_labels(session: Session, active: Active) -> dict[str, str]:
 
 
 def _ancestors(session: Session, name: VersionName) -> set[str]:
-    """Broader terms; none where the card is not on this machine."""
+    """Return the broader terms of a version's labels; none if its card is not on this machine."""
     try:
         rows = find_card(name, session.settings.models_dir).labels
     except CardError:

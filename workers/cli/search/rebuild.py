@@ -1,4 +1,4 @@
-"""`panopticon search rebuild`: make the search index anew from the store, while the present one answers."""
+"""`panopticon search rebuild`: rebuild the search index from the store while the present one answers."""
 
 from __future__ import annotations
 
@@ -20,24 +20,30 @@ EXIT_REFUSED = 1
 
 
 @click.command("search rebuild")
-@click.option("--ids", "ids_file", metavar="FILE|-", help="All image IDs of the catalogue, one a line.")
-@click.option("--fewer", is_flag=True, help="Let the new index answer though it holds fewer documents.")
-@click.option("--drop-old", is_flag=True, help="Delete what answered before; without it, it is kept.")
+@click.option(
+    "--ids",
+    "ids_file",
+    metavar="FILE|-",
+    help="File of all image IDs of the catalogue, one a line; - for standard input.",
+)
+@click.option("--fewer", is_flag=True, help="Use the new index even if it holds fewer documents.")
+@click.option("--drop-old", is_flag=True, help="Delete the index that answered before [default: keep it].")
 @json_option
 @click.pass_context
 def rebuild_command(
     context: click.Context, *, ids_file: str | None, fewer: bool, drop_old: bool, as_json: bool
 ) -> None:
-    """Make the search index anew from catalogue and outputs. No model runs, and searching goes on.
+    """Rebuild the search index from catalogue and outputs. No model runs, and search goes on answering.
 
-    Interrupted, the same command goes on. Exit code 1 if the index refused something.
+    After an interruption, the same command goes on where it stopped. Exit code 1 if the index refused a
+    document.
     """
     session: Session = context.obj
     search = session.search
     if not isinstance(search, Rebuildable):
         raise UsageError("this search index cannot be rebuilt")
     if ids_file is None and not drop_old:
-        raise UsageError("name the images to rebuild with --ids FILE, or say --drop-old alone")
+        raise UsageError("name the images to rebuild with --ids FILE, or pass --drop-old alone")
     rebuilt, former = _rebuild(session, search, read_ids(ids_file), fewer=fewer) if ids_file else (None, None)
     dropped = search.drop_former() if drop_old else []
     if as_json:
@@ -50,7 +56,7 @@ def rebuild_command(
 def _rebuild(
     session: Session, search: Rebuildable, image_ids: Sequence[str], *, fewer: bool
 ) -> tuple[Rebuilt, str | None]:
-    """What came of it, and the name of what answered before."""
+    """Return the result, and the name of the index that answered before."""
     rebuilder = Rebuilder(store=session.store, policies=policies(session.store))
     rebuild = search.rebuild()
     with click.progressbar(length=len(image_ids), label="Rebuilding", file=sys.stderr) as bar:
@@ -76,7 +82,7 @@ def _print(session: Session, rebuilt: Rebuilt | None, former: str | None, droppe
     if rebuilt is not None:
         session.out.print(Text(f"{counted(rebuilt.images, 'image')} rebuilt.", style="green"))
         if rebuilt.unknown:
-            session.out.print(f"{counted(len(rebuilt.unknown), 'ID')} under which nothing is kept.")
+            session.out.print(f"{counted(len(rebuilt.unknown), 'ID')} with nothing stored.")
         for image_id in rebuilt.refused:
             session.out.print(Text(f"refused  {printable(image_id)}", style="red"))
     for name in dropped:

@@ -1,4 +1,4 @@
-"""`panopticon show`: everything that is kept of one image, and why."""
+"""`panopticon show`: everything that is stored about one image, and why."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import click
 from panopticon.depths import Depths
 from panopticon.errors import Unavailable, UsageError
 from panopticon.results.outputs import VersionName
-from workers.cli.session import Session, json_option, pass_session
-from workers.cli.show.facts import Shown
-from workers.cli.show.json_output import shown_json
-from workers.cli.show.text import print_shown
+from workers.cli.session import Session, is_utf_8, json_option, pass_session
+from workers.cli.show.image_report import ImageReport
+from workers.cli.show.json_output import report_json
+from workers.cli.show.text import print_report
 from workers.inspection.explain import explain
 from workers.inspection.image_status import pending_versions, statuses
 from workers.registry.image_record import ImageRecord, read_image_records
@@ -26,36 +26,31 @@ from workers.submission.folders import image_id_of
 @json_option
 @pass_session
 def show_command(session: Session, *, image: str, as_json: bool) -> None:
-    """Everything kept of one image, and why: where it stands with each model version, what each said and
-    what policy made of it, what failed, and what search has."""
-    shown = _shown(session, _find(session, image))
+    """Show everything stored about one image, and why.
+
+    That is its status with each model version, the outputs, the tags that policy kept and dropped, the
+    failures, and the search document.
+    """
+    report = _report(session, _find(session, image))
     if as_json:
-        session.print_json(shown_json(shown))
+        session.print_json(report_json(report))
     else:
-        print_shown(session, shown)
+        print_report(session, report)
 
 
 def _find(session: Session, image: str) -> ImageRecord:
-    """Raises: UsageError if it is neither an ID nor the path of an image."""
-    for image_id in (image, image_id_of(os.fsencode(image.replace("\0", "")))):
-        if _is_text(image_id) and not (record := _read(session, image_id)).empty:
+    """Return the record of an image. Raises: UsageError if this is neither an ID nor the path of an image."""
+    for image_id in filter(is_utf_8, (image, image_id_of(os.fsencode(image.replace("\0", ""))))):
+        (record,) = read_image_records([image_id], store=session.store, search=session.search)
+        if not record.empty:
             return record
-    raise UsageError(f"unknown image {image!r}: no image ID, and no path of an image that was submitted")
+    raise UsageError(f"unknown image {image!r}: it is neither an image ID nor the path of a submitted image")
 
 
-def _read(session: Session, image_id: str) -> ImageRecord:
-    return read_image_records([image_id], store=session.store, search=session.search)[0]
-
-
-def _is_text(image_id: str) -> bool:
-    """Whether it can be an ID: a path in other bytes than UTF-8 cannot."""
-    return image_id.encode("utf-8", "replace").decode() == image_id
-
-
-def _shown(session: Session, record: ImageRecord) -> Shown:
+def _report(session: Session, record: ImageRecord) -> ImageReport:
     registered = all_versions(session.store.registry)
     revision = record.row.revision if record.row else None
-    return Shown(
+    return ImageReport(
         record=record,
         registered=registered,
         explanations=[
@@ -67,7 +62,10 @@ def _shown(session: Session, record: ImageRecord) -> Shown:
 
 
 def _depths(session: Session, record: ImageRecord, registered: Registered) -> Mapping[VersionName, Depths]:
-    """Of pending versions only; what the queues would add is not worth losing the rest of the answer."""
+    """Return the queue depths of the versions that are pending.
+
+    They are empty while the broker is down: the rest of the report does not need it.
+    """
     pending = pending_versions(record, registered)
     try:
         return {version: session.broker.model_queue(version).depth() for version in pending}

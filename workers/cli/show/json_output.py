@@ -1,4 +1,4 @@
-"""What `panopticon show` tells, as JSON."""
+"""The report of `panopticon show` as JSON."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ from typing import Any
 
 from panopticon.policy.policy import Reason
 from panopticon.results.documents import Part, SearchDocument
-from panopticon.results.outputs import CatalogueImage, Failure
+from panopticon.results.outputs import CatalogueImage
 from workers.cli.dead.failure_view import failure_json
 from workers.cli.formatting import rfc_3339
-from workers.cli.show.facts import Shown
+from workers.cli.show.image_report import ImageReport
 from workers.inspection.explain import TOP, Explanation
 from workers.inspection.image_status import ImageStatus, next_step, part_owner
 
 
-def shown_json(shown: Shown) -> dict[str, Any]:
-    record = shown.record
+def report_json(report: ImageReport) -> dict[str, Any]:
+    """Return the value that `--json` prints; its keys are stable."""
+    record = report.record
     return {
         "image_id": record.image_id,
-        "standings": [_status_json(status) for status in shown.statuses],
+        "standings": [_status_json(status) for status in report.statuses],
         "catalogue": _row_json(record.row) if record.row else None,
-        "outputs": [_output_json(explanation) for explanation in shown.explanations],
-        "failures": [_failure_json(failure, shown.retry_delays) for failure in record.failures],
-        "search": _document_json(record.document, shown) if record.document else None,
+        "outputs": [_output_json(explanation) for explanation in report.explanations],
+        "failures": [
+            {
+                **failure_json(failure),
+                "rungs": report.retry_delays,
+                "next": next_step(failure) or None,
+            }
+            for failure in record.failures
+        ],
+        "search": _document_json(record.document, report) if record.document else None,
     }
 
 
@@ -85,22 +93,18 @@ def _reason_json(reason: Reason) -> dict[str, Any]:
     }
 
 
-def _failure_json(failure: Failure, retry_delays: int) -> dict[str, Any]:
-    return {**failure_json(failure), "rungs": retry_delays, "next": next_step(failure) or None}
-
-
-def _document_json(document: SearchDocument, shown: Shown) -> dict[str, Any]:
+def _document_json(document: SearchDocument, report: ImageReport) -> dict[str, Any]:
     return {
         "revision": document.revision,
         "deleted": document.deleted,
         "occurred_at": rfc_3339(document.occurred_at_ms),
-        "parts": {name: _part_json(name, part, shown) for name, part in document.parts.items()},
+        "parts": {name: _part_json(name, part, report) for name, part in document.parts.items()},
     }
 
 
-def _part_json(name: str, part: Part, shown: Shown) -> dict[str, Any]:
-    owner = part_owner(name, shown.registered)
-    status = next((one for one in shown.statuses if one.version == owner), None)
+def _part_json(name: str, part: Part, report: ImageReport) -> dict[str, Any]:
+    owner = part_owner(name, report.registered)
+    status = next((one for one in report.statuses if one.version == owner), None)
     return {
         "model": str(owner) if owner else None,
         "answers": status is not None and status.answers,

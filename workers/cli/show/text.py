@@ -1,4 +1,4 @@
-"""What `panopticon show` tells, for people."""
+"""The report of `panopticon show` as text for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 
-from panopticon.messages import Tag
 from panopticon.policy.policy import Reason
 from panopticon.registry.records import VersionState
 from panopticon.results.documents import Part
@@ -14,7 +13,7 @@ from panopticon.results.outputs import CatalogueImage
 from workers.cli.dead.failure_view import print_failure
 from workers.cli.formatting import block, headed, place, utc
 from workers.cli.session import Session
-from workers.cli.show.facts import Shown
+from workers.cli.show.image_report import ImageReport
 from workers.inspection.audit import AuditStatus
 from workers.inspection.explain import TOP, Explanation, LabelsFrom
 from workers.inspection.image_status import ImageStatus, next_step, part_owner
@@ -29,39 +28,36 @@ STYLES: Mapping[AuditStatus, str] = {
 }
 
 
-def print_shown(session: Session, shown: Shown) -> None:
-    """Verdicts first, then room by room what they rest on."""
-    record = shown.record
+def print_report(session: Session, report: ImageReport) -> None:
+    """Print the status with each model version first, then the evidence, component by component."""
+    record = report.record
     session.out.print(Text(record.image_id, style="bold"))
-    _print_statuses(session, shown.statuses)
+    session.out.print(block((str(status.version), _result(status)) for status in report.statuses))
+    for step in dict.fromkeys(status.next_step for status in report.statuses if status.next_step):
+        session.out.print(Text(f"Next: {printable(step)}", style="dim"))
     _print_row(session, record.row)
-    for explanation in shown.explanations:
+    for explanation in report.explanations:
         _print_output(session, explanation)
     for failure in record.failures:
         print_failure(session, failure, next_step=next_step(failure))
-    _print_document(session, shown)
-
-
-def _print_statuses(session: Session, statuses: Sequence[ImageStatus]) -> None:
-    session.out.print(block((str(status.version), _result(status)) for status in statuses))
-    for step in dict.fromkeys(status.next_step for status in statuses if status.next_step):
-        session.out.print(Text(f"Next: {printable(step)}", style="dim"))
+    _print_document(session, report)
 
 
 def _result(status: ImageStatus) -> Text:
+    """Return the status and its reason; the state of the version too, unless it is active."""
     missing = status.result.in_search is False
     style = "yellow" if missing else STYLES.get(status.result.status, "dim")
     joint = ", " if status.result.status is AuditStatus.STORED else ": "
-    told = Text.assemble((status.result.status.value, style), joint, printable(status.why))
+    text = Text.assemble((status.result.status.value, style), joint, printable(status.why))
     state = status.entry.state if status.entry else None
     if state not in (VersionState.ACTIVE, None):
-        told.append(f" ({state})", "dim")
-    return told
+        text.append(f" ({state})", "dim")
+    return text
 
 
 def _print_row(session: Session, row: CatalogueImage | None) -> None:
     if row is None:
-        session.out.print(headed("catalogue", [("nothing", "not known there yet")]))
+        session.out.print(headed("catalogue", [("nothing", "the catalogue does not know this image yet")]))
         return
     lines: Lines = [
         ("where", place(row.image_uri) or "–"),
@@ -73,7 +69,7 @@ def _print_row(session: Session, row: CatalogueImage | None) -> None:
 def _print_output(session: Session, explanation: Explanation) -> None:
     output = explanation.output
     lines: Lines = [
-        *_said_lines(explanation),
+        *_answer_lines(explanation),
         ("vector", f"{len(output.vector):,} × {output.vector.dtype.name}"),
         ("picture", f"{output.width_px} × {output.height_px} px"),
         ("sha256", output.source_sha256),
@@ -94,7 +90,7 @@ def _output_heading(explanation: Explanation) -> str:
     return " · ".join([*steps, f"revision {key.revision}{than}"])
 
 
-def _said_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
+def _answer_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
     yield "says", printable(" · ".join(f"{name} {value:.3g}" for name, value in explanation.top))
     if explanation.note:
         yield "policy", printable(f"none applies: {explanation.note}")
@@ -113,7 +109,7 @@ def _said_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
 _LABELS: Mapping[LabelsFrom, str] = {
     LabelsFrom.REGISTRY: "those of the registry",
     LabelsFrom.DIGEST: "those kept under the output's own digest",
-    LabelsFrom.NOWHERE: "none are kept under the output's digest, so its elements are numbered",
+    LabelsFrom.NOWHERE: "none are stored under the output's digest, so its elements are numbered",
 }
 
 
@@ -124,35 +120,32 @@ def _kept(reasons: Sequence[Reason]) -> str:
     return printable(" · ".join(words)) or "nothing"
 
 
-def _print_document(session: Session, shown: Shown) -> None:
-    document = shown.record.document
+def _print_document(session: Session, report: ImageReport) -> None:
+    document = report.record.document
     if document is None:
         heading = "search · no document"
     else:
         heading = f"search · revision {document.revision}" + (" · deleted" if document.deleted else "")
-    lines: Lines = [(str(status.version), _in_search(status)) for status in shown.statuses]
+    lines: Lines = [(str(status.version), _in_search(status)) for status in report.statuses]
     parts = document.parts if document else {}
-    strangers = [name for name in sorted(parts) if part_owner(name, shown.registered) is None]
-    lines += [(name, _part(parts[name], "not registered")) for name in strangers]
-    session.out.print(headed(heading, lines or [("nothing", "no document of it")]))
+    unregistered = [name for name in sorted(parts) if part_owner(name, report.registered) is None]
+    lines += [(name, _part(parts[name], "not registered")) for name in unregistered]
+    session.out.print(headed(heading, lines or [("nothing", "no document of this image")]))
 
 
 def _in_search(status: ImageStatus) -> Text:
+    """Return a version's part of the document, and why the part is out of date if it is."""
     if status.part is None:
         return Text(f"nothing: {status.result.status.value}, {printable(status.why)}", style="dim")
     state = "answers" if status.answers else status.entry.state.value if status.entry else ""
-    told = _part(status.part, state)
+    text = _part(status.part, state)
     for how in status.behind:
-        told.append(f"\n{how}", "yellow")
-    return told
+        text.append(f"\n{how}", "yellow")
+    return text
 
 
 def _part(part: Part, state: str) -> Text:
+    words = [f"{tag.label} {tag.probability:.2f}" for tag in part.tags]
+    words += [f"{name} {value:.3g}" for name, value in sorted(part.scores.items())]
     origin = f"{state}, revision {part.revision}, policy {part.policy_number}: "
-    return Text(origin + printable(_said(part.tags, part.scores)))
-
-
-def _said(tags: Sequence[Tag], scores: Mapping[str, float]) -> str:
-    words = [f"{tag.label} {tag.probability:.2f}" for tag in tags]
-    words += [f"{name} {value:.3g}" for name, value in sorted(scores.items())]
-    return " · ".join(words) or "nothing above its thresholds"
+    return Text(origin + printable(" · ".join(words) or "nothing above its thresholds"))

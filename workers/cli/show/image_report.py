@@ -1,4 +1,4 @@
-"""One image and all that is known of it, as `panopticon show` prints it."""
+"""Everything that `panopticon show` prints of one image."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from workers.registry.records import Registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """All that is told of one image."""
+class ImageReport:
+    """One image, the records that are kept of it, and the explanation of each."""
 
     record: ImageRecord
     registered: Registered
     explanations: Sequence[Explanation]
-    """One of each output."""
+    """The explanation of each output, in the order of the record's outputs."""
     statuses: Sequence[ImageStatus]
     retry_delays: int
-    """Retries that an image gets, by the settings here."""
+    """Number of retries that an image gets by the settings of this machine."""
