@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.recoveries", "tests.servers.fixtures", "tests.house"]
+
+
+# An example that loads a library first takes seconds on a busy machine. No test measures time.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")

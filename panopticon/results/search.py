@@ -37,7 +37,7 @@ class Query:
     all_of: tuple[str, ...] = ()
     """Labels that must all match: each matches a tag whose label or ancestor is equal after `fold_label`."""
     any_of: tuple[str, ...] = ()
-    """Labels of which at least one must match."""
+    """Alternative labels: at least one must match."""
     min_probability: float = 0.0
     scores: tuple[ScoreRange, ...] = ()
     order: Order = Order.NEWEST

@@ -1,4 +1,4 @@
-"""What a run of tests has started ends with the run, also when it is killed in the middle."""
+"""Programs that a test run started end with the run, even if the run is killed."""
 
 from __future__ import annotations
 

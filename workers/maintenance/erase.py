@@ -1,4 +1,4 @@
-"""Erasing everything that is kept of images, and checking whether any of it came back."""
+"""Erasing everything that is stored about images, and checking whether any of it came back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Taking a version out of service: its backfills are cancelled, uploads reach it no more, its messages are
-worked off, it is retired, and its queues are deleted."""
+processed, it is retired, and its queues are deleted."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Retiring:
     def retire(
         self, name: VersionName, *, discard: bool, waiting: Callable[[int], None] = lambda _: None
     ) -> Retired:
-        """Retire a version once its messages are worked off, or thrown away with `discard`.
+        """Retire a version once its messages are processed, or discarded with `discard`.
 
-        `waiting` is called every `POLL_S` with the number of messages that are still to be worked off.
+        `waiting` is called every `POLL_S` with the number of messages that are still to be processed.
         Raises: UsageError while the version is active; Unavailable.
         """
         discarded = 0

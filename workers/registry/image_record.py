@@ -1,4 +1,4 @@
-"""Reading everything that is kept of images, from the store and from search."""
+"""Reading everything that is stored about images, from the store and from search."""
 
 from __future__ import annotations
 

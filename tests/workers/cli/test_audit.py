@@ -27,7 +27,7 @@ def album(house: House, pauses: list[float]) -> None:
 
 
 def unrouted(house: House, version: VersionName) -> None:
-    """As after `models add`."""
+    """Put a version back into the state that `models add` leaves."""
     entry = house.store.registry.read(version.model)
     assert entry is not None
     changed = replace(entry.versions[0], state=VersionState.REGISTERED)

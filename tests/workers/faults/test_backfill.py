@@ -41,7 +41,7 @@ def test_5000_ids_killed_5_times_miss_nothing_and_run_once(
 def test_what_was_deleted_while_no_worker_ran_stays_gone_after_a_backfill_of_everything(
     tmp_path: Path, known: bool
 ) -> None:
-    """Whether the indexer learns of the deletes before the backfill, or after it."""
+    """`known`: the indexer learns of the deletes before the backfill; otherwise after it."""
     with pipeline(tmp_path, "null") as run:
         photos = {f"photo-{number}": run.picture(f"{number}", (number, 1, 1)) for number in range(20)}
         run.submit(photos)

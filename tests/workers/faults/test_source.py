@@ -21,7 +21,7 @@ DOWN_S = 3.0
 
 
 def fill(site: S3Site) -> Bucket:
-    """So many pictures, each of its own colour."""
+    """Fill a bucket with `IMAGES` pictures, each of its own colour."""
     with closing(client_of(site)) as client:
         bucket = Bucket(client)
         for number in range(IMAGES):

@@ -59,7 +59,7 @@ def read(store: Store, lines: Iterable[bytes | str]) -> Submission:
 
 
 def remember(store: Store, *entries: Entry, event: str = "uploaded") -> None:
-    """As the indexer does."""
+    """Write catalogue rows, like the indexer."""
     rows = [
         CatalogueImage(
             image_id=entry.image_id,

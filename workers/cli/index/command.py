@@ -114,12 +114,12 @@ class _Rate(ProgressColumn):
 
 
 class _Workers:
-    """The processes that work off the queues, with a progress bar for each version."""
+    """The processes that work through the queues, with a progress bar for each version."""
 
     def __init__(self, session: Session, versions: list[VersionName]) -> None:
         self._broker = session.broker
         self._versions = versions
-        # A person chose this folder and is watching: many broken files are no reason to stop.
+        # A person chose this folder and is watching: so many broken files do not stop it.
         self._processes = ChildProcesses(session.settings.model_copy(update={"dead_share": 1.0}))
         self._progress = Progress(
             TextColumn("{task.description}"),

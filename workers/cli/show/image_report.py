@@ -13,7 +13,7 @@ from workers.registry.records import Registered
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReport:
-    """One image, the records that are kept of it, and the explanation of each."""
+    """One image, everything stored about it, and the explanation of each."""
 
     record: ImageRecord
     registered: Registered
