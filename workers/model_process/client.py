@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,19 +183,8 @@ class ModelClient:
             self._metrics.count("panopticon_model_restarts_total", model=self._name, reason=self._last_end)
 
     def _command(self, descriptor: int) -> list[str]:
-        settings = self._settings
-        options: dict[str, str | int | float | Path] = {
-            "fd": descriptor,
-            "card": self._card.folder / "card.toml",
-            "engine": settings.engine,
-            "cache-dir": settings.cache_dir,
-            "threads": settings.threads,
-            "max-bytes": settings.max_bytes,
-            "max-pixels": settings.max_pixels,
-            "fetch-timeout-s": settings.fetch_timeout_s,
-        }
-        flags = [f"--{name}={value}" for name, value in options.items()]
-        return [sys.executable, "-m", "workers.model_process.main", *flags]
+        card = self._card.folder / "card.toml"
+        return [sys.executable, "-m", "workers.model_process.main", f"--fd={descriptor}", f"--card={card}"]
 
     def _environ(self) -> dict[str, str]:
         """Ours, with the settings as they are in this process, wherever they came from."""

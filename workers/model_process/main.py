@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 import os
 import socket
 import sys
@@ -25,25 +26,21 @@ from numpy.typing import NDArray
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.engines import open_engine
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
-from panopticon.images import DecodeLimits, decode
-from panopticon.interfaces import Engine, FetchLimits, ImageSource
+from panopticon.images import decode
+from panopticon.interfaces import Engine, ImageSource
 from panopticon.messages import Lane
 from panopticon.models.golden import self_test
 from panopticon.scheduling.batching import LaneBuffer
 from panopticon.scheduling.dispatch import Phase
-from panopticon.settings import read_settings
+from panopticon.settings import Settings, read_settings
 from storage.originals import open_originals
 from workers.model_process.frames import PROTOCOL, Frame, FrameStream, PeerGone
+from workers.model_process.item_limits import ItemLimits
+
+log = logging.getLogger(__name__)
 
 ALIVE_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemLimits:
-    """What one image may cost."""
-
-    fetch: FetchLimits
-    decode: DecodeLimits
+FORMER_ATTRIBUTE = "one_a_thread"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -274,14 +271,8 @@ def _in_thread(work: Any) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--card", type=Path, required=True)
-    parser.add_argument("--engine", default="")
-    parser.add_argument("--cache-dir", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--max-bytes", type=int, required=True)
-    parser.add_argument("--max-pixels", type=int, required=True)
-    parser.add_argument("--fetch-timeout-s", type=float, required=True)
+    parser.add_argument("--fd", type=int, required=True, help="the connected socket to speak over")
+    parser.add_argument("--card", type=Path, required=True, help="the model's card.toml")
     return parser.parse_args()
 
 
@@ -290,42 +281,46 @@ def main() -> None:
     stream = FrameStream(socket.socket(fileno=arguments.fd))
     writer = FrameWriter(stream)
     try:
-        process = _ready(arguments, writer)
+        settings = read_settings(flags={}, environ=os.environ)
+        threads = settings.threads or len(os.sched_getaffinity(0))
+        process = _ready(read_card(arguments.card), settings, writer, threads=threads)
     except PanopticonError as error:
         writer.send({"type": "unavailable", "id": 0, "reason": str(error), "part": "model"})
         sys.exit(0)
-    process.start(preparing_threads=_threads(arguments))
+    process.start(preparing_threads=threads)
     process.hello()
     _serve(process, stream)
 
 
-def _ready(arguments: argparse.Namespace, writer: FrameWriter) -> ModelProcess:
-    card = read_card(arguments.card)
-    originals = open_originals(read_settings(flags={}, environ=os.environ))
-    engines = _engines(card, arguments)
+def _ready(card: ModelCard, settings: Settings, writer: FrameWriter, *, threads: int) -> ModelProcess:
+    """Return a model that has passed its self-test. Raises: PanopticonError."""
+    engines = [open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)]
+    if wants_engine_per_thread(engines[0]):
+        engines += [
+            open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)
+            for _ in range(threads - 1)
+        ]
     for engine in engines:
         engine.load()
         self_test(card, engine)
-    limits = ItemLimits(
-        fetch=FetchLimits(max_bytes=arguments.max_bytes, timeout_s=arguments.fetch_timeout_s),
-        decode=DecodeLimits(max_pixels=arguments.max_pixels),
+    return ModelProcess(
+        card=card,
+        engines=engines,
+        originals=open_originals(settings),
+        writer=writer,
+        limits=ItemLimits.of(settings),
     )
-    return ModelProcess(card=card, engines=engines, originals=originals, writer=writer, limits=limits)
 
 
-def _engines(card: ModelCard, arguments: argparse.Namespace) -> list[Engine]:
-    """One, or one a thread where that is how the engine runs best."""
-    first = _engine(card, arguments)
-    others = _threads(arguments) - 1 if first.engine_per_thread else 0
-    return [first, *(_engine(card, arguments) for _ in range(others))]
-
-
-def _engine(card: ModelCard, arguments: argparse.Namespace) -> Engine:
-    return open_engine(card, engine=arguments.engine, cache_dir=arguments.cache_dir)
-
-
-def _threads(arguments: argparse.Namespace) -> int:
-    return arguments.threads or len(os.sched_getaffinity(0))
+def wants_engine_per_thread(engine: Engine) -> bool:
+    """Return whether each thread that runs the model needs an engine of its own."""
+    # In release 0.1 the attribute was called `one_a_thread`. An engine class of a user's own may still have
+    # only that name, which is accepted for one more release.
+    if not hasattr(engine, "engine_per_thread") and hasattr(engine, FORMER_ATTRIBUTE):
+        engine_class = type(engine).__qualname__
+        log.warning("%s: rename its attribute %s to engine_per_thread", engine_class, FORMER_ATTRIBUTE)
+        return bool(getattr(engine, FORMER_ATTRIBUTE))
+    return engine.engine_per_thread
 
 
 def _serve(process: ModelProcess, stream: FrameStream) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,14 +19,22 @@ from PIL import Image
 from panopticon.cards.cards import ModelCard
 from panopticon.engines import open_engine
 from panopticon.images import DecodeLimits
-from panopticon.interfaces import FetchLimits
+from panopticon.interfaces import Engine, FetchLimits
 from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase
 from storage.originals import Originals
 from storage.originals.files import FileSource, uri_of
 from tests.panopticon.null_card import write_null_card
 from workers.model_process.frames import Frame, FrameStream
-from workers.model_process.main import FrameWriter, ItemLimits, ModelProcess, Pipeline, Prepared, Usage
+from workers.model_process.item_limits import ItemLimits
+from workers.model_process.main import (
+    FrameWriter,
+    ModelProcess,
+    Pipeline,
+    Prepared,
+    Usage,
+    wants_engine_per_thread,
+)
 
 
 @pytest.fixture
@@ -237,3 +246,25 @@ class TestModelProcess:
         process.receive([{"type": "drain"}])
         process.alive()
         assert [frame["type"] for frame in parent.receive(wait_s=10)] == ["alive"]
+
+
+class FormerEngine:
+    """An engine of a user's own, written when `engine_per_thread` was still called `one_a_thread`."""
+
+    name = "former"
+    libraries = ""
+    best_batch = 1
+
+    def __init__(self, *, one_a_thread: bool) -> None:
+        self.one_a_thread = one_a_thread
+
+    def load(self) -> None: ...
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.zeros((len(batch), 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize("per_thread", [True, False])
+def test_an_engine_with_the_former_attribute_name_works_for_one_release(per_thread: bool) -> None:
+    engine = cast(Engine, FormerEngine(one_a_thread=per_thread))
+    assert wants_engine_per_thread(engine) is per_thread
