@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import time
@@ -15,10 +16,11 @@ from PIL import Image
 
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
+from panopticon.scheduling.items import Answer, NotRun, Ran
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from tests.panopticon.null_card import write_null_card
-from workers.model_process.client import Answer, ModelClient, NotRun, Ran
+from workers.model_process.client import ModelClient
 
 PATIENCE_S = 30.0
 MIB = 1024 * 1024
@@ -55,7 +57,7 @@ def test_an_original_as_large_as_the_setting_allows_is_decoded(tmp_path: Path) -
     Image.new("RGB", (4096, 5632), (255, 0, 0)).save(path)
     assert path.stat().st_size > 64 * MIB
     with client(tmp_path, max_bytes=100 * MIB) as model:
-        model.add(uri_of(os.fsencode(path)), Lane.LIVE)
+        model.add(Lane.LIVE, uri=uri_of(os.fsencode(path)))
         answer = answer_of(model)
     assert isinstance(answer, Ran), str(answer)
     assert (answer.width_px, answer.height_px) == (4096, 5632)
@@ -66,7 +68,41 @@ def test_a_limit_of_the_settings_reaches_the_model_process(tmp_path: Path, setti
     path = tmp_path / "red.png"
     path.write_bytes(encoded((255, 0, 0)))
     with client(tmp_path, **settings) as model:
-        model.add(uri_of(os.fsencode(path)), Lane.LIVE)
+        model.add(Lane.LIVE, uri=uri_of(os.fsencode(path)))
         answer = answer_of(model)
     assert isinstance(answer, NotRun)
     assert answer.error.reason == next(iter(settings)).replace("max", "too_many")
+
+
+def test_an_image_that_an_item_carries_is_run_without_any_original(tmp_path: Path) -> None:
+    with client(tmp_path, file_roots=(tmp_path / "nowhere",)) as model:
+        item = model.add(Lane.LIVE, encoded=encoded((0, 0, 255)))
+        answer = answer_of(model)
+    assert isinstance(answer, Ran), str(answer)
+    assert answer.item is item
+    assert answer.vector.tolist() == [0, 0, 1]
+    assert answer.source_sha256 == hashlib.sha256(encoded((0, 0, 255))).hexdigest()
+
+
+def test_an_image_of_many_megabytes_that_an_item_carries_is_run(tmp_path: Path) -> None:
+    """It is larger than the socket's buffers, so that the process reads while its parent still writes."""
+    out = io.BytesIO()
+    Image.new("RGB", (2000, 3000), (255, 0, 0)).save(out, "bmp")
+    with client(tmp_path) as model:
+        model.add(Lane.LIVE, encoded=out.getvalue())
+        answer = answer_of(model)
+    assert isinstance(answer, Ran), str(answer)
+    assert (answer.width_px, answer.height_px) == (2000, 3000)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"), [(b"not a picture", "not_an_image"), (bytes(2000), "too_many_bytes")]
+)
+def test_an_image_that_an_item_carries_is_refused_as_a_fetched_one_would_be(
+    tmp_path: Path, image: bytes, reason: str
+) -> None:
+    with client(tmp_path, max_bytes=1000) as model:
+        model.add(Lane.LIVE, encoded=image)
+        answer = answer_of(model)
+    assert isinstance(answer, NotRun)
+    assert answer.error.reason == reason

@@ -12,7 +12,8 @@ import pytest
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 from panopticon.results.undeliverable import failure_of
-from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW, Item
+from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
+from panopticon.scheduling.items import Answer, Item
 from tests.workers.worker.consumer_bench import (
     BEST_BATCH,
     CREDIT,
@@ -23,7 +24,6 @@ from tests.workers.worker.consumer_bench import (
     ran,
     silent,
 )
-from workers.model_process.client import Answer
 
 DOWN = Unavailable("source", "no answer")
 MODEL_DOWN = Unavailable("model", "its self-test failed")

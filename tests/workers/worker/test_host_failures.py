@@ -10,9 +10,8 @@ import pytest
 
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import ImageMessage, Lane, encode
-from panopticon.scheduling.dispatch import Item
+from panopticon.scheduling.items import Answer, Item
 from tests.workers.worker.consumer_bench import ConsumerBench, consumer_bench, not_run, ran
-from workers.model_process.client import Answer
 
 RESET = not_run(Transient("connection_reset"))
 DOWN = not_run(Unavailable("source", "Connection refused"))
