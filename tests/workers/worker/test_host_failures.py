@@ -168,3 +168,22 @@ def test_without_retry_delays_no_host_is_ever_down(tmp_path: Path) -> None:
         submit(bench, "a", 1, 30)
         bench.run_until_settled()
         assert len(bench.dead()) == 30
+
+
+def test_a_host_whose_probe_fails_while_too_many_images_are_dead_is_probed_again(tmp_path: Path) -> None:
+    corrupt = not_run(Rejected("corrupt"))
+
+    def asked(bench: ConsumerBench) -> bool:
+        return any(item.uri.startswith("https://a/") for item in bench.model.seen)
+
+    with consumer_bench(tmp_path, retry_delays_s=(RETRY_DELAY_S,), breaker_failures=2) as bench:
+        bench.model.answer = lambda item: (RESET if item.uri.startswith("https://a/") else corrupt)(item)
+        submit(bench, "a", 1, 2)
+        bench.run_until(lambda: bench.depth().retrying == 2)
+        submit(bench, "b", 100, 300)
+        bench.run_until(lambda: str(bench.consumer.parked).startswith("source unavailable: too many"))
+        bench.model.seen.clear()
+        bench.run_until(lambda: asked(bench))
+        bench.turns(3)
+        bench.model.answer = ran
+        bench.run_until(lambda: {"1", "2"} <= set(bench.stored()))
