@@ -228,6 +228,9 @@ class FrameEncoder:
         body: bytes = self._packer.pack(_CODECS[type(frame)].values(frame))
         if len(body) > MAX_FRAME_BYTES:
             raise FrameError(f"frame of {len(body)} bytes is larger than {MAX_FRAME_BYTES}")
+        if len(body) > _READ_BYTES:
+            # A packer keeps the memory of the largest frame that it has packed.
+            self._packer = msgpack.Packer()
         return _LENGTH.pack(len(body)) + body
 
 

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 from panopticon.cards.cards import ModelCard
@@ -55,7 +55,15 @@ class ConsumerSettings:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+        return cls(
+            originals=settings.originals,
+            retry_delays_s=settings.retry_delays_s,
+            dead_share=settings.dead_share,
+            breaker_failures=settings.breaker_failures,
+            lease_s=settings.lease_s,
+            park_max_s=settings.park_max_s,
+            park_hold_s=settings.park_hold_s,
+        )
 
 
 class Consumer:
@@ -111,6 +119,7 @@ class Consumer:
             self._settlement.check_policy()
             self._settle_if_due()
             if self._model.down is not None:
+                # Only now, so that what it ran before is settled.
                 raise self._model.down
             if not draining:
                 self._receive()
@@ -155,7 +164,7 @@ class Consumer:
                 self._hosts.answered(image.host)
                 self._fail(image, error)
             case NotRun(error=Transient() as error) if self._failures.guard_tripped:
-                # The source is at fault already: neither this image nor its host is.
+                # The source is at fault, so this says nothing about the image or its host.
                 self._hosts.abandoned(image.host)
                 self._fail(image, error)
             case NotRun(error=Transient() as error):

@@ -20,7 +20,7 @@ class FailurePolicy:
 
     @property
     def guard_tripped(self) -> bool:
-        """Return whether so many images are dead that the source must be at fault."""
+        """Return whether too many images are dead for the images themselves to be at fault."""
         return self._guard.tripped
 
     def stored(self) -> None:

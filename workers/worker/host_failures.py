@@ -33,7 +33,7 @@ class Hosts:
 
     def is_decided(self, host: str, *, busy: Container[str]) -> bool:
         """Return whether it is known whose fault its failures are. `busy`: hosts that are still to answer."""
-        # With no answer to come, a host that is not down is given the benefit of the doubt.
+        # With no answer to come, nothing will show whether the host is up, and its images count as at fault.
         return self._breaker.is_down(host) or not self._breaker.has_failed(host) or host not in busy
 
     def answered(self, host: str) -> None:

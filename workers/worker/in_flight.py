@@ -58,7 +58,7 @@ class InFlight:
 
     @property
     def hosts_at_model(self) -> set[str]:
-        """The hosts of which an answer is still to come."""
+        """The hosts that are still to answer."""
         return {image.host for image in self._at_model.values()}
 
     @property

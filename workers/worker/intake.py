@@ -19,11 +19,11 @@ class Mode(Enum):
     """The caution with which images are taken."""
 
     NORMAL = "normal"
-    """As many as the model has credit for."""
+    """The whole credit of the model may be used."""
     PROBING = "probing"
-    """A few at a time, to find out whether work gets through again."""
+    """A few images at a time show whether work gets through again."""
     SOURCE_DOWN = "source_down"
-    """A few at a time, and only one of them is given to the model."""
+    """A few images at a time are taken, and the model is given one of them at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ def run_worker(
     if not entry.state.routed:
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
     policies = PolicyCache(store, settings)
+    model = ModelClient(card, settings, metrics=metrics)
     queue = broker.model_queue(version)
     settlement = Settlement(
         version=version,
@@ -85,7 +86,6 @@ def run_worker(
         results=broker.results(),
         undeliverable=broker.undeliverable(),
     )
-    model = ModelClient(card, settings, metrics=metrics)
     consumer = Consumer(
         card=card,
         settings=ConsumerSettings.of(settings),

@@ -55,7 +55,7 @@ class ChildFake:
         self.items: list[int] = []
         self.status: int | None = None
 
-    def say(self, *frames: Frame) -> None:
+    def send(self, *frames: Frame) -> None:
         self.stream.send(frames)
 
     def hello(self, card: ModelCard, **other: Any) -> None:
@@ -69,7 +69,7 @@ class ChildFake:
             best_batch=BEST_BATCH,
             dim=3,
         )
-        self.say(replace(hello, **other))
+        self.send(replace(hello, **other))
 
     def items_heard(self) -> list[ItemFrame]:
         """The items that came since the last look."""
@@ -95,7 +95,7 @@ class ChildFake:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.status is None:
-            assert timeout is not None, "nobody may wait for ever"
+            assert timeout is not None, "a wait without a limit"
             raise subprocess.TimeoutExpired("child", timeout)
         self.stream.close()
         return self.status
@@ -200,14 +200,14 @@ def test_each_answer_makes_room_for_one_more(bench: Bench) -> None:
     bench.add(5)
     child = bench.greeted()
     child.heard()
-    child.say(output(2))
+    child.send(output(2))
     assert bench.poll() == [(2, "ran")]
     assert child.heard() == [4]
 
 
-def test_an_answer_carries_the_vector_and_what_made_it(bench: Bench) -> None:
+def test_an_answer_carries_the_vector_and_the_engine_that_made_it(bench: Bench) -> None:
     bench.add(1)
-    bench.greeted().say(output(1))
+    bench.greeted().send(output(1))
     (answer,) = bench.client.poll(wait_s=0)
     assert isinstance(answer, Ran)
     assert (answer.vector.tolist(), answer.engine, answer.libraries) == ([1, 1, 1], "null", "numpy")
@@ -224,7 +224,7 @@ def test_an_answer_carries_the_vector_and_what_made_it(bench: Bench) -> None:
 )
 def test_an_image_that_was_not_run_comes_with_its_error(bench: Bench, frame: Frame, shown: str) -> None:
     bench.add(1)
-    bench.greeted().say(frame)
+    bench.greeted().send(frame)
     (answer,) = bench.client.poll(wait_s=0)
     assert isinstance(answer, NotRun)
     assert str(answer.error) == shown
@@ -233,7 +233,7 @@ def test_an_image_that_was_not_run_comes_with_its_error(bench: Bench, frame: Fra
 def test_what_was_answered_just_before_the_child_died_is_not_lost(bench: Bench) -> None:
     bench.add(5)
     child = bench.greeted()
-    child.say(output(1), output(2))
+    child.send(output(1), output(2))
     child.die()
     assert bench.poll() == [(1, "ran"), (2, "ran")]
     assert len(bench.client) == 3
@@ -242,7 +242,7 @@ def test_what_was_answered_just_before_the_child_died_is_not_lost(bench: Bench) 
 def test_what_the_child_sent_before_it_died_is_read_though_sending_fails_first(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
-    child.say(output(1))
+    child.send(output(1))
     bench.add(1)
     child.die()
     assert bench.poll() == [(1, "ran")]
@@ -252,7 +252,7 @@ def test_what_the_child_sent_before_it_died_is_read_though_sending_fails_first(b
 def test_a_child_that_died_is_started_again_at_once_and_gets_what_was_unanswered(bench: Bench) -> None:
     bench.add(2)
     child = bench.greeted()
-    child.say(started("decode", 1))
+    child.send(started("decode", 1))
     child.die()
     assert bench.bury() == []
     bench.poll()
@@ -260,7 +260,7 @@ def test_a_child_that_died_is_started_again_at_once_and_gets_what_was_unanswered
     bench.child.hello(bench.card)
     bench.poll()
     assert bench.child.heard() == [1]
-    bench.child.say(output(1))
+    bench.child.send(output(1))
     assert bench.poll() == [(1, "ran")]
     assert bench.child.heard() == [2]
 
@@ -270,7 +270,7 @@ def test_an_image_that_kills_two_children_alone_fails(bench: Bench) -> None:
     answers: list[tuple[int, str]] = []
     for _ in range(3):
         child = bench.greeted()
-        child.say(started("run", 1))
+        child.send(started("run", 1))
         child.die()
         answers += bench.bury()
     assert answers == [(1, "killed_process")]
@@ -316,7 +316,7 @@ def test_a_model_that_is_down_is_started_ever_less_often_and_is_up_at_hello(benc
 
 def test_a_failed_self_test_is_reported_with_its_reason(bench: Bench) -> None:
     bench.poll()
-    bench.child.say(UnavailableFrame(id=0, part="model", reason="golden image differs"))
+    bench.child.send(UnavailableFrame(id=0, part="model", reason="golden image differs"))
     bench.child.die(status=0)
     bench.poll()
     bench.poll()
@@ -338,14 +338,14 @@ def test_three_images_that_kill_in_a_row_mean_that_the_model_is_down_and_do_not_
     bench: Bench,
 ) -> None:
     bench.add(3)
-    bench.greeted().say(started("run", 1, 2, 3))
+    bench.greeted().send(started("run", 1, 2, 3))
     bench.child.die()
     assert bench.bury() == []
     for id_ in (1, 2, 3):
         assert bench.client.down is None
         child = bench.greeted()
         assert child.heard() == [id_]
-        child.say(started("run", id_))
+        child.send(started("run", id_))
         child.die()
         assert bench.bury() == []
     assert bench.client.down is not None
@@ -355,10 +355,10 @@ def test_three_images_that_kill_in_a_row_mean_that_the_model_is_down_and_do_not_
 def test_an_overdue_image_fails_and_its_child_is_killed(bench: Bench) -> None:
     bench.add(2)
     child = bench.greeted()
-    child.say(started("decode", 1))
+    child.send(started("decode", 1))
     bench.poll()
     bench.clock.now_s += ITEM_TIMEOUT_S + 1
-    child.say(AliveFrame(cpu_s={}))
+    child.send(AliveFrame(cpu_s={}))
     assert bench.poll() == [(1, "timed_out")]
     assert child.poll() == -signal.SIGKILL
     assert bench.greeted().heard() == [2]
@@ -368,10 +368,10 @@ def test_an_image_whose_answer_is_not_read_yet_is_not_overdue(bench: Bench) -> N
     """This side was slow: a store may block for longer than an image may take."""
     bench.add(2)
     child = bench.greeted()
-    child.say(started("decode", 1), started("decode", 2))
+    child.send(started("decode", 1), started("decode", 2))
     bench.poll()
     bench.clock.now_s += ITEM_TIMEOUT_S + 1
-    child.say(output(1, elements=100_000), output(2))
+    child.send(output(1, elements=100_000), output(2))
     answers = bench.poll()
     assert sorted(answers) == [(1, "ran"), (2, "ran")]
     assert child.poll() is None
@@ -400,7 +400,7 @@ def test_a_child_that_gives_signs_of_life_may_be_slow(bench: Bench) -> None:
     child = bench.greeted()
     for _ in range(10):
         bench.clock.now_s += SILENCE_TIMEOUT_S
-        child.say(AliveFrame(cpu_s={"run": 1.0}))
+        child.send(AliveFrame(cpu_s={"run": 1.0}))
         assert bench.poll() == []
     assert child.poll() is None
 
@@ -409,7 +409,7 @@ def test_the_cpu_seconds_of_one_child_after_another_add_up(bench: Bench) -> None
     bench.add(1)
     for reports in ([1.0, 3.0], [0.5]):
         child = bench.greeted()
-        child.say(*(AliveFrame(cpu_s={"run": used_s}) for used_s in reports))
+        child.send(*(AliveFrame(cpu_s={"run": used_s}) for used_s in reports))
         bench.poll()
         child.die()
         bench.bury()
@@ -418,10 +418,10 @@ def test_the_cpu_seconds_of_one_child_after_another_add_up(bench: Bench) -> None
     assert get("panopticon_model_cpu_seconds_total", labels) == 3.5
 
 
-def test_a_child_that_talks_nonsense_is_replaced(bench: Bench) -> None:
+def test_a_child_that_sends_garbage_is_replaced(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
-    child.say(started("fetch", 1))
+    child.send(started("fetch", 1))
     child.stream._connection.sendall(b"\xff\xff\xff\xff")
     assert bench.poll() == []
     assert child.poll() == -signal.SIGKILL
@@ -431,7 +431,7 @@ def test_a_child_that_talks_nonsense_is_replaced(bench: Bench) -> None:
 def test_an_answer_about_an_image_that_is_no_longer_ours_is_dropped(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
-    child.say(output(1), output(1), output(99))
+    child.send(output(1), output(1), output(99))
     assert bench.poll() == [(1, "ran")]
 
 

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from panopticon.interfaces import ModelRunner
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.scheduling.items import Answer, NotRun, Ran
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
+from tests.contracts.model_runner import ModelRunnerContract
 from tests.panopticon.null_card import write_null_card
 from workers.model_process.client import ModelClient
 
@@ -49,6 +51,25 @@ def encoded(colour: tuple[int, int, int]) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (16, 8), colour).save(out, "png")
     return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelRunner]:
+    """One process for all tests of the contract, since each takes a second to start."""
+    with client(tmp_path_factory.mktemp("runner")) as made:
+        yield made
+
+
+class TestModelClient(ModelRunnerContract):
+    @pytest.fixture
+    def encoded(self) -> bytes:
+        return encoded((250, 120, 60))
+
+    @pytest.fixture
+    def uri(self, tmp_path: Path, encoded: bytes) -> str:
+        path = tmp_path / "image.png"
+        path.write_bytes(encoded)
+        return uri_of(os.fsencode(path))
 
 
 def test_an_original_as_large_as_the_setting_allows_is_decoded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A consumer between a real queue and a real store, with a model that does what a test says, in no time."""
+"""A consumer between a real queue and a real store, with a model that answers at once as a test decides."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class ModelRunnerFake:
 
 @dataclass(kw_only=True)
 class ConsumerBench:
-    """One consumer, and everything around it."""
+    """One consumer, with its queue, its store and its model."""
 
     card: ModelCard
     clock: FakeClock
@@ -158,7 +158,7 @@ class ConsumerBench:
             if done():
                 return
             self.consumer.turn()
-        raise AssertionError("it never comes to that")
+        raise AssertionError(f"not within {MAX_TURNS} turns")
 
     def run_until_settled(self) -> None:
         self.run_until(lambda: self.waiting() == 0)
@@ -170,7 +170,7 @@ class ConsumerBench:
         return self.queue.depth()[lane]
 
     def waiting(self) -> int:
-        """Messages of both lanes, in any state."""
+        """Return the number of messages of both lanes, in any state."""
         return sum(depth.total for depth in self.queue.depth().values())
 
     def outputs(self) -> dict[str, list[Output]]:
@@ -184,14 +184,14 @@ class ConsumerBench:
         return {failure.key.image_id: failure for failure in found}
 
     def published(self) -> list[tuple[str, str]]:
-        """(kind, image_id) of everything published since the last look."""
+        """Return (kind, image_id) of everything published since the last call."""
         deliveries = self.broker.results().receive(max_live=999, max_backfill=999, wait_s=0)
         self.broker.results().ack(deliveries)
         messages = [decode_result_message(delivery.body) for delivery in deliveries]
         return [(message.kind, getattr(message, "image_id", "")) for message in messages]
 
     def attempts(self) -> list[int]:
-        """Of every message that is ready, which are taken for a moment and requeued."""
+        """Return the attempts spent by each message that is ready. The messages stay there."""
         deliveries = self.queue.receive(max_live=999, max_backfill=999, wait_s=0)
         self.queue.requeue(deliveries)
         return [delivery.attempt for delivery in deliveries]
