@@ -292,6 +292,17 @@ class TestUnavailable:
         bench.run_until_settled()
         assert len(bench.model.seen) == 1
 
+    def test_an_outage_is_over_once_something_got_through_though_more_is_in_flight(
+        self, bench: ConsumerBench
+    ) -> None:
+        bench.model.answer = lambda item: None if item.uri == "file:///6" else ran(item)
+        bench.submit(*numbers(1, 6))
+        bench.journal.down = {"outputs.put"}
+        bench.run_until(lambda: bench.consumer.parked is not None)
+        bench.journal.down.clear()
+        bench.run_until(lambda: bench.consumer.parked is None)
+        assert (bench.consumer.in_flight, bench.stored()) == (1, numbers(1, 5))
+
     def test_a_parked_worker_tries_seldom(self, bench: ConsumerBench) -> None:
         bench.submit("1")
         bench.journal.down = {"queue"}
@@ -464,6 +475,11 @@ class TestParkedForLong:
             bench.turns(3)
         assert self.requeues(bench) == 1
 
+    def test_what_got_through_before_an_outage_does_not_end_it(self, bench: ConsumerBench) -> None:
+        bench.submit("7")
+        bench.run_until_settled()
+        self.test_a_model_that_greets_and_runs_nothing_is_parked_on(bench)
+
     def test_images_at_a_model_that_is_up_are_waited_for(self, bench: ConsumerBench) -> None:
         bench.submit("1")
         bench.model.answer = silent
@@ -596,6 +612,16 @@ class TestGuard:
         bench.model.answer = lambda item: refuse(item) if item.uri == head else ran(item)
         bench.run_until_settled()
         assert (bench.dead()["102"].reason, len(bench.stored())) == ("corrupt", 198)
+
+    def test_several_bad_images_that_are_requeued_to_the_head_of_the_queue_do_not_hide_it_either(
+        self, tmp_path: Path
+    ) -> None:
+        with consumer_bench(tmp_path, retry_delays_s=()) as bench:
+            self.trip(bench, 300)
+            heads, refuse = ("file:///102", "file:///103"), not_run(Rejected("corrupt"))
+            bench.model.answer = lambda item: refuse(item) if item.uri in heads else ran(item)
+            bench.run_until_settled()
+            assert len(bench.stored()) == 197
 
     def test_it_goes_on_as_soon_as_one_image_is_stored(self, bench: ConsumerBench) -> None:
         self.trip(bench, 300)

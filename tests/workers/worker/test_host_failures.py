@@ -134,6 +134,38 @@ def test_fetches_cut_off_as_the_source_went_down_spend_no_attempt(bench: Consume
     assert get("panopticon_images_retried_total", retried) is None
 
 
+def test_an_undecided_image_stays_in_flight_when_its_source_goes_down(bench: ConsumerBench) -> None:
+    bench.model.answer = lambda item: (RESET if item.uri.endswith("/1") else DOWN)(item)
+    submit(bench, "a", 1, 2)
+    bench.run_until(lambda: bench.consumer.parked is not None)
+    assert (bench.consumer.in_flight, bench.depth().leased) == (2, 2)
+
+
+def test_a_host_whose_probe_found_the_source_down_is_probed_again(tmp_path: Path) -> None:
+    with consumer_bench(tmp_path, retry_delays_s=(RETRY_DELAY_S,), breaker_failures=2) as bench:
+        bench.model.answer = RESET
+        submit(bench, "a", 1, 2)
+        bench.run_until(lambda: bench.depth().retrying == 2)
+        bench.model.answer = DOWN
+        bench.run_until(lambda: bench.consumer.parked is not None)
+        bench.model.answer = ran
+        bench.run_until_settled()
+        assert bench.stored() == ["1", "2"]
+
+
+def test_after_images_of_hosts_that_are_down_alone_nothing_is_taken_for_a_moment(
+    bench: ConsumerBench,
+) -> None:
+    bench.model.answer = failing("a")
+    submit(bench, "a", 1, FAILURES)
+    bench.run_until(lambda: bench.depth().retrying == FAILURES)
+    submit(bench, "a", 31, 31)
+    bench.run_until(lambda: bench.depth().ready == 0)
+    bench.journal.steps.clear()
+    bench.turns(1)
+    assert "queue.receive" not in bench.journal.steps
+
+
 def test_leases_of_undecided_failures_are_renewed_and_they_are_requeued_at_the_end(
     bench: ConsumerBench,
 ) -> None:
