@@ -58,6 +58,8 @@ class Simulation:
     credit: int
     best_batch: int
     outside_kills: int = 0
+    patience: int = 3
+    """The number of times in a row that the model may be down without an answer before the run ends."""
     now_s: float = 0.0
     answered: Counter[int] = field(default_factory=Counter)
     failed: list[NotRun] = field(default_factory=list)
@@ -71,12 +73,12 @@ class Simulation:
     dispatcher: Dispatcher = field(default_factory=lambda: Dispatcher(item_timeout_s=ITEM_TIMEOUT_S))
 
     def run(self, items: Sequence[Item]) -> None:
-        """Turn until every image has its answer, or the model has been down three times without any."""
+        """Turn until every image has its answer, or the model has been down `patience` times without any."""
         for item in items:
             self.dispatcher.add(item)
         down_without_answer = 0
         for _ in range(MAX_STEPS):
-            if not len(self.dispatcher) or down_without_answer == 3:
+            if not len(self.dispatcher) or down_without_answer == self.patience:
                 return
             done, times_down = len(self.failed) + self.answered.total(), self.times_down
             self._turn()
