@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from panopticon.errors import Unavailable
 from panopticon.messages import ImageMessage, Lane
 from panopticon.registry.records import ModelEntry
 from panopticon.results.backfills import Backfill
@@ -23,6 +24,7 @@ from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 from panopticon.results.search import Query, SearchPage
+from panopticon.scheduling.items import Answer, Hello, Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +405,41 @@ class Engine(Protocol):
 
         There is one row for each image, in the same order.
         """
+
+
+class ModelRunner(Protocol):
+    """One model version that runs images as they are added, and answers in any order. Used by one thread."""
+
+    @property
+    def hello(self) -> Hello | None:
+        """None while no model is ready: it is being started, or started again."""
+
+    @property
+    def down(self) -> Unavailable | None:
+        """The reason why the model cannot run anything at present; None while it can."""
+
+    @property
+    def best_batch(self) -> int:
+        """Images that it runs best at once; 0 before the first hello."""
+
+    @property
+    def credit(self) -> int:
+        """Images without an answer that it should be given at most; 0 before the first hello."""
+
+    def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None) -> Item:
+        """Accept one image to run: `encoded`, or the original at `uri`. Its answer comes from `poll`.
+
+        Raises: Rejected (too_many_bytes) if `encoded` is larger than the runner can take.
+        """
+
+    def poll(self, *, wait_s: float) -> list[Answer]:
+        """Return new answers, waiting up to `wait_s` for the first. Each item is answered at most once."""
+
+    def release(self) -> list[Item]:
+        """Drop every item that has no answer yet, and return them: `poll` will not answer them."""
+
+    def close(self) -> None:
+        """End the model."""
 
 
 class Health(StrEnum):

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: exponential, with full jitter upwards from half."""
+"""The pause before the next try: exponential, with full jitter upwards from half."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ class Backoff:
         self._tries = 0
 
     def next_s(self) -> float:
+        """Return the next pause; each call counts as one more try."""
         longest_s = min(self._max_s, self._first_s * 2 ** min(self._tries, 30))
         self._tries += 1
         return float(longest_s * (0.5 + self._random() / 2))
 
     def reset(self) -> None:
+        """Begin again with the shortest pause."""
         self._tries = 0

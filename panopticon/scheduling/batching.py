@@ -1,4 +1,4 @@
-"""Which waiting items run together: whatever has gathered once the model is free, live first."""
+"""Items that wait in two lanes, taken in batches: what has gathered once the model is free, live first."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 from panopticon.messages import Lane
 
 BACKFILL_EVERY = 16
-"""While both lanes wait, one place in so many is backfill's, so that it never starves."""
+"""While both lanes wait, one place in this many goes to backfill, so that it never starves."""
 
 Item = TypeVar("Item")
 
 
 class LaneBuffer(Generic[Item]):
-    """Items waiting in two lanes; first in, first out within each."""
+    """Items waiting in two lanes: first in, first out within each."""
 
     def __init__(self) -> None:
         self._waiting: dict[Lane, deque[Item]] = {lane: deque() for lane in Lane}
@@ -30,7 +30,7 @@ class LaneBuffer(Generic[Item]):
         self._waiting[lane].append(item)
 
     def take(self, max_items: int) -> list[Item]:
-        """At most so many items, in the order in which they should run."""
+        """Remove and return up to `max_items`, in the order in which they should run."""
         return [self._next() for _ in range(min(max_items, len(self)))]
 
     def _next(self) -> Item:

@@ -1,8 +1,8 @@
-"""Which hosts of originals are down, and when one of them is tried again.
+"""The circuit breaker of each host of originals: the hosts that are down, and the next try of each.
 
-An image alone can be at fault for a failure, again and again; a host is down after failures of many images
-in a row. From then on one image at a time is its probe, ever less often, and an answer of any kind brings it
-back.
+One image can fail again and again through its own fault; a host is down after many different images in a row
+have failed. From then on one image at a time probes it, ever less often, and an answer of any kind shows that
+the host is back.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from panopticon.scheduling.backoff import Backoff
 
 FIRST_PAUSE_S = 1.0
 MAX_HOSTS = 10_000
-"""Hosts that are remembered; failures of a host that is named once are forgotten in time."""
+"""The most hosts remembered. Beyond it, the first to fail is forgotten, if possible one that is not down."""
 
 
 @dataclass(slots=True, kw_only=True)
-class _Trouble:
-    """A host since its last answer."""
+class _Failing:
+    """The failures of one host since its last answer."""
 
     backoff: Backoff
     images: set[str] = field(default_factory=set)
-    """That have failed; no more of them than take the host down."""
+    """The images that failed, up to the number that takes the host down."""
     next_probe_s: float = 0.0
     probing: bool = False
 
@@ -32,61 +32,59 @@ class Breaker:
     """Hosts by name. Times are monotonic seconds."""
 
     def __init__(self, *, failures: int, max_pause_s: float, random: Callable[[], float]) -> None:
-        """Failures of so many images in a row: the host is down. `random` gives floats in [0, 1)."""
+        """`failures`: different images in a row until a host is down. `random` gives floats in [0, 1)."""
         self._failures = failures
         self._max_pause_s = max_pause_s
         self._random = random
-        self._troubles: dict[str, _Trouble] = {}
+        self._failing: dict[str, _Failing] = {}
 
     def is_down(self, host: str) -> bool:
-        trouble = self._troubles.get(host)
-        return trouble is not None and len(trouble.images) >= self._failures
+        """Return whether enough different images in a row have failed."""
+        failing = self._failing.get(host)
+        return failing is not None and len(failing.images) >= self._failures
 
     def has_failed(self, host: str) -> bool:
-        """Whether it has failed since its last answer."""
-        return host in self._troubles
+        """Return whether it has failed since its last answer."""
+        return host in self._failing
 
     def admits(self, host: str, *, now_s: float) -> bool:
-        """Whether an image may be asked of it now. Of a host that is down: one, which is then its probe."""
+        """Return whether an image may be fetched from it now: any, or one as a probe while it is down."""
         if not self.is_down(host):
             return True
-        trouble = self._troubles[host]
-        if trouble.probing or now_s < trouble.next_probe_s:
+        failing = self._failing[host]
+        if failing.probing or now_s < failing.next_probe_s:
             return False
-        trouble.probing = True
+        failing.probing = True
         return True
 
     def failed(self, host: str, image_id: str, *, now_s: float) -> bool:
-        """Says whether the host has just gone down by it."""
+        """Record a failure, and return whether it took the host down."""
         was_down = self.is_down(host)
-        trouble = self._troubles.get(host) or self._new_trouble(host)
-        if was_down and not trouble.probing:
+        failing = self._failing.get(host) or self._new_failing(host)
+        if was_down and not failing.probing:
             return False
         if not was_down:
-            trouble.images.add(image_id)
-        trouble.probing = False
+            failing.images.add(image_id)
+        failing.probing = False
         if self.is_down(host):
-            trouble.next_probe_s = now_s + trouble.backoff.next_s()
+            failing.next_probe_s = now_s + failing.backoff.next_s()
         return self.is_down(host) and not was_down
 
     def answered(self, host: str) -> bool:
-        """Whatever it said. Says whether the host was down."""
+        """Record an answer of any kind, and return whether the host was down."""
         was_down = self.is_down(host)
-        self._troubles.pop(host, None)
+        self._failing.pop(host, None)
         return was_down
 
-    def undecided(self, host: str) -> None:
-        """What was asked of it came to no end; if it was the probe, another may follow."""
-        if host in self._troubles:
-            self._troubles[host].probing = False
+    def abandoned(self, host: str) -> None:
+        """Record that a fetch ended without an answer or a failure; if it was a probe, another may follow."""
+        if host in self._failing:
+            self._failing[host].probing = False
 
-    def _new_trouble(self, host: str) -> _Trouble:
-        if len(self._troubles) >= MAX_HOSTS:
-            del self._troubles[self._least_missed()]
+    def _new_failing(self, host: str) -> _Failing:
+        if len(self._failing) >= MAX_HOSTS:
+            oldest = next(iter(self._failing))
+            del self._failing[next((name for name in self._failing if not self.is_down(name)), oldest)]
         backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=self._max_pause_s, random=self._random)
-        self._troubles[host] = _Trouble(backoff=backoff)
-        return self._troubles[host]
-
-    def _least_missed(self) -> str:
-        oldest = next(iter(self._troubles))
-        return next((host for host in self._troubles if not self.is_down(host)), oldest)
+        self._failing[host] = _Failing(backoff=backoff)
+        return self._failing[host]

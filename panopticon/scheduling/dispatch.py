@@ -1,32 +1,32 @@
-"""Which images go to the model process next, and who answers for its death.
+"""The order in which images go to the model process, and the failure of images that kill it.
 
-An image is charged only on evidence against it alone. When the process dies, the images it had begun run
-again one at a time; two crashes alone set an image aside, or four kills. After a death alone, images under
-no suspicion go alone too, until the model has run on one of them: it is sound then. Three different images
-killing it in a row speak against the model.
+An image fails only on evidence against it alone. When the process dies, the images it had begun are isolated:
+they run again one at a time. Two crashes while an image ran alone make it fail, or four kills. After such a
+death, images that are not isolated run alone too, until the model has run on one of them, which shows that it
+works. Three different images that kill it in a row mean that the model itself is failing.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from panopticon.errors import Rejected, Transient
-from panopticon.messages import Lane
 from panopticon.scheduling.batching import LaneBuffer
+from panopticon.scheduling.items import Item, NotRun
 
 EVIDENCE_OF_CRASH = 2
 EVIDENCE_OF_KILL = 1
-"""SIGKILL comes from outside: from a kernel out of memory, or from anyone, through no fault of the image."""
+"""SIGKILL comes from outside, through no fault of the image: from a kernel out of memory, or a person."""
 ENOUGH_EVIDENCE = 4
 """Two crashes alone, or four kills alone, without a success between them."""
 MAX_KILLERS_IN_A_ROW = 3
 
 
 class Phase(StrEnum):
-    """How far the model process has come with an image."""
+    """The step that an image has reached in the model process."""
 
     SENT = "sent"
     FETCH = "fetch"
@@ -36,46 +36,31 @@ class Phase(StrEnum):
 
     @property
     def timed(self) -> bool:
-        """Whether the image itself is being worked on, and so can be overdue."""
+        """Return whether the image itself is being worked on, so that it can be overdue."""
         return self in (Phase.FETCH, Phase.DECODE, Phase.RUN)
 
     @property
     def touched(self) -> bool:
-        """Whether the image's bytes have met the decoder or the model."""
+        """Return whether the image's bytes have reached the decoder or the model."""
         return self in (Phase.DECODE, Phase.READY, Phase.RUN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One image on its way through the model process."""
-
-    id: int
-    lane: Lane
-    uri: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemFailure:
-    """The verdict on an image that overran its time or killed the process."""
-
-    item: Item
-    error: Rejected | Transient
 
 
 @dataclass(slots=True, kw_only=True)
 class _Sent:
+    """An item in the model process."""
+
     item: Item
     phase: Phase = Phase.SENT
     since_s: float = 0.0
 
 
 class Dispatcher:
-    """Items in hand: waiting, sent, or under suspicion. Times are monotonic seconds."""
+    """The items without an answer: waiting, isolated, or sent. Times are monotonic seconds."""
 
     def __init__(self, *, item_timeout_s: float) -> None:
         self._item_timeout_s = item_timeout_s
         self._waiting: LaneBuffer[Item] = LaneBuffer()
-        self._again: deque[Item] = deque()
+        self._resend: deque[Item] = deque()
         self._isolated: deque[Item] = deque()
         self._sent: dict[int, _Sent] = {}
         self._evidence: dict[int, int] = {}
@@ -83,15 +68,15 @@ class Dispatcher:
         self._alone = False
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._again) + len(self._isolated) + len(self._sent)
+        return len(self._waiting) + len(self._resend) + len(self._isolated) + len(self._sent)
 
     @property
     def model_is_failing(self) -> bool:
-        """Three different images in a row killed the process: it is the model, not they."""
+        """Return whether three different images in a row have killed the process."""
         return len(set(self._killers_in_a_row)) >= MAX_KILLERS_IN_A_ROW
 
     def clear_images(self) -> None:
-        """Charge nobody for the deaths so far: the model was to blame."""
+        """Forget the evidence against all images: the model was at fault."""
         self._killers_in_a_row.clear()
         self._evidence.clear()
 
@@ -99,7 +84,7 @@ class Dispatcher:
         self._waiting.add(item, item.lane)
 
     def next_items(self, credit: int) -> list[Item]:
-        """What to send now, at most `credit` unanswered; a suspect goes alone."""
+        """Return the items to send now; at most `credit` are unanswered, and an isolated one goes alone."""
         if self._alone and self._sent:
             return []
         if self._isolated:
@@ -112,21 +97,23 @@ class Dispatcher:
         return items
 
     def _next_alone(self) -> Item:
+        # After a death, an image without evidence against it shows whether the model still works.
         control = self._not_isolated(1) if self._killers_in_a_row else []
         return control[0] if control else self._isolated.popleft()
 
     def _not_isolated(self, room: int) -> list[Item]:
-        again = [self._again.popleft() for _ in range(min(max(room, 0), len(self._again)))]
+        again = [self._resend.popleft() for _ in range(min(max(room, 0), len(self._resend)))]
         return again + self._waiting.take(max(room - len(again), 0))
 
-    def started(self, ids: list[int], phase: Phase, *, now_s: float) -> None:
+    def started(self, ids: Sequence[int], phase: Phase, *, now_s: float) -> None:
+        """Record that these items have reached a phase; unknown ids change nothing."""
         for id_ in ids:
             sent = self._sent.get(id_)
             if sent is not None:
                 sent.phase, sent.since_s = phase, now_s
 
     def answered(self, id_: int, *, ran: bool) -> Item | None:
-        """The item, now out of hand; None if it is not one of ours. `ran`: the model has run on it."""
+        """Remove an item and return it; None for an unknown id. `ran`: the model has run on it."""
         sent = self._sent.pop(id_, None)
         if sent is None:
             return None
@@ -136,7 +123,7 @@ class Dispatcher:
         return sent.item
 
     def overdue(self, *, now_s: float) -> bool:
-        """Whether any item has been worked on for too long: the process is to be killed."""
+        """Return whether an item has been worked on for too long, so that the process must be killed."""
         return bool(self._overdue_ids(now_s))
 
     def _overdue_ids(self, now_s: float) -> list[int]:
@@ -146,28 +133,31 @@ class Dispatcher:
             if sent.phase.timed and now_s - sent.since_s > self._item_timeout_s
         ]
 
-    def killed_overdue(self, *, now_s: float) -> list[ItemFailure]:
-        """The process was killed because of overdue items: charge those that were alone in what they did."""
+    def killed_overdue(self, *, now_s: float) -> list[NotRun]:
+        """Record that the process was killed because of overdue items, and return those that failed.
+
+        An overdue item fails if nothing but it can have been slow. A batch that was slow is isolated.
+        """
         late = self._overdue_ids(now_s)
         running = [id_ for id_, sent in self._sent.items() if sent.phase is Phase.RUN]
         failed = [id_ for id_ in late if self._sent[id_].phase is not Phase.RUN or len(running) == 1]
         failures = [self._fail_late(self._sent.pop(id_)) for id_ in failed]
         batch = [self._sent.pop(id_).item for id_ in running if id_ in self._sent and id_ in late]
         self._isolated.extend(batch)
-        self._take_back(self._sent.values())
+        self._send_again(self._sent.values())
         return failures
 
-    def _fail_late(self, sent: _Sent) -> ItemFailure:
+    def _fail_late(self, sent: _Sent) -> NotRun:
         self._evidence.pop(sent.item.id, None)
         detail = f"{sent.phase} took more than {self._item_timeout_s:g} s"
         if sent.phase is Phase.FETCH:
-            return ItemFailure(item=sent.item, error=Transient("fetch_timed_out", detail))
-        return ItemFailure(item=sent.item, error=Rejected("timed_out", detail))
+            return NotRun(item=sent.item, error=Transient("fetch_timed_out", detail))
+        return NotRun(item=sent.item, error=Rejected("timed_out", detail))
 
-    def died(self, *, killed: bool = False) -> list[ItemFailure]:
-        """The process died: what it had begun is suspect; enough deaths alone are a verdict.
+    def died(self, *, killed: bool = False) -> list[NotRun]:
+        """Record that the process died (`killed`: by SIGKILL), and return the items that failed by it.
 
-        If it had begun nothing that is known of, everything sent is suspect. `killed`: by SIGKILL.
+        The items it had begun are isolated; if none is known to have begun, all that were sent are.
         """
         if self._alone and self._sent:
             evidence = EVIDENCE_OF_KILL if killed else EVIDENCE_OF_CRASH
@@ -175,30 +165,28 @@ class Dispatcher:
         begun = [sent.item for sent in self._sent.values() if sent.phase.touched]
         isolated = begun or [sent.item for sent in self._sent.values()]
         self._isolated.extend(isolated)
-        self._take_back(sent for sent in self._sent.values() if sent.item not in isolated)
+        self._send_again(sent for sent in self._sent.values() if sent.item not in isolated)
         return []
 
-    def _died_alone(self, item: Item, evidence: int) -> list[ItemFailure]:
+    def _died_alone(self, item: Item, evidence: int) -> list[NotRun]:
         self._evidence[item.id] = self._evidence.get(item.id, 0) + evidence
         self._killers_in_a_row.append(item.id)
         if self._evidence[item.id] < ENOUGH_EVIDENCE or self.model_is_failing:
             self._isolated.append(item)
             return []
         del self._evidence[item.id]
-        return [
-            ItemFailure(item=item, error=Rejected("killed_process", "again and again, while it ran alone"))
-        ]
+        return [NotRun(item=item, error=Rejected("killed_process", "again and again, while it ran alone"))]
 
-    def _take_back(self, sent: Iterable[_Sent]) -> None:
-        self._again.extend([entry.item for entry in sent])
+    def _send_again(self, sent: Iterable[_Sent]) -> None:
+        self._resend.extend([entry.item for entry in sent])
         self._sent.clear()
 
-    def give_up(self) -> list[Item]:
-        """Everything in hand, out of hand: it goes back to its queue."""
+    def release(self) -> list[Item]:
+        """Drop every item, and return them."""
         waiting = self._waiting.take(len(self._waiting))
-        items = [*(sent.item for sent in self._sent.values()), *self._isolated, *self._again, *waiting]
+        items = [*(sent.item for sent in self._sent.values()), *self._isolated, *self._resend, *waiting]
         self._sent.clear()
         self._isolated.clear()
-        self._again.clear()
+        self._resend.clear()
         self.clear_images()
         return items

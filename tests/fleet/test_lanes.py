@@ -19,18 +19,19 @@ from panopticon.messages import ImageMessage, Lane, ResultPublished, encode
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
 from panopticon.results.outputs import VersionName
-from panopticon.scheduling.dispatch import Item
+from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Answer, Item
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search
 from storage.stores import open_store
 from workers.indexer.indexer import Indexer
-from workers.model_process.client import Answer, ModelClient
-from workers.model_process.frames import Frame
+from workers.model_process.client import ModelClient
+from workers.model_process.frames import Frame, StartedFrame
 from workers.queues import broker_of
 from workers.registry.policy_cache import PolicyCache
 from workers.registry.register import ensure_registered
-from workers.worker.consumer import Consumer
+from workers.worker.consumer import Consumer, ConsumerSettings
 from workers.worker.run import present_policy
 from workers.worker.settlement import Settlement
 
@@ -48,15 +49,15 @@ class ObservedModelClient(ModelClient):
         super().__init__(card, settings, metrics=metrics)
         self.seen: list[tuple[str, list[int]]] = []
 
-    def add(self, uri: str, lane: Lane) -> Item:
-        item = super().add(uri, lane)
+    def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None) -> Item:
+        item = super().add(lane, uri=uri, encoded=encoded)
         if lane is Lane.LIVE:
             self.seen.append(("arrived", [item.id]))
         return item
 
-    def _handle(self, frame: Frame) -> list[Answer]:
-        if frame["type"] == "started" and frame["phase"] == "run":
-            self.seen.append(("ran", frame["ids"]))
+    def _handle(self, frame: Frame) -> Answer | None:
+        if isinstance(frame, StartedFrame) and frame.phase is Phase.RUN:
+            self.seen.append(("ran", list(frame.ids)))
         return super()._handle(frame)
 
     def has_run(self, arrived: int) -> bool:
@@ -122,7 +123,7 @@ def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClien
         model = ObservedModelClient(card, settings, metrics=Metrics())
         consumer = Consumer(
             card=card,
-            settings=settings,
+            settings=ConsumerSettings.of(settings),
             queue=queue,
             outputs=store.outputs,
             settlement=settlement,

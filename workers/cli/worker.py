@@ -1,4 +1,4 @@
-"""`panopticon worker` and `panopticon indexer`: the long-running programs."""
+"""`panopticon worker`: the long-running program that runs one model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def worker_command(session: Session, model: str, replicas: int, metrics_port: in
     """Run one model on the images of its queue, until SIGTERM."""
     if replicas > 1:
         if metrics_port is not None:
-            raise UsageError("--metrics-port is one worker's own; give it without --replicas")
+            raise UsageError("--metrics-port is for one worker; give it without --replicas")
         prepare_model(find_card(parse_version(model), session.settings.models_dir), session.settings)
         sys.exit(_run_replicas(replicas))
     stopping = Stopping()
@@ -40,7 +40,7 @@ def worker_command(session: Session, model: str, replicas: int, metrics_port: in
 
 
 def _run_replicas(replicas: int) -> int:
-    """The same command, so many times; one that fails stops them all, and its exit code is ours."""
+    """Run the same command several times. One that fails stops them all, and its exit code is returned."""
     stopping = Stopping()
     stopping.listen()
     children = [subprocess.Popen([*_same_command(), "--replicas=1"]) for _ in range(replicas)]
@@ -52,5 +52,5 @@ def _run_replicas(replicas: int) -> int:
 
 
 def _same_command() -> list[str]:
-    """Later options win, so `--replicas=1` at the end is enough."""
+    """Return this command line; a later option wins, so `--replicas=1` can be appended."""
     return [sys.executable, "-m", "workers.cli.main", *sys.argv[1:]]

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from panopticon.errors import Rejected, Transient, Unavailable
-from panopticon.images import DecodeLimits
 from panopticon.images.thumbnails import thumbnail
-from panopticon.interfaces import Catalogue, FetchLimits, ImageSource
+from panopticon.interfaces import Catalogue, ImageSource
 from panopticon.messages import ImageMessage
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage
 from panopticon.settings import Settings
+from workers.model_process.item_limits import ItemLimits
 
 SIDE_PX = 240
 FETCHES_AT_ONCE = 4
@@ -50,10 +50,9 @@ def fetch_photos(
 
 def _photo(source: ImageSource, row: CatalogueImage, settings: Settings) -> Photo:
     message = ImageMessage(image_id=row.image_id, image_uri=row.image_uri or None)
-    fetch = FetchLimits(max_bytes=settings.max_bytes, timeout_s=settings.fetch_timeout_s)
-    decode = DecodeLimits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels)
+    limits = ItemLimits.of(settings)
     try:
-        encoded = source.fetch(original_uri(message, settings.originals), fetch)
-        return Photo(jpeg=thumbnail(encoded, side_px=SIDE_PX, limits=decode))
+        encoded = source.fetch(original_uri(message, settings.originals), limits.fetch)
+        return Photo(jpeg=thumbnail(encoded, side_px=SIDE_PX, limits=limits.decode))
     except (Rejected, Transient, Unavailable) as error:
         return Photo(jpeg=b"", problem=str(error))

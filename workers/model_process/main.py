@@ -1,23 +1,23 @@
 """The child that holds one model: fetch ▸ decode ▸ batch ▸ run. It retries nothing and writes to no store.
 
-Started by `model_client` with a socket as descriptor `--fd`. Ends with its parent: end of file is the signal.
+Started by `ChildProcess` with a connected socket as descriptor `--fd`; every setting comes from the
+environment. It ends with its parent: end of file is the signal.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,118 +25,35 @@ from numpy.typing import NDArray
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.engines import open_engine
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
-from panopticon.images import DecodeLimits, decode
-from panopticon.interfaces import Engine, FetchLimits, ImageSource
-from panopticon.messages import Lane
+from panopticon.images import decode
+from panopticon.interfaces import Engine, ImageSource
 from panopticon.models.golden import self_test
-from panopticon.scheduling.batching import LaneBuffer
 from panopticon.scheduling.dispatch import Phase
-from panopticon.settings import read_settings
+from panopticon.settings import Settings, read_settings
 from storage.originals import open_originals
-from workers.model_process.frames import PROTOCOL, Frame, FrameStream, PeerGone
+from workers.model_process.frame_writer import FrameWriter
+from workers.model_process.frames import (
+    PROTOCOL,
+    AliveFrame,
+    Frame,
+    FrameStream,
+    HelloFrame,
+    ItemFrame,
+    OutputFrame,
+    PeerGone,
+    RanFrame,
+    RejectedFrame,
+    TransientFrame,
+    UnavailableFrame,
+)
+from workers.model_process.item_limits import ItemLimits
+from workers.model_process.pipeline import Pipeline, Prepared
+from workers.model_process.usage import Usage
+
+log = logging.getLogger(__name__)
 
 ALIVE_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemLimits:
-    """What one image may cost."""
-
-    fetch: FetchLimits
-    decode: DecodeLimits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
-    """One decoded image that waits for the model."""
-
-    id: int
-    pixels: NDArray[np.uint8]
-    prepare_s: float
-    source_sha256: str
-    width_px: int
-    height_px: int
-
-
-class Usage:
-    """CPU seconds by step, so that what is neither fetch, decode nor run can be told."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._cpu_s = {"fetch": 0.0, "decode": 0.0, "run": 0.0}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        begun_s = time.thread_time()
-        try:
-            yield
-        finally:
-            spent_s = time.thread_time() - begun_s
-            with self._lock:
-                self._cpu_s[name] += spent_s
-
-    def read(self) -> dict[str, float]:
-        with self._lock:
-            return {**self._cpu_s, "process": time.process_time()}
-
-
-class FrameWriter:
-    """Sends frames from any thread. What is not urgent waits for company: each send wakes the parent."""
-
-    def __init__(self, stream: FrameStream) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-        self._held: list[Frame] = []
-
-    def send(self, *frames: Frame) -> None:
-        with self._lock:
-            held, self._held = self._held, []
-            self._stream.send((*held, *frames))
-
-    def started(self, ids: list[int], phase: Phase) -> None:
-        """Only what may kill this process must be known before it begins."""
-        frame = {"type": "started", "ids": ids, "phase": phase.value}
-        if phase in (Phase.DECODE, Phase.RUN):
-            self.send(frame)
-            return
-        with self._lock:
-            self._held.append(frame)
-
-
-class Pipeline:
-    """Items on their way to the model: received, then prepared; live first in both waits."""
-
-    def __init__(self) -> None:
-        lock = threading.Lock()
-        self._more_received = threading.Condition(lock)
-        self._more_prepared = threading.Condition(lock)
-        self._received: LaneBuffer[Frame] = LaneBuffer()
-        self._prepared: LaneBuffer[Prepared] = LaneBuffer()
-
-    def receive(self, items: list[Frame]) -> None:
-        with self._more_received:
-            for item in items:
-                self._received.add(item, Lane(item["lane"]))
-            self._more_received.notify(len(items))
-
-    def next_received(self) -> Frame:
-        """Waits for one."""
-        with self._more_received:
-            while not self._received:
-                self._more_received.wait()
-            return self._received.take(1)[0]
-
-    def prepared(self, image: Prepared, lane: Lane) -> None:
-        with self._more_prepared:
-            self._prepared.add(image, lane)
-            self._more_prepared.notify()
-
-    def next_batch(self, max_images: int) -> list[Prepared]:
-        """Whatever has gathered, at once; waits only while there is nothing."""
-        with self._more_prepared:
-            while not self._prepared:
-                self._more_prepared.wait()
-            return self._prepared.take(max_images)
+FORMER_ATTRIBUTE = "one_a_thread"
 
 
 class ModelProcess:
@@ -160,26 +77,25 @@ class ModelProcess:
         self._pipeline = Pipeline()
         self._usage = Usage()
 
-    def receive(self, frames: list[Frame]) -> None:
-        items = [frame for frame in frames if frame["type"] == "item"]
+    def receive(self, frames: Sequence[Frame]) -> None:
+        """Accept the items among these frames; other frames are not for a model process."""
+        items = [frame for frame in frames if isinstance(frame, ItemFrame)]
         if items:
             self._pipeline.receive(items)
 
     def alive(self) -> None:
-        self._writer.send({"type": "alive", "cpu_s": self._usage.read()})
+        self._writer.send(AliveFrame(cpu_s=self._usage.read()))
 
     def prepare_forever(self) -> None:
         while True:
             item = self._pipeline.next_received()
-            with self._answering(item["id"]):
-                self._pipeline.prepared(self._prepare(item), Lane(item["lane"]))
+            with self._answering(item.id):
+                self._pipeline.prepared(self._prepare(item), item.lane)
 
-    def _prepare(self, item: Frame) -> Prepared:
-        id_, begun_s = item["id"], time.monotonic()
-        self._writer.started([id_], Phase.FETCH)
-        with self._usage.step("fetch"):
-            encoded = self._originals.fetch(item["uri"], self._limits.fetch)
-        self._writer.started([id_], Phase.DECODE)
+    def _prepare(self, item: ItemFrame) -> Prepared:
+        begun_s = time.monotonic()
+        encoded = self._fetch(item) if item.encoded is None else item.encoded
+        self._writer.started((item.id,), Phase.DECODE)
         with self._usage.step("decode"):
             decoded = decode(
                 encoded,
@@ -187,9 +103,9 @@ class ModelProcess:
                 preprocessing=self._card.preprocessing,
                 limits=self._limits.decode,
             )
-        self._writer.started([id_], Phase.READY)
+        self._writer.started((item.id,), Phase.READY)
         return Prepared(
-            id=id_,
+            id=item.id,
             pixels=decoded.pixels,
             prepare_s=time.monotonic() - begun_s,
             source_sha256=hashlib.sha256(encoded).hexdigest(),
@@ -197,28 +113,37 @@ class ModelProcess:
             height_px=decoded.height_px,
         )
 
+    def _fetch(self, item: ItemFrame) -> bytes:
+        self._writer.started((item.id,), Phase.FETCH)
+        with self._usage.step("fetch"):
+            return self._originals.fetch(item.uri, self._limits.fetch)
+
     @contextmanager
     def _answering(self, id_: int) -> Iterator[None]:
-        """Turns this image's error into its answer."""
+        """Turn an error of this image into its answer."""
         try:
             yield
-        except (Rejected, Transient, Unavailable) as error:
-            kind = type(error).__name__.lower()
-            self._writer.send({"type": kind, "id": id_, "reason": error.reason, **_detail(error)})
+        except Rejected as error:
+            self._writer.send(RejectedFrame(id=id_, reason=error.reason, detail=error.detail))
+        except Transient as error:
+            self._writer.send(TransientFrame(id=id_, reason=error.reason, detail=error.detail))
+        except Unavailable as error:
+            self._writer.send(UnavailableFrame(id=id_, part=error.component, reason=error.reason))
 
     def run_forever(self, engine: Engine) -> None:
         while True:
             self._run(engine, self._pipeline.next_batch(engine.best_batch))
 
-    def _run(self, engine: Engine, batch: list[Prepared]) -> None:
-        self._writer.started([image.id for image in batch], Phase.RUN)
+    def _run(self, engine: Engine, batch: Sequence[Prepared]) -> None:
+        self._writer.started(tuple(image.id for image in batch), Phase.RUN)
         begun_s = time.monotonic()
         with self._usage.step("run"):
             vectors = engine.run(np.stack([image.pixels for image in batch]))
-        ran = {"type": "ran", "images": len(batch), "run_s": time.monotonic() - begun_s}
+        ran = RanFrame(images=len(batch), run_s=time.monotonic() - begun_s)
         self._writer.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))
 
     def start(self, *, preparing_threads: int) -> None:
+        """Start the threads that prepare, and one thread for each engine."""
         for _ in range(preparing_threads):
             _in_thread(self.prepare_forever)
         for engine in self._engines:
@@ -227,38 +152,32 @@ class ModelProcess:
     def hello(self) -> None:
         engine = self._engines[0]
         self._writer.send(
-            {
-                "type": "hello",
-                "protocol": PROTOCOL,
-                "model": self._card.name,
-                "version": self._card.version,
-                "digest": self._card.digest,
-                "engine": engine.name,
-                "libraries": engine.libraries,
-                "best_batch": engine.best_batch * len(self._engines),
-                "dim": len(self._card.labels),
-            }
+            HelloFrame(
+                protocol=PROTOCOL,
+                model=self._card.name,
+                version=self._card.version,
+                digest=self._card.digest,
+                engine=engine.name,
+                libraries=engine.libraries,
+                best_batch=engine.best_batch * len(self._engines),
+                dim=len(self._card.labels),
+            )
         )
 
 
-def _detail(error: Rejected | Transient | Unavailable) -> dict[str, str]:
-    return {"part": error.component} if isinstance(error, Unavailable) else {"detail": error.detail}
+def _output_frame(image: Prepared, vector: NDArray[np.float32]) -> OutputFrame:
+    return OutputFrame(
+        id=image.id,
+        vector=vector.tobytes(),
+        prepare_s=image.prepare_s,
+        source_sha256=image.source_sha256,
+        width_px=image.width_px,
+        height_px=image.height_px,
+    )
 
 
-def _output_frame(image: Prepared, vector: NDArray[np.float32]) -> dict[str, Any]:
-    return {
-        "type": "output",
-        "id": image.id,
-        "vector": vector.tobytes(),
-        "prepare_s": image.prepare_s,
-        "source_sha256": image.source_sha256,
-        "width_px": image.width_px,
-        "height_px": image.height_px,
-    }
-
-
-def _in_thread(work: Any) -> None:
-    """A thread whose bug ends the process loudly, instead of leaving it half alive."""
+def _in_thread(work: Callable[[], None]) -> None:
+    """Start a thread whose bug ends the whole process, which would otherwise go on half alive."""
 
     def guarded() -> None:
         try:
@@ -274,14 +193,8 @@ def _in_thread(work: Any) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--card", type=Path, required=True)
-    parser.add_argument("--engine", default="")
-    parser.add_argument("--cache-dir", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--max-bytes", type=int, required=True)
-    parser.add_argument("--max-pixels", type=int, required=True)
-    parser.add_argument("--fetch-timeout-s", type=float, required=True)
+    parser.add_argument("--fd", type=int, required=True, help="the connected socket to speak over")
+    parser.add_argument("--card", type=Path, required=True, help="the model's card.toml")
     return parser.parse_args()
 
 
@@ -290,42 +203,46 @@ def main() -> None:
     stream = FrameStream(socket.socket(fileno=arguments.fd))
     writer = FrameWriter(stream)
     try:
-        process = _ready(arguments, writer)
+        settings = read_settings(flags={}, environ=os.environ)
+        threads = settings.threads or len(os.sched_getaffinity(0))
+        process = _ready(read_card(arguments.card), settings, writer, threads=threads)
     except PanopticonError as error:
-        writer.send({"type": "unavailable", "id": 0, "reason": str(error), "part": "model"})
+        writer.send(UnavailableFrame(id=0, part="model", reason=str(error)))
         sys.exit(0)
-    process.start(preparing_threads=_threads(arguments))
+    process.start(preparing_threads=threads)
     process.hello()
     _serve(process, stream)
 
 
-def _ready(arguments: argparse.Namespace, writer: FrameWriter) -> ModelProcess:
-    card = read_card(arguments.card)
-    originals = open_originals(read_settings(flags={}, environ=os.environ))
-    engines = _engines(card, arguments)
+def _ready(card: ModelCard, settings: Settings, writer: FrameWriter, *, threads: int) -> ModelProcess:
+    """Return a model that has passed its self-test. Raises: PanopticonError."""
+    engines = [open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)]
+    if wants_engine_per_thread(engines[0]):
+        engines += [
+            open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)
+            for _ in range(threads - 1)
+        ]
     for engine in engines:
         engine.load()
         self_test(card, engine)
-    limits = ItemLimits(
-        fetch=FetchLimits(max_bytes=arguments.max_bytes, timeout_s=arguments.fetch_timeout_s),
-        decode=DecodeLimits(max_pixels=arguments.max_pixels),
+    return ModelProcess(
+        card=card,
+        engines=engines,
+        originals=open_originals(settings),
+        writer=writer,
+        limits=ItemLimits.of(settings),
     )
-    return ModelProcess(card=card, engines=engines, originals=originals, writer=writer, limits=limits)
 
 
-def _engines(card: ModelCard, arguments: argparse.Namespace) -> list[Engine]:
-    """One, or one a thread where that is how the engine runs best."""
-    first = _engine(card, arguments)
-    others = _threads(arguments) - 1 if first.engine_per_thread else 0
-    return [first, *(_engine(card, arguments) for _ in range(others))]
-
-
-def _engine(card: ModelCard, arguments: argparse.Namespace) -> Engine:
-    return open_engine(card, engine=arguments.engine, cache_dir=arguments.cache_dir)
-
-
-def _threads(arguments: argparse.Namespace) -> int:
-    return arguments.threads or len(os.sched_getaffinity(0))
+def wants_engine_per_thread(engine: Engine) -> bool:
+    """Return whether each thread that runs the model needs an engine of its own."""
+    # In release 0.1 the attribute was called `one_a_thread`. An engine class of a user's own may still have
+    # only that name, which is accepted for one more release.
+    if not hasattr(engine, "engine_per_thread") and hasattr(engine, FORMER_ATTRIBUTE):
+        engine_class = type(engine).__qualname__
+        log.warning("%s: rename its attribute %s to engine_per_thread", engine_class, FORMER_ATTRIBUTE)
+        return bool(getattr(engine, FORMER_ATTRIBUTE))
+    return engine.engine_per_thread
 
 
 def _serve(process: ModelProcess, stream: FrameStream) -> None:
@@ -337,7 +254,7 @@ def _serve(process: ModelProcess, stream: FrameStream) -> None:
                 process.alive()
                 next_alive_s = time.monotonic() + ALIVE_EVERY_S
         except PeerGone:
-            # The run thread may be deep in native code; nothing of ours outlives the parent.
+            # A thread may be deep in native code that cannot be stopped, and nothing may outlive the parent.
             os._exit(0)
 
 

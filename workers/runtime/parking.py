@@ -1,4 +1,4 @@
-"""Pausing without losing anything: a part is down, no attempt is spent, and work resumes by itself."""
+"""Parking: while a component is down, work pauses, spends no attempt, and resumes by itself."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ FIRST_PAUSE_S = 0.5
 
 
 class Parking:
-    """Whether this worker pauses, why, and until when. Times are monotonic seconds."""
+    """The pauses of one worker during an outage. Times are monotonic seconds."""
 
     def __init__(self, *, max_s: float, clock: Callable[[], float], metrics: Metrics) -> None:
         self._clock = clock
         self._metrics = metrics
         self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=max_s, random=random.random)
         self._since_s = self._until_s = 0.0
-        self._told_long = False
+        self._long_reported = False
         self._reason: Unavailable | None = None
 
     @property
     def reason(self) -> Unavailable | None:
-        """None while not parked."""
+        """The component that is down; None while not parked."""
         return self._reason
 
     @property
     def waiting(self) -> bool:
-        """Parked, and not yet due for another try."""
+        """Return whether it is parked and the next try is not due."""
         return self._reason is not None and self._clock() < self._until_s
 
     def turned_long(self, limit_s: float) -> bool:
-        """Whether it has lasted for `limit_s`. Says so once, until `resume`."""
+        """Return True at the first call after it has been parked for `limit_s`; once for each outage."""
         is_long = self._reason is not None and self._clock() - self._since_s >= limit_s
-        is_news = is_long and not self._told_long
-        self._told_long |= is_long
+        is_news = is_long and not self._long_reported
+        self._long_reported |= is_long
         return is_news
 
     def park(self, reason: Unavailable) -> None:
-        """Pause, longer each time until `resume`; while it lasts, more of the same part adds nothing."""
+        """Pause, longer each time until `resume`; during a pause, the same component adds nothing."""
         if self._reason is not None and self._reason.component == reason.component and self.waiting:
             return
         if self._reason is None:
@@ -59,11 +59,12 @@ class Parking:
         self._metrics.count("panopticon_park_total", part=reason.component)
 
     def resume(self) -> None:
+        """End the outage, if there is one, and start with a short pause next time."""
         if self._reason is not None:
             log.warning("resumed: %s is back", self._reason.component, extra={"parked": False})
         self._show(parked=0)
         self._reason = None
-        self._told_long = False
+        self._long_reported = False
         self._backoff.reset()
 
     def _show(self, *, parked: int) -> None:

@@ -8,59 +8,76 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
-from panopticon.interfaces import Delivery, OutputStore, Queue
-from panopticon.messages import ImageMessage, Lane, MessageInvalid, decode_image_message
+from panopticon.interfaces import Delivery, ModelRunner, OutputStore, Queue
+from panopticon.messages import Lane, MessageInvalid, decode_image_message
 from panopticon.metrics import Metrics
 from panopticon.results.originals import host_of, original_uri
-from panopticon.results.outputs import Failure, FailureState, Output, OutputKey, quantise
+from panopticon.results.outputs import Output, OutputKey, quantise
 from panopticon.scheduling.breaker import Breaker
 from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
-from panopticon.scheduling.guard import WINDOW, DeadGuard
+from panopticon.scheduling.items import Answer, NotRun, Ran
 from panopticon.settings import Settings
-from workers.model_process.client import Answer, ModelClient, Ran
 from workers.runtime.parking import Parking
+from workers.worker.failure_policy import FailurePolicy
 from workers.worker.host_failures import Hosts
-from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Skipped, Stored, Unreadable
+from workers.worker.in_flight import InFlight, LeasedImage
+from workers.worker.intake import IDLE_WAIT_S, Intake
+from workers.worker.outcomes import Retried, Skipped, Stored, Unreadable, count_outcomes
 from workers.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
 
-IDLE_WAIT_S = 0.25
-BUSY_WAIT_S = 0.02
-PARKED_WAIT_S = 0.1
 SETTLE_EVERY_S = 0.2
 SETTLE_IMAGES = 64
-"""A settlement costs several commits, whatever is in it."""
+"""Outcomes that are settled at once: a settlement costs several commits, whatever its size."""
 RENEWALS_PER_LEASE = 3
 PROBE_ID = "probe"
-"""Looked up to see whether the store is there; whether anything is kept of it is the same."""
-PUT_OFF_PAUSE_S = 0.1
-"""After nothing was taken but images whose hosts are down: there may be no others."""
+"""The image that is looked up to see whether the store answers; it does not matter whether it is stored."""
+
+NO_URI = "the message names no original, and the setting `originals` is empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One delivery whose image is to be run."""
+class ConsumerSettings:
+    """The settings that a consumer needs, each of the same name in `Settings`."""
 
-    delivery: Delivery
-    message: ImageMessage
+    originals: str
+    retry_delays_s: tuple[float, ...]
+    dead_share: float
+    breaker_failures: int
+    lease_s: float
+    park_max_s: float
+    park_hold_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            originals=settings.originals,
+            retry_delays_s=settings.retry_delays_s,
+            dead_share=settings.dead_share,
+            breaker_failures=settings.breaker_failures,
+            lease_s=settings.lease_s,
+            park_max_s=settings.park_max_s,
+            park_hold_s=settings.park_hold_s,
+        )
 
 
 class Consumer:
-    """One turn after another: collect answers, settle them, take more. Used by one thread."""
+    """The loop of one worker: collect answers, settle them, take more images. Used by one thread."""
 
     def __init__(
         self,
         *,
         card: ModelCard,
-        settings: Settings,
+        settings: ConsumerSettings,
         queue: Queue,
         outputs: OutputStore,
         settlement: Settlement,
-        model: ModelClient,
+        model: ModelRunner,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,328 +89,102 @@ class Consumer:
         self._model = model
         self._metrics = metrics
         self._clock = clock
+        self._in_flight = InFlight()
+        self._intake = Intake()
+        self._failures = FailurePolicy(
+            retry_delays_s=settings.retry_delays_s, max_dead_share=settings.dead_share
+        )
+        self._hosts = Hosts(_breaker(settings), clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
-        self._guard = DeadGuard(max_share=settings.dead_share)
-        self._hosts: Hosts[Work] = Hosts(_breaker(settings), clock=clock)
-        self._take_not_before_s = 0.0
-        self._at_work: dict[int, Work] = {}
-        self._waiting: list[Work] = []
-        self._source_is_down = False
-        self._only_probes = False
-        self._probe_images = 1
-        self._got_through = False
-        self._outcomes: list[Outcome] = []
         self._renewed_s = self._settled_s = clock()
 
     @property
     def parked(self) -> Unavailable | None:
+        """The reason why this worker is parked; None while it is not."""
         return self._parking.reason
 
     @property
     def in_flight(self) -> int:
-        """Deliveries taken and not yet settled."""
-        return len(self._works) + len(self._outcomes)
-
-    @property
-    def _works(self) -> list[Work]:
-        """What has no outcome yet."""
-        return [*self._at_work.values(), *self._waiting, *self._hosts.pending_works]
+        """The number of deliveries leased and not yet settled."""
+        return len(self._in_flight)
 
     def turn(self, *, draining: bool = False) -> None:
-        """One step of everything; returns within about `IDLE_WAIT_S`."""
+        """Do one step of everything, within about `IDLE_WAIT_S`. `draining`: take nothing new."""
         self._take_answers(self._model.poll(wait_s=self._wait_s()))
         try:
-            if self._holds_for_too_long():
-                self._requeue_everything()
-            self._renew_leases()
+            self._requeue_if_parked_for_long()
+            self._renew_leases_if_due()
             if self._parking.waiting and not self._model_is_back():
                 return
             self._settlement.check_policy()
-            self._settle_if_worth_it()
+            self._settle_if_due()
             if self._model.down is not None:
+                # Only now, so that what it ran before is settled.
                 raise self._model.down
-            self._start_waiting()
             if not draining:
-                self._take()
-            if self._is_back():
+                self._receive()
+            self._give_to_model()
+            if not self._failures.guard_tripped and self._intake.is_over(in_flight=self.in_flight):
+                self._intake.resume()
                 self._parking.resume()
-                self._only_probes = False
         except Unavailable as error:
             self._park(error)
 
     def drain(self, *, timeout_s: float) -> None:
-        """Finish what is in hand; give back what is not finished in time, or at once while parked."""
+        """Finish what is in flight. Requeue what is not finished in time, or everything while parked."""
         deadline_s = self._clock() + timeout_s
-        while self.in_flight and self._clock() < deadline_s and self._parking.reason is None:
+        while self.in_flight and self._clock() < deadline_s and self.parked is None:
             self.turn(draining=True)
         try:
-            self._queue.requeue(self._let_go())
+            self._queue.requeue(self._release())
             self._settle()
         except Unavailable as error:
-            log.warning("%s; what is in hand comes again when its lease has lapsed", error)
+            log.warning("%s; what is in flight comes again when its lease lapses", error)
 
     def _wait_s(self) -> float:
-        if self._parking.waiting:
-            return PARKED_WAIT_S
-        if self._model.hello is None:
-            return IDLE_WAIT_S
-        paused = self._clock() < self._take_not_before_s
-        return BUSY_WAIT_S if self._at_work or paused else 0.0
-
-    def _model_is_back(self) -> bool:
-        """A model says so itself; any other part is tried when the pause is over."""
-        reason = self._parking.reason
-        return reason is not None and reason.component == "model" and self._model.down is None
-
-    def _is_back(self) -> bool:
-        """Nothing is known to be down, and something got through, unless there is nothing to try it with."""
-        is_known = self._guard.tripped or self._source_is_down
-        return not is_known and (self._got_through or not self.in_flight)
-
-    def _park(self, reason: Unavailable) -> None:
-        self._got_through = False
-        self._parking.park(reason)
-
-    def _holds_for_too_long(self) -> bool:
-        """What a sound model process is at work on is waited for: so an image that hangs there is seen."""
-        at_work = self._at_work and self._model.down is None
-        return not at_work and self._parking.turned_long(self._settings.park_hold_s)
-
-    def _requeue_everything(self) -> None:
-        """Once, for others to take. What was not settled comes about again."""
-        deliveries = [*self._let_go(), *(outcome.delivery for outcome in self._outcomes)]
-        self._outcomes.clear()
-        self._only_probes, self._probe_images = True, self._first_probes
-        log.warning("parked for %g s: requeued what was held", self._settings.park_hold_s)
-        self._queue.requeue(deliveries)
-        self._queue.release_prefetched()
-
-    def _let_go(self) -> list[Delivery]:
-        """What has no outcome yet, out of hand from now on."""
-        unfinished = [work.delivery for work in self._works]
-        for work in self._at_work.values():
-            self._hosts.undecided(host_of(self._uri(work.message)))
-        self._model.give_up()
-        self._hosts.give_up()
-        self._at_work.clear()
-        self._waiting.clear()
-        return unfinished
-
-    @property
-    def _first_probes(self) -> int:
-        """One, but of a model that is down: it takes several different images to tell it from a bad image."""
-        reason = self._parking.reason
-        return MAX_KILLERS_IN_A_ROW if reason is not None and reason.component == "model" else 1
-
-    def _renew_leases(self) -> None:
-        now_s = self._clock()
-        if now_s - self._renewed_s < self._settings.lease_s / RENEWALS_PER_LEASE:
-            return
-        held = [*self._works, *self._outcomes]
-        self._queue.renew([holder.delivery for holder in held])
-        self._renewed_s = now_s
-
-    def _settle_if_worth_it(self) -> None:
-        """A few outcomes wait a moment for more: each settlement costs several commits."""
-        waited_s = self._clock() - self._settled_s
-        if not self._at_work or len(self._outcomes) >= SETTLE_IMAGES or waited_s >= SETTLE_EVERY_S:
-            self._settle()
-
-    def _settle(self) -> None:
-        self._settled_s = self._clock()
-        if self._outcomes:
-            self._settlement.settle(self._outcomes)
-            self._count(self._outcomes)
-            self._outcomes.clear()
-            self._got_through = self._model.down is None
-
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        model = str(self._card.version_name)
-        for outcome in outcomes:
-            match outcome:
-                case Stored(already=True):
-                    self._metrics.count("panopticon_images_republished_total", model=model)
-                case Stored():
-                    lane = outcome.delivery.lane.value
-                    self._metrics.count("panopticon_images_stored_total", model=model, lane=lane)
-                case Dead():
-                    reason = outcome.failure.reason
-                    self._metrics.count("panopticon_images_dead_total", model=model, reason=reason)
-                case Retried():
-                    self._metrics.count("panopticon_images_retried_total", model=model, reason=outcome.reason)
-
-    def _start_waiting(self) -> None:
-        """Hand over what waits; while the source is down one image at a time, to see whether it is back."""
-        if self._source_is_down and self._at_work:
-            return
-        works = self._waiting[:1] if self._source_is_down else self._waiting
-        unstored = self._without_stored(works)
-        self._waiting = self._waiting[len(works) :]
-        for work in unstored:
-            self._hand_over(work)
-
-    def _take(self) -> None:
-        max_live, max_backfill = self._room()
-        if not max_live or (self._at_work and max_live < self._model.best_batch):
-            return
-        if self._clock() < self._take_not_before_s:
-            return
-        if self._parking.reason is not None:
-            self._outputs.get([PROBE_ID], self._card.version_name)
-        wait_s = 0.0 if self._at_work else IDLE_WAIT_S
-        deliveries = self._queue.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)
-        self._waiting += [work for delivery in deliveries if (work := self._opened(delivery))]
-        self._start_waiting()
-        if not self._at_work and any(isinstance(outcome, Retried) for outcome in self._outcomes):
-            self._take_not_before_s = self._clock() + PUT_OFF_PAUSE_S
-
-    def _room(self) -> tuple[int, int]:
-        """Places for either lane; backfill leaves a batch of them free for live images."""
-        if self._guard.tripped or self._source_is_down or self._only_probes:
-            return self._room_for_probes()
-        room = max(self._model.credit - len(self._at_work), 0)
-        return room, max(room - self._model.best_batch, 0)
-
-    def _room_for_probes(self) -> tuple[int, int]:
-        """More after each failure: the first in line may be bad itself, and comes first again."""
-        if self.in_flight or not self._model.best_batch:
-            return 0, 0
-        images, self._probe_images = self._probe_images, min(2 * self._probe_images, self._model.best_batch)
-        return images, images
-
-    def _opened(self, delivery: Delivery) -> Work | None:
-        try:
-            message = decode_image_message(delivery.body)
-        except MessageInvalid as error:
-            self._outcomes.append(Unreadable(delivery=delivery, detail=str(error)))
-            return None
-        if message.event == "deleted":
-            self._outcomes.append(Skipped(delivery=delivery))
-            return None
-        return Work(delivery=delivery, message=message)
-
-    def _without_stored(self, works: Sequence[Work]) -> list[Work]:
-        """The works whose output is not in the store; only what may have been seen before is looked up."""
-        doubtful = [work for work in works if _seen_before(work.delivery)]
-        ids = [work.message.image_id for work in doubtful]
-        stored = self._outputs.get(ids, self._card.version_name) if ids else {}
-        return [work for work in works if not self._settled_from(stored, work)]
-
-    def _settled_from(self, stored: dict[OutputKey, Output], work: Work) -> bool:
-        output = stored.get(self._key(work.message))
-        if output is None or output.digest != self._card.digest:
-            return False
-        outcome = Stored(delivery=work.delivery, message=work.message, output=output, already=True)
-        self._outcomes.append(outcome)
-        return True
-
-    def _hand_over(self, work: Work) -> None:
-        message = work.message
-        uri = self._uri(message)
-        if not uri:
-            self._refuse(
-                work, Rejected("no_uri", "the message has none, and the setting `originals` is empty")
-            )
-            return
-        if not self._hosts.admits(host_of(uri)):
-            self._wait_for_host(work)
-            return
-        self._at_work[self._model.add(uri, work.delivery.lane).id] = work
+        return self._intake.wait_s(
+            parked=self._parking.waiting,
+            ready=self._model.hello is not None,
+            at_model=self._in_flight.at_model,
+            now_s=self._clock(),
+        )
 
     def _take_answers(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
-            work, host = self._at_work.pop(answer.item.id), host_of(answer.item.uri)
-            try:
-                self._accept(work, answer)
-                self._hosts.answered(host)
-            except Rejected as error:
-                self._hosts.answered(host)
-                self._refuse(work, error)
-            except Transient as error:
-                self._decide_later(work, host, error)
-            except Unavailable as error:
-                self._waiting += [work, *self._hosts.undecided(host)]
-                self._source_is_down = True
-                self._park(error)
-                continue
-            if not self._parking.waiting:
-                self._source_is_down = False
-        if self._hosts.pending_works:
-            self._decide_pending()
+            self._classify(self._in_flight.answered(answer.item), answer)
+        if self._in_flight.has_undecided:
+            self._decide_failures()
 
-    def _decide_later(self, work: Work, host: str, error: Transient) -> None:
-        """The image is at fault or its host, which is not known yet; while the guard probes, neither is."""
-        if self._guard.tripped:
-            self._refuse(work, error)
-        else:
-            self._hosts.failed(host, work.message.image_id, work, error)
+    def _classify(self, image: LeasedImage, answer: Answer) -> None:
+        match answer:
+            case Ran():
+                self._hosts.answered(image.host)
+                self._accept(image, answer)
+            case NotRun(error=Rejected() as error):
+                self._hosts.answered(image.host)
+                self._fail(image, error)
+            case NotRun(error=Transient() as error) if self._failures.guard_tripped:
+                # The source is at fault, so this says nothing about the image or its host.
+                self._hosts.abandoned(image.host)
+                self._fail(image, error)
+            case NotRun(error=Transient() as error):
+                self._hosts.failed(image.host, image.key.image_id, error)
+                self._in_flight.undecided(image, error)
+            case NotRun(error=Unavailable() as error):
+                self._source_failed(image, error)
+                return
+        if not self._parking.waiting:
+            self._intake.source_answered()
 
-    def _decide_pending(self) -> None:
-        busy = {host_of(self._uri(work.message)) for work in self._at_work.values()}
-        decide = self._hosts.decide(busy)
-        for doubt in decide.image_at_fault:
-            self._put_off(doubt.work, doubt.error)
-        for doubt in decide.host_at_fault:
-            self._wait_for_host(doubt.work)
-
-    def _wait_for_host(self, work: Work) -> None:
-        delay_s = self._settings.retry_delays_s[0]
-        self._outcomes.append(
-            Retried(delivery=work.delivery, delay_s=delay_s, reason="host_down", spend_attempt=False)
-        )
-
-    def _accept(self, work: Work, answer: Answer) -> None:
-        if not isinstance(answer, Ran):
-            raise answer.error
-        output = self._output(work.message, answer)
-        self._outcomes.append(Stored(delivery=work.delivery, message=work.message, output=output))
-        if self._guard.tripped:
-            self._guard.reset()
-            self._probe_images = 1
-        self._guard.record(dead=False)
-
-    def _refuse(self, work: Work, error: Rejected | Transient) -> None:
-        if self._guard.tripped:
-            self._outcomes.append(self._put_back(work))
-        else:
-            failure = self._failure(work, error)
-            self._outcomes.append(Dead(delivery=work.delivery, message=work.message, failure=failure))
-            self._guard.record(dead=True)
-        if self._guard.tripped:
-            reason = f"too many of the last {WINDOW} images were dead, the latest by {error.reason!r}"
-            self._park(Unavailable("source", reason))
-
-    def _put_back(self, work: Work) -> Outcome:
-        """Not condemned. By way of a retry delay where there is one: a broker counts what is only requeued,
-        and gives up such a message in the end."""
-        delays_s = self._settings.retry_delays_s
-        if not delays_s:
-            return Requeued(delivery=work.delivery)
-        return Retried(delivery=work.delivery, delay_s=delays_s[0], reason="probe", spend_attempt=False)
-
-    def _put_off(self, work: Work, error: Transient) -> None:
-        delays_s = self._settings.retry_delays_s
-        if self._guard.tripped or work.delivery.attempt >= len(delays_s):
-            self._refuse(work, error)
+    def _accept(self, image: LeasedImage, ran: Ran) -> None:
+        try:
+            vector = quantise(ran.vector, self._card.output.dtype)
+        except Rejected as error:
+            self._fail(image, error)
             return
-        delay_s = delays_s[work.delivery.attempt]
-        self._outcomes.append(Retried(delivery=work.delivery, delay_s=delay_s, reason=error.reason))
-
-    def _uri(self, message: ImageMessage) -> str:
-        return original_uri(message, self._settings.originals)
-
-    def _key(self, message: ImageMessage) -> OutputKey:
-        return OutputKey(
-            image_id=message.image_id,
-            model=self._card.name,
-            version=self._card.version,
-            revision=message.revision,
-        )
-
-    def _output(self, message: ImageMessage, ran: Ran) -> Output:
-        return Output(
-            key=self._key(message),
-            vector=quantise(ran.vector, self._card.output.dtype),
+        output = Output(
+            key=image.key,
+            vector=vector,
             digest=self._card.digest,
             engine=ran.engine,
             libraries=ran.libraries,
@@ -402,27 +193,165 @@ class Consumer:
             height_px=ran.height_px,
             produced_at_ms=_now_ms(),
         )
+        self._in_flight.finish(Stored(delivery=image.delivery, message=image.message, output=output))
+        self._failures.stored()
 
-    def _failure(self, work: Work, error: Rejected | Transient) -> Failure:
-        return Failure(
-            key=self._key(work.message),
-            state=FailureState.DEAD,
-            reason=error.reason,
-            detail=error.detail,
-            attempts=work.delivery.attempt,
-            last_at_ms=_now_ms(),
-            message=work.delivery.body,
+    def _fail(self, image: LeasedImage, error: Rejected | Transient) -> None:
+        self._in_flight.finish(self._failures.outcome(image, error, at_ms=_now_ms()))
+        if self._failures.guard_tripped:
+            self._intake.probe()
+            self._park(self._failures.too_many_dead(error))
+
+    def _source_failed(self, image: LeasedImage, error: Unavailable) -> None:
+        """The source is down: this image waits, and earlier failures of its host are no image's fault."""
+        self._hosts.abandoned(image.host)
+        undecided = self._in_flight.take_undecided(lambda host: host == image.host)
+        self._in_flight.wait([image, *(failure.image for failure in undecided)])
+        self._intake.source_failed()
+        self._park(error)
+
+    def _decide_failures(self) -> None:
+        busy = self._in_flight.hosts_at_model
+        for failure in self._in_flight.take_undecided(lambda host: self._hosts.is_decided(host, busy=busy)):
+            if self._hosts.is_down(failure.image.host):
+                self._in_flight.finish(self._failures.host_down(failure.image))
+            else:
+                self._fail(failure.image, failure.error)
+
+    def _requeue_if_parked_for_long(self) -> None:
+        """Once an outage, let other workers take what this one holds; what was not settled is run again."""
+        # A model that is up is waited for, so that an image which hangs there is noticed.
+        if self._in_flight.at_model and self._model.down is None:
+            return
+        if not self._parking.turned_long(self._settings.park_hold_s):
+            return
+        reason = self._parking.reason
+        # It takes several different images to distinguish a model that is down from a bad image.
+        model_was_down = reason is not None and reason.component == "model"
+        self._intake.begin_with(MAX_KILLERS_IN_A_ROW if model_was_down else 1)
+        deliveries = [*self._release(), *(outcome.delivery for outcome in self._in_flight.outcomes)]
+        self._in_flight.settled()
+        log.warning("parked for %g s: requeued what was held", self._settings.park_hold_s)
+        self._queue.requeue(deliveries)
+        self._queue.release_prefetched()
+
+    def _release(self) -> list[Delivery]:
+        """Drop every image without an outcome, and return the deliveries."""
+        for host in self._in_flight.hosts_at_model:
+            self._hosts.abandoned(host)
+        self._model.release()
+        return self._in_flight.release()
+
+    def _renew_leases_if_due(self) -> None:
+        now_s = self._clock()
+        if now_s - self._renewed_s >= self._settings.lease_s / RENEWALS_PER_LEASE:
+            self._queue.renew(self._in_flight.deliveries())
+            self._renewed_s = now_s
+
+    def _model_is_back(self) -> bool:
+        """A model reports by itself that it is up; other components are tried once the pause is over."""
+        reason = self._parking.reason
+        return reason is not None and reason.component == "model" and self._model.down is None
+
+    def _park(self, reason: Unavailable) -> None:
+        self._intake.parked()
+        self._parking.park(reason)
+
+    def _settle_if_due(self) -> None:
+        """While the model is busy, outcomes wait a moment for more: each settlement costs several commits."""
+        waited_s = self._clock() - self._settled_s
+        is_full = len(self._in_flight.outcomes) >= SETTLE_IMAGES
+        if not self._in_flight.at_model or is_full or waited_s >= SETTLE_EVERY_S:
+            self._settle()
+
+    def _settle(self) -> None:
+        self._settled_s = self._clock()
+        outcomes = self._in_flight.outcomes
+        if not outcomes:
+            return
+        self._settlement.settle(outcomes)
+        count_outcomes(outcomes, self._metrics, model=str(self._card.version_name))
+        self._in_flight.settled()
+        if self._model.down is None:
+            self._intake.got_through()
+
+    def _receive(self) -> None:
+        """Lease as many messages as there is room for."""
+        unfinished = self._in_flight.waiting + self._in_flight.at_model
+        room = self._intake.room(
+            credit=self._model.credit,
+            best_batch=self._model.best_batch,
+            unfinished=unfinished,
+            in_flight=self.in_flight,
+            now_s=self._clock(),
         )
+        if not room.live:
+            return
+        if self.parked is not None:
+            # Without a store to put it in, nothing should be leased.
+            self._outputs.get([PROBE_ID], self._card.version_name)
+        wait_s = 0.0 if unfinished else IDLE_WAIT_S
+        deliveries = self._queue.receive(max_live=room.live, max_backfill=room.backfill, wait_s=wait_s)
+        self._intake.received(len(deliveries), best_batch=self._model.best_batch)
+        for delivery in deliveries:
+            self._open(delivery)
 
+    def _open(self, delivery: Delivery) -> None:
+        try:
+            message = decode_image_message(delivery.body)
+        except MessageInvalid as error:
+            self._in_flight.finish(Unreadable(delivery=delivery, detail=str(error)))
+            return
+        if message.event == "deleted":
+            self._in_flight.finish(Skipped(delivery=delivery))
+            return
+        key = OutputKey(
+            image_id=message.image_id,
+            model=self._card.name,
+            version=self._card.version,
+            revision=message.revision,
+        )
+        uri = original_uri(message, self._settings.originals)
+        image = LeasedImage(delivery=delivery, message=message, key=key, uri=uri, host=host_of(uri))
+        self._in_flight.wait([image])
 
-def _breaker(settings: Settings) -> Breaker:
-    """Without a retry delay there is nowhere to wait, so that no host is ever down."""
-    failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
-    return Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
+    def _give_to_model(self) -> None:
+        """Give the model the images that wait for it, except those that need no run or cannot be fetched."""
+        in_flight = self._in_flight
+        limit = self._intake.next_images(waiting=in_flight.waiting, at_model=in_flight.at_model)
+        images = in_flight.next_waiting(limit)
+        # Raises Unavailable while the store is down; the images are still waiting then.
+        stored = self._stored_before(images)
+        in_flight.take_waiting(len(images))
+        for image in images:
+            output = stored.get(image.key)
+            if output is not None and output.digest == self._card.digest:
+                in_flight.finish(
+                    Stored(delivery=image.delivery, message=image.message, output=output, already=True)
+                )
+            elif not image.uri:
+                self._fail(image, Rejected("no_uri", NO_URI))
+            elif self._hosts.admits(image.host):
+                in_flight.given(image, self._model.add(image.delivery.lane, uri=image.uri))
+            else:
+                in_flight.finish(self._failures.host_down(image))
+        if not in_flight.at_model and any(isinstance(o, Retried) for o in in_flight.outcomes):
+            self._intake.pause(now_s=self._clock())
+
+    def _stored_before(self, images: Sequence[LeasedImage]) -> dict[OutputKey, Output]:
+        """Return the outputs of those images that another delivery may have brought."""
+        ids = [image.key.image_id for image in images if _seen_before(image.delivery)]
+        return self._outputs.get(ids, self._card.version_name) if ids else {}
 
 
 def _seen_before(delivery: Delivery) -> bool:
     return delivery.redelivered or delivery.attempt > 0 or delivery.lane is Lane.BACKFILL
+
+
+def _breaker(settings: ConsumerSettings) -> Breaker:
+    # Without a retry delay an image cannot wait for its host, so no host is ever taken to be down.
+    failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
+    return Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
 
 
 def _now_ms() -> int:

@@ -1,4 +1,4 @@
-"""One worker: a consumer and its model process, put together from settings."""
+"""One worker: a consumer and its model process, built from the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from panopticon.cards.cards import ModelCard
 from panopticon.engines import engine_name
 from panopticon.engines.prepare import prepared
 from panopticon.errors import Unavailable, UsageError
-from panopticon.interfaces import Broker, Store
+from panopticon.interfaces import ModelRunner
 from panopticon.metrics import Metrics
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.registry.records import VersionState
@@ -28,7 +28,8 @@ from workers.registry.register import ensure_registered
 from workers.runtime.identity import who
 from workers.runtime.lifecycle import ReadyFile, run_turns
 from workers.runtime.parking import Parking
-from workers.worker.consumer import PARKED_WAIT_S, Consumer
+from workers.worker.consumer import Consumer, ConsumerSettings
+from workers.worker.intake import PARKED_WAIT_S
 from workers.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,9 @@ T = TypeVar("T")
 
 
 def prepare_model(card: ModelCard, settings: Settings) -> None:
-    """Convert the model once, in a process of its own, whose gigabyte of memory goes with it.
+    """Convert the model once, in a process of its own, so that its gigabyte of memory is freed.
 
-    Raises: UsageError for an engine that the card does not allow, or with what that process said.
+    Raises: UsageError for an engine that the card does not allow, or with the last line of that process.
     """
     engine = engine_name(card, settings.engine)
     if engine != "litert" or prepared(card, settings.cache_dir):
@@ -57,9 +58,9 @@ def prepare_model(card: ModelCard, settings: Settings) -> None:
 def run_worker(
     card: ModelCard, settings: Settings, *, metrics: Metrics, stopping: Callable[[], bool]
 ) -> None:
-    """Work until `stopping`, or until the version is retired; then drain. Waits for store and broker.
+    """Work until `stopping`, or until the version is retired; then drain. Wait for store and broker.
 
-    Raises: UsageError before the first image only.
+    Raises: UsageError, and only before the first image.
     """
     refuse_altered_weights(card)
     prepare_model(card, settings)
@@ -76,33 +77,31 @@ def run_worker(
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
     policies = PolicyCache(store.registry, store.archive, settings)
     model = ModelClient(card, settings, metrics=metrics)
+    queue = broker.model_queue(version)
+    settlement = Settlement(
+        version=version,
+        policy=partial(present_policy, policies, version),
+        queue=queue,
+        outputs=store.outputs,
+        results=broker.results(),
+        undeliverable=broker.undeliverable(),
+    )
     consumer = Consumer(
         card=card,
-        settings=settings,
-        queue=broker.model_queue(version),
+        settings=ConsumerSettings.of(settings),
+        queue=queue,
         outputs=store.outputs,
-        settlement=_settlement(version, policies, store, broker),
+        settlement=settlement,
         model=model,
         metrics=metrics,
     )
     _work(consumer, model, settings, stopping=lambda: stopping() or is_retired(policies, version))
 
 
-def _settlement(version: VersionName, policies: PolicyCache, store: Store, broker: Broker) -> Settlement:
-    return Settlement(
-        version=version,
-        policy=partial(present_policy, policies, version),
-        queue=broker.model_queue(version),
-        outputs=store.outputs,
-        results=broker.results(),
-        undeliverable=broker.undeliverable(),
-    )
-
-
 def _work(
-    consumer: Consumer, model: ModelClient, settings: Settings, *, stopping: Callable[[], bool]
+    consumer: Consumer, model: ModelRunner, settings: Settings, *, stopping: Callable[[], bool]
 ) -> None:
-    """Turn after turn, then drain."""
+    """Run one turn after another, then drain."""
     ready = ReadyFile(settings.ready_file)
 
     def turn() -> None:
@@ -118,7 +117,7 @@ def _work(
 
 
 def once_possible(step: Callable[[], T], parking: Parking, *, stopping: Callable[[], bool]) -> T | None:
-    """What `step` gives once nothing that it needs is down; None if one is told to stop before."""
+    """Return the result of `step` once nothing that it needs is down; None if `stopping` comes first."""
     while not stopping():
         try:
             done = step()
@@ -133,7 +132,7 @@ def once_possible(step: Callable[[], T], parking: Parking, *, stopping: Callable
 
 
 def present_policy(policies: PolicyCache, version: VersionName) -> ResolvedPolicy:
-    """Raises: Unavailable, also if the registry does not know the version any more."""
+    """Return the current policy. Raises: Unavailable, also if the registry no longer knows the version."""
     policy = policies.of(version)
     if policy is None:
         raise Unavailable("store", f"the registry does not know {version} any more")
@@ -141,7 +140,7 @@ def present_policy(policies: PolicyCache, version: VersionName) -> ResolvedPolic
 
 
 def is_retired(policies: PolicyCache, version: VersionName) -> bool:
-    """As far as is known; somebody who cannot ask works on, and parks."""
+    """Return whether the version is known to be retired; a worker that cannot ask goes on, and parks."""
     try:
         entry = policies.entry(version)
     except Unavailable:

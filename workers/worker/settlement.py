@@ -1,4 +1,4 @@
-"""Store, publish, then ack: what is done about each outcome of a delivery."""
+"""Store, publish, then ack: the one order in which the outcomes of deliveries are made permanent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Stored, Un
 
 
 class Settlement:
-    """Store, then a confirmed publish, then ack. Any step may fail; the whole may be repeated."""
+    """Stores outcomes, publishes them with a confirm, then acks. Any step may fail; all may be repeated."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class Settlement:
         results: Queue,
         undeliverable: Queue,
     ) -> None:
-        """`policy`: the present one, at each call. Raises: Unavailable."""
+        """`policy` returns the current policy at each call, or raises Unavailable."""
         self._version = version
         self._policy = policy
         self._queue = queue
@@ -34,11 +34,14 @@ class Settlement:
         self._undeliverable = undeliverable
 
     def check_policy(self) -> None:
-        """Raises: Unavailable while it is not known by which policy to publish."""
+        """Raise Unavailable while it is not known which policy results are published by."""
         self._policy()
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Raises: Unavailable; nothing is lost then, and the same outcomes may be settled again."""
+        """Make outcomes permanent, and finish their deliveries.
+
+        Raises: Unavailable; nothing is lost then, and the same outcomes may be settled again.
+        """
         self._store(outcomes)
         for lane in Lane:
             self._publish(outcomes, lane)
@@ -72,10 +75,7 @@ class Settlement:
     def _body(self, outcome: Stored | Dead, policy: ResolvedPolicy) -> bytes:
         if isinstance(outcome, Stored):
             return encode(result_message(outcome.output, policy, occurred_at=outcome.message.occurred_at))
-        return encode(self._failed(outcome))
-
-    def _failed(self, outcome: Dead) -> FailedPublished:
-        return FailedPublished(
+        failed = FailedPublished(
             image_id=outcome.failure.key.image_id,
             revision=outcome.failure.key.revision,
             occurred_at=outcome.message.occurred_at,
@@ -83,6 +83,7 @@ class Settlement:
             version=self._version.version,
             reason=outcome.failure.reason,
         )
+        return encode(failed)
 
     def _dead_letter(self, unreadable: Sequence[Unreadable]) -> None:
         envelopes = [

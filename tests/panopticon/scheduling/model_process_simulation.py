@@ -1,4 +1,4 @@
-"""A model process made of a list of images, driven through a Dispatcher as its client drives it."""
+"""A simulated model process, driven through a Dispatcher as the model client drives it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-from panopticon.scheduling.dispatch import Dispatcher, Item, ItemFailure, Phase
+from panopticon.scheduling.dispatch import Dispatcher, Phase
+from panopticon.scheduling.items import Item, NotRun
 
 ITEM_TIMEOUT_S = 60.0
 PREPARE_THREADS = 2
@@ -16,7 +17,7 @@ MAX_STEPS = 20_000
 
 
 class Fate(Enum):
-    """What an image does to whoever works on it."""
+    """The effect that an image has on the process that works on it."""
 
     FINE = "fine"
     REFUSED = "refused"
@@ -50,36 +51,38 @@ class Died(Exception):  # noqa: N818
 
 @dataclass(kw_only=True)
 class Simulation:
-    """Images of given fates, a credit, and so many kills from outside."""
+    """Images of given fates, a credit, and a number of kills from outside."""
 
     fates: dict[int, Fate]
     random: Random
     credit: int
     best_batch: int
     outside_kills: int = 0
+    patience: int = 3
+    """The number of times in a row that the model may be down without an answer before the run ends."""
     now_s: float = 0.0
     answered: Counter[int] = field(default_factory=Counter)
-    charged: list[ItemFailure] = field(default_factory=list)
+    failed: list[NotRun] = field(default_factory=list)
     hit_alone: Counter[int] = field(default_factory=Counter)
     """Deaths of the process while it held this image and no other."""
     times_down: int = 0
-    """How often three images in a row spoke against the model."""
+    """The number of times that three images in a row killed the process."""
     phases: dict[int, Phase] = field(default_factory=dict)
-    """What the process holds."""
-    under_suspicion: set[int] = field(default_factory=set)
+    """The items that the process holds."""
+    isolated: set[int] = field(default_factory=set)
     dispatcher: Dispatcher = field(default_factory=lambda: Dispatcher(item_timeout_s=ITEM_TIMEOUT_S))
 
     def run(self, items: Sequence[Item]) -> None:
-        """Until every image has its answer, or the model has been down three times without any."""
+        """Turn until every image has its answer, or the model has been down `patience` times without any."""
         for item in items:
             self.dispatcher.add(item)
         down_without_answer = 0
         for _ in range(MAX_STEPS):
-            if not len(self.dispatcher) or down_without_answer == 3:
+            if not len(self.dispatcher) or down_without_answer == self.patience:
                 return
-            done, times_down = len(self.charged) + self.answered.total(), self.times_down
+            done, times_down = len(self.failed) + self.answered.total(), self.times_down
             self._turn()
-            if len(self.charged) + self.answered.total() > done:
+            if len(self.failed) + self.answered.total() > done:
                 down_without_answer = 0
             down_without_answer += self.times_down - times_down
         raise AssertionError("it never ends")
@@ -93,7 +96,7 @@ class Simulation:
 
     def _feed(self) -> None:
         ids = [item.id for item in self.dispatcher.next_items(self.credit)]
-        if self.under_suspicion.intersection(ids):
+        if self.isolated.intersection(ids):
             assert len(ids) == 1
             assert not self.phases
         self.phases.update(dict.fromkeys(ids, Phase.SENT))
@@ -157,9 +160,9 @@ class Simulation:
     def _died(self, *, killed: bool) -> None:
         if len(self.phases) == 1:
             self.hit_alone.update(list(self.phases))
-        self.under_suspicion.update(id_ for id_, phase in self.phases.items() if phase.touched)
+        self.isolated.update(id_ for id_, phase in self.phases.items() if phase.touched)
         self.phases.clear()
-        self._charge(self.dispatcher.died(killed=killed))
+        self._fail(self.dispatcher.died(killed=killed))
         if self.dispatcher.model_is_failing:
             self.dispatcher.clear_images()
             self.times_down += 1
@@ -169,15 +172,15 @@ class Simulation:
         assert self.dispatcher.overdue(now_s=self.now_s)
         running = self._in(Phase.RUN)
         self.phases.clear()
-        self._charge(self.dispatcher.killed_overdue(now_s=self.now_s))
-        assert len(running) < 2 or not {failure.item.id for failure in self.charged}.intersection(running)
+        self._fail(self.dispatcher.killed_overdue(now_s=self.now_s))
+        assert len(running) < 2 or not {failure.item.id for failure in self.failed}.intersection(running)
 
-    def _charge(self, failures: list[ItemFailure]) -> None:
-        self.charged += failures
+    def _fail(self, failures: list[NotRun]) -> None:
+        self.failed += failures
         for failure in failures:
             self._settle(failure.item.id)
 
     def _settle(self, id_: int) -> None:
         assert id_ not in self.answered
-        assert [failure.item.id for failure in self.charged].count(id_) <= 1
-        self.under_suspicion.discard(id_)
+        assert [failure.item.id for failure in self.failed].count(id_) <= 1
+        self.isolated.discard(id_)

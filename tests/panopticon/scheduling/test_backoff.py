@@ -1,4 +1,4 @@
-"""Pauses grow, stay within their bounds, and begin anew after a reset."""
+"""Pauses grow, stay within their bounds, and begin again after a reset."""
 
 from __future__ import annotations
 

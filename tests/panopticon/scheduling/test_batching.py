@@ -12,11 +12,11 @@ from panopticon.scheduling.batching import BACKFILL_EVERY, LaneBuffer
 Item = tuple[Lane, int]
 
 steps = st.lists(st.sampled_from(Lane) | st.integers(0, 40), max_size=200)
-"""A lane: one item arrives in it. A number: so many places are free."""
+"""A lane: one item arrives in it. A number: this many places are free."""
 
 
 def run(script: list[Lane | int]) -> tuple[list[Item], list[Item], list[tuple[int, int]]]:
-    """What was added, what was taken, and how many of each lane waited before each item taken."""
+    """Return the items added, the items taken, and how many of each lane waited before each item taken."""
     buffer: LaneBuffer[Item] = LaneBuffer()
     added: list[Item] = []
     taken: list[Item] = []

@@ -1,4 +1,4 @@
-"""When a host is down, who may probe it, and what brings it back."""
+"""When a host is down, which image may probe it, and what shows that it is back."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def fail(breaker: Breaker, images: int, *, host: str = HOST, now_s: float = 0.0)
         breaker.failed(host, str(number), now_s=now_s)
 
 
-def test_a_host_that_nothing_is_known_of_is_well(breaker: Breaker) -> None:
+def test_a_host_without_a_known_failure_is_up(breaker: Breaker) -> None:
     assert breaker.admits(HOST, now_s=0)
     assert not breaker.has_failed(HOST)
 
 
-def test_a_few_failures_make_it_doubtful_and_it_is_asked_on(breaker: Breaker) -> None:
+def test_after_a_few_failures_it_is_still_asked(breaker: Breaker) -> None:
     fail(breaker, 2)
     assert breaker.has_failed(HOST)
     assert not breaker.is_down(HOST)
     assert breaker.admits(HOST, now_s=0)
 
 
-def test_many_in_a_row_take_it_down_and_it_is_said_once(breaker: Breaker) -> None:
+def test_many_failures_in_a_row_take_it_down_and_this_is_reported_once(breaker: Breaker) -> None:
     assert [breaker.failed(HOST, str(number), now_s=0) for number in range(5)] == [
         False,
         False,
@@ -47,13 +47,13 @@ def test_many_in_a_row_take_it_down_and_it_is_said_once(breaker: Breaker) -> Non
     assert not breaker.admits(HOST, now_s=0)
 
 
-def test_one_image_that_fails_again_and_again_speaks_against_no_host(breaker: Breaker) -> None:
+def test_one_image_that_fails_again_and_again_takes_no_host_down(breaker: Breaker) -> None:
     for now_s in range(100):
         breaker.failed(HOST, "1", now_s=now_s)
     assert breaker.admits(HOST, now_s=100)
 
 
-def test_an_answer_in_between_begins_the_row_anew(breaker: Breaker) -> None:
+def test_an_answer_in_between_starts_the_count_again(breaker: Breaker) -> None:
     for _ in range(5):
         fail(breaker, 2)
         assert not breaker.answered(HOST)
@@ -94,7 +94,7 @@ def test_failures_of_what_was_asked_before_it_went_down_delay_no_probe(breaker: 
     assert breaker.admits(HOST, now_s=1.0)
 
 
-def test_an_answer_brings_it_back_and_it_is_said_once(breaker: Breaker) -> None:
+def test_an_answer_brings_it_back_and_this_is_reported_once(breaker: Breaker) -> None:
     fail(breaker, 3)
     breaker.admits(HOST, now_s=1.0)
     assert [breaker.answered(HOST) for _ in range(2)] == [True, False]
@@ -102,10 +102,10 @@ def test_an_answer_brings_it_back_and_it_is_said_once(breaker: Breaker) -> None:
     assert not breaker.has_failed(HOST)
 
 
-def test_a_probe_that_comes_to_no_end_makes_room_for_another(breaker: Breaker) -> None:
+def test_a_probe_without_a_result_makes_room_for_another(breaker: Breaker) -> None:
     fail(breaker, 3)
     breaker.admits(HOST, now_s=1.0)
-    breaker.undecided(HOST)
+    breaker.abandoned(HOST)
     assert breaker.is_down(HOST)
     assert breaker.admits(HOST, now_s=1.0)
 

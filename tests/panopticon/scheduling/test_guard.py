@@ -1,4 +1,4 @@
-"""When too many of the latest images were dead."""
+"""The share of dead images at which the guard trips."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_dead_of_long_ago_are_forgotten() -> None:
     assert not guard_after([True] * 101 + [False] * WINDOW).tripped
 
 
-def test_a_reset_begins_anew() -> None:
+def test_a_reset_empties_the_window() -> None:
     guard = guard_after([True] * WINDOW)
     guard.reset()
     assert not guard.tripped

@@ -1,4 +1,4 @@
-"""A disk that takes nothing more parks the workers; with room again, every image is stored."""
+"""A full disk parks the workers; with room again, every image is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image's URI leads where no original lies: one failure, and nothing is fetched."""
+"""An image's URI leads to an address that is not public: one failure, and nothing is fetched."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def photos_with_one_red(run: Pipeline, count: int) -> dict[str, Path]:
     return {**{name: grey[name] for name in names[:7]}, "red": run.picture("red", RED), **grey}
 
 
-def test_a_photo_that_kills_the_model_process_is_set_aside_and_the_31_others_are_stored(
+def test_a_photo_that_kills_the_model_process_is_dead_and_the_31_others_are_stored(
     tmp_path: Path,
 ) -> None:
     with pipeline(tmp_path, "exits") as run:
@@ -28,7 +28,7 @@ def test_a_photo_that_kills_the_model_process_is_set_aside_and_the_31_others_are
         assert {name: f.reason for name, f in run.dead(list(photos)).items()} == {"red": "killed_process"}
 
 
-def test_a_photo_on_which_the_model_hangs_is_set_aside_and_the_31_others_are_stored(tmp_path: Path) -> None:
+def test_a_photo_on_which_the_model_hangs_is_dead_and_the_31_others_are_stored(tmp_path: Path) -> None:
     with pipeline(tmp_path, "hangs", item_timeout_s=1.0) as run:
         photos = photos_with_one_red(run, 32)
         run.submit(photos)

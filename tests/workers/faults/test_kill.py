@@ -1,4 +1,4 @@
-"""kill -9 at random moments loses nothing, condemns nothing, and repeats little."""
+"""kill -9 at random moments loses no image, fails no image, and repeats little."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check_nothing_lost(run: Pipeline, photos: dict[str, Path], *, repeats_allowe
 
 
 def wait_for_progress(run: Pipeline, photos: dict[str, Path]) -> None:
-    """Until one more image is stored than was at the call, or all are."""
+    """Wait until one more image is stored than was at the call, or all are."""
     before = len(run.stored(list(photos)))
     run.wait_until(lambda: len(run.stored(list(photos))) > before or before == len(photos))
 

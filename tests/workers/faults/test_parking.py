@@ -1,4 +1,4 @@
-"""What is no image's fault parks the worker and condemns nobody."""
+"""A fault that is not an image's own parks the worker and makes no image dead."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARKED = "parked: queue unavailable"
 
 
 @pytest.mark.parametrize("model", ["dies", "unfit"])
-def test_a_model_whose_every_run_dies_parks_the_worker_and_condemns_nobody(
+def test_a_model_whose_every_run_dies_parks_the_worker_and_no_image_is_dead(
     tmp_path: Path, model: str
 ) -> None:
     with pipeline(tmp_path, model, park_max_s=0.2) as run:
@@ -36,7 +36,7 @@ def test_a_model_whose_every_run_dies_parks_the_worker_and_condemns_nobody(
         assert run.waiting() == 40
 
 
-def test_a_source_that_answers_not_found_to_everything_parks_and_leaves_at_most_200_dead(
+def test_a_source_that_answers_not_found_to_everything_parks_the_worker_and_at_most_200_images_are_dead(
     tmp_path: Path,
 ) -> None:
     with pipeline(tmp_path, "null", park_max_s=0.2) as run:
@@ -84,7 +84,7 @@ def test_a_worker_that_is_started_before_its_broker_waits_for_it(
         assert worker.wait(30) == 0
 
 
-def test_a_worker_that_waits_for_its_broker_ends_at_once_when_it_is_told_to(tmp_path: Path) -> None:
+def test_a_worker_that_waits_for_its_broker_ends_at_once_on_sigterm(tmp_path: Path) -> None:
     with pipeline(tmp_path, "null") as run:
         nowhere = run.settings.model_copy(update={"broker": "amqp://127.0.0.1:1"})
         worker = replace(run, settings=nowhere).start_worker()
@@ -109,7 +109,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @contextmanager
 def worker_whose_card_is_gone(tmp_path: Path, broker: str) -> Iterator[Pipeline]:
-    """It is at work when its model process dies, and no other can start."""
+    """A worker whose model process dies during work, and cannot be started again."""
     models_dir = tmp_path / "models"
     shutil.copytree(MODELS / "slow", models_dir / "slow")
     places = {"broker": broker, "models_dir": models_dir, "file_roots": (tmp_path,)}
@@ -147,7 +147,7 @@ def test_a_worker_that_is_parked_for_long_holds_nothing_and_no_attempt_was_spent
         assert {delivery.attempt for delivery in taken} == {0}
 
 
-def test_what_a_worker_gave_back_another_one_does(tmp_path: Path, broker: str) -> None:
+def test_what_a_worker_requeued_another_one_stores(tmp_path: Path, broker: str) -> None:
     with worker_whose_card_is_gone(tmp_path, broker) as run:
         replace(run, settings=run.settings.model_copy(update={"models_dir": MODELS})).start_worker()
         run.wait_until_settled()

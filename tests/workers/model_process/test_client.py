@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,30 @@ import numpy as np
 import pytest
 
 from panopticon.cards.cards import ModelCard
+from panopticon.errors import Rejected
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
+from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Answer, NotRun, Ran
 from panopticon.settings import Settings
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
-from workers.model_process.client import SILENCE_TIMEOUT_S, START_TIMEOUT_S, Answer, ModelClient, NotRun, Ran
-from workers.model_process.frames import Frame, FrameStream, PeerGone
+from workers.model_process.client import SILENCE_TIMEOUT_S, START_TIMEOUT_S, ModelClient
+from workers.model_process.frames import (
+    MAX_ENCODED_BYTES,
+    PROTOCOL,
+    AliveFrame,
+    Frame,
+    FrameStream,
+    HelloFrame,
+    ItemFrame,
+    OutputFrame,
+    PeerGone,
+    RejectedFrame,
+    StartedFrame,
+    TransientFrame,
+    UnavailableFrame,
+)
 
 BEST_BATCH = 1
 CREDIT = 3
@@ -28,7 +46,7 @@ ITEM_TIMEOUT_S = 60.0
 
 
 class ChildFake:
-    """Stands for `subprocess.Popen`: nothing is started, the test speaks for it."""
+    """Stands in for `subprocess.Popen`: nothing is started, the test speaks for the child."""
 
     pid = 1
 
@@ -37,19 +55,32 @@ class ChildFake:
         self.items: list[int] = []
         self.status: int | None = None
 
-    def say(self, *frames: Frame) -> None:
+    def send(self, *frames: Frame) -> None:
         self.stream.send(frames)
 
     def hello(self, card: ModelCard, **other: Any) -> None:
-        fields = {"protocol": 1, "digest": card.digest, "engine": "null", "libraries": "numpy"}
-        self.say({"type": "hello", "best_batch": BEST_BATCH, "dim": 3, **fields, **other})
+        hello = HelloFrame(
+            protocol=PROTOCOL,
+            model=card.name,
+            version=card.version,
+            digest=card.digest,
+            engine="null",
+            libraries="numpy",
+            best_batch=BEST_BATCH,
+            dim=3,
+        )
+        self.send(replace(hello, **other))
 
-    def heard(self) -> list[int]:
+    def items_heard(self) -> list[ItemFrame]:
         """The items that came since the last look."""
         try:
-            return [frame["id"] for frame in self.stream.receive(wait_s=0)]
+            return [frame for frame in self.stream.receive(wait_s=0) if isinstance(frame, ItemFrame)]
         except PeerGone:
             return []
+
+    def heard(self) -> list[int]:
+        """The ids of the items that came since the last look."""
+        return [item.id for item in self.items_heard()]
 
     def die(self, status: int = -signal.SIGSEGV) -> None:
         self.heard()
@@ -64,30 +95,29 @@ class ChildFake:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.status is None:
-            assert timeout is not None, "nobody may wait for ever"
+            assert timeout is not None, "a wait without a limit"
             raise subprocess.TimeoutExpired("child", timeout)
         self.stream.close()
         return self.status
 
 
 def output(id_: int, *, elements: int = 3) -> Frame:
-    return {
-        "type": "output",
-        "id": id_,
-        "vector": np.full(elements, id_, dtype=np.float32).tobytes(),
-        "prepare_s": 0.1,
-        "source_sha256": "0" * 64,
-        "width_px": 1,
-        "height_px": 1,
-    }
+    return OutputFrame(
+        id=id_,
+        vector=np.full(elements, id_, dtype=np.float32).tobytes(),
+        prepare_s=0.1,
+        source_sha256="0" * 64,
+        width_px=1,
+        height_px=1,
+    )
 
 
 def started(phase: str, *ids: int) -> Frame:
-    return {"type": "started", "ids": list(ids), "phase": phase}
+    return StartedFrame(ids=ids, phase=Phase(phase))
 
 
 def outcomes_of(answers: Sequence[Answer]) -> list[tuple[int, str]]:
-    """(id, what was said of it)."""
+    """(id, "ran" or the reason) of each answer."""
     return [(answer.item.id, "ran" if isinstance(answer, Ran) else answer.error.reason) for answer in answers]
 
 
@@ -105,7 +135,8 @@ class Bench:
     def popen(
         self, command: list[str], *, env: Mapping[str, str], pass_fds: Sequence[int], stdin: int
     ) -> ChildFake:
-        assert f"--fd={pass_fds[0]}" in command
+        options = [word for word in command if word.startswith("--")]
+        assert options == [f"--fd={pass_fds[0]}", f"--card={self.card.folder / 'card.toml'}"]
         assert env["PANOPTICON_ITEM_TIMEOUT_S"] == str(ITEM_TIMEOUT_S)
         assert stdin == subprocess.DEVNULL
         self.children.append(ChildFake(pass_fds[0]))
@@ -120,10 +151,10 @@ class Bench:
 
     def add(self, number: int) -> None:
         for each in range(number):
-            self.client.add(f"file:///{each}", Lane.LIVE)
+            self.client.add(Lane.LIVE, uri=f"file:///{each}")
 
     def bury(self) -> list[tuple[int, str]]:
-        """What is said until the death of the child is known."""
+        """The answers that come until the death of the child is known."""
         answers: list[tuple[int, str]] = []
         for _ in range(3):
             answers += self.poll() if self.client.pid is not None else []
@@ -169,14 +200,14 @@ def test_each_answer_makes_room_for_one_more(bench: Bench) -> None:
     bench.add(5)
     child = bench.greeted()
     child.heard()
-    child.say(output(2))
+    child.send(output(2))
     assert bench.poll() == [(2, "ran")]
     assert child.heard() == [4]
 
 
-def test_an_answer_carries_the_vector_and_what_made_it(bench: Bench) -> None:
+def test_an_answer_carries_the_vector_and_the_engine_that_made_it(bench: Bench) -> None:
     bench.add(1)
-    bench.greeted().say(output(1))
+    bench.greeted().send(output(1))
     (answer,) = bench.client.poll(wait_s=0)
     assert isinstance(answer, Ran)
     assert (answer.vector.tolist(), answer.engine, answer.libraries) == ([1, 1, 1], "null", "numpy")
@@ -186,14 +217,14 @@ def test_an_answer_carries_the_vector_and_what_made_it(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("frame", "shown"),
     [
-        ({"type": "rejected", "reason": "corrupt", "detail": "d"}, "corrupt: d"),
-        ({"type": "transient", "reason": "io_error", "detail": "d"}, "io_error: d"),
-        ({"type": "unavailable", "part": "source", "reason": "no answer"}, "source unavailable: no answer"),
+        (RejectedFrame(id=1, reason="corrupt", detail="d"), "corrupt: d"),
+        (TransientFrame(id=1, reason="io_error", detail="d"), "io_error: d"),
+        (UnavailableFrame(id=1, part="source", reason="no answer"), "source unavailable: no answer"),
     ],
 )
 def test_an_image_that_was_not_run_comes_with_its_error(bench: Bench, frame: Frame, shown: str) -> None:
     bench.add(1)
-    bench.greeted().say({**frame, "id": 1})
+    bench.greeted().send(frame)
     (answer,) = bench.client.poll(wait_s=0)
     assert isinstance(answer, NotRun)
     assert str(answer.error) == shown
@@ -202,16 +233,16 @@ def test_an_image_that_was_not_run_comes_with_its_error(bench: Bench, frame: Fra
 def test_what_was_answered_just_before_the_child_died_is_not_lost(bench: Bench) -> None:
     bench.add(5)
     child = bench.greeted()
-    child.say(output(1), output(2))
+    child.send(output(1), output(2))
     child.die()
     assert bench.poll() == [(1, "ran"), (2, "ran")]
     assert len(bench.client) == 3
 
 
-def test_what_the_child_said_before_it_died_is_heard_though_sending_fails_first(bench: Bench) -> None:
+def test_what_the_child_sent_before_it_died_is_read_though_sending_fails_first(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
-    child.say(output(1))
+    child.send(output(1))
     bench.add(1)
     child.die()
     assert bench.poll() == [(1, "ran")]
@@ -221,7 +252,7 @@ def test_what_the_child_said_before_it_died_is_heard_though_sending_fails_first(
 def test_a_child_that_died_is_started_again_at_once_and_gets_what_was_unanswered(bench: Bench) -> None:
     bench.add(2)
     child = bench.greeted()
-    child.say(started("decode", 1))
+    child.send(started("decode", 1))
     child.die()
     assert bench.bury() == []
     bench.poll()
@@ -229,20 +260,37 @@ def test_a_child_that_died_is_started_again_at_once_and_gets_what_was_unanswered
     bench.child.hello(bench.card)
     bench.poll()
     assert bench.child.heard() == [1]
-    bench.child.say(output(1))
+    bench.child.send(output(1))
     assert bench.poll() == [(1, "ran")]
     assert bench.child.heard() == [2]
 
 
-def test_an_image_that_kills_two_children_alone_is_charged(bench: Bench) -> None:
+def test_an_image_that_kills_two_children_alone_fails(bench: Bench) -> None:
     bench.add(1)
     answers: list[tuple[int, str]] = []
     for _ in range(3):
         child = bench.greeted()
-        child.say(started("run", 1))
+        child.send(started("run", 1))
         child.die()
         answers += bench.bury()
     assert answers == [(1, "killed_process")]
+
+
+def test_an_item_may_carry_the_encoded_image_itself(bench: Bench) -> None:
+    bench.client.add(Lane.LIVE, encoded=b"GIF89a")
+    bench.client.add(Lane.BACKFILL, uri="file:///1")
+    child = bench.greeted()
+    assert child.items_heard() == [
+        ItemFrame(id=1, lane=Lane.LIVE, uri="", encoded=b"GIF89a"),
+        ItemFrame(id=2, lane=Lane.BACKFILL, uri="file:///1", encoded=None),
+    ]
+
+
+def test_an_image_too_large_for_a_frame_is_refused_at_once_and_harms_no_other(bench: Bench) -> None:
+    bench.add(1)
+    with pytest.raises(Rejected, match="too_many_bytes"):
+        bench.client.add(Lane.LIVE, encoded=bytes(MAX_ENCODED_BYTES + 1))
+    assert bench.greeted().heard() == [1]
 
 
 def test_a_child_that_dies_before_hello_means_that_the_model_is_down(bench: Bench) -> None:
@@ -266,16 +314,16 @@ def test_a_model_that_is_down_is_started_ever_less_often_and_is_up_at_hello(benc
     assert (bench.client.down, bench.client.credit) == (None, CREDIT)
 
 
-def test_a_failed_self_test_is_told_with_its_reason(bench: Bench) -> None:
+def test_a_failed_self_test_is_reported_with_its_reason(bench: Bench) -> None:
     bench.poll()
-    bench.child.say({"type": "unavailable", "id": 0, "part": "model", "reason": "golden image differs"})
+    bench.child.send(UnavailableFrame(id=0, part="model", reason="golden image differs"))
     bench.child.die(status=0)
     bench.poll()
     bench.poll()
     assert "golden image differs" in str(bench.client.down)
 
 
-@pytest.mark.parametrize("other", [{"digest": "of other weights"}, {"protocol": 2}])
+@pytest.mark.parametrize("other", [{"digest": "of other weights"}, {"protocol": PROTOCOL + 1}])
 def test_a_child_of_another_card_is_ended_and_tried_again(bench: Bench, other: dict[str, Any]) -> None:
     bench.add(1)
     bench.poll()
@@ -286,31 +334,31 @@ def test_a_child_of_another_card_is_ended_and_tried_again(bench: Bench, other: d
     assert bench.client.down is None
 
 
-def test_three_images_that_kill_in_a_row_mean_that_the_model_is_down_and_are_not_charged(
+def test_three_images_that_kill_in_a_row_mean_that_the_model_is_down_and_do_not_fail(
     bench: Bench,
 ) -> None:
     bench.add(3)
-    bench.greeted().say(started("run", 1, 2, 3))
+    bench.greeted().send(started("run", 1, 2, 3))
     bench.child.die()
     assert bench.bury() == []
     for id_ in (1, 2, 3):
         assert bench.client.down is None
         child = bench.greeted()
         assert child.heard() == [id_]
-        child.say(started("run", id_))
+        child.send(started("run", id_))
         child.die()
         assert bench.bury() == []
     assert bench.client.down is not None
     assert len(bench.client) == 3
 
 
-def test_an_overdue_image_is_charged_and_its_child_killed(bench: Bench) -> None:
+def test_an_overdue_image_fails_and_its_child_is_killed(bench: Bench) -> None:
     bench.add(2)
     child = bench.greeted()
-    child.say(started("decode", 1))
+    child.send(started("decode", 1))
     bench.poll()
     bench.clock.now_s += ITEM_TIMEOUT_S + 1
-    child.say({"type": "alive", "cpu_s": {}})
+    child.send(AliveFrame(cpu_s={}))
     assert bench.poll() == [(1, "timed_out")]
     assert child.poll() == -signal.SIGKILL
     assert bench.greeted().heard() == [2]
@@ -320,10 +368,10 @@ def test_an_image_whose_answer_is_not_read_yet_is_not_overdue(bench: Bench) -> N
     """This side was slow: a store may block for longer than an image may take."""
     bench.add(2)
     child = bench.greeted()
-    child.say(started("decode", 1), started("decode", 2))
+    child.send(started("decode", 1), started("decode", 2))
     bench.poll()
     bench.clock.now_s += ITEM_TIMEOUT_S + 1
-    child.say(output(1, elements=100_000), output(2))
+    child.send(output(1, elements=100_000), output(2))
     answers = bench.poll()
     assert sorted(answers) == [(1, "ran"), (2, "ran")]
     assert child.poll() is None
@@ -352,7 +400,7 @@ def test_a_child_that_gives_signs_of_life_may_be_slow(bench: Bench) -> None:
     child = bench.greeted()
     for _ in range(10):
         bench.clock.now_s += SILENCE_TIMEOUT_S
-        child.say({"type": "alive", "cpu_s": {"run": 1.0}})
+        child.send(AliveFrame(cpu_s={"run": 1.0}))
         assert bench.poll() == []
     assert child.poll() is None
 
@@ -361,7 +409,7 @@ def test_the_cpu_seconds_of_one_child_after_another_add_up(bench: Bench) -> None
     bench.add(1)
     for reports in ([1.0, 3.0], [0.5]):
         child = bench.greeted()
-        child.say(*({"type": "alive", "cpu_s": {"run": used_s}} for used_s in reports))
+        child.send(*(AliveFrame(cpu_s={"run": used_s}) for used_s in reports))
         bench.poll()
         child.die()
         bench.bury()
@@ -370,10 +418,10 @@ def test_the_cpu_seconds_of_one_child_after_another_add_up(bench: Bench) -> None
     assert get("panopticon_model_cpu_seconds_total", labels) == 3.5
 
 
-def test_a_child_that_talks_nonsense_is_replaced(bench: Bench) -> None:
+def test_a_child_that_sends_garbage_is_replaced(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
-    child.say(started("fetch", 1))
+    child.send(started("fetch", 1))
     child.stream._connection.sendall(b"\xff\xff\xff\xff")
     assert bench.poll() == []
     assert child.poll() == -signal.SIGKILL
@@ -383,14 +431,14 @@ def test_a_child_that_talks_nonsense_is_replaced(bench: Bench) -> None:
 def test_an_answer_about_an_image_that_is_no_longer_ours_is_dropped(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
-    child.say(output(1), output(1), output(99))
+    child.send(output(1), output(1), output(99))
     assert bench.poll() == [(1, "ran")]
 
 
-def test_giving_up_hands_everything_back(bench: Bench) -> None:
+def test_release_returns_every_item_and_keeps_none(bench: Bench) -> None:
     bench.add(5)
     bench.greeted()
-    assert sorted(item.id for item in bench.client.give_up()) == [1, 2, 3, 4, 5]
+    assert sorted(item.id for item in bench.client.release()) == [1, 2, 3, 4, 5]
     assert len(bench.client) == 0
 
 

@@ -1,4 +1,4 @@
-"""Frames: whole again however they were split, bounded, and never guessed at."""
+"""Frames arrive whole however they were split, are bounded, and must have the fields of their class."""
 
 from __future__ import annotations
 
@@ -13,17 +13,78 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.model_process.frames import Frame, FrameDecoder, FrameError, FrameStream, PeerGone, pack
-
-values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text()
-    | st.binary(max_size=2000),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)  # fmt: skip
-frames = st.builds(
-    lambda type_, fields: {**fields, "type": type_}, st.text(), st.dictionaries(st.text(), values, max_size=4)
+from panopticon.messages import Lane
+from panopticon.scheduling.dispatch import Phase
+from workers.model_process.frames import (
+    KINDS,
+    AliveFrame,
+    Frame,
+    FrameDecoder,
+    FrameEncoder,
+    FrameError,
+    FrameStream,
+    HelloFrame,
+    ItemFrame,
+    OutputFrame,
+    PeerGone,
+    RanFrame,
+    RejectedFrame,
+    StartedFrame,
+    TransientFrame,
+    UnavailableFrame,
 )
+
+ids = st.integers(0, 2**63)
+texts = st.text(max_size=20)
+seconds = st.floats(0, 1e9)
+frames: st.SearchStrategy[Frame] = st.one_of(
+    st.builds(
+        ItemFrame,
+        id=ids,
+        lane=st.sampled_from(Lane),
+        uri=texts,
+        encoded=st.none() | st.binary(max_size=2000),
+    ),
+    st.builds(
+        HelloFrame,
+        protocol=ids,
+        model=texts,
+        version=ids,
+        digest=texts,
+        engine=texts,
+        libraries=texts,
+        best_batch=ids,
+        dim=ids,
+    ),
+    st.builds(StartedFrame, ids=st.lists(ids, max_size=40).map(tuple), phase=st.sampled_from(Phase)),
+    st.builds(RanFrame, images=ids, run_s=seconds),
+    st.builds(
+        OutputFrame,
+        id=ids,
+        vector=st.binary(max_size=2000),
+        prepare_s=seconds,
+        source_sha256=texts,
+        width_px=ids,
+        height_px=ids,
+    ),
+    st.builds(RejectedFrame, id=ids, reason=texts, detail=texts),
+    st.builds(TransientFrame, id=ids, reason=texts, detail=texts),
+    st.builds(UnavailableFrame, id=ids, part=texts, reason=texts),
+    st.builds(AliveFrame, cpu_s=st.dictionaries(texts, seconds, max_size=4)),
+)
+REJECTED: list[Any] = ["rejected", 1, "corrupt", ""]
+STARTED: list[Any] = ["started", [1, 2], "run"]
+ITEM: list[Any] = ["item", 1, "live", "", b""]
+ALIVE: list[Any] = ["alive", {"run": 1.0}]
+A, B = (RejectedFrame(id=id_, reason="corrupt", detail="") for id_ in (1, 2))
+
+
+def output(vector: bytes) -> OutputFrame:
+    return OutputFrame(id=1, vector=vector, prepare_s=0.0, source_sha256="", width_px=1, height_px=1)
+
+
+def pack(frame: Frame) -> bytes:
+    return FrameEncoder().encode(frame)
 
 
 def raw(body: bytes) -> bytes:
@@ -59,16 +120,16 @@ def test_garbage_is_a_frame_error_or_waits_for_its_end(garbage: bytes) -> None:
         decoded = FrameDecoder().feed(garbage)
     except FrameError:
         return
-    assert all("type" in frame for frame in decoded)
+    assert all(type(frame) in KINDS.values() for frame in decoded)
 
 
 @given(st.binary(max_size=60))
-def test_a_frame_of_garbage_is_a_frame_error_or_a_map_with_a_type(body: bytes) -> None:
+def test_a_frame_of_garbage_is_a_frame_error_or_a_frame(body: bytes) -> None:
     try:
         decoded = FrameDecoder().feed(raw(body))
     except FrameError:
         return
-    assert ["type" in frame for frame in decoded] == [True]
+    assert [type(frame) in KINDS.values() for frame in decoded] == [True]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +138,7 @@ def test_a_frame_of_garbage_is_a_frame_error_or_a_map_with_a_type(body: bytes) -
         b"",
         b"\xc1",
         b"\x81",
-        msgpack.packb({"type": "a"}) + b"\x00",
+        msgpack.packb(REJECTED) + b"\x00",
         msgpack.packb([1]),
         msgpack.packb("type"),
         msgpack.packb({"id": 1}),
@@ -85,11 +146,33 @@ def test_a_frame_of_garbage_is_a_frame_error_or_a_map_with_a_type(body: bytes) -
         b"\xdd\xff\xff\xff\xff",
         b"\x81\xa4type\xa1\xff",
         b"\x81\x01\x02",
+        msgpack.packb([]),
+        msgpack.packb({"type": "rejected", "id": 1, "reason": "corrupt", "detail": ""}),
+        msgpack.packb(["drain", *REJECTED[1:]]),
+        msgpack.packb([["rejected"], *REJECTED[1:]]),
+        msgpack.packb([*REJECTED, 1]),
+        msgpack.packb(REJECTED[:3]),
+        msgpack.packb(["rejected", "1", "corrupt", ""]),
+        msgpack.packb(["rejected", True, "corrupt", ""]),
+        msgpack.packb(["rejected", None, "corrupt", ""]),
+        msgpack.packb(["started", 1, "run"]),
+        msgpack.packb(["started", [1, "2"], "run"]),
+        msgpack.packb(["started", [1, 2], "lunch"]),
+        msgpack.packb(["item", 1, "express", "", b""]),
+        msgpack.packb(["item", 1, "live", "", "text"]),
+        msgpack.packb(["alive", [1.0]]),
+        msgpack.packb(["alive", {"run": "long"}]),
     ],
 )
-def test_what_is_no_map_with_a_type_is_a_frame_error(body: bytes) -> None:
+def test_a_body_that_is_not_a_frame_is_a_frame_error(body: bytes) -> None:
     with pytest.raises(FrameError):
         FrameDecoder().feed(raw(body))
+
+
+@pytest.mark.parametrize("body", [REJECTED, STARTED, ITEM, ALIVE])
+def test_the_bodies_that_those_differ_from_are_frames(body: list[Any]) -> None:
+    (frame,) = FrameDecoder().feed(raw(msgpack.packb(body)))
+    assert type(frame) is KINDS[body[0]]
 
 
 def test_a_length_past_the_bound_is_refused_before_anything_of_it_has_come(
@@ -104,7 +187,7 @@ def test_a_length_past_the_bound_is_refused_before_anything_of_it_has_come(
 def test_a_frame_past_the_bound_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.model_process.frames.MAX_FRAME_BYTES", 100)
     with pytest.raises(FrameError, match="larger than 100"):
-        pack({"type": "output", "vector": bytes(100)})
+        pack(output(bytes(100)))
 
 
 class TestFrameStream:
@@ -116,8 +199,8 @@ class TestFrameStream:
 
     def test_what_one_end_sends_the_other_receives(self, ends: tuple[socket.socket, socket.socket]) -> None:
         one, other = map(FrameStream, ends)
-        one.send([{"type": "a"}, {"type": "b"}])
-        assert other.receive(wait_s=0) == [{"type": "a"}, {"type": "b"}]
+        one.send([A, B])
+        assert other.receive(wait_s=0) == [A, B]
 
     def test_nothing_comes_while_nothing_was_sent(self, ends: tuple[socket.socket, socket.socket]) -> None:
         assert FrameStream(ends[0]).receive(wait_s=0) == []
@@ -126,7 +209,7 @@ class TestFrameStream:
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         one, other = map(FrameStream, ends)
-        frame = {"type": "output", "vector": bytes(5_000_000)}
+        frame = output(bytes(5_000_000))
         sender = threading.Thread(target=one.send, args=([frame],))
         sender.start()
         received: list[Frame] = []
@@ -139,22 +222,24 @@ class TestFrameStream:
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         one, other = map(FrameStream, ends)
-        one.send([{"type": "a"}])
+        one.send([A])
         one.close()
-        assert other.receive(wait_s=0) == [{"type": "a"}]
+        assert other.receive(wait_s=0) == [A]
         with pytest.raises(PeerGone, match="end of file"):
             other.receive(wait_s=0)
 
-    def test_sending_to_a_peer_that_is_gone_says_so(self, ends: tuple[socket.socket, socket.socket]) -> None:
+    def test_sending_to_a_peer_that_is_gone_raises_peer_gone(
+        self, ends: tuple[socket.socket, socket.socket]
+    ) -> None:
         ends[1].close()
         with pytest.raises(PeerGone):
-            FrameStream(ends[0]).send([{"type": "a"}])
+            FrameStream(ends[0]).send([A])
 
-    def test_a_peer_that_died_with_our_words_unread_is_gone(
+    def test_a_peer_that_died_before_it_read_our_frames_is_gone(
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         stream = FrameStream(ends[0])
-        stream.send([{"type": "a"}])
+        stream.send([A])
         ends[1].close()
         with pytest.raises(PeerGone):
             stream.receive(wait_s=0)

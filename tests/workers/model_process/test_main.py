@@ -1,14 +1,17 @@
-"""The parts of the model process: who is next, what is sent when, and what it cost."""
+"""The parts of the model process: the order of images, the frames they send, and the CPU time they count."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,14 +21,28 @@ from PIL import Image
 from panopticon.cards.cards import ModelCard
 from panopticon.engines import open_engine
 from panopticon.images import DecodeLimits
-from panopticon.interfaces import FetchLimits
+from panopticon.interfaces import Engine, FetchLimits
 from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase
 from storage.originals import Originals
 from storage.originals.files import FileSource, uri_of
 from tests.panopticon.null_card import write_null_card
-from workers.model_process.frames import Frame, FrameStream
-from workers.model_process.main import FrameWriter, ItemLimits, ModelProcess, Pipeline, Prepared, Usage
+from workers.model_process.frame_writer import FrameWriter
+from workers.model_process.frames import (
+    PROTOCOL,
+    AliveFrame,
+    Frame,
+    FrameStream,
+    HelloFrame,
+    ItemFrame,
+    OutputFrame,
+    RejectedFrame,
+    StartedFrame,
+)
+from workers.model_process.item_limits import ItemLimits
+from workers.model_process.main import ModelProcess, wants_engine_per_thread
+from workers.model_process.pipeline import Pipeline, Prepared
+from workers.model_process.usage import Usage
 
 
 @pytest.fixture
@@ -41,15 +58,22 @@ def prepared(id_: int) -> Prepared:
     return Prepared(id=id_, pixels=pixels, prepare_s=0.0, source_sha256="", width_px=2, height_px=2)
 
 
-def item(id_: int, lane: Lane = Lane.LIVE) -> Frame:
-    return {"type": "item", "id": id_, "lane": lane.value, "uri": "file:///x"}
+def item(id_: int, lane: Lane = Lane.LIVE, *, uri: str = "file:///x") -> ItemFrame:
+    return ItemFrame(id=id_, lane=lane, uri=uri, encoded=None)
 
 
-class TestWorkshop:
+def output(id_: int, vector: bytes = b"") -> OutputFrame:
+    return OutputFrame(id=id_, vector=vector, prepare_s=0, source_sha256="", width_px=1, height_px=1)
+
+
+ALIVE = AliveFrame(cpu_s={})
+
+
+class TestPipeline:
     def test_live_is_prepared_before_an_older_backfill(self) -> None:
         pipeline = Pipeline()
         pipeline.receive([item(1, Lane.BACKFILL), item(2, Lane.LIVE)])
-        assert [pipeline.next_received()["id"] for _ in range(2)] == [2, 1]
+        assert [pipeline.next_received().id for _ in range(2)] == [2, 1]
 
     def test_live_runs_before_an_older_backfill(self) -> None:
         pipeline = Pipeline()
@@ -63,7 +87,7 @@ class TestWorkshop:
             pipeline.prepared(prepared(id_), Lane.LIVE)
         assert [len(pipeline.next_batch(3)) for _ in range(2)] == [3, 2]
 
-    def test_who_waits_for_work_is_woken_by_it(self) -> None:
+    def test_a_thread_that_waits_for_work_is_woken_by_it(self) -> None:
         pipeline = Pipeline()
         batches: list[list[Prepared]] = []
         runner = threading.Thread(target=lambda: batches.append(pipeline.next_batch(8)))
@@ -76,7 +100,7 @@ class TestWorkshop:
         pipeline = Pipeline()
         taken: list[int] = []
         threads = [
-            threading.Thread(target=lambda: taken.extend(pipeline.next_received()["id"] for _ in range(50)))
+            threading.Thread(target=lambda: taken.extend(pipeline.next_received().id for _ in range(50)))
             for _ in range(4)
         ]
         for thread in threads:
@@ -88,40 +112,40 @@ class TestWorkshop:
         assert sorted(taken) == list(range(200))
 
 
-class TestOutbox:
-    def test_what_may_kill_the_process_is_said_before_it_begins(
+class TestFrameWriter:
+    def test_what_may_kill_the_process_is_sent_before_it_begins(
         self, ends: tuple[FrameStream, FrameStream]
     ) -> None:
         writer = FrameWriter(ends[0])
         for phase in (Phase.DECODE, Phase.RUN):
-            writer.started([1], phase)
-            assert ends[1].receive(wait_s=0) == [{"type": "started", "ids": [1], "phase": phase.value}]
+            writer.started((1,), phase)
+            assert ends[1].receive(wait_s=0) == [StartedFrame(ids=(1,), phase=phase)]
 
     @pytest.mark.parametrize("phase", [Phase.FETCH, Phase.READY])
     def test_what_is_not_urgent_goes_ahead_of_the_next_frame(
         self, ends: tuple[FrameStream, FrameStream], phase: Phase
     ) -> None:
         writer = FrameWriter(ends[0])
-        writer.started([1], phase)
+        writer.started((1,), phase)
         assert ends[1].receive(wait_s=0) == []
-        writer.send({"type": "alive"})
-        assert [frame["type"] for frame in ends[1].receive(wait_s=0)] == ["started", "alive"]
+        writer.send(ALIVE)
+        assert [frame.type for frame in ends[1].receive(wait_s=0)] == ["started", "alive"]
 
-    def test_what_was_held_is_said_once(self, ends: tuple[FrameStream, FrameStream]) -> None:
+    def test_what_was_held_is_sent_once(self, ends: tuple[FrameStream, FrameStream]) -> None:
         writer = FrameWriter(ends[0])
-        writer.started([1], Phase.FETCH)
-        writer.send({"type": "alive"})
+        writer.started((1,), Phase.FETCH)
+        writer.send(ALIVE)
         ends[1].receive(wait_s=0)
-        writer.send({"type": "alive"})
-        assert ends[1].receive(wait_s=0) == [{"type": "alive"}]
+        writer.send(ALIVE)
+        assert ends[1].receive(wait_s=0) == [ALIVE]
 
     def test_frames_of_many_threads_do_not_mix(self, ends: tuple[FrameStream, FrameStream]) -> None:
         writer = FrameWriter(ends[0])
 
         def send(thread: int) -> None:
             for number in range(10):
-                writer.started([number], Phase.FETCH)
-                writer.send({"type": "output", "from": (thread, number), "vector": bytes([thread]) * 500_000})
+                writer.started((number,), Phase.FETCH)
+                writer.send(output(10 * thread + number, bytes([thread]) * 500_000))
 
         threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
         for thread in threads:
@@ -131,9 +155,9 @@ class TestOutbox:
             frames += ends[1].receive(wait_s=10)
         for thread in threads:
             thread.join()
-        outputs = [frame for frame in frames if frame["type"] == "output"]
-        assert all(frame["vector"] == bytes([frame["from"][0]]) * 500_000 for frame in outputs)
-        assert sorted(frame["from"] for frame in outputs) == [[t, n] for t in range(4) for n in range(10)]
+        outputs = [frame for frame in frames if isinstance(frame, OutputFrame)]
+        assert all(frame.vector == bytes([frame.id // 10]) * 500_000 for frame in outputs)
+        assert sorted(frame.id for frame in outputs) == list(range(40))
 
 
 def spend(cpu_s: float, *, then: Exception | None = None) -> None:
@@ -145,7 +169,7 @@ def spend(cpu_s: float, *, then: Exception | None = None) -> None:
 
 
 class TestUsage:
-    def test_a_step_is_charged_what_its_thread_spent(self) -> None:
+    def test_a_step_counts_what_its_thread_spent(self) -> None:
         usage = Usage()
         with usage.step("decode"):
             spend(0.01)
@@ -154,7 +178,7 @@ class TestUsage:
         assert (read["fetch"], read["run"]) == (0, 0)
         assert read["process"] >= read["decode"]
 
-    def test_a_step_that_fails_is_charged_too(self) -> None:
+    def test_a_step_that_fails_counts_too(self) -> None:
         usage = Usage()
         with pytest.raises(ZeroDivisionError), usage.step("run"):
             spend(0.001, then=ZeroDivisionError())
@@ -188,30 +212,48 @@ class TestModelProcess:
 
     def frames_until(self, parent: FrameStream, *last: str) -> list[Frame]:
         frames: list[Frame] = []
-        while not frames or frames[-1]["type"] not in last:
+        while not frames or frames[-1].type not in last:
             frames += parent.receive(wait_s=10)
         return frames
 
-    def test_hello_says_what_it_is(self, process: ModelProcess, parent: FrameStream, card: ModelCard) -> None:
+    def test_hello_describes_the_model(
+        self, process: ModelProcess, parent: FrameStream, card: ModelCard
+    ) -> None:
         process.hello()
         (hello,) = parent.receive(wait_s=10)
-        assert (hello["type"], hello["protocol"], hello["digest"]) == ("hello", 1, card.digest)
-        assert (hello["model"], hello["version"], hello["dim"]) == ("colour", 1, 3)
-        assert (hello["engine"], hello["best_batch"]) == ("null", 32)
+        assert isinstance(hello, HelloFrame)
+        assert (hello.type, hello.protocol, hello.digest) == ("hello", PROTOCOL, card.digest)
+        assert (hello.model, hello.version, hello.dim) == ("colour", 1, 3)
+        assert (hello.engine, hello.best_batch) == ("null", 32)
 
-    def test_an_image_is_told_of_step_by_step_and_answered(
+    def test_each_phase_of_an_image_is_reported_and_then_its_output(
         self, process: ModelProcess, parent: FrameStream, tmp_path: Path
     ) -> None:
         path = tmp_path / "red.png"
         Image.new("RGB", (20, 10), (255, 0, 0)).save(path)
-        process.receive([{**item(7), "uri": uri_of(bytes(path))}])
+        process.receive([item(7, uri=uri_of(bytes(path)))])
         frames = self.frames_until(parent, "output")
-        started = [(frame["ids"], frame["phase"]) for frame in frames if frame["type"] == "started"]
-        assert started == [([7], phase) for phase in ("fetch", "decode", "ready", "run")]
+        started = [(frame.ids, frame.phase) for frame in frames if isinstance(frame, StartedFrame)]
+        assert started == [((7,), phase) for phase in ("fetch", "decode", "ready", "run")]
         answer = frames[-1]
-        assert (answer["id"], answer["width_px"], answer["height_px"]) == (7, 20, 10)
-        assert np.frombuffer(answer["vector"], dtype=np.float32).tolist() == [1, 0, 0]
-        assert answer["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert isinstance(answer, OutputFrame)
+        assert (answer.id, answer.width_px, answer.height_px) == (7, 20, 10)
+        assert np.frombuffer(answer.vector, dtype=np.float32).tolist() == [1, 0, 0]
+        assert answer.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def test_an_image_that_an_item_carries_is_decoded_without_a_fetch(
+        self, process: ModelProcess, parent: FrameStream
+    ) -> None:
+        encoded = io.BytesIO()
+        Image.new("RGB", (20, 10), (0, 255, 0)).save(encoded, "png")
+        process.receive([replace(item(7, uri=""), encoded=encoded.getvalue())])
+        frames = self.frames_until(parent, "output")
+        started = [frame.phase for frame in frames if isinstance(frame, StartedFrame)]
+        assert started == ["decode", "ready", "run"]
+        answer = frames[-1]
+        assert isinstance(answer, OutputFrame)
+        assert np.frombuffer(answer.vector, dtype=np.float32).tolist() == [0, 1, 0]
+        assert answer.source_sha256 == hashlib.sha256(encoded.getvalue()).hexdigest()
 
     @pytest.mark.parametrize(
         ("content", "reason"),
@@ -228,12 +270,35 @@ class TestModelProcess:
         path = tmp_path / "bad.png"
         if content is not None:
             path.write_bytes(content)
-        process.receive([{**item(7), "uri": uri_of(bytes(path))}])
+        process.receive([item(7, uri=uri_of(bytes(path)))])
         answer = self.frames_until(parent, "rejected")[-1]
-        assert (answer["id"], answer["reason"]) == (7, reason)
-        assert answer["detail"]
+        assert isinstance(answer, RejectedFrame)
+        assert (answer.id, answer.reason) == (7, reason)
+        assert answer.detail
 
-    def test_what_is_no_item_is_left_alone(self, process: ModelProcess, parent: FrameStream) -> None:
-        process.receive([{"type": "drain"}])
+    def test_a_frame_that_is_not_an_item_is_ignored(self, process: ModelProcess, parent: FrameStream) -> None:
+        process.receive([output(1)])
         process.alive()
-        assert [frame["type"] for frame in parent.receive(wait_s=10)] == ["alive"]
+        assert [frame.type for frame in parent.receive(wait_s=10)] == ["alive"]
+
+
+class FormerEngine:
+    """An engine of a user's own, written when `engine_per_thread` was still called `one_a_thread`."""
+
+    name = "former"
+    libraries = ""
+    best_batch = 1
+
+    def __init__(self, *, one_a_thread: bool) -> None:
+        self.one_a_thread = one_a_thread
+
+    def load(self) -> None: ...
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.zeros((len(batch), 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize("per_thread", [True, False])
+def test_an_engine_with_the_former_attribute_name_works_for_one_release(per_thread: bool) -> None:
+    engine = cast(Engine, FormerEngine(one_a_thread=per_thread))
+    assert wants_engine_per_thread(engine) is per_thread

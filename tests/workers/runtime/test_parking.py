@@ -65,14 +65,14 @@ def test_each_pause_is_longer_up_to_the_longest(parking: Parking, clock: FakeClo
     assert all(4 - 0.02 <= pause <= 8 + 0.02 for pause in pauses[4:])
 
 
-def test_many_complaints_at_once_are_one_pause(parking: Parking, clock: FakeClock, metrics: Metrics) -> None:
+def test_many_failures_at_once_are_one_pause(parking: Parking, clock: FakeClock, metrics: Metrics) -> None:
     for _ in range(100):
         parking.park(STORE)
     assert pause_s(parking, clock) <= FIRST_PAUSE_S + 0.02
     assert value(metrics, "panopticon_park_total", "store") == 1
 
 
-def test_another_part_that_is_down_is_told_at_once(parking: Parking) -> None:
+def test_another_component_that_is_down_becomes_the_reason_at_once(parking: Parking) -> None:
     parking.park(STORE)
     parking.park(QUEUE)
     assert parking.reason is QUEUE
@@ -87,7 +87,7 @@ def test_after_it_was_back_the_first_pause_is_short_again(parking: Parking, cloc
     assert pause_s(parking, clock) <= FIRST_PAUSE_S + 0.02
 
 
-def test_that_it_lasts_long_is_said_once_until_it_was_back(parking: Parking, clock: FakeClock) -> None:
+def test_a_long_outage_is_reported_once(parking: Parking, clock: FakeClock) -> None:
     assert not parking.turned_long(60)
     for _ in range(2):
         parking.park(STORE)
@@ -99,7 +99,7 @@ def test_that_it_lasts_long_is_said_once_until_it_was_back(parking: Parking, clo
         parking.resume()
 
 
-def test_what_is_parked_can_be_seen(parking: Parking, metrics: Metrics) -> None:
+def test_the_metrics_show_what_is_parked(parking: Parking, metrics: Metrics) -> None:
     parking.park(STORE)
     parking.park(QUEUE)
     assert value(metrics, "panopticon_parked", "store") == 0

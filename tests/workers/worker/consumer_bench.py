@@ -1,4 +1,4 @@
-"""A consumer between a real queue and a real store, with a model that does what a test says, in no time."""
+"""A consumer between a real queue and a real store, with a model that answers at once as a test decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +19,15 @@ from panopticon.messages import ImageMessage, Lane, decode_result_message, encod
 from panopticon.metrics import Metrics
 from panopticon.policy.policy import Policy, PolicyEvaluator
 from panopticon.results.outputs import Failure, Output
-from panopticon.scheduling.dispatch import Item
+from panopticon.scheduling.items import Answer, Hello, Item, NotRun, Ran
 from panopticon.settings import Settings
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
 from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
-from workers.model_process.client import Answer, Hello, ModelClient, NotRun, Ran
 from workers.queues.sqlite import SqliteBroker, SqliteQueue
 from workers.registry.policy_cache import ResolvedPolicy
-from workers.worker.consumer import Consumer
+from workers.worker.consumer import Consumer, ConsumerSettings
 from workers.worker.settlement import Settlement
 
 BEST_BATCH = 4
@@ -54,12 +53,12 @@ def not_run(error: Rejected | Transient | Unavailable) -> Callable[[Item], Answe
 
 
 def silent(_item: Item) -> None:
-    """Still at it."""
+    """Never answer."""
 
 
 @dataclass(kw_only=True)
-class ModelClientFake:
-    """Answers each image as `answer` says, at the next poll; None keeps it in hand."""
+class ModelRunnerFake:
+    """A ModelRunner that answers each image at the next poll as `answer` decides; None: not yet."""
 
     clock: FakeClock
     answer: Callable[[Item], Answer | None] = ran
@@ -72,8 +71,8 @@ class ModelClientFake:
     most_held: int = 0
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def add(self, uri: str, lane: Lane) -> Item:
-        item = Item(id=next(self._ids), lane=lane, uri=uri)
+    def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None) -> Item:
+        item = Item(id=next(self._ids), lane=lane, uri=uri, encoded=encoded)
         self.held.append(item)
         self.seen.append(item)
         self.most_held = max(self.most_held, len(self.held))
@@ -86,25 +85,27 @@ class ModelClientFake:
         self.held = [item for item in self.held if item.id not in done]
         return answers
 
-    def give_up(self) -> list[Item]:
+    def release(self) -> list[Item]:
         items, self.held = self.held, []
         return items
+
+    def close(self) -> None: ...
 
 
 @dataclass(kw_only=True)
 class ConsumerBench:
-    """One consumer, and everything around it."""
+    """One consumer, with its queue, its store and its model."""
 
     card: ModelCard
     clock: FakeClock
     broker: SqliteBroker
     store: SqliteStore
     journal: Journal
-    model: ModelClientFake
+    model: ModelRunnerFake
     metrics: Metrics
     settings: Settings
     registry_down: Unavailable | None = None
-    """Set while nobody can tell by which policy to publish."""
+    """Set while the registry cannot be read."""
     consumer: Consumer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,11 +122,11 @@ class ConsumerBench:
         )
         self.consumer = Consumer(
             card=self.card,
-            settings=self.settings,
+            settings=ConsumerSettings.of(self.settings),
             queue=queue,
             outputs=outputs,
             settlement=settlement,
-            model=cast(ModelClient, self.model),
+            model=self.model,
             metrics=self.metrics,
             clock=self.clock.monotonic,
         )
@@ -157,7 +158,7 @@ class ConsumerBench:
             if done():
                 return
             self.consumer.turn()
-        raise AssertionError("it never comes to that")
+        raise AssertionError(f"not within {MAX_TURNS} turns")
 
     def run_until_settled(self) -> None:
         self.run_until(lambda: self.waiting() == 0)
@@ -169,7 +170,7 @@ class ConsumerBench:
         return self.queue.depth()[lane]
 
     def waiting(self) -> int:
-        """Messages of both lanes, in any state."""
+        """Return the number of messages of both lanes, in any state."""
         return sum(depth.total for depth in self.queue.depth().values())
 
     def outputs(self) -> dict[str, list[Output]]:
@@ -183,14 +184,14 @@ class ConsumerBench:
         return {failure.key.image_id: failure for failure in found}
 
     def published(self) -> list[tuple[str, str]]:
-        """(kind, image_id) of everything published since the last look."""
+        """Return (kind, image_id) of everything published since the last call."""
         deliveries = self.broker.results().receive(max_live=999, max_backfill=999, wait_s=0)
         self.broker.results().ack(deliveries)
         messages = [decode_result_message(delivery.body) for delivery in deliveries]
         return [(message.kind, getattr(message, "image_id", "")) for message in messages]
 
     def attempts(self) -> list[int]:
-        """Of every message that is ready, which are taken for a moment and requeued."""
+        """Return the attempts spent by each message that is ready. The messages stay there."""
         deliveries = self.queue.receive(max_live=999, max_backfill=999, wait_s=0)
         self.queue.requeue(deliveries)
         return [delivery.attempt for delivery in deliveries]
@@ -211,7 +212,7 @@ def consumer_bench(folder: Path, **settings: Any) -> Iterator[ConsumerBench]:
             broker=broker,
             store=store,
             journal=Journal(),
-            model=ModelClientFake(clock=clock),
+            model=ModelRunnerFake(clock=clock),
             metrics=Metrics(),
             settings=chosen,
         )

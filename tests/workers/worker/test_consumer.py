@@ -1,4 +1,4 @@
-"""What a consumer does with every answer, and with every part that is down."""
+"""The outcome of every answer, and the behaviour of a consumer while any component is down."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ import numpy as np
 import pytest
 
 from panopticon.errors import Rejected, Transient, Unavailable
+from panopticon.interfaces import ModelRunner
 from panopticon.messages import Lane
 from panopticon.results.undeliverable import failure_of
-from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW, Item
+from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
+from panopticon.scheduling.items import Answer, Item
+from tests.contracts.model_runner import ModelRunnerContract
+from tests.workers.queues.fake_clock import FakeClock
 from tests.workers.worker.consumer_bench import (
     BEST_BATCH,
     CREDIT,
     HELLO,
     ConsumerBench,
+    ModelRunnerFake,
     consumer_bench,
     not_run,
     ran,
     silent,
 )
-from workers.model_process.client import Answer
 
 DOWN = Unavailable("source", "no answer")
 MODEL_DOWN = Unavailable("model", "its self-test failed")
@@ -40,7 +44,7 @@ def numbers(first: int, last: int) -> list[str]:
 
 
 def first_then(first: int, error: Callable[[Item], Answer | None]) -> Callable[[Item], Answer | None]:
-    """The model answers so many times with `error`, and then runs."""
+    """The model answers `first` times with `error`, and then runs."""
     left = [first]
 
     def answer(item: Item) -> Answer | None:
@@ -48,6 +52,20 @@ def first_then(first: int, error: Callable[[Item], Answer | None]) -> Callable[[
         return error(item) if left[0] >= 0 else ran(item)
 
     return answer
+
+
+class TestModelRunnerFake(ModelRunnerContract):
+    @pytest.fixture
+    def runner(self) -> ModelRunner:
+        return ModelRunnerFake(clock=FakeClock())
+
+    @pytest.fixture
+    def uri(self) -> str:
+        return "file:///1"
+
+    @pytest.fixture
+    def encoded(self) -> bytes:
+        return b"of 1"
 
 
 class TestAnswers:
@@ -61,7 +79,9 @@ class TestAnswers:
         assert (output.vector.tolist(), output.digest) == ([0.5, 0, 0], bench.card.digest)
         assert bench.published() == [("result", "1")]
 
-    def test_an_image_without_a_uri_is_looked_for_where_the_setting_says(self, tmp_path: Path) -> None:
+    def test_an_image_without_a_uri_is_fetched_from_the_place_that_the_setting_names(
+        self, tmp_path: Path
+    ) -> None:
         with consumer_bench(tmp_path, originals="file:///photos/{image_id}.jpg") as bench:
             bench.submit("1#2", image_uri=None)
             bench.run_until(lambda: bool(bench.model.seen))
@@ -98,7 +118,7 @@ class TestAnswers:
         assert (bench.model.seen, bench.stored(), bench.dead(), bench.published()) == ([], [], {}, [])
 
     @pytest.mark.parametrize("body", [b"", b"\xff\x00", b"[]", b'{"image_id": ""}'])
-    def test_a_body_that_is_no_message_is_set_aside_as_it_came_and_harms_no_other(
+    def test_a_body_that_is_not_a_message_is_dead_lettered_unchanged_and_harms_no_other(
         self, bench: ConsumerBench, body: bytes
     ) -> None:
         bench.submit("1")
@@ -121,7 +141,7 @@ class TestAnswers:
         assert bench.stored() == ["1", "3", "4", "6"]
         assert sorted(bench.dead()) == ["2", "5"]
 
-    def test_what_was_done_is_counted_once(self, bench: ConsumerBench) -> None:
+    def test_each_outcome_is_counted_once(self, bench: ConsumerBench) -> None:
         bench.model.answer = first_then(1, not_run(Rejected("corrupt")))
         bench.submit("1", "2", "3")
         bench.run_until_settled()
@@ -186,7 +206,7 @@ class TestSeenBefore:
         assert (bench.model.seen, bench.published()) == ([], [("result", "1")])
         assert "outputs.put" not in bench.journal.steps
 
-    def test_what_is_handed_over_again_and_stored_is_published_without_running_the_model(
+    def test_a_redelivered_image_that_is_stored_is_published_without_running_the_model(
         self, bench: ConsumerBench
     ) -> None:
         self.run_once(bench)
@@ -238,7 +258,7 @@ class TestUnavailable:
             "outputs",
         ],
     )
-    def test_a_part_that_is_down_parks_and_spends_no_attempt_and_then_it_goes_on_by_itself(
+    def test_a_component_that_is_down_parks_the_worker_spends_no_attempt_and_work_resumes_by_itself(
         self, bench: ConsumerBench, step: str
     ) -> None:
         bench.submit(*numbers(1, 6), lane=Lane.BACKFILL)
@@ -272,6 +292,17 @@ class TestUnavailable:
         bench.run_until_settled()
         assert len(bench.model.seen) == 1
 
+    def test_an_outage_is_over_once_something_got_through_though_more_is_in_flight(
+        self, bench: ConsumerBench
+    ) -> None:
+        bench.model.answer = lambda item: None if item.uri == "file:///6" else ran(item)
+        bench.submit(*numbers(1, 6))
+        bench.journal.down = {"outputs.put"}
+        bench.run_until(lambda: bench.consumer.parked is not None)
+        bench.journal.down.clear()
+        bench.run_until(lambda: bench.consumer.parked is None)
+        assert (bench.consumer.in_flight, bench.stored()) == (1, numbers(1, 5))
+
     def test_a_parked_worker_tries_seldom(self, bench: ConsumerBench) -> None:
         bench.submit("1")
         bench.journal.down = {"queue"}
@@ -281,7 +312,7 @@ class TestUnavailable:
         assert parks is not None
         assert 100 / 8 <= parks <= 100 / 4 + 8
 
-    def test_leases_are_renewed_while_it_is_parked_and_holds_on(self, tmp_path: Path) -> None:
+    def test_leases_are_renewed_while_it_is_parked(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, park_hold_s=1000) as bench:
             bench.submit(*numbers(1, 6))
             bench.journal.down = {"outputs.put"}
@@ -353,7 +384,7 @@ class TestUnavailable:
 
 
 class TestRegistry:
-    def test_a_worker_that_cannot_tell_the_present_policy_parks_and_takes_nothing(
+    def test_a_worker_that_cannot_read_the_current_policy_parks_and_takes_nothing(
         self, bench: ConsumerBench
     ) -> None:
         bench.registry_down = Unavailable("store", "the registry could not be read for too long")
@@ -361,7 +392,7 @@ class TestRegistry:
         bench.turns(50)
         assert (bench.parked_on(), bench.depth().leased, bench.published()) == ("store", 0, [])
 
-    def test_what_it_has_in_hand_is_published_once_the_registry_is_back(self, bench: ConsumerBench) -> None:
+    def test_what_is_in_flight_is_published_once_the_registry_is_back(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
         bench.submit("1")
         bench.turns(2)
@@ -376,15 +407,15 @@ class TestRegistry:
 
 class TestParkedForLong:
     def hold_for_long(self, bench: ConsumerBench) -> None:
-        """Until a while after `park_hold_s`."""
+        """Turn until some time after `park_hold_s`."""
         bench.run_until(lambda: bench.consumer.parked is not None)
         began_s = bench.clock.now_s
         bench.run_until(lambda: bench.clock.now_s > began_s + bench.settings.park_hold_s + 20)
 
-    def given_back(self, bench: ConsumerBench) -> int:
+    def requeues(self, bench: ConsumerBench) -> int:
         return bench.journal.steps.count("queue.release_prefetched")
 
-    def test_it_holds_on_until_then(self, bench: ConsumerBench) -> None:
+    def test_until_then_it_keeps_what_it_has_leased(self, bench: ConsumerBench) -> None:
         bench.submit(*numbers(1, 6))
         bench.journal.down = {"outputs"}
         bench.run_until(lambda: bench.consumer.parked is not None)
@@ -401,7 +432,7 @@ class TestParkedForLong:
         assert (bench.consumer.in_flight, bench.depth().leased, bench.attempts()) == (0, 0, [0] * 6)
         bench.queue.ack(bench.queue.receive(max_live=6, max_backfill=0, wait_s=0))
         bench.turns(1000)
-        assert (bench.waiting(), self.given_back(bench)) == (0, 1)
+        assert (bench.waiting(), self.requeues(bench)) == (0, 1)
 
     def test_while_the_store_is_down_nothing_is_taken_any_more(self, bench: ConsumerBench) -> None:
         bench.submit(*numbers(1, 6))
@@ -419,7 +450,7 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         assert (bench.consumer.in_flight, bench.model.held, bench.attempts()) == (0, [], [0] * 6)
 
-    def test_a_model_that_is_back_is_tried_with_enough_images_to_tell_it_from_a_bad_one(
+    def test_a_model_that_is_back_is_tried_with_enough_images_to_distinguish_it_from_a_bad_image(
         self, bench: ConsumerBench
     ) -> None:
         bench.model.answer = silent
@@ -432,7 +463,7 @@ class TestParkedForLong:
         assert len(bench.model.held) == MAX_KILLERS_IN_A_ROW
 
     def test_a_model_that_greets_and_runs_nothing_is_parked_on(self, bench: ConsumerBench) -> None:
-        """Each greeting would otherwise begin the time anew for which it may hold what others could run."""
+        """Otherwise each greeting would restart the time for which it may keep what others could run."""
         bench.model.answer = silent
         bench.submit(*numbers(1, 6))
         bench.turns(1)
@@ -442,9 +473,14 @@ class TestParkedForLong:
             bench.run_until(lambda until_s=until_s: bench.clock.now_s > until_s)  # type: ignore[misc]
             bench.model.down, bench.model.hello = None, HELLO
             bench.turns(3)
-        assert self.given_back(bench) == 1
+        assert self.requeues(bench) == 1
 
-    def test_what_a_model_is_at_work_on_is_waited_for(self, bench: ConsumerBench) -> None:
+    def test_what_got_through_before_an_outage_does_not_end_it(self, bench: ConsumerBench) -> None:
+        bench.submit("7")
+        bench.run_until_settled()
+        self.test_a_model_that_greets_and_runs_nothing_is_parked_on(bench)
+
+    def test_images_at_a_model_that_is_up_are_waited_for(self, bench: ConsumerBench) -> None:
         bench.submit("1")
         bench.model.answer = silent
         bench.turns(1)
@@ -452,16 +488,16 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         assert len(bench.model.held) == 1
 
-    def test_a_source_that_is_down_has_one_image_in_hand_as_its_probe(self, bench: ConsumerBench) -> None:
+    def test_a_source_that_is_down_is_probed_with_one_image(self, bench: ConsumerBench) -> None:
         bench.model.answer = not_run(DOWN)
         bench.submit(*numbers(1, 6))
         self.hold_for_long(bench)
         bench.model.seen.clear()
         bench.turns(1000)
-        assert (bench.depth().leased, self.given_back(bench)) == (1, 1)
+        assert (bench.depth().leased, self.requeues(bench)) == (1, 1)
         assert {item.uri for item in bench.model.seen} == {"file:///1"}
 
-    def test_a_queue_that_is_down_takes_back_by_itself(self, bench: ConsumerBench) -> None:
+    def test_leases_lapse_while_the_queue_is_down(self, bench: ConsumerBench) -> None:
         bench.submit(*numbers(1, 6))
         bench.turns(1)
         bench.journal.down = {"queue"}
@@ -470,7 +506,7 @@ class TestParkedForLong:
         assert (bench.consumer.in_flight, bench.attempts()) == (0, [0] * 6)
 
     @pytest.mark.parametrize("step", ["queue", "outputs", "outputs.put", "results.submit", "queue.ack"])
-    def test_it_goes_on_by_itself(self, bench: ConsumerBench, step: str) -> None:
+    def test_it_resumes_by_itself(self, bench: ConsumerBench, step: str) -> None:
         bench.submit(*numbers(1, 3))
         bench.submit(*numbers(4, 6), lane=Lane.BACKFILL)
         bench.journal.down = {step}
@@ -509,7 +545,7 @@ class TestParkedForLong:
             bench.journal.down.clear()
             bench.run_until_settled()
             bench.turns(5)
-        assert self.given_back(bench) == 2
+        assert self.requeues(bench) == 2
 
     def test_a_host_whose_probe_was_requeued_is_probed_again(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, breaker_failures=2) as bench:
@@ -531,7 +567,9 @@ class TestGuard:
         bench.submit(*numbers(1, images))
         bench.run_until(lambda: bench.consumer.parked is not None)
 
-    def test_a_source_that_refuses_everything_parks_and_condemns_few(self, bench: ConsumerBench) -> None:
+    def test_a_source_that_refuses_everything_parks_the_worker_and_few_images_are_dead(
+        self, bench: ConsumerBench
+    ) -> None:
         self.trip(bench, 300)
         bench.turns(2000)
         assert str(bench.consumer.parked) == (
@@ -540,7 +578,9 @@ class TestGuard:
         assert len(bench.dead()) == 101
         assert bench.waiting() == 199
 
-    def test_a_parked_worker_begins_with_one_image_and_charges_none(self, bench: ConsumerBench) -> None:
+    def test_a_parked_worker_begins_with_one_image_and_no_image_spends_an_attempt(
+        self, bench: ConsumerBench
+    ) -> None:
         self.trip(bench, 300)
         bench.model.most_held, seen = 0, len(bench.model.seen)
         bench.run_until(lambda: len(bench.model.seen) > seen)
@@ -573,6 +613,16 @@ class TestGuard:
         bench.run_until_settled()
         assert (bench.dead()["102"].reason, len(bench.stored())) == ("corrupt", 198)
 
+    def test_several_bad_images_that_are_requeued_to_the_head_of_the_queue_do_not_hide_it_either(
+        self, tmp_path: Path
+    ) -> None:
+        with consumer_bench(tmp_path, retry_delays_s=()) as bench:
+            self.trip(bench, 300)
+            heads, refuse = ("file:///102", "file:///103"), not_run(Rejected("corrupt"))
+            bench.model.answer = lambda item: refuse(item) if item.uri in heads else ran(item)
+            bench.run_until_settled()
+            assert len(bench.stored()) == 197
+
     def test_it_goes_on_as_soon_as_one_image_is_stored(self, bench: ConsumerBench) -> None:
         self.trip(bench, 300)
         bench.model.answer = ran
@@ -587,7 +637,7 @@ class TestGuard:
         bench.clock.now_s += bench.settings.retry_delays_s[0]
         assert (len(bench.dead()), bench.attempts()) == (101, [0] * 199)
 
-    def test_half_dead_is_no_reason_to_park(self, bench: ConsumerBench) -> None:
+    def test_half_of_the_images_dead_does_not_park_the_worker(self, bench: ConsumerBench) -> None:
         refuse = not_run(Rejected("corrupt"))
         bench.model.answer = lambda item: refuse(item) if item.id % 2 else ran(item)
         bench.submit(*numbers(1, 300))
@@ -627,7 +677,7 @@ class TestLanes:
 
 
 class TestDraining:
-    def test_what_is_in_hand_is_finished_and_nothing_new_is_taken(self, bench: ConsumerBench) -> None:
+    def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(self, bench: ConsumerBench) -> None:
         bench.submit(*numbers(1, 50))
         bench.turns(1)
         held = bench.depth().leased
@@ -704,7 +754,7 @@ def test_a_parked_worker_does_not_spin(bench: ConsumerBench) -> None:
     assert bench.clock.now_s - began_s >= 100 * 0.09
 
 
-def test_nothing_is_held_for_images_long_done(bench: ConsumerBench) -> None:
+def test_nothing_is_kept_of_images_that_are_done(bench: ConsumerBench) -> None:
     bench.submit(*numbers(1, 200))
     bench.run_until_settled()
     assert (bench.consumer.in_flight, bench.model.held) == (0, [])

@@ -1,4 +1,4 @@
-"""A host of originals that is down: nobody pays for it, its images wait, and others go on."""
+"""A host of originals that is down: its images wait and spend no attempt, and others go on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import ImageMessage, Lane, encode
-from panopticon.scheduling.dispatch import Item
+from panopticon.scheduling.items import Answer, Item
 from tests.workers.worker.consumer_bench import ConsumerBench, consumer_bench, not_run, ran
-from workers.model_process.client import Answer
 
 RESET = not_run(Transient("connection_reset"))
 DOWN = not_run(Unavailable("source", "Connection refused"))
@@ -27,7 +26,7 @@ def bench(tmp_path: Path) -> Iterator[ConsumerBench]:
 
 
 def submit(bench: ConsumerBench, host: str, first: int, last: int) -> None:
-    """Images that are numbered, at this host."""
+    """Submit numbered images of this host."""
     messages = [
         ImageMessage(image_id=str(number), image_uri=f"https://{host}/{number}")
         for number in range(first, last + 1)
@@ -45,7 +44,9 @@ def wait(bench: ConsumerBench, seconds: float) -> None:
     bench.run_until(lambda: bench.clock.now_s >= until_s)
 
 
-def test_after_many_failures_in_a_row_its_images_wait_and_none_has_paid(bench: ConsumerBench) -> None:
+def test_after_many_failures_in_a_row_its_images_wait_and_none_has_spent_an_attempt(
+    bench: ConsumerBench,
+) -> None:
     bench.model.answer = failing("a")
     submit(bench, "a", 1, 30)
     bench.run_until(lambda: bench.depth().retrying == 30)
@@ -72,7 +73,9 @@ def test_images_of_other_hosts_go_on(bench: ConsumerBench) -> None:
     assert bench.parked_on() is None
 
 
-def test_when_it_is_back_all_its_images_are_stored_and_none_has_paid(bench: ConsumerBench) -> None:
+def test_when_it_is_back_all_its_images_are_stored_and_none_has_spent_an_attempt(
+    bench: ConsumerBench,
+) -> None:
     bench.model.answer = failing("a")
     submit(bench, "a", 1, 30)
     wait(bench, 300)
@@ -84,7 +87,7 @@ def test_when_it_is_back_all_its_images_are_stored_and_none_has_paid(bench: Cons
     assert get("panopticon_images_retried_total", retried) is None
 
 
-def test_a_bad_image_of_a_host_that_answers_others_pays(bench: ConsumerBench) -> None:
+def test_a_bad_image_of_a_host_that_answers_others_spends_its_attempts(bench: ConsumerBench) -> None:
     bench.model.answer = lambda item: RESET(item) if item.uri.endswith("/7") else ran(item)
     submit(bench, "a", 1, 30)
     bench.run_until_settled()
@@ -92,15 +95,15 @@ def test_a_bad_image_of_a_host_that_answers_others_pays(bench: ConsumerBench) ->
     assert (failure.reason, failure.attempts, len(bench.stored())) == ("connection_reset", 2, 29)
 
 
-def test_a_few_bad_images_that_are_left_alone_pay_too(bench: ConsumerBench) -> None:
-    """Nothing else will tell whether it is they or their host: below the number that takes it down, they."""
+def test_a_few_bad_images_alone_at_a_host_spend_their_attempts_too(bench: ConsumerBench) -> None:
+    """Too few to take their host down, and without another answer of it, they are at fault themselves."""
     bench.model.answer = RESET
     submit(bench, "a", 1, FAILURES - 1)
     bench.run_until_settled()
     assert len(bench.dead()) == FAILURES - 1
 
 
-def test_missing_images_are_no_sign_of_a_host_that_is_down(bench: ConsumerBench) -> None:
+def test_missing_images_do_not_take_a_host_down(bench: ConsumerBench) -> None:
     bench.model.answer = not_run(Transient("not_found", "a answered 404"))
     submit(bench, "a", 1, 3 * FAILURES)
     bench.run_until_settled()
@@ -116,8 +119,8 @@ def test_an_image_that_is_rejected_shows_that_its_host_answers(bench: ConsumerBe
     assert len(bench.dead()) == 30
 
 
-def test_what_broke_off_as_the_source_went_down_pays_nothing(bench: ConsumerBench) -> None:
-    """Killed, a server breaks off what it was sending, and refuses what comes then."""
+def test_fetches_cut_off_as_the_source_went_down_spend_no_attempt(bench: ConsumerBench) -> None:
+    """A server that is killed cuts off what it was sending, and refuses what comes next."""
     answers = iter([RESET] * 4)
     bench.model.answer = lambda item: next(answers, DOWN)(item)
     submit(bench, "a", 1, 10)
@@ -131,7 +134,41 @@ def test_what_broke_off_as_the_source_went_down_pays_nothing(bench: ConsumerBenc
     assert get("panopticon_images_retried_total", retried) is None
 
 
-def test_leases_of_what_is_in_doubt_are_renewed_and_it_is_requeued_at_the_end(bench: ConsumerBench) -> None:
+def test_an_undecided_image_stays_in_flight_when_its_source_goes_down(bench: ConsumerBench) -> None:
+    bench.model.answer = lambda item: (RESET if item.uri.endswith("/1") else DOWN)(item)
+    submit(bench, "a", 1, 2)
+    bench.run_until(lambda: bench.consumer.parked is not None)
+    assert (bench.consumer.in_flight, bench.depth().leased) == (2, 2)
+
+
+def test_a_host_whose_probe_found_the_source_down_is_probed_again(tmp_path: Path) -> None:
+    with consumer_bench(tmp_path, retry_delays_s=(RETRY_DELAY_S,), breaker_failures=2) as bench:
+        bench.model.answer = RESET
+        submit(bench, "a", 1, 2)
+        bench.run_until(lambda: bench.depth().retrying == 2)
+        bench.model.answer = DOWN
+        bench.run_until(lambda: bench.consumer.parked is not None)
+        bench.model.answer = ran
+        bench.run_until_settled()
+        assert bench.stored() == ["1", "2"]
+
+
+def test_after_images_of_hosts_that_are_down_alone_nothing_is_taken_for_a_moment(
+    bench: ConsumerBench,
+) -> None:
+    bench.model.answer = failing("a")
+    submit(bench, "a", 1, FAILURES)
+    bench.run_until(lambda: bench.depth().retrying == FAILURES)
+    submit(bench, "a", 31, 31)
+    bench.run_until(lambda: bench.depth().ready == 0)
+    bench.journal.steps.clear()
+    bench.turns(1)
+    assert "queue.receive" not in bench.journal.steps
+
+
+def test_leases_of_undecided_failures_are_renewed_and_they_are_requeued_at_the_end(
+    bench: ConsumerBench,
+) -> None:
     bench.model.answer = lambda item: RESET(item) if item.uri.endswith("/1") else None
     submit(bench, "a", 1, 3)
     for _ in range(4):
@@ -169,3 +206,22 @@ def test_without_retry_delays_no_host_is_ever_down(tmp_path: Path) -> None:
         submit(bench, "a", 1, 30)
         bench.run_until_settled()
         assert len(bench.dead()) == 30
+
+
+def test_a_host_whose_probe_fails_while_too_many_images_are_dead_is_probed_again(tmp_path: Path) -> None:
+    corrupt = not_run(Rejected("corrupt"))
+
+    def asked(bench: ConsumerBench) -> bool:
+        return any(item.uri.startswith("https://a/") for item in bench.model.seen)
+
+    with consumer_bench(tmp_path, retry_delays_s=(RETRY_DELAY_S,), breaker_failures=2) as bench:
+        bench.model.answer = lambda item: (RESET if item.uri.startswith("https://a/") else corrupt)(item)
+        submit(bench, "a", 1, 2)
+        bench.run_until(lambda: bench.depth().retrying == 2)
+        submit(bench, "b", 100, 300)
+        bench.run_until(lambda: str(bench.consumer.parked).startswith("source unavailable: too many"))
+        bench.model.seen.clear()
+        bench.run_until(lambda: asked(bench))
+        bench.turns(3)
+        bench.model.answer = ran
+        bench.run_until(lambda: {"1", "2"} <= set(bench.stored()))

@@ -47,7 +47,7 @@ RETRY_DELAY_S = 10.0
 
 @dataclass(kw_only=True)
 class Bench:
-    """A settlement between real parts."""
+    """A settlement with a real store and a real broker."""
 
     card: ModelCard
     clock: FakeClock
@@ -113,7 +113,7 @@ class Bench:
         return [(lane, m) for lane, m in messages if isinstance(m, ResultPublished | FailedPublished)]
 
     def in_queue(self) -> tuple[int, int, int]:
-        """Ready, held and retrying."""
+        """Messages ready, leased and retrying."""
         depth = self.broker.model_queue(self.card.version_name).depth()[Lane.LIVE]
         return depth.ready, depth.leased, depth.retrying
 
@@ -143,7 +143,7 @@ def test_storing_comes_before_publishing_and_that_before_the_queue(bench: Bench)
     assert bench.journal.steps == STEPS
 
 
-def test_each_outcome_leaves_what_it_should(bench: Bench) -> None:
+def test_each_outcome_is_made_permanent(bench: Bench) -> None:
     bench.settlement.settle(bench.one_of_each())
     assert list(bench.store.outputs.get(["1"], bench.card.version_name)) == [bench.key("1")]
     assert [failure.key for failure in bench.store.outputs.failures_of(["2"])] == [bench.key("2")]

@@ -1,0 +1,140 @@
+"""The child process that holds one model: started, ended, and started again after a pause."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+from panopticon.cards.cards import ModelCard
+from panopticon.metrics import Metrics
+from panopticon.scheduling.backoff import Backoff
+from panopticon.settings import PREFIX, Settings
+from workers.model_process.frames import Frame, FrameStream, PeerGone
+
+FIRST_PAUSE_S = 1.0
+SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+"""Room for the vectors of a whole credit, so that the model never waits for the store."""
+ENDING_S = 2.0
+"""Time for a child that closed its socket to exit, so that its own exit status is read and not our kill."""
+
+
+class ChildProcess:
+    """One child at a time, and the socket to it. Used by one thread."""
+
+    def __init__(
+        self, card: ModelCard, settings: Settings, *, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        self._card = card
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stream: FrameStream | None = None
+        self._heard_s = 0.0
+        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=random.random)
+        self._start_not_before_s = 0.0
+        self._last_end = ""
+
+    @property
+    def running(self) -> bool:
+        """Return whether a child was started and has not been ended here; it may have died by itself."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def silent_s(self) -> float:
+        """Return the seconds since the child was started or a frame of it arrived."""
+        return self._clock() - self._heard_s
+
+    def start_when_due(self, *, wait_s: float) -> bool:
+        """Start a child and return True; during a pause before the next start, wait up to `wait_s` of it."""
+        pause_s = self._start_not_before_s - self._clock()
+        if pause_s > 0:
+            time.sleep(min(pause_s, wait_s))
+            return False
+        self._start()
+        return True
+
+    def delay_next_start(self) -> None:
+        """Make the next start wait, longer each time until `reset_delay`."""
+        self._start_not_before_s = self._clock() + self._backoff.next_s()
+
+    def reset_delay(self) -> None:
+        self._backoff.reset()
+
+    def send(self, frames: Iterable[Frame]) -> None:
+        """Raise PeerGone if the child has died, FrameError for a frame that is too large."""
+        if self._stream is None:
+            raise PeerGone("not started")
+        self._stream.send(frames)
+
+    def receive(self, *, wait_s: float) -> list[Frame]:
+        """Return the frames that have arrived, waiting up to `wait_s` for the first.
+
+        Raises: PeerGone, FrameError.
+        """
+        if self._stream is None:
+            raise PeerGone("not started")
+        frames = self._stream.receive(wait_s=wait_s)
+        if frames:
+            self._heard_s = self._clock()
+        return frames
+
+    def end(self, reason: str, *, patience_s: float = ENDING_S) -> int | None:
+        """Close the socket, on which a healthy child exits by itself, and kill a child that does not.
+
+        Returns its exit status, -N for signal N, or None if there was no child. `reason` labels the restart
+        in the metrics.
+        """
+        if self._stream is not None:
+            self._stream.close()
+        process, self._process, self._stream = self._process, None, None
+        if process is None:
+            return None
+        self._last_end = reason
+        try:
+            return process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        with theirs:
+            self._process = subprocess.Popen(
+                self._command(theirs.fileno()),
+                env=self._environ(),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self._stream = FrameStream(ours)
+        self._heard_s = self._clock()
+        if self._last_end:
+            model = str(self._card.version_name)
+            self._metrics.count("panopticon_model_restarts_total", model=model, reason=self._last_end)
+
+    def _command(self, descriptor: int) -> list[str]:
+        card = self._card.folder / "card.toml"
+        return [sys.executable, "-m", "workers.model_process.main", f"--fd={descriptor}", f"--card={card}"]
+
+    def _environ(self) -> dict[str, str]:
+        """Return our environment with the settings as they are in this process, wherever they came from."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        return {**kept, **self._settings.without_addresses().as_environ()}
+
+
+def status_text(status: int | None) -> str:
+    """Return the exit status of a child in words."""
+    if status is None:
+        return "not started"
+    return f"signal {-status}" if status < 0 else f"exit code {status}"
