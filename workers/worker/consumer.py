@@ -203,7 +203,8 @@ class Consumer:
             self._park(self._failures.too_many_dead(error))
 
     def _source_failed(self, image: LeasedImage, error: Unavailable) -> None:
-        """The source is down: this image waits, and earlier failures of its host are no image's fault."""
+        """The source is down: this image waits, and earlier failures of its host are not the fault of an
+        image."""
         self._hosts.abandoned(image.host)
         undecided = self._in_flight.take_undecided(lambda host: host == image.host)
         self._in_flight.wait([image, *(failure.image for failure in undecided)])
