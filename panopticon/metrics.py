@@ -50,7 +50,7 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         labels=("model", "reason"),
     ),
     "panopticon_images_retried_total": MetricSpec(
-        help="Attempts spent: images that wait for a retry.",
+        help="Images put on a retry delay, by reason; host_down and probe spend no attempt.",
         labels=("model", "reason"),
     ),
     "panopticon_images_republished_total": MetricSpec(
