@@ -22,17 +22,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from panopticon.cards.cards import ModelCard
 from panopticon.chunks import chunks
 from panopticon.interfaces import Broker, Delivery, Queue, SearchIndex, Store
+from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
 from panopticon.registry import transitions
 from panopticon.registry.records import ModelEntry, VersionEntry
 from panopticon.registry.transitions import Author
 from panopticon.results.documents import SearchDocument, change_of
-from panopticon.results.outputs import Output, VersionName
+from panopticon.results.outputs import CatalogueImage, Output, VersionName
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.search.sqlite import SqliteSearchIndex
@@ -167,9 +169,21 @@ class House:
         while self.indexer.turn():
             pass
 
+    def row(self, image_id: str) -> CatalogueImage:
+        """Return the catalogue's row of an image that it knows."""
+        return self.real.store.catalogue.get([image_id])[image_id]
+
     def document(self, image_id: str) -> SearchDocument:
         """Return the document of an image that search has."""
         return self.real.search.get([image_id])[image_id]
+
+    def submit(self, *messages: ImageMessage, lane: Lane = Lane.LIVE) -> None:
+        """Submit images, for the catalogue and for every bound version."""
+        self.real.broker.uploads.publish(messages, lane)
+
+    def publish(self, *messages: BaseModel, lane: Lane = Lane.LIVE) -> None:
+        """Publish results, and what else workers send to the queue of results."""
+        self.real.broker.results().submit([encode(message) for message in messages], lane)
 
     def take(self, queue: Queue, *, count: int = 1000) -> list[Delivery]:
         """Receive at most this number of messages from each lane of a queue, and ack them."""
