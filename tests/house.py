@@ -15,7 +15,7 @@ of a house, except `index`, bypass it: a test can plant and read while a part is
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +160,18 @@ class House:
 
     def put_policy(self, version: VersionName, toml: str) -> None:
         """Give a version its next policy."""
+        self.change(version, lambda entry: transitions.put_policy(entry, version.version, toml, AUTHOR))
+
+    def retire(self, version: VersionName) -> None:
+        """Retire a version, also one that is active."""
+        if self.model(version.model).active == version:
+            self.change(version, lambda entry: transitions.deactivate(entry, AUTHOR))
+        self.change(version, lambda entry: transitions.retire(entry, version.version, AUTHOR))
+
+    def change(self, version: VersionName, transition: Callable[[ModelEntry], ModelEntry]) -> None:
+        """Store the record of a version's model as this function changes it."""
         entry = self.model(version.model)
-        changed = transitions.put_policy(entry, version.version, toml, AUTHOR)
-        assert self.real.store.registry.swap(entry, changed)
+        assert self.real.store.registry.swap(entry, transition(entry))
 
     def index(self) -> None:
         """Let the indexer work until its queues are empty, or until it parks."""

@@ -30,6 +30,13 @@ def test_documents_are_planted_by_the_present_policy(house: House) -> None:
     assert (part.policy_number, [tag.label for tag in part.tags]) == (2, ["tabby"])
 
 
+def test_an_active_version_can_be_retired(house: House) -> None:
+    house.register()
+    house.retire(TAGGER)
+    states = house.version(TAGGER).state, house.version(QUALITY).state
+    assert states == (VersionState.RETIRED, VersionState.ACTIVE)
+
+
 def test_without_a_document_search_has_nothing(house: House) -> None:
     house.register(TAGGER)
     house.plant("a", outputs={TAGGER: {"tabby": 0.75}}, document=False)
