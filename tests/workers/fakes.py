@@ -20,6 +20,8 @@ class Journal:
     steps: list[str] = field(default_factory=list)
     down: set[str] = field(default_factory=set)
     """Steps such as `outputs.put`, or whole parts such as `outputs`, that are unavailable."""
+    refused: set[str] = field(default_factory=set)
+    """IDs of images of which search refuses every change."""
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     """A function by step, such as `registry.swap`, that is called once, at the next such step."""
 
@@ -137,7 +139,9 @@ class SearchIndexFake:
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         self._journal.note("search.apply")
-        return self._inner.apply(changes)
+        refused = self._journal.refused
+        applied = iter(self._inner.apply([change for change in changes if change.image_id not in refused]))
+        return [Applied.REFUSED if change.image_id in refused else next(applied) for change in changes]
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
         self._journal.note("search.get")
