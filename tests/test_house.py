@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from panopticon.errors import Unavailable
+from panopticon.interfaces import Applied
 from panopticon.messages import ImageMessage, Lane
 from panopticon.registry.records import VersionState
-from tests.contracts.examples import QUALITY, TAGGER
+from tests.contracts.examples import QUALITY, TAGGER, deletion
 from tests.house import House, house_of
 
 
@@ -67,6 +68,13 @@ def test_a_part_that_is_down_fails_for_the_object_under_test_and_not_for_the_tes
         house.store.registry.swap(entry, entry)
     house.plant("a", outputs={TAGGER: {"tabby": 0.75}})
     assert house.journal.steps == ["registry.read"]
+
+
+def test_search_refuses_the_changes_of_images_that_the_journal_names(house: House) -> None:
+    house.journal.refused = {"b"}
+    changes = [deletion("a"), deletion("b"), deletion("a")]
+    assert house.search.apply(changes) == [Applied.APPLIED, Applied.REFUSED, Applied.STALE]
+    assert set(house.real.search.get(["a", "b"])) == {"a"}
 
 
 def test_something_happens_once_just_before_a_step(house: House) -> None:
