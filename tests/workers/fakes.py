@@ -18,10 +18,10 @@ class Journal:
     """The recorded calls, in order; the steps that fail; and what happens just before a step."""
 
     steps: list[str] = field(default_factory=list)
-    down: set[str] = field(default_factory=set)
-    """Steps such as `outputs.put`, or whole parts such as `outputs`, that are unavailable."""
     refused: set[str] = field(default_factory=set)
     """IDs of images of which search refuses every change."""
+    down: set[str] = field(default_factory=set)
+    """Steps such as `outputs.put`, or whole parts such as `outputs`, that are unavailable."""
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     """A function by step, such as `registry.swap`, that is called once, at the next such step."""
 
