@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from panopticon.errors import Unavailable
+from panopticon.interfaces import Applied
 from panopticon.messages import ImageMessage, Lane
 from panopticon.registry.records import VersionState
-from tests.contracts.examples import QUALITY, TAGGER
+from tests.contracts.examples import QUALITY, TAGGER, deletion
 from tests.house import House, house_of
 
 
@@ -30,6 +31,13 @@ def test_documents_are_planted_by_the_present_policy(house: House) -> None:
     assert (part.policy_number, [tag.label for tag in part.tags]) == (2, ["tabby"])
 
 
+def test_an_active_version_can_be_retired(house: House) -> None:
+    house.register()
+    house.retire(TAGGER)
+    states = house.version(TAGGER).state, house.version(QUALITY).state
+    assert states == (VersionState.RETIRED, VersionState.ACTIVE)
+
+
 def test_without_a_document_search_has_nothing(house: House) -> None:
     house.register(TAGGER)
     house.plant("a", outputs={TAGGER: {"tabby": 0.75}}, document=False)
@@ -37,14 +45,14 @@ def test_without_a_document_search_has_nothing(house: House) -> None:
 
 
 def test_the_indexer_works_until_nothing_waits(house: House) -> None:
-    house.real.broker.uploads.publish([ImageMessage(image_id=str(n)) for n in range(3)], Lane.LIVE)
+    house.submit(*(ImageMessage(image_id=str(n)) for n in range(3)))
     house.index()
     assert len(house.real.store.catalogue.get(["0", "1", "2"])) == 3
 
 
 def test_taken_messages_are_gone(house: House) -> None:
     house.register(TAGGER)
-    house.real.broker.uploads.publish([ImageMessage(image_id="a")], Lane.BACKFILL)
+    house.submit(ImageMessage(image_id="a"), lane=Lane.BACKFILL)
     queue = house.broker.model_queue(TAGGER)
     assert [len(house.take(queue)), len(house.take(queue))] == [1, 0]
 
@@ -62,6 +70,13 @@ def test_a_part_that_is_down_fails_for_the_object_under_test_and_not_for_the_tes
     assert house.journal.steps == ["registry.read"]
 
 
+def test_search_refuses_the_changes_of_images_that_the_journal_names(house: House) -> None:
+    house.journal.refused = {"b"}
+    changes = [deletion("a"), deletion("b"), deletion("a")]
+    assert house.search.apply(changes) == [Applied.APPLIED, Applied.REFUSED, Applied.STALE]
+    assert set(house.real.search.get(["a", "b"])) == {"a"}
+
+
 def test_something_happens_once_just_before_a_step(house: House) -> None:
     house.register(TAGGER)
     house.journal.before["registry.swap"] = lambda: house.put_policy(TAGGER, "threshold = 0.5\n")
@@ -77,6 +92,15 @@ def test_something_happens_while_somebody_sleeps(house: House) -> None:
     house.clock.sleep(5.0)
     assert house.clock.monotonic() == began_s + 5.0
     assert house.version(QUALITY).state is VersionState.ACTIVE
+
+
+def test_an_indexer_works_while_somebody_sleeps_and_does_not_start_again_as_it_waits_itself(
+    house: House,
+) -> None:
+    house.submit(ImageMessage(image_id="a"))
+    house.clock.on_sleep = house.index
+    house.clock.sleep(5.0)
+    assert house.row("a").image_id == "a"
 
 
 def test_a_house_of_settings_shares_its_parts_with_others(house: House) -> None:

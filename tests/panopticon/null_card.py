@@ -20,9 +20,9 @@ engines = { allowed = ["null"], tolerance = 0.001 }
 """
 
 
-def write_null_card(folder: Path, more: str = "") -> ModelCard:
+def write_null_card(folder: Path, more: str = "", *, version: int = 1) -> ModelCard:
     """Write the card with `more` TOML appended, and read it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "card.toml"
-    path.write_text(NULL_CARD + more, "utf-8")
+    path.write_text(NULL_CARD.replace("version = 1", f"version = {version}") + more, "utf-8")
     return read_card(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from panopticon.errors import Unavailable
@@ -15,14 +15,20 @@ from panopticon.results.search import Query, SearchPage
 
 @dataclass(kw_only=True)
 class Journal:
-    """The recorded calls, in order, and the steps that fail."""
+    """The recorded calls, in order; the steps that fail; and what happens just before a step."""
 
     steps: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    """IDs of images of which search refuses every change."""
     down: set[str] = field(default_factory=set)
     """Steps such as `outputs.put`, or whole parts such as `outputs`, that are unavailable."""
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """A function by step, such as `registry.swap`, that is called once, at the next such step."""
 
     def note(self, step: str) -> None:
         """Record a step. Raises: Unavailable if the step or its part is down."""
+        if happens := self.before.pop(step, None):
+            happens()
         part = step.partition(".")[0]
         if {step, part} & self.down:
             raise Unavailable(part, "as the test demands")
@@ -104,6 +110,7 @@ class OutputStoreFake:
         self._inner.discard_failures(keys)
 
     def erase(self, image_ids: Sequence[str]) -> None:
+        self._journal.note("outputs.erase")
         self._inner.erase(image_ids)
 
 
@@ -132,7 +139,9 @@ class SearchIndexFake:
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         self._journal.note("search.apply")
-        return self._inner.apply(changes)
+        refused = self._journal.refused
+        applied = iter(self._inner.apply([change for change in changes if change.image_id not in refused]))
+        return [Applied.REFUSED if change.image_id in refused else next(applied) for change in changes]
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
         self._journal.note("search.get")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,8 +11,7 @@ import pytest
 from panopticon.interfaces import Broker, Depth
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
-from storage.search.sqlite import SqliteSearchIndex
-from storage.stores.sqlite import SqliteStore
+from tests.house import House
 from workers.maintenance.erase import Eraser
 from workers.submission.index_plan import Remaining, wait_until_done
 
@@ -72,12 +69,6 @@ MOMENTS = [(0.5, 1.0), (5.9, 6.1), (5.9, 11.8), (6.5, 12.4), (11.9, 17.8), (30.0
 """Pairs of the seconds until which the image and its result are leased."""
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    with closing(SqliteStore(f"sqlite:///{tmp_path}/panopticon.db")) as store:
-        yield store
-
-
 @pytest.mark.parametrize(("image_until_s", "result_until_s"), MOMENTS)
 def test_waiting_ends_only_after_the_last_message(
     monkeypatch: pytest.MonkeyPatch, image_until_s: float, result_until_s: float
@@ -100,12 +91,15 @@ def test_a_broker_whose_counts_do_not_lag_is_not_waited_for_longer(monkeypatch: 
 
 @pytest.mark.parametrize(("image_until_s", "result_until_s"), MOMENTS)
 def test_an_erasure_is_final_only_after_the_last_message(
-    tmp_path: Path, store: SqliteStore, image_until_s: float, result_until_s: float
+    house: House, image_until_s: float, result_until_s: float
 ) -> None:
     broker = LateBroker(image_until_s=image_until_s, result_until_s=result_until_s)
-    with closing(SqliteSearchIndex(f"sqlite:///{tmp_path}/panopticon.db")) as search:
-        eraser = Eraser(
-            store=store, search=search, broker=cast(Broker, broker), originals="", sleep=broker.sleep
-        )
-        remains = eraser.check(["a"])
+    eraser = Eraser(
+        store=house.store,
+        search=house.search,
+        broker=cast(Broker, broker),
+        originals="",
+        sleep=broker.sleep,
+    )
+    remains = eraser.check(["a"])
     assert not remains.final or broker.now_s >= result_until_s

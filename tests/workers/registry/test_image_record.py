@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
-from storage.search.sqlite import SqliteSearchIndex
-from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import QUALITY, TAGGER, deletion, failure, image, key, output, part, result
+from tests.house import House
 from workers.registry.image_record import ImageRecord, read_image_records
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[dict[str, ImageRecord]]:
+def records(house: House) -> dict[str, ImageRecord]:
     """Records of an image that is kept everywhere, of a deleted one, and of an unknown one."""
-    url = f"sqlite:///{tmp_path}/panopticon.db"
-    with closing(SqliteStore(url)) as store, closing(SqliteSearchIndex(url)) as search:
-        store.catalogue.put([image("a", revision=2), image("gone", event="deleted")])
-        store.outputs.put([output(key("a", revision=number)) for number in (1, 2)])
-        store.outputs.put_failures([failure(key("a", version=QUALITY, revision=1))])
-        search.apply([result("a", part(revision=2, cat=0.9)), deletion("gone")])
-        ids = ["gone", "nobody", "a"]
-        found = read_image_records(ids, store=store, search=search)
-        assert [record.image_id for record in found] == ids
-        yield {record.image_id: record for record in found}
+    store, search = house.store, house.search
+    store.catalogue.put([image("a", revision=2), image("gone", event="deleted")])
+    store.outputs.put([output(key("a", revision=number)) for number in (1, 2)])
+    store.outputs.put_failures([failure(key("a", version=QUALITY, revision=1))])
+    search.apply([result("a", part(revision=2, cat=0.9)), deletion("gone")])
+    ids = ["gone", "nobody", "a"]
+    found = read_image_records(ids, store=store, search=search)
+    assert [record.image_id for record in found] == ids
+    return {record.image_id: record for record in found}
 
 
 def test_an_image_has_its_own_outputs_failures_row_and_document(records: dict[str, ImageRecord]) -> None:
