@@ -39,8 +39,8 @@ from storage.search.sqlite import SqliteSearchIndex
 from storage.stores import open_store
 from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key
-from tests.recording import BrokerFake, EventfulJournal, StoreFake
-from tests.workers.fakes import SearchIndexFake
+from tests.recording import BrokerFake, StoreFake
+from tests.workers.fakes import Journal, SearchIndexFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.indexer.indexer import Indexer
 from workers.queues import broker_of
@@ -68,7 +68,7 @@ class House:
 
     settings: Settings
     clock: FakeClock
-    journal: EventfulJournal
+    journal: Journal
     metrics: Metrics
     real: Parts
     store: Store
@@ -203,7 +203,7 @@ def house_of(settings: Settings) -> Iterator[House]:
 
 
 def _house(settings: Settings, real: Parts, clock: FakeClock) -> House:
-    journal, metrics = EventfulJournal(), Metrics()
+    journal, metrics = Journal(), Metrics()
     store = StoreFake(real.store, journal)
     broker = BrokerFake(real.broker, journal)
     search = SearchIndexFake(real.search, journal)

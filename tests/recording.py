@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 from panopticon.interfaces import (
     Archive,
     Backfills,
@@ -21,19 +18,6 @@ from panopticon.interfaces import (
 from panopticon.registry.records import ModelEntry
 from panopticon.results.outputs import VersionName
 from tests.workers.fakes import CatalogueFake, Journal, OutputStoreFake, QueueFake
-
-
-@dataclass(kw_only=True)
-class EventfulJournal(Journal):
-    """A journal in which something else happens just before a step."""
-
-    before: dict[str, Callable[[], object]] = field(default_factory=dict)
-    """A function by step, such as `registry.swap`, that is called once, at the next such step."""
-
-    def note(self, step: str) -> None:
-        if happens := self.before.pop(step, None):
-            happens()
-        super().note(step)
 
 
 class RegistryFake:

@@ -79,6 +79,15 @@ def test_something_happens_while_somebody_sleeps(house: House) -> None:
     assert house.version(QUALITY).state is VersionState.ACTIVE
 
 
+def test_an_indexer_works_while_somebody_sleeps_and_does_not_start_again_as_it_waits_itself(
+    house: House,
+) -> None:
+    house.real.broker.uploads.publish([ImageMessage(image_id="a")], Lane.LIVE)
+    house.clock.on_sleep = house.index
+    house.clock.sleep(5.0)
+    assert set(house.real.store.catalogue.get(["a"])) == {"a"}
+
+
 def test_a_house_of_settings_shares_its_parts_with_others(house: House) -> None:
     house.register(TAGGER)
     with house_of(house.settings) as other:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from panopticon.errors import Unavailable
@@ -15,14 +15,18 @@ from panopticon.results.search import Query, SearchPage
 
 @dataclass(kw_only=True)
 class Journal:
-    """The recorded calls, in order, and the steps that fail."""
+    """The recorded calls, in order; the steps that fail; and what happens just before a step."""
 
     steps: list[str] = field(default_factory=list)
     down: set[str] = field(default_factory=set)
     """Steps such as `outputs.put`, or whole parts such as `outputs`, that are unavailable."""
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """A function by step, such as `registry.swap`, that is called once, at the next such step."""
 
     def note(self, step: str) -> None:
         """Record a step. Raises: Unavailable if the step or its part is down."""
+        if happens := self.before.pop(step, None):
+            happens()
         part = step.partition(".")[0]
         if {step, part} & self.down:
             raise Unavailable(part, "as the test demands")

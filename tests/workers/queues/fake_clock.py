@@ -8,7 +8,8 @@ from collections.abc import Callable
 class FakeClock:
     def __init__(self, now_s: float = 1_795_262_400.0) -> None:
         self.now_s = now_s
-        self.on_sleep: Callable[[], None] = lambda: None
+        self.on_sleep: Callable[[], object] = lambda: None
+        self._calling = False
 
     def time(self) -> float:
         return self.now_s
@@ -17,5 +18,11 @@ class FakeClock:
         return self.now_s
 
     def sleep(self, seconds: float, /) -> None:
+        """Move the clock, then call `on_sleep`; a sleep inside that call moves the clock only."""
         self.now_s += seconds
-        self.on_sleep()
+        if not self._calling:
+            self._calling = True
+            try:
+                self.on_sleep()
+            finally:
+                self._calling = False
