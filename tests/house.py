@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from panopticon.interfaces import Broker, Delivery, Queue, SearchIndex, Store
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
 from panopticon.registry import transitions
-from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
 from panopticon.registry.transitions import Author
 from panopticon.results.documents import SearchDocument, change_of
 from panopticon.results.outputs import Output, VersionName
@@ -79,6 +79,10 @@ class House:
     @property
     def url(self) -> str:
         return self.settings.database
+
+    def now_ms(self) -> int:
+        """Return the time of the clock in milliseconds since 1970."""
+        return round(self.clock.time() * 1000)
 
     def register(self, *models: VersionName | ModelCard) -> None:
         """Register and bind versions, by card or by the name of one that ships; by default both that ship.
@@ -137,7 +141,7 @@ class House:
             source_sha256="5" * 64,
             width_px=640,
             height_px=480,
-            produced_at_ms=round(self.clock.time() * 1000),
+            produced_at_ms=self.now_ms(),
         )
 
     def model(self, name: str) -> ModelEntry:
@@ -151,6 +155,15 @@ class House:
         entry = self.model(version.model).version(version.version)
         assert entry is not None
         return entry
+
+    def set_state(self, version: VersionName, state: VersionState) -> None:
+        """Give a version a state, from any other one, and leave its queues as they are."""
+        entry = self.model(version.model)
+        changed = replace(self.version(version), state=state)
+        new = entry.with_version(changed, AUTHOR.did(f"{state} {version}"))
+        if entry.active == version and state is not VersionState.ACTIVE:
+            new = replace(new, active_version=None)
+        assert self.real.store.registry.swap(entry, new)
 
     def policy(self, version: VersionName) -> ResolvedPolicy:
         """Return the present policy of a registered version."""

@@ -93,3 +93,11 @@ def test_a_house_of_settings_shares_its_parts_with_others(house: House) -> None:
     with house_of(house.settings) as other:
         other.plant("a", outputs={TAGGER: {"tabby": 0.75}})
     assert house.document("a").parts
+
+
+def test_a_version_takes_any_state_and_an_active_one_that_loses_it_leaves_none_active(house: House) -> None:
+    house.register(TAGGER)
+    for state in (VersionState.RETIRED, VersionState.ACTIVE, VersionState.REGISTERED, VersionState.SHADOW):
+        house.set_state(TAGGER, state)
+        active = TAGGER if state is VersionState.ACTIVE else None
+        assert (house.version(TAGGER).state, house.model("tagger").active) == (state, active)
