@@ -15,24 +15,26 @@ of a house, except `index`, bypass it: a test can plant and read while a part is
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from panopticon.cards.cards import ModelCard
 from panopticon.chunks import chunks
 from panopticon.interfaces import Broker, Delivery, Queue, SearchIndex, Store
+from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
 from panopticon.registry import transitions
 from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
 from panopticon.registry.transitions import Author
 from panopticon.results.documents import SearchDocument, change_of
-from panopticon.results.outputs import Output, VersionName
+from panopticon.results.outputs import CatalogueImage, Output, VersionName
 from panopticon.settings import Settings
 from storage.search import open_search
 from storage.search.sqlite import SqliteSearchIndex
@@ -171,18 +173,39 @@ class House:
 
     def put_policy(self, version: VersionName, toml: str) -> None:
         """Give a version its next policy."""
+        self.change(version, lambda entry: transitions.put_policy(entry, version.version, toml, AUTHOR))
+
+    def retire(self, version: VersionName) -> None:
+        """Retire a version, also one that is active."""
+        if self.model(version.model).active == version:
+            self.change(version, lambda entry: transitions.deactivate(entry, AUTHOR))
+        self.change(version, lambda entry: transitions.retire(entry, version.version, AUTHOR))
+
+    def change(self, version: VersionName, transition: Callable[[ModelEntry], ModelEntry]) -> None:
+        """Store the record of a version's model as this function changes it."""
         entry = self.model(version.model)
-        changed = transitions.put_policy(entry, version.version, toml, AUTHOR)
-        assert self.real.store.registry.swap(entry, changed)
+        assert self.real.store.registry.swap(entry, transition(entry))
 
     def index(self) -> None:
         """Let the indexer work until its queues are empty, or until it parks."""
         while self.indexer.turn():
             pass
 
+    def row(self, image_id: str) -> CatalogueImage:
+        """Return the catalogue's row of an image that it knows."""
+        return self.real.store.catalogue.get([image_id])[image_id]
+
     def document(self, image_id: str) -> SearchDocument:
         """Return the document of an image that search has."""
         return self.real.search.get([image_id])[image_id]
+
+    def submit(self, *messages: ImageMessage, lane: Lane = Lane.LIVE) -> None:
+        """Submit images, for the catalogue and for every bound version."""
+        self.real.broker.uploads.publish(messages, lane)
+
+    def publish(self, *messages: BaseModel, lane: Lane = Lane.LIVE) -> None:
+        """Publish results, and what else workers send to the queue of results."""
+        self.real.broker.results().submit([encode(message) for message in messages], lane)
 
     def take(self, queue: Queue, *, count: int = 1000) -> list[Delivery]:
         """Receive at most this number of messages from each lane of a queue, and ack them."""

@@ -108,6 +108,7 @@ class OutputStoreFake:
         self._inner.discard_failures(keys)
 
     def erase(self, image_ids: Sequence[str]) -> None:
+        self._journal.note("outputs.erase")
         self._inner.erase(image_ids)
 
 

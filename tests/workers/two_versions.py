@@ -16,7 +16,8 @@ from panopticon.registry import transitions
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
 from storage.originals.files import uri_of
-from tests.contracts.examples import image, key, output, part, result
+from tests.contracts.examples import NOON_MS, image, key, output, part, result
+from tests.house import House
 from workers.registry.register import ensure_registered
 
 PETS_1, PETS_2 = VersionName(model="pets", version=1), VersionName(model="pets", version=2)
@@ -38,6 +39,33 @@ OUTPUTS = {
 }
 
 
+def register_two_versions(house: House, folder: Path) -> None:
+    """Register both versions of the tagger and of the scorer, with cards in `folder`."""
+    for pets, light in ((PETS_1, LIGHT_1), (PETS_2, LIGHT_2)):
+        house.register(card_of(pets, "tagging", folder), card_of(light, "scoring", folder))
+
+
+def card_of(version: VersionName, task: str, folder: Path, more: str = "") -> ModelCard:
+    """Write the card of a version into `folder`, with `more` TOML appended, and read it."""
+    own = folder / str(version)
+    own.mkdir(parents=True)
+    (own / "labels.csv").write_text("label,synset,ancestors\ncat,,animal\ndog,,animal\nfox,,\n")
+    text = CARD.format(name=version.model, version=version.version, task=task, output=OUTPUTS[task])
+    (own / "card.toml").write_text(text + more)
+    return read_card(own / "card.toml")
+
+
+def photo(house: House, path: Path, colour: tuple[int, int, int] = (200, 90, 20)) -> None:
+    """Write a picture, and the row of its image in the catalogue: its ID is the file's name without suffix.
+
+    The row is newer than one that a house plants.
+    """
+    Image.new("RGB", (64, 48), colour).save(path)
+    uri = uri_of(os.fsencode(path))
+    row = replace(image(path.stem), image_uri=uri, occurred_at_ms=NOON_MS + 1)
+    house.real.store.catalogue.put([row])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
     """Store, broker and search, with versions, images and outputs put into them."""
@@ -49,7 +77,7 @@ class Planted:
 
     def register(self, name: VersionName, task: str, more: str = "") -> None:
         ensure_registered(
-            self._card(name, task, more),
+            card_of(name, task, self.folder / "cards", more),
             self.store.registry,
             self.broker.topology,
             archive=self.store.archive,
@@ -80,11 +108,3 @@ class Planted:
         assert entry is not None
         changed = transitions.put_policy(entry, version.version, toml, Author(by="ann", at_ms=1))
         assert self.store.registry.swap(entry, changed)
-
-    def _card(self, name: VersionName, task: str, more: str) -> ModelCard:
-        folder = self.folder / "cards" / str(name)
-        folder.mkdir(parents=True)
-        (folder / "labels.csv").write_text("label,synset,ancestors\ncat,,animal\ndog,,animal\nfox,,\n")
-        text = CARD.format(name=name.model, version=name.version, task=task, output=OUTPUTS[task])
-        (folder / "card.toml").write_text(text + more)
-        return read_card(folder / "card.toml")
