@@ -9,7 +9,6 @@ import pytest
 
 from panopticon.errors import UsageError
 from panopticon.messages import Lane, decode_image_message
-from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.outputs import FailureState
 from tests.contracts.examples import (
@@ -284,7 +283,7 @@ def test_a_component_that_is_down_is_retried_and_no_image_is_missed(house: House
 
 def test_a_version_that_is_retired_meanwhile_gets_no_more_messages(house: House) -> None:
     def retire() -> None:
-        house.set_state(TAGGER, VersionState.RETIRED)
+        house.retire(TAGGER)
         taken(house)
 
     house.clock.on_sleep = retire

@@ -150,7 +150,7 @@ def test_a_version_that_uploads_reach_against_its_state_is_a_warning_with_advice
 
 
 def test_a_retired_version_needs_no_queue(house: House) -> None:
-    house.set_state(COLOUR, VersionState.RETIRED)
+    house.retire(COLOUR)
     house.real.broker.topology.unbind(COLOUR)
     assert troubles(house) == {}
 
