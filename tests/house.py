@@ -215,6 +215,10 @@ class House:
         queue.ack(deliveries)
         return deliveries
 
+    def waiting(self, version: VersionName = TAGGER) -> list[bytes]:
+        """Take the messages that wait for a version; return their bodies."""
+        return [delivery.body for delivery in self.take(self.real.broker.model_queue(version))]
+
 
 @contextmanager
 def open_house(folder: Path, **settings: object) -> Iterator[House]:

@@ -11,7 +11,8 @@ from panopticon.messages import decode_image_message
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, result
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 from tests.workers.policy_bench import ANN
 from workers.submission.folders import image_id_of
 

@@ -13,7 +13,8 @@ from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
 from tests.contracts.backfills import backfill
 from tests.contracts.examples import TAGGER, deletion, failure, image, key, output, part, result
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from PIL import Image
 from panopticon.registry.activation import report_of
 from panopticon.registry.records import ModelEntry
 from tests.contracts.examples import image
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
 
 PHOTOS = ("a", "b", "c", "d")

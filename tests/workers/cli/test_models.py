@@ -14,7 +14,8 @@ from panopticon.registry.records import ReportRecord
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
 from tests.contracts.examples import NOON_MS, QUALITY, TAGGER
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 
 ANN = Author(by="ann", at_ms=1)
 

@@ -16,7 +16,8 @@ from panopticon.settings import Settings
 from storage.search.sqlite import SqliteSearchIndex
 from storage.stores.sqlite import SqliteStore
 from tests.contracts.examples import QUALITY
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 from tests.workers.policy_bench import ANN, QUIETER, PolicyBench
 from workers.comparison.sample import draw_sample
 from workers.indexer.indexer import Indexer

@@ -12,7 +12,8 @@ from panopticon.messages import Lane
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import FailureState
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output
-from tests.workers.cli.conftest import House, Panopticon, Ran
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon, Ran
 from tests.workers.policy_bench import ANN
 
 
