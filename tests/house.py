@@ -158,6 +158,17 @@ class House:
         assert entry is not None
         return entry
 
+    def set_state(self, version: VersionName, state: VersionState) -> None:
+        """Give a version a state, from any other one, and leave its queues as they are."""
+
+        def changed(entry: ModelEntry) -> ModelEntry:
+            if entry.active == version and state is not VersionState.ACTIVE:
+                entry = transitions.deactivate(entry, AUTHOR)
+            of_version = replace(self.version(version), state=state)
+            return entry.with_version(of_version, AUTHOR.did(f"{state} {version}"))
+
+        self.change(version, changed)
+
     def policy(self, version: VersionName) -> ResolvedPolicy:
         """Return the present policy of a registered version."""
         return resolve_policy(self.model(version.model), self.version(version), self.real.store.archive)
@@ -171,17 +182,6 @@ class House:
         if self.model(version.model).active == version:
             self.change(version, lambda entry: transitions.deactivate(entry, AUTHOR))
         self.change(version, lambda entry: transitions.retire(entry, version.version, AUTHOR))
-
-    def set_state(self, version: VersionName, state: VersionState) -> None:
-        """Give a version a state, from any other one, and leave its queues as they are."""
-
-        def changed(entry: ModelEntry) -> ModelEntry:
-            if entry.active == version and state is not VersionState.ACTIVE:
-                entry = transitions.deactivate(entry, AUTHOR)
-            of_version = replace(self.version(version), state=state)
-            return entry.with_version(of_version, AUTHOR.did(f"{state} {version}"))
-
-        self.change(version, changed)
 
     def change(self, version: VersionName, transition: Callable[[ModelEntry], ModelEntry]) -> None:
         """Store the record of a version's model as this function changes it."""
