@@ -53,9 +53,7 @@ def test_missing_images_are_submitted_and_the_others_are_counted(
     assert (ran.code, sent(house)) == (0, ["a", "b"])
 
 
-def test_ids_are_read_from_standard_input_and_the_result_is_json(
-    panopticon: Panopticon, house: House
-) -> None:
+def test_ids_are_read_from_standard_input_and_the_result_is_json(panopticon: Panopticon) -> None:
     ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", "--json", stdin=b"a\nb\nnobody\n")
     counts = ("looked_at", "total", "submitted", "stored", "skipped", "unknown")
     assert [ran.json[name] for name in counts] == [3, 3, 2, 0, 0, 1]
@@ -254,7 +252,7 @@ def test_status_prints_the_command_of_a_backfill_without_a_process_and_leaves_ou
     assert "old" not in ran.out
 
 
-def test_the_record_names_its_process(panopticon: Panopticon, house: House) -> None:
+def test_the_record_names_its_process(panopticon: Panopticon) -> None:
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
     (record,) = panopticon("backfill", "list", "--json").json["backfills"]
     assert record["runner"].startswith(f"process {os.getpid()} of ")
@@ -320,7 +318,7 @@ def test_interrupted_it_prints_how_to_continue(
 
 
 def test_a_name_is_whole_in_a_terminal_of_80_columns(
-    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
+    panopticon: Panopticon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = "".join(f"{number}\n" for number in range(12_345)).encode()
     shown = panopticon("backfill", "--model", "quality@1", "--ids", "-", "--json", stdin=ids).json
