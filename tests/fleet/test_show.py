@@ -5,21 +5,15 @@ What it shows is in tests/workers/inspection/, its command in tests/workers/cli/
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from panopticon.messages import Lane
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
-from tests.contracts.examples import failure, key, output, part, result
 from tests.fleet.commands import panopticon_json
 from tests.fleet.trial import wait_for
-from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
-from workers.queues import broker_of
+from tests.house import House, house_of
+from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, photo, register_two_versions
 
 PHOTO = "photo"
 OF_ANOTHER_DIGEST = "d1"
@@ -27,12 +21,11 @@ OF_ANOTHER_DIGEST = "d1"
 
 def test_show_explains_one_image_from_three_servers(tmp_path: Path, on_three_servers: Settings) -> None:
     settings = on_three_servers
-    search = open_search(settings.search_url)
-    with closing(open_store(settings.store_url)) as store, closing(broker_of(settings)) as broker:
-        planted = Planted(store=store, broker=broker, search=search, folder=tmp_path)
-        plant(planted)
-        broker.model_queue(LIGHT_1).submit([b"{}"], Lane.LIVE)
-        wait_for(lambda: sum(depth.ready for depth in broker.model_queue(LIGHT_1).depth().values()) == 1)
+    with house_of(settings) as house:
+        plant(house, tmp_path)
+        queue = house.broker.model_queue(LIGHT_1)
+        queue.submit([b"{}"], Lane.LIVE)
+        wait_for(lambda: sum(depth.ready for depth in queue.depth().values()) == 1)
         shown = panopticon_json(settings, "show", PHOTO)
     assert {status["model"]: (status["verdict"], status["why"]) for status in shown["standings"]} == {
         "pets@1": ("stored", "search has an older state of it: the result is on its way, or lost"),
@@ -51,19 +44,11 @@ def test_show_explains_one_image_from_three_servers(tmp_path: Path, on_three_ser
     assert shown["search"]["parts"]["pets_1"]["behind"] == ["policy 1 is older than the present one, 2"]
 
 
-def plant(planted: Planted) -> None:
+def plant(house: House, folder: Path) -> None:
     """Store an output, one of another digest, and a failure; search has the first by a former policy."""
-    planted.register_all()
-    planted.photo(PHOTO)
-    planted.put_policy(PETS_1, 'hidden = ["dog"]\n')
-    entry = planted.store.registry.read("pets")
-    assert entry is not None
-    former = replace(
-        output(key(PHOTO, version=PETS_1)),
-        vector=np.array([0.75, 0.25, 0.0625], dtype="<f4"),
-        digest=entry.versions[0].digest,
-    )
-    stranger = replace(output(key(PHOTO, version=LIGHT_2)), digest=OF_ANOTHER_DIGEST)
-    planted.store.outputs.put([former, stranger])
-    planted.store.outputs.put_failures([failure(key(PHOTO, version=PETS_2))])
-    planted.search.apply([result(PHOTO, part(cat=0.75, dog=0.25), name=PETS_1.part)])
+    register_two_versions(house, folder / "cards")
+    house.plant(PHOTO, outputs={PETS_1: {"cat": 0.75, "dog": 0.25, "fox": 0.0625}}, failures=[PETS_2])
+    photo(house, folder / f"{PHOTO}.png")
+    house.put_policy(PETS_1, 'hidden = ["dog"]\n')
+    stranger = replace(house.output(PHOTO, LIGHT_2, {}), digest=OF_ANOTHER_DIGEST)
+    house.store.outputs.put([stranger])
