@@ -5,18 +5,15 @@ Its figures are in tests/workers/comparison/, its command and page in tests/work
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 from panopticon.messages import Lane
 from panopticon.registry.activation import exceeded_limits, limits_of, report_of
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.commands import panopticon_json
 from tests.fleet.trial import wait_for
-from tests.workers.two_versions import PETS_1, PETS_2, Planted
-from workers.queues import broker_of
+from tests.house import House, house_of
+from tests.workers.two_versions import PETS_1, PETS_2, photo, register_two_versions
 
 IMAGES = 12
 COVERED = 9
@@ -24,13 +21,11 @@ COVERED = 9
 
 def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_three_servers: Settings) -> None:
     settings = on_three_servers
-    search = open_search(settings.search_url)
-    with closing(open_store(settings.store_url)) as store, closing(broker_of(settings)) as broker:
-        planted = Planted(store=store, broker=broker, search=search, folder=tmp_path)
-        plant(planted)
-        broker.results().submit([b"{}"] * 3, Lane.BACKFILL)
-        wait_for(lambda: search.count([PETS_1.part, PETS_2.part]) == COVERED)
-        wait_for(lambda: search.count([PETS_1.part]) == IMAGES)
+    with house_of(settings) as house:
+        plant(house, tmp_path)
+        house.broker.results().submit([b"{}"] * 3, Lane.BACKFILL)
+        wait_for(lambda: house.search.count([PETS_1.part, PETS_2.part]) == COVERED)
+        wait_for(lambda: house.search.count([PETS_1.part]) == IMAGES)
         words = ("models", "diff", str(PETS_1), str(PETS_2), "--html", str(tmp_path / "page.html"))
         compared = panopticon_json(settings, *words)
         assert (compared["asked"], compared["images"]) == (IMAGES, COVERED)
@@ -38,25 +33,23 @@ def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_thre
         assert compared["figures"] == {"coverage": 0.75, "agreement": 8 / 9, "jaccard": 8 / 9, "waiting": 3}
         assert [worst["image_id"] for worst in compared["worst"]] == ["photo-00"]
         assert (tmp_path / "page.html").read_text("utf-8").count("data:image/jpeg") == 1
-        entry = store.registry.read("pets")
-        assert entry is not None
-        report = report_of(entry, 1, 2)
+        report = report_of(house.model("pets"), 1, 2)
         assert report is not None
         assert report.report_sha256 == compared["report_sha256"]
-        assert store.archive.get(report.report_sha256)
-        former, version = entry.versions
-        limits = limits_of(settings, store.archive.get(version.card_sha256))
+        assert house.store.archive.get(report.report_sha256)
+        former, version = house.version(PETS_1), house.version(PETS_2)
+        limits = limits_of(settings, house.store.archive.get(version.card_sha256))
         assert exceeded_limits(report, limits, former=former, version=version, now_ms=report.at_ms) == [
             "coverage is 0.75, at least 0.99 is required"
         ]
 
 
-def plant(planted: Planted) -> None:
+def plant(house: House, folder: Path) -> None:
     """Store outputs of all images by the first version, and of most by the second, which differs in one."""
-    planted.register_all()
-    for number in range(IMAGES):
-        name = f"photo-{number:02}"
-        planted.photo(name)
-        planted.say(name, {PETS_1: [0.75, 0, 0]})
-        if number < COVERED:
-            planted.say(name, {PETS_2: [0.75, 0, 0] if number else [0, 0.75, 0]})
+    register_two_versions(house, folder / "cards")
+    names = [f"photo-{number:02}" for number in range(IMAGES)]
+    house.plant(*names, outputs={PETS_1: {"cat": 0.75}})
+    house.plant(names[0], outputs={PETS_2: {"dog": 0.75}})
+    house.plant(*names[1:COVERED], outputs={PETS_2: {"cat": 0.75}})
+    for name in names:
+        photo(house, folder / f"{name}.png")
