@@ -37,7 +37,7 @@ def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_thre
         assert report is not None
         assert report.report_sha256 == compared["report_sha256"]
         assert house.store.archive.get(report.report_sha256)
-        former, version = house.version(PETS_1), house.version(PETS_2)
+        former, version = house.model("pets").versions
         limits = limits_of(settings, house.store.archive.get(version.card_sha256))
         assert exceeded_limits(report, limits, former=former, version=version, now_ms=report.at_ms) == [
             "coverage is 0.75, at least 0.99 is required"
@@ -47,9 +47,10 @@ def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_thre
 def plant(house: House, folder: Path) -> None:
     """Store outputs of all images by the first version, and of most by the second, which differs in one."""
     register_two_versions(house, folder / "cards")
-    names = [f"photo-{number:02}" for number in range(IMAGES)]
-    house.plant(*names, outputs={PETS_1: {"cat": 0.75}})
-    house.plant(names[0], outputs={PETS_2: {"dog": 0.75}})
-    house.plant(*names[1:COVERED], outputs={PETS_2: {"cat": 0.75}})
-    for name in names:
+    for number in range(IMAGES):
+        name = f"photo-{number:02}"
+        outputs = {PETS_1: {"cat": 0.75}}
+        if number < COVERED:
+            outputs[PETS_2] = {"cat": 0.75} if number else {"dog": 0.75}
+        house.plant(name, outputs=outputs)
         photo(house, folder / f"{name}.png")

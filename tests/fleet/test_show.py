@@ -10,6 +10,7 @@ from pathlib import Path
 
 from panopticon.messages import Lane
 from panopticon.settings import Settings
+from tests.contracts.examples import key, output
 from tests.fleet.commands import panopticon_json
 from tests.fleet.trial import wait_for
 from tests.house import House, house_of
@@ -50,5 +51,4 @@ def plant(house: House, folder: Path) -> None:
     house.plant(PHOTO, outputs={PETS_1: {"cat": 0.75, "dog": 0.25, "fox": 0.0625}}, failures=[PETS_2])
     photo(house, folder / f"{PHOTO}.png")
     house.put_policy(PETS_1, 'hidden = ["dog"]\n')
-    stranger = replace(house.output(PHOTO, LIGHT_2, {}), digest=OF_ANOTHER_DIGEST)
-    house.store.outputs.put([stranger])
+    house.store.outputs.put([replace(output(key(PHOTO, version=LIGHT_2)), digest=OF_ANOTHER_DIGEST)])
