@@ -56,6 +56,13 @@ def test_taken_messages_are_gone(house: House) -> None:
     assert [len(house.take(queue)), len(house.take(queue))] == [1, 0]
 
 
+def test_messages_that_wait_for_a_version_are_taken_with_it_alone(house: House) -> None:
+    house.register()
+    house.real.broker.model_queue(TAGGER).submit([b"a"], Lane.LIVE)
+    assert house.waiting(QUALITY) == []
+    assert [house.waiting(TAGGER), house.waiting(TAGGER)] == [[b"a"], []]
+
+
 def test_a_part_that_is_down_fails_for_the_object_under_test_and_not_for_the_test(house: House) -> None:
     house.register(TAGGER)
     house.journal.down = {"outputs", "registry.swap"}
