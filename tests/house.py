@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
 from panopticon.registry import transitions
-from panopticon.registry.records import ModelEntry, VersionEntry
+from panopticon.registry.records import ModelEntry, VersionEntry, VersionState
 from panopticon.registry.transitions import Author
 from panopticon.results.documents import SearchDocument, change_of
 from panopticon.results.outputs import CatalogueImage, Output, VersionName
@@ -81,6 +81,10 @@ class House:
     @property
     def url(self) -> str:
         return self.settings.database
+
+    def now_ms(self) -> int:
+        """Return the time of the clock in milliseconds since 1970."""
+        return round(self.clock.time() * 1000)
 
     def register(self, *models: VersionName | ModelCard) -> None:
         """Register and bind versions, by card or by the name of one that ships; by default both that ship.
@@ -139,7 +143,7 @@ class House:
             source_sha256="5" * 64,
             width_px=640,
             height_px=480,
-            produced_at_ms=round(self.clock.time() * 1000),
+            produced_at_ms=self.now_ms(),
         )
 
     def model(self, name: str) -> ModelEntry:
@@ -153,6 +157,17 @@ class House:
         entry = self.model(version.model).version(version.version)
         assert entry is not None
         return entry
+
+    def set_state(self, version: VersionName, state: VersionState) -> None:
+        """Give a version a state, from any other one, and leave its queues as they are."""
+
+        def changed(entry: ModelEntry) -> ModelEntry:
+            if entry.active == version and state is not VersionState.ACTIVE:
+                entry = transitions.deactivate(entry, AUTHOR)
+            of_version = replace(self.version(version), state=state)
+            return entry.with_version(of_version, AUTHOR.did(f"{state} {version}"))
+
+        self.change(version, changed)
 
     def policy(self, version: VersionName) -> ResolvedPolicy:
         """Return the present policy of a registered version."""
@@ -199,6 +214,10 @@ class House:
         deliveries = queue.receive(max_live=count, max_backfill=count, wait_s=0)
         queue.ack(deliveries)
         return deliveries
+
+    def waiting(self, version: VersionName = TAGGER) -> list[bytes]:
+        """Take the messages that wait for a version; return their bodies."""
+        return [delivery.body for delivery in self.take(self.real.broker.model_queue(version))]
 
 
 @contextmanager

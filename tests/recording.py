@@ -16,6 +16,7 @@ from panopticon.interfaces import (
     Uploads,
 )
 from panopticon.registry.records import ModelEntry
+from panopticon.results.backfills import Backfill
 from panopticon.results.outputs import VersionName
 from tests.workers.fakes import CatalogueFake, Journal, OutputStoreFake, QueueFake
 
@@ -37,6 +38,26 @@ class RegistryFake:
 
     def swap(self, expected: ModelEntry | None, new: ModelEntry) -> bool:
         self._journal.note("registry.swap")
+        return self._inner.swap(expected, new)
+
+
+class BackfillsFake:
+    """A Backfills that records calls and passes them to another."""
+
+    def __init__(self, inner: Backfills, journal: Journal) -> None:
+        self._inner = inner
+        self._journal = journal
+
+    def read(self, name: str) -> Backfill | None:
+        self._journal.note("backfills.read")
+        return self._inner.read(name)
+
+    def names(self) -> tuple[str, ...]:
+        self._journal.note("backfills.names")
+        return self._inner.names()
+
+    def swap(self, expected: Backfill | None, new: Backfill) -> bool:
+        self._journal.note("backfills.swap")
         return self._inner.swap(expected, new)
 
 
@@ -64,7 +85,7 @@ class TopologyFake:
 
 
 class StoreFake:
-    """A Store whose outputs, catalogue and registry record calls and pass them to another's."""
+    """A Store whose outputs, catalogue, registry and backfills record calls and pass them to another's."""
 
     def __init__(self, inner: Store, journal: Journal) -> None:
         self._inner = inner
@@ -84,7 +105,7 @@ class StoreFake:
 
     @property
     def backfills(self) -> Backfills:
-        return self._inner.backfills
+        return BackfillsFake(self._inner.backfills, self._journal)
 
     @property
     def archive(self) -> Archive:

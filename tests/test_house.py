@@ -57,6 +57,13 @@ def test_taken_messages_are_gone(house: House) -> None:
     assert [len(house.take(queue)), len(house.take(queue))] == [1, 0]
 
 
+def test_messages_that_wait_for_a_version_are_taken_with_it_alone(house: House) -> None:
+    house.register()
+    house.real.broker.model_queue(TAGGER).submit([b"a"], Lane.LIVE)
+    assert house.waiting(QUALITY) == []
+    assert [house.waiting(TAGGER), house.waiting(TAGGER)] == [[b"a"], []]
+
+
 def test_a_part_that_is_down_fails_for_the_object_under_test_and_not_for_the_test(house: House) -> None:
     house.register(TAGGER)
     house.journal.down = {"outputs", "registry.swap"}
@@ -108,3 +115,11 @@ def test_a_house_of_settings_shares_its_parts_with_others(house: House) -> None:
     with house_of(house.settings) as other:
         other.plant("a", outputs={TAGGER: {"tabby": 0.75}})
     assert house.document("a").parts
+
+
+def test_a_version_takes_any_state_and_an_active_one_that_loses_it_leaves_none_active(house: House) -> None:
+    house.register(TAGGER)
+    for state in (VersionState.RETIRED, VersionState.ACTIVE, VersionState.REGISTERED, VersionState.SHADOW):
+        house.set_state(TAGGER, state)
+        active = TAGGER if state is VersionState.ACTIVE else None
+        assert (house.version(TAGGER).state, house.model("tagger").active) == (state, active)

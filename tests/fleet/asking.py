@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from panopticon.results.search import Query, SearchPage
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
+from tests.house import house_of
 from workers.cli.search.find import search_command
 from workers.cli.session import Session
 from workers.registry.active import active_versions, parts_of
@@ -68,16 +67,13 @@ def under_queries(settings: Settings) -> Iterator[Answered]:
 
 def _ask_on(settings: Settings, answered: Answered, stop: threading.Event) -> None:
     try:
-        with closing(open_store(settings.store_url)) as store:
-            search = open_search(settings.search_url)
+        with house_of(settings) as house:
             due_s = time.monotonic()
             while not stop.is_set():
-                parts = parts_of(active_versions(store.registry))
-                query = Query(parts=parts, limit=PAGE)
-                first = search.query(query)
-                pages = (
-                    [first, search.query(replace(query, cursor=first.cursor))] if first.cursor else [first]
-                )
+                query = Query(parts=parts_of(active_versions(house.store.registry)), limit=PAGE)
+                pages = [house.search.query(query)]
+                if cursor := pages[0].cursor:
+                    pages.append(house.search.query(replace(query, cursor=cursor)))
                 answered.pages.append(pages)
                 due_s += len(pages) * ASKERS / QUERIES_PER_S
                 stop.wait(max(due_s - time.monotonic(), 0))

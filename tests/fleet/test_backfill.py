@@ -5,7 +5,6 @@ tests/workers/faults/test_backfill.py does the same on SQLite, tests/workers/bac
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from PIL import Image
 
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for, wait_until_empty
+from tests.house import house_of
 from tests.workers.backfill.feeding_process import fill_catalogue, finish, kill_at, runs
 
 COUNTING = VersionName(model="counting", version=1)
@@ -36,16 +34,13 @@ def test_a_backfill_killed_5_times_misses_no_image_and_repeats_at_most_what_was_
     picture, ids = tmp_path / "one.png", tmp_path / "ids"
     Image.new("RGB", (16, 16), (1, 2, 3)).save(picture)
     ids.write_text("\n".join(image_ids))
-    with (
-        fleet(settings, tmp_path, (COUNTING,)) as running,
-        closing(open_store(settings.store_url)) as store,
-    ):
-        fill_catalogue(store, image_ids, picture)
-        kill_at(settings, COUNTING, ids, kills_at, store=store, wait_until=wait_for)
+    with fleet(settings, tmp_path, (COUNTING,)) as running, house_of(settings) as house:
+        fill_catalogue(house.store, image_ids, picture)
+        kill_at(settings, COUNTING, ids, kills_at, store=house.store, wait_until=wait_for)
         assert finish(settings, COUNTING, ids) == 0
         wait_until_empty(settings, [COUNTING])
-        assert {key.image_id for key in store.outputs.get(image_ids, COUNTING)} == set(image_ids)
+        assert {key.image_id for key in house.store.outputs.get(image_ids, COUNTING)} == set(image_ids)
         assert 0 <= runs(settings) - count <= KILLS * IN_FLIGHT
-        documents = open_search(settings.search_url).get(image_ids)
+        documents = house.search.get(image_ids)
         assert [name for name in image_ids if COUNTING.part not in documents[name].parts] == []
         assert set(running.stop().values()) == {0}

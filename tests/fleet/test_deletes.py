@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,10 @@ from panopticon.messages import ImageMessage, Lane
 from panopticon.results.documents import SearchDocument
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.search import open_search
 from tests.fleet.commands import panopticon
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import wait_for, wait_until_empty
-from workers.queues import broker_of
+from tests.house import house_of
 
 ALL = [f"image-{number}" for number in range(60)]
 DELETED, EDITED = ALL[:20], ALL[20:30]
@@ -74,9 +72,10 @@ def publish(
         )
         for image_id in ids
     ]
-    with closing(broker_of(settings)) as broker:
-        broker.uploads.publish(messages, Lane.LIVE)
+    with house_of(settings) as house:
+        house.broker.uploads.publish(messages, Lane.LIVE)
 
 
 def documents(settings: Settings, ids: list[str]) -> list[SearchDocument]:
-    return list(open_search(settings.search_url).get(ids).values())
+    with house_of(settings) as house:
+        return list(house.search.get(ids).values())

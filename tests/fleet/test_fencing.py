@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -28,11 +27,9 @@ from panopticon.messages import (
 )
 from panopticon.results.documents import Change, ChangeKind, SearchDocument, change_of, merge
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_until_empty
-from workers.queues import broker_of
+from tests.house import house_of
 
 IMAGES = 200
 REVISIONS = 3
@@ -128,19 +125,18 @@ def test_search_and_catalogue_equal_the_sorted_history(
     source = RandomEvents(random.Random(8))
     histories = {image_id: source.history(image_id) for image_id in (f"image-{n}" for n in range(IMAGES))}
     two_indexers = (fleet(settings, tmp_path, ()), fleet(settings, tmp_path, ()))
-    with closing(broker_of(settings)) as broker, two_indexers[0] as one, two_indexers[1] as other:
-        send(broker, source.arrivals(list(histories.values())))
+    with house_of(settings) as house, two_indexers[0] as one, two_indexers[1] as other:
+        send(house.broker, source.arrivals(list(histories.values())))
         wait_until_empty(settings, ())
         assert {*one.stop().values(), *other.stop().values()} == {0}
-    documents = open_search(settings.search_url).get(list(histories))
+        documents = house.search.get(list(histories))
+        rows = house.store.catalogue.get(list(histories))
+        assert house.store.outputs.failures_of(list(histories)) == []
     assert documents == {
         image_id: document
         for image_id, history in histories.items()
         if (document := folded(image_id, history))
     }
-    with closing(open_store(settings.store_url)) as store:
-        rows = store.catalogue.get(list(histories))
-        assert store.outputs.failures_of(list(histories)) == []
     newest = {image_id: (row.revision, row.event, row.occurred_at_ms) for image_id, row in rows.items()}
     assert newest == {
         image_id: event for image_id, history in histories.items() if (event := newest_upload(history))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,14 +23,10 @@ from panopticon.scheduling.dispatch import Phase
 from panopticon.scheduling.items import Answer, Item
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.search import open_search
-from storage.stores import open_store
-from workers.indexer.indexer import Indexer
+from tests.house import house_of
 from workers.model_process.client import ModelClient
 from workers.model_process.frames import Frame, StartedFrame
-from workers.queues import broker_of
 from workers.registry.policy_cache import PolicyCache
-from workers.registry.register import ensure_registered
 from workers.worker.consumer import Consumer, ConsumerSettings
 from workers.worker.run import present_policy
 from workers.worker.settlement import Settlement
@@ -94,14 +90,12 @@ def test_a_live_result_is_searchable_before_the_200th_of_a_backlog(
     request: pytest.FixtureRequest, places: str
 ) -> None:
     settings: Settings = request.getfixturevalue(places)
-    search = open_search(settings.search_url)
-    with closing(broker_of(settings)) as broker, closing(open_store(settings.store_url)) as store:
-        broker.results().submit([result(f"old-{n}") for n in range(BACKLOG)], Lane.BACKFILL)
-        broker.results().submit([result("live")], Lane.LIVE)
-        indexer = Indexer(settings=settings, broker=broker, store=store, search=search, metrics=Metrics())
-        while not search.get(["live"]):
-            indexer.turn()
-        applied = search.get([f"old-{n}" for n in range(BACKLOG)])
+    with house_of(settings) as house:
+        house.broker.results().submit([result(f"old-{n}") for n in range(BACKLOG)], Lane.BACKFILL)
+        house.broker.results().submit([result("live")], Lane.LIVE)
+        while not house.search.get(["live"]):
+            house.indexer.turn()
+        applied = house.search.get([f"old-{n}" for n in range(BACKLOG)])
         assert len(applied) < 200
 
 
@@ -109,8 +103,9 @@ def test_a_live_result_is_searchable_before_the_200th_of_a_backlog(
 def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClient, Submit]]:
     """Yield a consumer whose turns the test calls, its model process, and a way to submit to its queue."""
     card = find_card(SLOW, settings.models_dir)
-    with closing(broker_of(settings)) as broker, closing(open_store(settings.store_url)) as store:
-        ensure_registered(card, store.registry, broker.topology, archive=store.archive, by="test")
+    with house_of(settings) as house:
+        house.register(card)
+        store, broker = house.store, house.broker
         queue = broker.model_queue(SLOW)
         settlement = Settlement(
             version=SLOW,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,11 @@ import pytest
 from panopticon.interfaces import Broker
 from panopticon.results.documents import SearchDocument
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.commands import audit
 from tests.fleet.history import History, Truth
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import wait_until_empty
-from workers.queues import broker_of
+from tests.house import House, house_of
 
 Break = Callable[[random.Random], str]
 
@@ -40,11 +37,13 @@ def test_search_equals_the_expected_state_and_an_audit_finds_no_loss(
 ) -> None:
     settings: Settings = request.getfixturevalue(places).model_copy(update={"lease_s": 3.0, "settle_s": 6.0})
     history = History(folder=tmp_path, chance=random.Random(5))
-    with fleet(settings, tmp_path) as running, closing(broker_of(settings)) as broker:
-        live(broker, history, running.break_something, duration_s=duration_s, fault_every_s=fault_every_s)
+    with fleet(settings, tmp_path) as running, house_of(settings) as house:
+        live(
+            house.broker, history, running.break_something, duration_s=duration_s, fault_every_s=fault_every_s
+        )
         wait_until_empty(settings)
         assert set(running.stop().values()) == {0}
-    check_search(settings, history.truths)
+        check_search(house, history.truths)
     (tmp_path / "ids").write_text("\n".join(history.truths))
     assert audit(settings, tmp_path / "ids") == (0, set())
 
@@ -64,10 +63,9 @@ def live(
         time.sleep(ROUND_S)
 
 
-def check_search(settings: Settings, truths: dict[str, Truth]) -> None:
-    with closing(open_store(settings.store_url)) as store:
-        assert store.outputs.failures_of(list(truths)) == []
-    documents = open_search(settings.search_url).get(list(truths))
+def check_search(house: House, truths: dict[str, Truth]) -> None:
+    assert house.store.outputs.failures_of(list(truths)) == []
+    documents = house.search.get(list(truths))
     assert {image_id: seen(documents[image_id]) for image_id in truths} == {
         image_id: expected(truth) for image_id, truth in truths.items()
     }

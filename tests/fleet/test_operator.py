@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,10 +16,10 @@ from storage.originals.files import uri_of
 from storage.search import open_search
 from storage.search.opensearch.connection import OpenSearchConnection, OpenSearchTimeouts
 from storage.search.opensearch.url import address_of
-from storage.stores import open_store
 from tests.fleet.commands import panopticon, panopticon_json
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import submit, wait_for, wait_until_empty
+from tests.house import house_of
 from tests.servers.rabbitmq import RabbitNode
 
 NULL, SLOW = VERSIONS
@@ -99,11 +98,11 @@ def test_an_erased_image_is_gone_from_store_and_search_and_the_others_stay(
         wait_until_empty(on_three_servers)
         assert panopticon_json(on_three_servers, "erase", "--ids", ids, "--check")["final"]
         assert set(running.stop().values()) == {0}
-    documents = open_search(on_three_servers.search_url).get(IMAGES)
-    assert [name for name in IMAGES if documents[name].deleted] == GONE
-    assert not any(documents[name].parts for name in GONE)
-    with closing(open_store(on_three_servers.store_url)) as store:
-        assert [name for name in IMAGES if store.outputs.versions_of(name)] == KEPT
+    with house_of(on_three_servers) as house:
+        documents = house.search.get(IMAGES)
+        assert [name for name in IMAGES if documents[name].deleted] == GONE
+        assert not any(documents[name].parts for name in GONE)
+        assert [name for name in IMAGES if house.store.outputs.versions_of(name)] == KEPT
 
 
 def listed(folder: Path, image_ids: Sequence[str]) -> str:
@@ -114,8 +113,8 @@ def listed(folder: Path, image_ids: Sequence[str]) -> str:
 
 def stored(settings: Settings, image_ids: Sequence[str]) -> set[str]:
     """Return the images with an output of the slow model."""
-    with closing(open_store(settings.store_url)) as store:
-        return {key.image_id for key in store.outputs.get(image_ids, SLOW)}
+    with house_of(settings) as house:
+        return {key.image_id for key in house.store.outputs.get(image_ids, SLOW)}
 
 
 def forget_documents(settings: Settings) -> None:

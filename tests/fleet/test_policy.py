@@ -9,7 +9,7 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
@@ -24,14 +24,11 @@ from panopticon.models import find_card
 from panopticon.results.documents import change_of
 from panopticon.results.outputs import Output, OutputKey, VersionName
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
 from tests import program
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_for
 from tests.house import house_of
 from tests.servers.ports import free_ports
-from workers.queues import broker_of
 from workers.registry.policy_cache import ResolvedPolicy, result_message
 
 NULL = VersionName(model="null", version=1)
@@ -75,18 +72,17 @@ class Images:
 
     def old(self) -> list[str]:
         """Return the images whose documents are by the first policy."""
-        documents = open_search(self.settings.search_url).get(self.ids)
+        with house_of(self.settings) as house:
+            documents = house.search.get(self.ids)
         return [i for i in self.ids if documents[i].parts[NULL.part].policy_number == 1]
 
     def check(self) -> None:
         """Check that each document is by the new policy, and that no output was computed again."""
         ids = [*self.ids, *self.late]
         wait_for(lambda: self.results_waiting() == 0)
-        documents = open_search(self.settings.search_url).get(ids)
-        with closing(open_store(self.settings.store_url)) as store:
-            outputs = [
-                output for chunk in chunks(ids, 500) for output in store.outputs.get(chunk, NULL).values()
-            ]
+        with house_of(self.settings) as house:
+            documents, get = house.search.get(ids), house.store.outputs.get
+            outputs = [output for chunk in chunks(ids, 500) for output in get(chunk, NULL).values()]
         assert sorted(output.key.image_id for output in outputs) == sorted(ids)
         assert {output.produced_at_ms for output in outputs} == {PRODUCED_AT_MS}
         for output in outputs:
@@ -95,21 +91,18 @@ class Images:
             assert (part.policy_number, dict(part.scores)) == (2, scores)
 
     def results_waiting(self) -> int:
-        with closing(broker_of(self.settings)) as broker:
-            return total(broker.results().depth())
+        with house_of(self.settings) as house:
+            return total(house.broker.results().depth())
 
     def publish_late(self, stopping: threading.Event) -> None:
         """Publish known and new images by the former policy, like a worker that has not seen the new one."""
-        with (
-            closing(open_store(self.settings.store_url)) as store,
-            closing(broker_of(self.settings)) as broker,
-        ):
+        with house_of(self.settings) as house:
             while not stopping.wait(LATE_EVERY_S):
                 new = f"late-{len(self.late)}"
                 outputs = [output_of(i, n) for n, i in enumerate([new, *self.ids[len(self.late) :: 499]])]
-                store.outputs.put(outputs[:1])
+                house.store.outputs.put(outputs[:1])
                 bodies = [encode(result_message(output, self.former, occurred_at=None)) for output in outputs]
-                broker.results().submit(bodies, Lane.LIVE)
+                house.broker.results().submit(bodies, Lane.LIVE)
                 self.late.append(new)
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from panopticon.interfaces import SearchIndex
 from panopticon.messages import ImageMessage, Lane
 from panopticon.models import find_card, parse_version
 from panopticon.results.search import Order, Query
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.commands import audit
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import fleet
 from tests.fleet.trial import wait_until_empty
-from workers.queues import broker_of
+from tests.house import house_of
 from workers.worker.run import prepare_model
 
 VERSIONS = tuple(map(parse_version, ("tagger@1", "quality@1")))
@@ -39,29 +37,24 @@ def test_three_hundred_photos_are_stored_found_and_audited(
     )
     for version in VERSIONS:
         prepare_model(find_card(version), settings)
-    with fleet(settings, tmp_path, VERSIONS) as running, closing(broker_of(settings)) as broker:
+    with fleet(settings, tmp_path, VERSIONS) as running, house_of(settings) as house:
         messages = [
             ImageMessage(image_id=name, image_uri=uri_of(os.fsencode(path))) for name, path in photos.items()
         ]
-        broker.uploads.publish(messages, Lane.LIVE)
+        house.broker.uploads.publish(messages, Lane.LIVE)
         wait_until_empty(settings, VERSIONS, patience_s=200.0)
         assert set(running.stop().values()) == {0}
     (tmp_path / "ids").write_text("\n".join(photos))
     assert audit(settings, tmp_path / "ids") == (0, set())
-    check_stored(settings, photos)
-    assert {name.rpartition("-")[0] for name in cats(settings)} == {"chelsea"}
-
-
-def check_stored(settings: Settings, photos: dict[str, Path]) -> None:
-    with closing(open_store(settings.store_url)) as store:
+    with house_of(settings) as house:
         for version in VERSIONS:
-            assert {key.image_id for key in store.outputs.get(list(photos), version)} == set(photos)
+            assert {key.image_id for key in house.store.outputs.get(list(photos), version)} == set(photos)
+        assert {name.rpartition("-")[0] for name in cats(house.search)} == {"chelsea"}
 
 
-def cats(settings: Settings) -> list[str]:
+def cats(search: SearchIndex) -> list[str]:
     """Return the images that search finds as cats, at most a hundred."""
     query = Query(
         parts=tuple(version.part for version in VERSIONS), all_of=("cat",), order=Order.PROBABILITY, limit=100
     )
-    page = open_search(settings.search_url).query(query)
-    return [document.image_id for document in page.documents]
+    return [document.image_id for document in search.query(query).documents]

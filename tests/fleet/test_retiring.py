@@ -6,19 +6,17 @@ The rules are in tests/workers/maintenance/test_retire.py.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from panopticon.settings import Settings
-from storage.stores import open_store
 from tests.fleet.commands import panopticon, panopticon_json
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import submit, wait_for, wait_until_empty
+from tests.house import house_of
 from tests.servers.rabbitmq import RabbitNode
-from workers.queues import broker_of
 
 STAYS, GOES = VERSIONS
 IMAGES = [f"image-{number}" for number in range(800)]
@@ -33,14 +31,14 @@ def test_a_version_retired_under_load_leaves_no_pending_image_and_no_queue(
     with fleet(settings, tmp_path) as running:
         panopticon(settings, "models", "deactivate", GOES.model)
         submit(settings, tmp_path, {name: (number % 250, 7, 7) for number, name in enumerate(IMAGES)})
-        with closing(open_store(settings.store_url)) as store:
-            wait_for(lambda: len(store.outputs.get(IMAGES, GOES)) >= 10)
+        with house_of(settings) as house:
+            wait_for(lambda: len(house.store.outputs.get(IMAGES, GOES)) >= 10)
         retired = panopticon_json(settings, "models", "retire", str(GOES), "--yes", *["--discard"] * discard)
         assert retired["queues_deleted"]
         assert running.exit_code(GOES.model) == 0
         wait_until_empty(settings, [STAYS])
-        with closing(broker_of(settings)) as broker:
-            assert broker.topology.bound() == (STAYS,)
+        with house_of(settings) as house:
+            assert house.broker.topology.bound() == (STAYS,)
         assert set(running.stop().values()) == {0}
     vhost = urlsplit(settings.broker).path.removeprefix("/")
     assert [name for name in rabbit_node.management.queues(vhost) if f".{GOES.model}." in name] == []

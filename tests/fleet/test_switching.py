@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +19,11 @@ from panopticon.registry.records import ModelEntry
 from panopticon.results.documents import Change, ChangeKind, Part
 from panopticon.results.search import SearchPage
 from panopticon.settings import Settings
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.asking import Answered, under_queries
 from tests.fleet.trial import wait_for
+from tests.house import house_of
 from tests.panopticon.null_card import NULL_CARD
 from tests.servers.cassandra import CassandraNode
-from workers.queues import broker_of
 from workers.registry.change_state import Versions
 
 DOCUMENTS = 300
@@ -42,9 +39,8 @@ class Switchboard:
     cards: Sequence[ModelCard]
 
     def change(self, change: Callable[[Versions], object], *, by: str = "ann") -> None:
-        store, broker = open_store(self.settings.store_url), broker_of(self.settings)
-        with closing(store), closing(broker):
-            change(Versions(store=store, broker=broker, by=by, reason="test"))
+        with house_of(self.settings) as house:
+            change(Versions(store=house.store, broker=house.broker, by=by, reason="test"))
 
     def activate(self, number: int, *, by: str = "ann", just_before: Callable[[], object] = list) -> None:
         def look(_: ModelEntry) -> None:
@@ -53,10 +49,8 @@ class Switchboard:
         self.change(lambda v: v.activate(self.cards[number - 1], refuse_unfit=look), by=by)
 
     def entry(self) -> ModelEntry:
-        with closing(open_store(self.settings.store_url)) as store:
-            entry = store.registry.read("colour")
-        assert entry is not None
-        return entry
+        with house_of(self.settings) as house:
+            return house.model("colour")
 
 
 def switchboard(settings: Settings, folder: Path) -> Switchboard:
@@ -76,21 +70,20 @@ def switchboard(settings: Settings, folder: Path) -> Switchboard:
 
 def fill_search(settings: Settings) -> None:
     """Put documents into search that have parts of both versions."""
-    search = open_search(settings.search_url)
-    search.apply(
-        [
-            Change(
-                kind=ChangeKind.RESULT,
-                image_id=f"image-{number}",
-                revision=0,
-                part_name=f"colour_{version}",
-                part=Part(revision=0, policy_number=1, scores={"red": number / DOCUMENTS}),
-            )
-            for number in range(DOCUMENTS)
-            for version in (1, 2)
-        ]
-    )
-    wait_for(lambda: search.count(["colour_1", "colour_2"]) == DOCUMENTS)
+    changes = [
+        Change(
+            kind=ChangeKind.RESULT,
+            image_id=f"image-{number}",
+            revision=0,
+            part_name=f"colour_{version}",
+            part=Part(revision=0, policy_number=1, scores={"red": number / DOCUMENTS}),
+        )
+        for number in range(DOCUMENTS)
+        for version in (1, 2)
+    ]
+    with house_of(settings) as house:
+        house.search.apply(changes)
+        wait_for(lambda: house.search.count(["colour_1", "colour_2"]) == DOCUMENTS)
 
 
 @places

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,11 @@ from panopticon.models import find_card
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.asking import answers
 from tests.fleet.photos import cropped_photos
 from tests.fleet.processes import MODELS, fleet
 from tests.fleet.trial import wait_for, wait_until_empty
-from workers.queues import broker_of
+from tests.house import house_of
 from workers.registry.change_state import Versions
 from workers.worker.run import prepare_model
 
@@ -70,24 +68,23 @@ class Catalogue:
         messages = [
             ImageMessage(image_id=each, image_uri=uri_of(os.fsencode(self.photos[each]))) for each in ids
         ]
-        with closing(broker_of(self.settings)) as broker:
+        with house_of(self.settings) as house:
             if version is None:
-                broker.uploads.publish(messages, Lane.LIVE)
+                house.broker.uploads.publish(messages, Lane.LIVE)
             else:
-                broker.model_queue(version).submit([encode(message) for message in messages], Lane.BACKFILL)
+                bodies = [encode(message) for message in messages]
+                house.broker.model_queue(version).submit(bodies, Lane.BACKFILL)
 
     def wait(self) -> None:
         """Wait until every queue is empty and search finds every document."""
         wait_until_empty(self.settings, (ONE, TWO), patience_s=200.0)
-        search = open_search(self.settings.search_url)
-        wait_for(lambda: search.count(["tagger_1"]) == search.count(["tagger_2"]) == search.count())
+        with house_of(self.settings) as house:
+            count = house.search.count
+            wait_for(lambda: count(["tagger_1"]) == count(["tagger_2"]) == count())
 
     def switch(self, change: Callable[[Versions], object]) -> None:
-        with (
-            closing(open_store(self.settings.store_url)) as store,
-            closing(broker_of(self.settings)) as broker,
-        ):
-            change(Versions(store=store, broker=broker, by="ann", reason="test"))
+        with house_of(self.settings) as house:
+            change(Versions(store=house.store, broker=house.broker, by="ann", reason="test"))
 
     def activate(self, version: VersionName) -> None:
         card = find_card(version, self.settings.models_dir)

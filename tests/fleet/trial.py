@@ -6,7 +6,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,9 @@ from panopticon.messages import ImageMessage, Lane
 from panopticon.results.outputs import OutputKey, VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
-from storage.search import open_search
-from storage.stores import open_store
 from tests.fleet.processes import VERSIONS, Fleet, fleet
+from tests.house import house_of
 from tests.storage.search.opensearch.places import eventually
-from workers.queues import broker_of
 from workers.submission.index_plan import Remaining, wait_until_done
 
 Colour = tuple[int, int, int]
@@ -52,12 +50,13 @@ class Trial:
 
     def stored(self) -> dict[str, int]:
         """Return the number of stored images by version."""
-        with closing(open_store(self.settings.store_url)) as store:
-            return {str(v): len(store.outputs.get(self.ids, v)) for v in self.versions}
+        with house_of(self.settings) as house:
+            return {str(v): len(house.store.outputs.get(self.ids, v)) for v in self.versions}
 
     def searchable(self) -> dict[str, int]:
         """Return the number of images in search by version."""
-        documents = open_search(self.settings.search_url).get(self.ids).values()
+        with house_of(self.settings) as house:
+            documents = house.search.get(self.ids).values()
         return {str(v): sum(v.part in document.parts for document in documents) for v in self.versions}
 
     def resumed_s(self, count: Callable[[], dict[str, int]] | None = None) -> float:
@@ -78,19 +77,18 @@ class Trial:
 
     def check(self) -> None:
         """Check that each image is stored with its vector and no failure, and that search has the same."""
-        store, search = open_store(self.settings.store_url), open_search(self.settings.search_url)
-        documents = search.get(self.ids)
-        for version in self.versions:
-            stored = store.outputs.get(self.ids, version)
-            assert set(stored) == {_key(image_id, version) for image_id in self.ids}
-            for key, output in stored.items():
+        with house_of(self.settings) as house:
+            documents = house.search.get(self.ids)
+            stored = {version: house.store.outputs.get(self.ids, version) for version in self.versions}
+            assert house.store.outputs.failures_of(self.ids) == []
+        for version, outputs in stored.items():
+            assert set(outputs) == {_key(image_id, version) for image_id in self.ids}
+            for key, output in outputs.items():
                 assert [round(float(value) * 255) for value in output.vector] == list(
                     self.colours[key.image_id]
                 )
                 scores = documents[key.image_id].parts[version.part].scores
                 assert [scores[colour] for colour in COLOURS] == [float(value) for value in output.vector]
-        assert store.outputs.failures_of(self.ids) == []
-        store.close()
 
 
 @contextmanager
@@ -119,20 +117,19 @@ def submit(
     settings: Settings, folder: Path, colours: Mapping[str, Colour], *, keep: Keep | None = None
 ) -> None:
     """Publish an upload of one picture for each colour."""
-    broker = broker_of(settings)
     keep = keep or partial(_keep, folder)
     uris = {image_id: keep(f"{image_id}.png", _picture(colour)) for image_id, colour in colours.items()}
     messages = [ImageMessage(image_id=image_id, image_uri=uri) for image_id, uri in uris.items()]
-    broker.uploads.publish(messages, Lane.LIVE)
-    broker.close()
+    with house_of(settings) as house:
+        house.broker.uploads.publish(messages, Lane.LIVE)
 
 
 def wait_until_empty(
     settings: Settings, versions: Sequence[VersionName] = VERSIONS, *, patience_s: float = PATIENCE_S
 ) -> None:
     """Wait until every queue is empty, those of these versions and those of the indexer."""
-    with closing(broker_of(settings)) as broker:
-        wait_until_done(broker, versions, watch=give_up_after(patience_s), every_s=0.3)
+    with house_of(settings) as house:
+        wait_until_done(house.broker, versions, watch=give_up_after(patience_s), every_s=0.3)
 
 
 def wait_for(done: Callable[[], bool]) -> None:

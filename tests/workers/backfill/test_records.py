@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Backfills
 from panopticon.results.backfills import BackfillState
-from storage.stores import open_store
 from tests.contracts.backfills import backfill
 from tests.contracts.examples import NOON_MS, TAGGER
+from tests.house import House
 from workers.backfill.records import (
     BackfillRequest,
     all_backfills,
@@ -29,9 +26,8 @@ LATER_MS = NOON_MS + 1000
 
 
 @pytest.fixture
-def backfills(tmp_path: Path) -> Iterator[Backfills]:
-    with closing(open_store(f"sqlite:///{tmp_path / 'house.db'}")) as store:
-        yield store.backfills
+def backfills(house: House) -> Backfills:
+    return house.store.backfills
 
 
 def wanted(**fields: object) -> BackfillRequest:

@@ -12,15 +12,9 @@ from typing import Any
 
 import pytest
 
-from panopticon.interfaces import Broker, SearchIndex, Store
-from panopticon.models import find_card
-from panopticon.results.outputs import VersionName
-from storage.search import open_search
-from storage.stores import open_store
-from tests.contracts.examples import QUALITY, TAGGER
+from panopticon.settings import Settings
+from tests.house import House, house_of
 from workers.cli.main import main
-from workers.queues import open_broker
-from workers.registry.register import ensure_registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,37 +39,11 @@ class Ran:
 Panopticon = Callable[..., Ran]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """The components behind the program, for a test to fill and to read."""
-
-    url: str
-    store: Store
-    broker: Broker
-    search: SearchIndex
-
-    def register(self, *versions: VersionName) -> None:
-        for version in versions or (QUALITY, TAGGER):
-            ensure_registered(
-                find_card(version),
-                self.store.registry,
-                self.broker.topology,
-                archive=self.store.archive,
-                by="test",
-            )
-
-    def waiting(self, version: VersionName = TAGGER) -> list[bytes]:
-        deliveries = self.broker.model_queue(version).receive(max_live=1000, max_backfill=1000, wait_s=0)
-        return [delivery.body for delivery in deliveries]
-
-
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    url = f"sqlite:///{tmp_path / 'house.db'}"
-    store, broker, search = open_store(url), open_broker(url), open_search(url)
-    yield House(url=url, store=store, broker=broker, search=search)
-    store.close()
-    broker.close()
+    """A house on the real time, which the program has too."""
+    with house_of(Settings(database=f"sqlite:///{tmp_path / 'house.db'}")) as house:
+        yield house
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from panopticon.messages import decode_image_message
 from panopticon.registry.records import RegistryEvent, VersionState
 from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, result
-from tests.workers.cli.conftest import House, Panopticon
-from tests.workers.policy_bench import ANN
+from tests.house import AUTHOR, House
+from tests.workers.cli.conftest import Panopticon
 from workers.submission.folders import image_id_of
 
 
@@ -31,7 +31,7 @@ def unrouted(house: House, version: VersionName) -> None:
     entry = house.store.registry.read(version.model)
     assert entry is not None
     changed = replace(entry.versions[0], state=VersionState.REGISTERED)
-    assert house.store.registry.swap(entry, entry.with_version(changed, ANN.did("planted")))
+    assert house.store.registry.swap(entry, entry.with_version(changed, AUTHOR.did("planted")))
 
 
 def test_a_lost_image_is_named_and_the_exit_code_is_1(panopticon: Panopticon, pauses: list[float]) -> None:

@@ -12,17 +12,19 @@ from panopticon.messages import Lane, decode_image_message
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
 from tests.contracts.backfills import backfill
-from tests.contracts.examples import TAGGER, deletion, failure, image, key, output, part, result
-from tests.workers.cli.conftest import House, Panopticon
+from tests.contracts.examples import TAGGER, deletion, image, part, result
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 
 
 @pytest.fixture(autouse=True)
 def album(house: House, pauses: list[float]) -> None:
     """Store five images; only `a` and `b` are missing an output."""
     house.register()
-    house.store.catalogue.put([*map(image, ("a", "b", "stored", "dead")), image("deleted", event="deleted")])
-    house.store.outputs.put([output(key("stored"))])
-    house.store.outputs.put_failures([failure(key("dead"))])
+    house.plant("a", "b")
+    house.plant("stored", outputs={TAGGER: {}}, document=False)
+    house.plant("dead", failures=[TAGGER])
+    house.store.catalogue.put([image("deleted", event="deleted")])
 
 
 def keep(house: House, **fields: object) -> Backfill:
@@ -34,15 +36,6 @@ def keep(house: House, **fields: object) -> Backfill:
 
 def sent(house: House) -> list[str]:
     return [decode_image_message(body).image_id for body in house.waiting()]
-
-
-def state_of_version(house: House, state: VersionState) -> None:
-    entry = house.store.registry.read("tagger")
-    assert entry is not None
-    versions = tuple(replace(version, state=state) for version in entry.versions)
-    house.store.registry.swap(
-        entry, replace(entry, serial=entry.serial + 1, active_version=None, versions=versions)
-    )
 
 
 def test_missing_images_are_submitted_and_the_others_are_counted(
@@ -60,9 +53,7 @@ def test_missing_images_are_submitted_and_the_others_are_counted(
     assert (ran.code, sent(house)) == (0, ["a", "b"])
 
 
-def test_ids_are_read_from_standard_input_and_the_result_is_json(
-    panopticon: Panopticon, house: House
-) -> None:
+def test_ids_are_read_from_standard_input_and_the_result_is_json(panopticon: Panopticon) -> None:
     ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", "--json", stdin=b"a\nb\nnobody\n")
     counts = ("looked_at", "total", "submitted", "stored", "skipped", "unknown")
     assert [ran.json[name] for name in counts] == [3, 3, 2, 0, 0, 1]
@@ -82,7 +73,7 @@ def test_a_second_run_of_a_finished_list_submits_what_is_still_missing(
     panopticon: Panopticon, house: House
 ) -> None:
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\nb\n")
-    house.store.outputs.put([output(key("a"))])
+    house.plant("a", outputs={TAGGER: {}})
     ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", "--json", stdin=b"b\na\n")
     assert (ran.json["submitted"], ran.json["stored"]) == (1, 1)
     assert len(house.store.backfills.names()) == 1
@@ -121,7 +112,7 @@ def test_the_queues_of_the_version_are_bound(panopticon: Panopticon, house: Hous
 def test_a_version_that_takes_no_images_is_refused(
     panopticon: Panopticon, house: House, state: VersionState, complaint: str
 ) -> None:
-    state_of_version(house, state)
+    house.set_state(TAGGER, state)
     ran = panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
     assert ran.complaint == complaint
 
@@ -261,7 +252,7 @@ def test_status_prints_the_command_of_a_backfill_without_a_process_and_leaves_ou
     assert "old" not in ran.out
 
 
-def test_the_record_names_its_process(panopticon: Panopticon, house: House) -> None:
+def test_the_record_names_its_process(panopticon: Panopticon) -> None:
     panopticon("backfill", "--model", "tagger@1", "--ids", "-", stdin=b"a\n")
     (record,) = panopticon("backfill", "list", "--json").json["backfills"]
     assert record["runner"].startswith(f"process {os.getpid()} of ")
@@ -281,7 +272,7 @@ def test_the_printed_rate_falls_while_the_lane_is_full(
     panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"photo-{number}" for number in range(60)]
-    house.store.catalogue.put(list(map(image, names)))
+    house.plant(*names)
     now_s, begun_s = [1_795_262_400.0], 1_795_262_400.0
     monkeypatch.setattr("time.time", lambda: now_s[0])
 
@@ -327,7 +318,7 @@ def test_interrupted_it_prints_how_to_continue(
 
 
 def test_a_name_is_whole_in_a_terminal_of_80_columns(
-    panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch
+    panopticon: Panopticon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = "".join(f"{number}\n" for number in range(12_345)).encode()
     shown = panopticon("backfill", "--model", "quality@1", "--ids", "-", "--json", stdin=ids).json

@@ -10,7 +10,8 @@ from panopticon.messages import Lane
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, failure, key
-from tests.workers.cli.conftest import House, Panopticon, Ran
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon, Ran
 
 
 def dead(

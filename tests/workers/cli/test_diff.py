@@ -12,32 +12,26 @@ import pytest
 from PIL import Image
 
 from panopticon.registry.activation import report_of
-from panopticon.registry.records import ModelEntry
-from tests.contracts.examples import image
-from tests.workers.cli.conftest import House, Panopticon
-from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, Planted
+from panopticon.results.outputs import VersionName
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
+from tests.workers.two_versions import LIGHT_1, LIGHT_2, PETS_1, PETS_2, card_of, photo, register_two_versions
 
 PHOTOS = ("a", "b", "c", "d")
 
 
 @pytest.fixture
-def planted(house: House, tmp_path: Path) -> Planted:
-    made = Planted(store=house.store, broker=house.broker, search=house.search, folder=tmp_path)
-    made.register_all()
+def house(house: House, tmp_path: Path) -> House:
+    """A house with four photos, which the first version of the tagger and both of the scorer have seen."""
+    register_two_versions(house, tmp_path / "cards")
+    before, after = {"noise": 0.25, "light": 0.5}, {"noise": 0.25, "light": 0.75}
+    house.plant(*PHOTOS, outputs={LIGHT_1: before, LIGHT_2: after, PETS_1: {"cat": 0.75}})
+    house.plant("a", outputs={PETS_2: {"cat": 0.75}})
+    house.plant("b", outputs={PETS_2: {"cat": 0.25, "dog": 0.5}})
+    house.plant("c", outputs={PETS_2: {"fox": 0.5}})
     for name in PHOTOS:
-        made.photo(name)
-        made.say(name, {LIGHT_1: [0.25, 0.5], LIGHT_2: [0.25, 0.75]})
-        made.say(name, {PETS_1: [0.75, 0, 0]})
-    made.say("a", {PETS_2: [0.75, 0, 0]})
-    made.say("b", {PETS_2: [0.25, 0.5, 0]})
-    made.say("c", {PETS_2: [0, 0, 0.5]})
-    return made
-
-
-def pets(house: House) -> ModelEntry:
-    entry = house.store.registry.read("pets")
-    assert entry is not None
-    return entry
+        photo(house, tmp_path / f"{name}.png")
+    return house
 
 
 def rows(out: str) -> list[list[str]]:
@@ -45,7 +39,7 @@ def rows(out: str) -> list[list[str]]:
 
 
 def test_the_table_shows_figures_tags_the_worst_images_and_the_limits_exceeded(
-    panopticon: Panopticon, planted: Planted
+    panopticon: Panopticon,
 ) -> None:
     ran = panopticon("models", "diff", "pets@1", "pets@2")
     assert ran.code == 0, ran.err
@@ -66,7 +60,7 @@ def test_the_table_shows_figures_tags_the_worst_images_and_the_limits_exceeded(
     assert lines[-1] == "Limit exceeded: coverage is 0.75, at least 0.99 is required"
 
 
-def test_within_the_limits_the_next_step_is_printed(panopticon: Panopticon, planted: Planted) -> None:
+def test_within_the_limits_the_next_step_is_printed(panopticon: Panopticon) -> None:
     ran = panopticon("models", "diff", "light@1", "light@2")
     assert ran.out.splitlines()[-1] == "Within every limit. Next: panopticon models activate light@2"
     assert ["light", "0.5 → 0.75", "0.5 → 0.75", "0.5 → 0.75", "+0.25", "1.000"] in [
@@ -75,7 +69,7 @@ def test_within_the_limits_the_next_step_is_printed(panopticon: Panopticon, plan
 
 
 def test_a_version_with_a_report_within_every_limit_can_be_activated(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
+    panopticon: Panopticon, tmp_path: Path
 ) -> None:
     with_cards = ("--set", f"models_dir={tmp_path / 'cards'}", "models")
     refused = panopticon(*with_cards, "activate", "light@2").complaint
@@ -87,7 +81,7 @@ def test_a_version_with_a_report_within_every_limit_can_be_activated(
 
 
 def test_a_version_whose_report_exceeds_a_limit_is_not_activated(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
+    panopticon: Panopticon, tmp_path: Path
 ) -> None:
     panopticon("models", "diff", "pets@1", "pets@2")
     refused = panopticon(
@@ -96,14 +90,14 @@ def test_a_version_whose_report_exceeds_a_limit_is_not_activated(
     assert "pets@2 is not activated: coverage is 0.75, at least 0.99 is required" in refused
 
 
-def test_the_settings_set_the_limits(panopticon: Panopticon, planted: Planted) -> None:
+def test_the_settings_set_the_limits(panopticon: Panopticon) -> None:
     ran = panopticon("--set", "max_ks=0.5", "models", "diff", "light@1", "light@2")
     assert ran.out.splitlines()[-1] == "Limit exceeded: ks is 1, at most 0.5 is allowed"
 
 
-def test_the_comparison_as_json(panopticon: Panopticon, house: House, planted: Planted) -> None:
+def test_the_comparison_as_json(panopticon: Panopticon, house: House) -> None:
     shown = panopticon("models", "diff", "pets@1", "pets@2", "--json").json
-    record = report_of(pets(house), 1, 2)
+    record = report_of(house.model("pets"), 1, 2)
     assert record is not None
     assert shown["figures"] == {
         "coverage": 0.75,
@@ -120,7 +114,7 @@ def test_the_comparison_as_json(panopticon: Panopticon, house: House, planted: P
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT.*Z", shown["at"])
 
 
-def test_the_keys_of_the_json_are_stable(panopticon: Panopticon, planted: Planted) -> None:
+def test_the_keys_of_the_json_are_stable(panopticon: Panopticon) -> None:
     shown = panopticon("models", "diff", "pets@1", "pets@2", "--json").json
     assert list(shown) == [
         "at",
@@ -147,13 +141,13 @@ def test_the_keys_of_the_json_are_stable(panopticon: Panopticon, planted: Plante
     assert list(shown["worst"][0]) == ["image_id", "before", "after", "jaccard", "distance", "score"]
 
 
-def test_the_images_named_are_compared_and_no_others(panopticon: Panopticon, planted: Planted) -> None:
+def test_the_images_named_are_compared_and_no_others(panopticon: Panopticon) -> None:
     shown = panopticon("models", "diff", "pets@1", "pets@2", "--ids", "-", "--json", stdin=b"a\nb\n").json
     assert (shown["asked"], shown["images"], shown["drawn_from"]) == (2, 2, None)
     assert shown["figures"]["coverage"] == 0.75
 
 
-def test_a_sample_has_the_requested_size(panopticon: Panopticon, planted: Planted) -> None:
+def test_a_sample_has_the_requested_size(panopticon: Panopticon) -> None:
     shown = panopticon("models", "diff", "pets@1", "pets@2", "--sample", "2", "--json").json
     assert (shown["asked"], shown["drawn_from"], shown["drawn_from_all"]) == (2, 4, True)
 
@@ -199,7 +193,7 @@ def page_of(panopticon: Panopticon, folder: Path, *names: str) -> Page:
 
 
 def test_the_page_shows_figures_and_the_results_of_both_versions_for_each_photo(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
+    panopticon: Panopticon, tmp_path: Path
 ) -> None:
     page = page_of(panopticon, tmp_path)
     for text in (
@@ -217,7 +211,7 @@ def test_the_page_shows_figures_and_the_results_of_both_versions_for_each_photo(
         assert Image.open(io.BytesIO(b64decode(body))).size == (240, 240)
 
 
-def test_the_page_fetches_nothing(panopticon: Panopticon, planted: Planted, tmp_path: Path) -> None:
+def test_the_page_fetches_nothing(panopticon: Panopticon, tmp_path: Path) -> None:
     page = page_of(panopticon, tmp_path)
     assert [uri for uri in page.fetched if not uri.startswith("data:")] == []
     text = (tmp_path / "page.html").read_text("utf-8")
@@ -225,9 +219,7 @@ def test_the_page_fetches_nothing(panopticon: Panopticon, planted: Planted, tmp_
     assert "default-src 'none'" in text
 
 
-def test_a_page_of_scores_shows_how_far_each_moved(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
-) -> None:
+def test_a_page_of_scores_shows_how_far_each_moved(panopticon: Panopticon, tmp_path: Path) -> None:
     page = page_of(panopticon, tmp_path, "light@1", "light@2")
     assert "0.5 → 0.75" in page.texts
     assert "2.00 deviations" in page.texts
@@ -236,7 +228,7 @@ def test_a_page_of_scores_shows_how_far_each_moved(
 
 
 def test_a_photo_that_cannot_be_fetched_is_replaced_by_its_reason(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
+    panopticon: Panopticon, tmp_path: Path
 ) -> None:
     (tmp_path / "c.png").unlink()
     page = page_of(panopticon, tmp_path)
@@ -244,16 +236,12 @@ def test_a_photo_that_cannot_be_fetched_is_replaced_by_its_reason(
     assert any(text.startswith("not_found") for text in page.texts)
 
 
-def test_a_photo_that_cannot_be_decoded_is_left_out(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
-) -> None:
+def test_a_photo_that_cannot_be_decoded_is_left_out(panopticon: Panopticon, tmp_path: Path) -> None:
     (tmp_path / "c.png").write_bytes(b"GIF89a, and no more")
     assert len(page_of(panopticon, tmp_path).pictures) == 1
 
 
-def test_a_photo_outside_the_file_roots_is_not_read(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
-) -> None:
+def test_a_photo_outside_the_file_roots_is_not_read(panopticon: Panopticon, tmp_path: Path) -> None:
     ran = panopticon(
         "--set",
         f"file_roots={tmp_path / 'cards'}",
@@ -269,25 +257,22 @@ def test_a_photo_outside_the_file_roots_is_not_read(
 
 
 def test_names_of_uploads_and_policies_are_text_and_never_markup(
-    panopticon: Panopticon, planted: Planted, tmp_path: Path
+    panopticon: Panopticon, house: House, tmp_path: Path
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    planted.store.catalogue.put([image(hostile)])
-    planted.put_policy(PETS_2, f"renamed = {{ cat = '''{hostile}''' }}\n")
-    planted.say(hostile, {PETS_1: [1, 0, 0], PETS_2: [1, 0, 0]})
+    house.put_policy(PETS_2, f"renamed = {{ cat = '''{hostile}''' }}\n")
+    house.plant(hostile, outputs={PETS_1: {"cat": 1}, PETS_2: {"cat": 1}})
     page = page_of(panopticon, tmp_path)
     assert "x" not in page.fetched
     assert f"gained {hostile}" in page.marked
     assert hostile in page.texts
 
 
-def test_the_report_is_stored_without_a_page_too(
-    panopticon: Panopticon, house: House, planted: Planted
-) -> None:
+def test_the_report_is_stored_without_a_page_too(panopticon: Panopticon, house: House) -> None:
     panopticon("models", "diff", "pets@1", "pets@2", "--sample", "1")
     panopticon("models", "diff", "pets@1", "pets@2")
     panopticon("models", "diff", "pets@2", "pets@1", "--ids", "-", stdin=b"a\n")
-    kept = {(report.former, report.version): report.images for report in pets(house).reports}
+    kept = {(report.former, report.version): report.images for report in house.model("pets").reports}
     assert kept == {(1, 2): 3, (2, 1): 1}
 
 
@@ -343,35 +328,34 @@ def test_the_report_is_stored_without_a_page_too(
 def test_a_mistake_is_one_line_and_nothing_is_done(
     panopticon: Panopticon,
     house: House,
-    planted: Planted,
     arguments: tuple[str, ...],
     stdin: bytes,
     complaint: str,
 ) -> None:
     assert panopticon("models", "diff", *arguments, stdin=stdin).complaint == complaint
-    assert pets(house).reports == ()
+    assert house.model("pets").reports == ()
 
 
 def test_settings_without_photos_are_refused_before_anything_is_compared(
-    panopticon: Panopticon, house: House, planted: Planted
+    panopticon: Panopticon, house: House
 ) -> None:
     ran = panopticon("--set", "originals=photos", "models", "diff", "pets@1", "pets@2", "--html", "page.html")
     assert "setting 'originals' is 'photos'" in ran.complaint
-    assert pets(house).reports == ()
+    assert house.model("pets").reports == ()
 
 
 def test_with_nothing_in_search_there_is_nothing_to_draw(
-    panopticon: Panopticon, house: House, planted: Planted
+    panopticon: Panopticon, house: House, tmp_path: Path
 ) -> None:
-    for version in (PETS_1, PETS_2):
-        planted.register(type(version)(model="birds", version=version.version), "tagging")
+    for number in (1, 2):
+        house.register(card_of(VersionName(model="birds", version=number), "tagging", tmp_path))
     assert panopticon("models", "diff", "birds@1", "birds@2").complaint == (
         "no image with birds@1 is in search, so there is nothing to draw; name some with --ids"
     )
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "x", "1000000"])
-def test_an_invalid_sample_size_is_refused(panopticon: Panopticon, planted: Planted, size: str) -> None:
+def test_an_invalid_sample_size_is_refused(panopticon: Panopticon, size: str) -> None:
     ran = panopticon("models", "diff", "pets@1", "pets@2", "--sample", size)
     assert ran.code == 2
     assert "--sample" in ran.err

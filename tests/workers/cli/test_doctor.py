@@ -8,7 +8,8 @@ import pytest
 
 from panopticon.messages import Lane
 from tests.contracts.examples import TAGGER
-from tests.workers.cli.conftest import House, Panopticon, Ran
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon, Ran
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ import pytest
 
 from panopticon.messages import ImageMessage, Lane
 from tests.contracts.examples import QUALITY, failure, image, key, output, part, result
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 
 
 @pytest.fixture(autouse=True)

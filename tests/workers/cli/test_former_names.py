@@ -10,7 +10,8 @@ import pytest
 
 from panopticon.results.outputs import FailureState
 from tests.contracts.examples import TAGGER, failure, key
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 from workers.cli.main import cli
 
 SETTINGS_FILE = """\

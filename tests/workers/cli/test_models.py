@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -11,12 +12,10 @@ from panopticon.handover.check_card import CheckLine
 from panopticon.models import find_card
 from panopticon.registry import transitions
 from panopticon.registry.records import ReportRecord
-from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
 from tests.contracts.examples import NOON_MS, QUALITY, TAGGER
-from tests.workers.cli.conftest import House, Panopticon
-
-ANN = Author(by="ann", at_ms=1)
+from tests.house import AUTHOR, House
+from tests.workers.cli.conftest import Panopticon
 
 
 def test_every_card_is_listed_with_its_state(panopticon: Panopticon, house: House) -> None:
@@ -29,10 +28,7 @@ def test_every_card_is_listed_with_its_state(panopticon: Panopticon, house: Hous
 
 def test_a_registered_version_without_a_card_is_listed(panopticon: Panopticon, house: House) -> None:
     house.register(TAGGER)
-    entry = house.store.registry.read("tagger")
-    assert entry is not None
-    stranger = replace(entry, model="stranger")
-    assert house.store.registry.swap(None, stranger)
+    assert house.store.registry.swap(None, replace(house.model("tagger"), model="stranger"))
     shown = panopticon("models", "list").out
     line = next(line for line in shown.splitlines() if line.startswith("stranger@1"))
     assert line.rstrip().endswith("no card on this machine")
@@ -64,11 +60,10 @@ def stranger(house: House, *, card_sha256: str | None = None) -> None:
     """Register a version whose card is in the store and not on this machine."""
     house.register(TAGGER)
     card = find_card(TAGGER).model_copy(update={"name": "stranger", "summary": "From elsewhere"})
-    entry = house.store.registry.read("tagger")
-    assert entry is not None
     kept = house.store.archive.put(card.archived_bytes) if card_sha256 is None else card_sha256
-    version = replace(entry.versions[0], card_sha256=kept)
-    assert house.store.registry.swap(None, replace(entry, model="stranger", versions=(version,)))
+    version = replace(house.version(TAGGER), card_sha256=kept)
+    entry = replace(house.model("tagger"), model="stranger", versions=(version,))
+    assert house.store.registry.swap(None, entry)
 
 
 def test_a_version_without_a_card_on_this_machine_is_shown_from_the_store(
@@ -107,12 +102,9 @@ def test_one_version_is_shown_with_its_policies_and_its_latest_comparison(
     panopticon: Panopticon, house: House
 ) -> None:
     house.register(TAGGER)
-    entry = house.store.registry.read("tagger")
-    assert entry is not None
-    changed = transitions.put_policy(entry, 1, "threshold = 0.2\n", ANN)
-    for version, at_ms in ((2, NOON_MS), (3, NOON_MS - 1)):
-        changed = transitions.keep_report(changed, report(version=version, at_ms=at_ms), ANN)
-    assert house.store.registry.swap(entry, replace(changed, serial=entry.serial + 1))
+    house.put_policy(TAGGER, "threshold = 0.2\n")
+    for made in (report(version=2, at_ms=NOON_MS), report(version=3, at_ms=NOON_MS - 1)):
+        house.change(TAGGER, partial(transitions.keep_report, report=made, author=AUTHOR))
     lines = [" ".join(line.split()) for line in panopticon("models", "show", "tagger@1").out.splitlines()]
     assert "state active, policy 2" in lines
     assert "policies 2 so far: panopticon policy history tagger@1" in lines

@@ -5,45 +5,37 @@ from __future__ import annotations
 import threading
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from panopticon.metrics import Metrics
-from panopticon.registry import transitions
+from panopticon.results.documents import Part
 from panopticon.settings import Settings
-from storage.search.sqlite import SqliteSearchIndex
-from storage.stores.sqlite import SqliteStore
-from tests.contracts.examples import QUALITY
-from tests.workers.cli.conftest import House, Panopticon
-from tests.workers.policy_bench import ANN, QUIETER, PolicyBench
+from tests.contracts.examples import QUALITY, TAGGER
+from tests.house import House, house_of
+from tests.workers.cli.conftest import Panopticon
 from workers.comparison.sample import draw_sample
 from workers.indexer.indexer import Indexer
-from workers.queues.sqlite import SqliteBroker
 
+QUIETER = "threshold = 0.5\n"
+"""A policy that drops the tiger."""
 IDS = [f"photo-{number}" for number in range(4)]
 
 
 @pytest.fixture
-def bench(house: House, monkeypatch: pytest.MonkeyPatch) -> PolicyBench:
-    """A bench with four images of `tagger@1`, evaluated by its first policy."""
+def house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A house with four images of `tagger@1`, evaluated by its first policy."""
     monkeypatch.setenv("PANOPTICON_REGISTRY_EVERY_S", "0.05")
-    made = PolicyBench(
-        settings=Settings(database=house.url, registry_every_s=0.05),
-        store=house.store,
-        broker=house.broker,
-        search=house.search,
-    )
-    made.plant(IDS)
-    return made
+    house.register(TAGGER)
+    house.plant(*IDS, outputs={TAGGER: {"tabby": 0.75, "tiger cat": 0.25}})
+    return house
 
 
 @pytest.fixture
-def indexer(bench: PolicyBench) -> Iterator[None]:
+def indexer(house: House) -> Iterator[None]:
     """An indexer that runs while the command does."""
     stopping = threading.Event()
-    running = threading.Thread(target=run_indexer, args=(bench.settings, stopping))
+    running = threading.Thread(target=run_indexer, args=(house.settings, stopping))
     running.start()
     yield
     stopping.set()
@@ -51,13 +43,14 @@ def indexer(bench: PolicyBench) -> Iterator[None]:
 
 
 def run_indexer(settings: Settings, stopping: threading.Event) -> None:
-    url = settings.database
-    with (
-        closing(SqliteStore(url)) as store,
-        closing(SqliteBroker(url)) as broker,
-        closing(SqliteSearchIndex(url)) as search,
-    ):
-        indexer = Indexer(settings=settings, broker=broker, store=store, search=search, metrics=Metrics())
+    with house_of(settings.model_copy(update={"registry_every_s": 0.05})) as other:
+        indexer = Indexer(
+            settings=other.settings,
+            broker=other.broker,
+            store=other.store,
+            search=other.search,
+            metrics=other.metrics,
+        )
         while not stopping.is_set():
             indexer.turn()
 
@@ -69,22 +62,24 @@ def file(tmp_path: Path) -> str:
     return "quieter.toml"
 
 
-def numbers(bench: PolicyBench) -> list[int]:
-    return [bench.part(image_id).policy_number for image_id in IDS]
+def part(house: House, image_id: str) -> Part:
+    return house.document(image_id).parts[TAGGER.part]
 
 
-def test_the_present_policy_is_toml_that_can_be_applied_again(
-    panopticon: Panopticon, bench: PolicyBench
-) -> None:
-    bench.put_policy("# Ours\nthreshold = 0.5\n")
+def numbers(house: House) -> list[int]:
+    return [part(house, image_id).policy_number for image_id in IDS]
+
+
+def test_the_present_policy_is_toml_that_can_be_applied_again(panopticon: Panopticon, house: House) -> None:
+    house.put_policy(TAGGER, "# Ours\nthreshold = 0.5\n")
     ran = panopticon("policy", "show", "tagger@1")
     assert ran.out == "# Ours\nthreshold = 0.5\n"
     assert ran.err == "# tagger@1, policy 2, since 1970-01-01 00:00:00 UTC, by ann\n"
     assert panopticon("policy", "check", "tagger@1", "-", stdin=ran.out.encode()).code == 0
 
 
-def test_an_earlier_policy_can_be_seen(panopticon: Panopticon, bench: PolicyBench) -> None:
-    bench.put_policy()
+def test_an_earlier_policy_can_be_seen(panopticon: Panopticon, house: House) -> None:
+    house.put_policy(TAGGER, QUIETER)
     shown = panopticon("policy", "show", "tagger@1", "--number", "1")
     assert tomllib.loads(shown.out) == {"threshold": 0.1, "top_k": 5}
     assert (
@@ -94,9 +89,9 @@ def test_an_earlier_policy_can_be_seen(panopticon: Panopticon, bench: PolicyBenc
 
 
 def test_the_history_lists_every_policy_with_its_author_newest_first(
-    panopticon: Panopticon, bench: PolicyBench
+    panopticon: Panopticon, house: House
 ) -> None:
-    bench.put_policy()
+    house.put_policy(TAGGER, QUIETER)
     shown = panopticon("policy", "history", "tagger@1", "--json").json
     assert [(policy["number"], policy["by"], policy["reason"]) for policy in shown["policies"]] == [
         (1, "ann", "registered"),
@@ -106,7 +101,7 @@ def test_the_history_lists_every_policy_with_its_author_newest_first(
     assert [line.split()[0] for line in lines if line[:1].isdigit()] == ["2", "1"]
 
 
-def test_a_valid_policy_is_reported_as_valid(panopticon: Panopticon, bench: PolicyBench, file: str) -> None:
+def test_a_valid_policy_is_reported_as_valid(panopticon: Panopticon, file: str) -> None:
     assert (
         "The policy is valid for tagger@1, and differs from policy 1."
         in panopticon("policy", "check", "tagger@1", file).out
@@ -124,17 +119,15 @@ def test_a_valid_policy_is_reported_as_valid(panopticon: Panopticon, bench: Poli
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_applied(
-    panopticon: Panopticon, bench: PolicyBench, tmp_path: Path, command: str, text: str, complaint: str
+    panopticon: Panopticon, house: House, tmp_path: Path, command: str, text: str, complaint: str
 ) -> None:
     (tmp_path / "p.toml").write_text(text)
     assert panopticon("policy", command, "tagger@1", "p.toml").complaint.startswith(complaint)
-    assert (bench.number(), numbers(bench)) == (1, [1, 1, 1, 1])
+    assert (house.version(TAGGER).policy_number, numbers(house)) == (1, [1, 1, 1, 1])
 
 
 @pytest.mark.parametrize("command", ["show", "history", "check", "preview", "apply"])
-def test_an_unknown_version_is_one_line(
-    panopticon: Panopticon, bench: PolicyBench, file: str, command: str
-) -> None:
+def test_an_unknown_version_is_one_line(panopticon: Panopticon, file: str, command: str) -> None:
     files = [file] if command in ("check", "preview", "apply") else []
     ran = panopticon("policy", command, "tagger@7", *files)
     assert ran.complaint == "tagger@7 is not registered; registered: tagger@1"
@@ -144,40 +137,32 @@ def test_an_unknown_version_is_one_line(
 
 
 @pytest.mark.parametrize("command", ["check", "preview", "apply"])
-def test_a_retired_version_is_refused(
-    panopticon: Panopticon, bench: PolicyBench, file: str, command: str
-) -> None:
-    entry = bench.store.registry.read("tagger")
-    assert entry is not None
-    assert bench.store.registry.swap(entry, transitions.retire(transitions.deactivate(entry, ANN), 1, ANN))
+def test_a_retired_version_is_refused(panopticon: Panopticon, house: House, file: str, command: str) -> None:
+    house.retire(TAGGER)
     assert panopticon("policy", command, "tagger@1", file).complaint == (
         "tagger@1 is retired; a policy changes nothing of it any more"
     )
 
 
-def test_a_file_that_is_not_there_is_one_line(panopticon: Panopticon, bench: PolicyBench) -> None:
+def test_a_file_that_is_not_there_is_one_line(panopticon: Panopticon) -> None:
     complaint = panopticon("policy", "apply", "tagger@1", "gone.toml").complaint
     assert complaint == "cannot read gone.toml: No such file or directory"
 
 
-def test_a_file_that_is_not_text_is_one_line(
-    panopticon: Panopticon, bench: PolicyBench, tmp_path: Path
-) -> None:
+def test_a_file_that_is_not_text_is_one_line(panopticon: Panopticon, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"\xff\xd8")
     complaint = panopticon("policy", "apply", "tagger@1", str(photo)).complaint
     assert complaint == f"{photo}: not UTF-8; it must be a text file"
 
 
-def test_policy_and_ids_cannot_both_be_read_from_standard_input(
-    panopticon: Panopticon, bench: PolicyBench
-) -> None:
+def test_policy_and_ids_cannot_both_be_read_from_standard_input(panopticon: Panopticon) -> None:
     ran = panopticon("policy", "apply", "tagger@1", "-", "--ids", "-")
     assert ran.complaint == ("standard input cannot hold both the policy and the IDs; put one into a file")
 
 
 def test_a_preview_shows_what_would_change_and_changes_nothing(
-    panopticon: Panopticon, bench: PolicyBench, file: str
+    panopticon: Panopticon, house: House, file: str
 ) -> None:
     shown = panopticon("policy", "preview", "tagger@1", file, "--json").json
     assert (shown["number"], shown["images"], shown["changed"]) == (1, 4, 4)
@@ -185,12 +170,10 @@ def test_a_preview_shows_what_would_change_and_changes_nothing(
     example = shown["examples"][0]
     assert [tag["label"] for tag in example["before"]["tags"]] == ["tabby", "tiger cat"]
     assert [tag["label"] for tag in example["after"]["tags"]] == ["tabby"]
-    assert (bench.number(), numbers(bench)) == (1, [1, 1, 1, 1])
+    assert (house.version(TAGGER).policy_number, numbers(house)) == (1, [1, 1, 1, 1])
 
 
-def test_people_see_a_preview_as_a_table_with_examples(
-    panopticon: Panopticon, bench: PolicyBench, file: str
-) -> None:
+def test_people_see_a_preview_as_a_table_with_examples(panopticon: Panopticon, file: str) -> None:
     shown = panopticon("policy", "preview", "tagger@1", file).out
     assert "4 of 4 images would change." in shown
     assert any(line.split() == ["tiger", "cat", "0", "4"] for line in shown.splitlines())
@@ -200,16 +183,14 @@ def test_people_see_a_preview_as_a_table_with_examples(
 
 
 def test_a_preview_of_few_images_draws_them_as_a_diff_does(
-    panopticon: Panopticon, bench: PolicyBench, file: str
+    panopticon: Panopticon, house: House, file: str
 ) -> None:
     shown = panopticon("policy", "preview", "tagger@1", file, "--sample", "2", "--json").json
-    drawn = draw_sample(bench.search, "tagger_1", 2).image_ids
+    drawn = draw_sample(house.search, "tagger_1", 2).image_ids
     assert [example["image_id"] for example in shown["examples"]] == list(drawn)
 
 
-def test_a_preview_of_given_images_names_those_without_an_output(
-    panopticon: Panopticon, bench: PolicyBench, file: str
-) -> None:
+def test_a_preview_of_given_images_names_those_without_an_output(panopticon: Panopticon, file: str) -> None:
     ran = panopticon(
         "policy", "preview", "tagger@1", file, "--ids", "-", "--json", stdin=b"photo-1\nnobody\n"
     )
@@ -217,7 +198,7 @@ def test_a_preview_of_given_images_names_those_without_an_output(
 
 
 def test_an_applied_policy_is_in_every_document(
-    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+    panopticon: Panopticon, house: House, indexer: None, file: str
 ) -> None:
     ran = panopticon("policy", "apply", "tagger@1", file, "--reason", "too many tigers", "--json")
     assert ran.code == 0
@@ -229,71 +210,71 @@ def test_an_applied_policy_is_in_every_document(
         "left": [],
         "unknown": [],
     }
-    assert numbers(bench) == [2, 2, 2, 2]
+    assert numbers(house) == [2, 2, 2, 2]
     shown = panopticon("policy", "history", "tagger@1", "--json").json["policies"][-1]
     assert (shown["number"], shown["reason"]) == (2, "too many tigers")
 
 
 def test_without_an_indexer_it_prints_so_and_waits_for_one(
     panopticon: Panopticon,
-    bench: PolicyBench,
+    house: House,
     file: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PANOPTICON_SETTLE_S", "0.2")
     stopping = threading.Event()
-    later = threading.Timer(2.5, run_indexer, [bench.settings, stopping])
+    later = threading.Timer(2.5, run_indexer, [house.settings, stopping])
     later.start()
     ran = panopticon("policy", "apply", "tagger@1", file)
     stopping.set()
     later.join()
     assert "No result was consumed for 0.2 s (4 results waiting); start: panopticon indexer" in ran.err
-    assert (ran.code, numbers(bench)) == (0, [2, 2, 2, 2])
+    assert (ran.code, numbers(house)) == (0, [2, 2, 2, 2])
 
 
 def test_an_equal_policy_changes_nothing_and_prints_so(
-    panopticon: Panopticon, bench: PolicyBench, indexer: None
+    panopticon: Panopticon, house: House, indexer: None
 ) -> None:
     panopticon("policy", "apply", "tagger@1", "-", stdin=b"threshold = 0.5")
     ran = panopticon("policy", "apply", "tagger@1", "-", stdin=b"# Again\nthreshold = 0.50\ntop_k = 5\n")
     assert ran.code == 0
     assert "tagger@1 has this policy already, as number 2; it was not changed." in ran.err
     assert ran.out == "0 documents rebuilt with policy 2 of tagger@1.\n"
-    assert bench.number() == 2
+    assert house.version(TAGGER).policy_number == 2
 
 
 def test_an_old_policy_applied_again_gets_the_next_number(
-    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+    panopticon: Panopticon, house: House, indexer: None, file: str
 ) -> None:
     old = panopticon("policy", "show", "tagger@1").out
     panopticon("policy", "apply", "tagger@1", file)
     panopticon("policy", "apply", "tagger@1", "-", stdin=old.encode())
-    assert numbers(bench) == [3, 3, 3, 3]
-    assert {len(bench.part(image_id).tags) for image_id in IDS} == {2}
+    assert numbers(house) == [3, 3, 3, 3]
+    assert {len(part(house, image_id).tags) for image_id in IDS} == {2}
 
 
 def test_only_named_images_are_rebuilt_and_the_rest_by_the_same_command_without_ids(
-    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+    panopticon: Panopticon, house: House, indexer: None, file: str
 ) -> None:
     some = panopticon("policy", "apply", "tagger@1", file, "--ids", "-", stdin=b"photo-1\nnobody\n")
     assert "1 document rebuilt with policy 2 of tagger@1." in some.out
     assert "1 ID without a document of tagger@1 in search." in some.out
-    assert numbers(bench) == [1, 2, 1, 1]
+    assert numbers(house) == [1, 2, 1, 1]
     assert "3 documents rebuilt" in panopticon("policy", "apply", "tagger@1", file).out
-    assert numbers(bench) == [2, 2, 2, 2]
+    assert numbers(house) == [2, 2, 2, 2]
 
 
 def test_documents_that_cannot_be_rebuilt_are_named_and_make_exit_code_1(
-    panopticon: Panopticon, bench: PolicyBench, indexer: None, file: str
+    panopticon: Panopticon, house: House, indexer: None, file: str
 ) -> None:
-    bench.store.outputs.erase(["photo-2"])
+    house.store.outputs.erase(["photo-2"])
     ran = panopticon("policy", "apply", "tagger@1", file)
     assert ran.code == 1
     assert "left  photo-2\n" in ran.out
 
 
 def test_a_policy_of_a_scoring_model_can_only_rename_scores(
-    panopticon: Panopticon, house: House, bench: PolicyBench, indexer: None
+    panopticon: Panopticon, house: House, indexer: None
 ) -> None:
     house.register(QUALITY)
     ran = panopticon("policy", "apply", "quality@1", "-", stdin=b'[renamed]\nsharpness = "focus"\n')
@@ -304,7 +285,7 @@ def test_a_policy_of_a_scoring_model_can_only_rename_scores(
 
 
 def test_interrupted_it_prints_how_to_continue(
-    panopticon: Panopticon, bench: PolicyBench, file: str, monkeypatch: pytest.MonkeyPatch
+    panopticon: Panopticon, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.examples import image, part, result
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 
 
 @pytest.fixture(autouse=True)

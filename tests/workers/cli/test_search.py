@@ -8,7 +8,8 @@ import pytest
 
 from panopticon.results.documents import Part
 from tests.contracts.examples import image, part, result, tag
-from tests.workers.cli.conftest import House, Panopticon, Ran
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon, Ran
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ from panopticon.registry import transitions
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 from workers.submission.folders import image_id_of
 
 

@@ -12,8 +12,8 @@ from panopticon.messages import Lane
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import FailureState
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output
-from tests.workers.cli.conftest import House, Panopticon, Ran
-from tests.workers.policy_bench import ANN
+from tests.house import AUTHOR, House
+from tests.workers.cli.conftest import Panopticon, Ran
 
 
 def row(ran: Ran, name: str = "tagger@1") -> dict[str, object]:
@@ -60,7 +60,7 @@ def state(house: House, state: VersionState) -> None:
     entry = house.store.registry.read("tagger")
     assert entry is not None
     changed = replace(entry.versions[0], state=state)
-    assert house.store.registry.swap(entry, entry.with_version(changed, ANN.did("planted")))
+    assert house.store.registry.swap(entry, entry.with_version(changed, AUTHOR.did("planted")))
 
 
 def test_nothing_is_lost_of_a_version_that_receives_no_images(

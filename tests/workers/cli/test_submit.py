@@ -6,7 +6,8 @@ from pathlib import Path
 
 from panopticon.messages import decode_image_message
 from tests.contracts.examples import TAGGER
-from tests.workers.cli.conftest import House, Panopticon
+from tests.house import House
+from tests.workers.cli.conftest import Panopticon
 
 
 def test_a_folder_s_pictures_reach_every_bound_version_s_queue(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.house import House
 from tests.panopticon.null_card import NULL_CARD
-from tests.workers.cli.conftest import House, Panopticon, Ran
+from tests.workers.cli.conftest import Panopticon, Ran
 
 ROLLED_BACK = "colour@1 answers queries from now on; uploads still reach colour@2."
 

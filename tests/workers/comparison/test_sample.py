@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import pytest
 
 from panopticon.interfaces import SearchIndex
-from storage.search import open_search
 from tests.contracts.examples import part, result
+from tests.house import House
 from workers.comparison.sample import PAGE, draw_sample
 
 IDS = [f"photo-{number:04}" for number in range(PAGE + 500)]
@@ -20,11 +19,10 @@ def hashed(image_id: str) -> bytes:
 
 
 @pytest.fixture
-def search(tmp_path: Path) -> SearchIndex:
-    index = open_search(f"sqlite:///{tmp_path}/panopticon.db")
-    index.apply([result(image_id, part(cat=0.5)) for image_id in IDS])
-    index.apply([result("of-another", part(cat=0.5), name="tagger_2")])
-    return index
+def search(house: House) -> SearchIndex:
+    house.search.apply([result(image_id, part(cat=0.5)) for image_id in IDS])
+    house.search.apply([result("of-another", part(cat=0.5), name="tagger_2")])
+    return house.search
 
 
 def test_the_ids_with_the_smallest_hash_are_drawn_from_all_pages(search: SearchIndex) -> None:

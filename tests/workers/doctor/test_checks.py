@@ -6,27 +6,23 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, Finding, Health
 from panopticon.messages import ImageMessage, Lane
-from panopticon.models import find_card
-from panopticon.registry.records import RegistryEvent, VersionState
+from panopticon.registry.records import VersionState
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals import open_originals
 from storage.stores.sqlite import SqliteStore
+from tests.house import House, house_of
 from tests.panopticon.null_card import write_null_card
 from workers.doctor.checks import examine
 from workers.queues.sqlite import SqliteBroker
-from workers.registry.register import ensure_registered
 
 COLOUR = VersionName(model="colour", version=1)
 
@@ -45,85 +41,70 @@ class Source:
         return self._answer
 
 
-@dataclass(kw_only=True)
-class Bench:
-    """A machine with one model without weights, and all its components in one file."""
-
-    folder: Path
-    store: SqliteStore
-    broker: SqliteBroker
-
-    def settings(self, **more: Any) -> Settings:
-        given: dict[str, Any] = {
-            "database": f"sqlite:///{self.folder}/house.db",
-            "models": ("colour@1",),
-            "models_dir": self.folder / "models",
-            "cache_dir": self.folder / "cache",
-        }
-        return Settings(**{**given, **more})
-
-    def examine(self, source: Source | None = None, **more: object) -> dict[str, Finding]:
-        settings = self.settings(**more)
-        open_source = (lambda: source) if source else partial(open_originals, settings)
-        found = list(examine(settings, open_source, now_s=time.time))
-        by_check = {finding.check: finding for finding in found}
-        assert len(by_check) == len(found), "two findings of one name"
-        assert all(finding.advice or finding.health is not Health.WARN for finding in found)
-        return by_check
-
-    def troubles(self, source: Source | None = None, **more: object) -> dict[str, str]:
-        found = self.examine(source, **more).values()
-        return {finding.check: finding.health.value for finding in found if finding.health is not Health.OK}
-
-    def register(self) -> None:
-        card = find_card(COLOUR, self.folder / "models")
-        ensure_registered(
-            card, self.store.registry, self.broker.topology, archive=self.store.archive, by="test"
-        )
-
-
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    write_null_card(tmp_path / "models" / "colour")
-    url = f"sqlite:///{tmp_path}/house.db"
-    with closing(SqliteStore(url)) as store, closing(SqliteBroker(url)) as broker:
-        made = Bench(folder=tmp_path, store=store, broker=broker)
-        made.register()
-        yield made
+def house(tmp_path: Path) -> Iterator[House]:
+    """A house with one model without weights, and all its components in one file."""
+    card = write_null_card(tmp_path / "models" / "colour")
+    settings = Settings(
+        database=f"sqlite:///{tmp_path}/house.db",
+        models=("colour@1",),
+        models_dir=tmp_path / "models",
+        cache_dir=tmp_path / "cache",
+    )
+    with house_of(settings) as house:
+        house.register(card)
+        yield house
 
 
-def test_a_healthy_machine_has_no_troubles(bench: Bench) -> None:
-    assert bench.troubles() == {}
+def findings(house: House, source: Source | None = None, **more: object) -> dict[str, Finding]:
+    """Examine the house with `more` settings; return the findings by check."""
+    settings = Settings.model_validate({**house.settings.model_dump(exclude_unset=True), **more})
+    open_source = (lambda: source) if source else partial(open_originals, settings)
+    found = list(examine(settings, open_source, now_s=time.time))
+    by_check = {finding.check: finding for finding in found}
+    assert len(by_check) == len(found), "two findings of one name"
+    assert all(finding.advice or finding.health is not Health.WARN for finding in found)
+    return by_check
 
 
-def test_a_file_that_serves_three_components_is_examined_once(bench: Bench) -> None:
-    checks = list(bench.examine())
+def troubles(house: House, source: Source | None = None, **more: object) -> dict[str, str]:
+    """Return the health by check of every finding that is not healthy."""
+    found = findings(house, source, **more).values()
+    return {finding.check: finding.health.value for finding in found if finding.health is not Health.OK}
+
+
+def test_a_healthy_machine_has_no_troubles(house: House) -> None:
+    assert troubles(house) == {}
+
+
+def test_a_file_that_serves_three_components_is_examined_once(house: House) -> None:
+    checks = list(findings(house))
     assert checks.count("database: integrity") == 1
     assert {"store: models", "broker: bindings", "broker: waiting", "search: documents"} <= set(checks)
 
 
-def test_a_missing_database_is_a_warning_and_is_not_created(bench: Bench, tmp_path: Path) -> None:
-    assert bench.troubles(database=f"sqlite:///{tmp_path}/new.db") == {"database: file": "warn"}
+def test_a_missing_database_is_a_warning_and_is_not_created(house: House, tmp_path: Path) -> None:
+    assert troubles(house, database=f"sqlite:///{tmp_path}/new.db") == {"database: file": "warn"}
     assert not (tmp_path / "new.db").exists()
 
 
-def test_an_older_schema_is_not_migrated(bench: Bench, tmp_path: Path) -> None:
+def test_an_older_schema_is_not_migrated(house: House, tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "house.db", isolation_level=None)
     connection.execute("PRAGMA user_version = 1")
-    bench.examine()
+    findings(house)
     assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     connection.close()
 
 
-def test_an_unknown_broker_fails_and_the_other_components_are_still_examined(bench: Bench) -> None:
-    found = bench.examine(broker="carrier-pigeon://loft")
+def test_an_unknown_broker_fails_and_the_other_components_are_still_examined(house: House) -> None:
+    found = findings(house, broker="carrier-pigeon://loft")
     assert found["broker"].health is Health.FAIL
     assert "unknown broker scheme 'carrier-pigeon'" in found["broker"].seen
     assert found["search: documents"].health is Health.OK
 
 
 def test_store_and_broker_are_closed_if_a_question_fails(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[type] = []
 
@@ -137,18 +118,18 @@ def test_store_and_broker_are_closed_if_a_question_fails(
     monkeypatch.setattr(SqliteBroker, "close", note_close)
     monkeypatch.setattr("workers.doctor.checks.all_versions", fail)
     monkeypatch.setattr("workers.doctor.checks.total", fail)
-    assert bench.troubles() == {"store": "fail", "broker": "fail"}
+    assert troubles(house) == {"store": "fail", "broker": "fail"}
     assert closed == [SqliteStore, SqliteBroker]
 
 
-def test_an_active_version_that_uploads_do_not_reach_fails(bench: Bench) -> None:
-    bench.broker.topology.unbind(COLOUR)
-    assert bench.troubles() == {"broker: bindings": "fail"}
+def test_an_active_version_that_uploads_do_not_reach_fails(house: House) -> None:
+    house.real.broker.topology.unbind(COLOUR)
+    assert troubles(house) == {"broker: bindings": "fail"}
 
 
-def test_a_queue_of_a_version_unknown_to_the_store_is_a_warning(bench: Bench) -> None:
-    bench.broker.topology.bind(VersionName(model="stranger", version=1))
-    found = bench.examine()["broker: bindings"]
+def test_a_queue_of_a_version_unknown_to_the_store_is_a_warning(house: House) -> None:
+    house.real.broker.topology.bind(VersionName(model="stranger", version=1))
+    found = findings(house)["broker: bindings"]
     assert (found.health, "stranger@1" in found.seen) == (Health.WARN, True)
 
 
@@ -160,96 +141,88 @@ def test_a_queue_of_a_version_unknown_to_the_store_is_a_warning(bench: Bench) ->
     ],
 )
 def test_a_version_that_uploads_reach_against_its_state_is_a_warning_with_advice(
-    bench: Bench, state: VersionState, advice: str
+    house: House, state: VersionState, advice: str
 ) -> None:
-    entry = bench.store.registry.read("colour")
-    assert entry is not None
-    event = RegistryEvent(at_ms=1, by="test", what=str(state))
-    changed = entry.with_version(replace(entry.versions[0], state=state), event)
-    assert bench.store.registry.swap(entry, changed)
-    found = bench.examine()["broker: bindings"]
+    house.set_state(COLOUR, state)
+    found = findings(house)["broker: bindings"]
     assert (found.health, found.advice) == (Health.WARN, advice)
     assert found.seen == f"uploads also reach colour@1 ({state})"
 
 
-def test_a_retired_version_needs_no_queue(bench: Bench) -> None:
-    entry = bench.store.registry.read("colour")
-    assert entry is not None
-    retired = replace(entry.versions[0], state=VersionState.RETIRED)
-    event = RegistryEvent(at_ms=1, by="test", what="retired")
-    assert bench.store.registry.swap(entry, entry.with_version(retired, event))
-    bench.broker.topology.unbind(COLOUR)
-    assert bench.troubles() == {}
+def test_a_retired_version_needs_no_queue(house: House) -> None:
+    house.retire(COLOUR)
+    house.real.broker.topology.unbind(COLOUR)
+    assert troubles(house) == {}
 
 
-def test_undeliverable_messages_are_a_warning(bench: Bench) -> None:
-    bench.broker.undeliverable().submit([b"x", b"y"], Lane.LIVE)
-    assert bench.examine()["broker: undeliverable"].seen == "2 messages that no consumer could take"
-    assert bench.troubles() == {"broker: undeliverable": "warn"}
+def test_undeliverable_messages_are_a_warning(house: House) -> None:
+    house.real.broker.undeliverable().submit([b"x", b"y"], Lane.LIVE)
+    assert findings(house)["broker: undeliverable"].seen == "2 messages that no consumer could take"
+    assert troubles(house) == {"broker: undeliverable": "warn"}
 
 
-def test_waiting_messages_are_counted_by_queue(bench: Bench) -> None:
-    bench.broker.uploads.publish([ImageMessage(image_id="1")], Lane.LIVE)
-    assert bench.examine()["broker: waiting"].seen == "colour@1 1, catalogue 1, results 0"
+def test_waiting_messages_are_counted_by_queue(house: House) -> None:
+    house.real.broker.uploads.publish([ImageMessage(image_id="1")], Lane.LIVE)
+    assert findings(house)["broker: waiting"].seen == "colour@1 1, catalogue 1, results 0"
 
 
-def test_a_store_without_models_is_a_warning(bench: Bench, tmp_path: Path) -> None:
+def test_a_store_without_models_is_a_warning(house: House, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/other.db"
-    with closing(SqliteStore(url)) as store:
-        assert store.registry.models() == ()
-    assert bench.troubles(database=url) == {"store: models": "warn"}
+    with house_of(house.settings.model_copy(update={"database": url})) as empty:
+        assert empty.store.registry.models() == ()
+    assert troubles(house, database=url) == {"store: models": "warn"}
 
 
 class TestModels:
-    def test_an_unknown_model_fails(self, bench: Bench) -> None:
-        assert bench.troubles(models=("nobody@3",)) == {"model nobody@3": "fail"}
+    def test_an_unknown_model_fails(self, house: House) -> None:
+        assert troubles(house, models=("nobody@3",)) == {"model nobody@3": "fail"}
 
-    def test_an_engine_that_its_card_does_not_allow_fails(self, bench: Bench) -> None:
-        assert bench.troubles(engine="keras") == {"model colour@1": "fail"}
+    def test_an_engine_that_its_card_does_not_allow_fails(self, house: House) -> None:
+        assert troubles(house, engine="keras") == {"model colour@1": "fail"}
 
-    def test_a_card_that_is_not_the_registered_one_fails(self, bench: Bench) -> None:
-        write_null_card(bench.folder / "models" / "colour", "\n[preprocessing]\ncrop = 0.5\n")
-        assert bench.troubles() == {"model colour@1: card": "fail"}
+    def test_a_card_that_is_not_the_registered_one_fails(self, house: House, tmp_path: Path) -> None:
+        write_null_card(tmp_path / "models" / "colour", "\n[preprocessing]\ncrop = 0.5\n")
+        assert troubles(house) == {"model colour@1: card": "fail"}
 
-    def test_an_unconverted_model_is_a_warning_with_tensorflow(self, bench: Bench) -> None:
-        assert bench.troubles(models=("tagger@1",)) == {"model tagger@1: converted": "warn"}
+    def test_an_unconverted_model_is_a_warning_with_tensorflow(self, house: House) -> None:
+        assert troubles(house, models=("tagger@1",)) == {"model tagger@1: converted": "warn"}
 
     def test_an_unconverted_model_fails_without_tensorflow(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+        self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        assert bench.troubles(models=("quality@1",)) == {"model quality@1: converted": "fail"}
+        assert troubles(house, models=("quality@1",)) == {"model quality@1: converted": "fail"}
 
-    def test_weights_that_are_missing_fail(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_weights_that_are_missing_fail(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.doctor.checks.has_weights", lambda card: False)
-        assert bench.troubles(models=("tagger@1",))["model tagger@1: weights"] == "fail"
+        assert troubles(house, models=("tagger@1",))["model tagger@1: weights"] == "fail"
 
 
 class TestOriginals:
-    def test_an_existing_folder_is_healthy(self, bench: Bench) -> None:
-        found = bench.examine(originals=f"file://{bench.folder}/{{image_id}}.jpg")
-        assert found["originals: folder"].seen == str(bench.folder)
+    def test_an_existing_folder_is_healthy(self, house: House, tmp_path: Path) -> None:
+        found = findings(house, originals=f"file://{tmp_path}/{{image_id}}.jpg")
+        assert found["originals: folder"].seen == str(tmp_path)
 
-    def test_a_missing_folder_fails(self, bench: Bench) -> None:
-        troubles = bench.troubles(originals=f"file://{bench.folder}/absent/{{image_id}}")
-        assert troubles == {"originals: folder": "fail"}
+    def test_a_missing_folder_fails(self, house: House, tmp_path: Path) -> None:
+        absent = f"file://{tmp_path}/absent/{{image_id}}"
+        assert troubles(house, originals=absent) == {"originals: folder": "fail"}
 
-    def test_a_template_without_an_id_fails(self, bench: Bench) -> None:
-        assert bench.troubles(originals="file:///photos") == {"originals": "fail"}
+    def test_a_template_without_an_id_fails(self, house: House) -> None:
+        assert troubles(house, originals="file:///photos") == {"originals": "fail"}
 
-    def test_the_file_roots_of_the_settings_are_examined(self, bench: Bench) -> None:
-        roots = (bench.folder, bench.folder / "absent")
-        found = bench.examine(file_roots=roots)
-        assert found[f"originals: {bench.folder}"].health is Health.OK
-        assert found[f"originals: {bench.folder}/absent"].health is Health.FAIL
+    def test_the_file_roots_of_the_settings_are_examined(self, house: House, tmp_path: Path) -> None:
+        roots = (tmp_path, tmp_path / "absent")
+        found = findings(house, file_roots=roots)
+        assert found[f"originals: {tmp_path}"].health is Health.OK
+        assert found[f"originals: {tmp_path}/absent"].health is Health.FAIL
 
-    def test_a_source_is_asked_for_an_image_that_does_not_exist(self, bench: Bench) -> None:
+    def test_a_source_is_asked_for_an_image_that_does_not_exist(self, house: House) -> None:
         source = Source(Transient("not_found"))
-        assert bench.troubles(source, originals="s3://bucket/{image_id}.jpg") == {}
+        assert troubles(house, source, originals="s3://bucket/{image_id}.jpg") == {}
         assert source.asked == ["s3://bucket/panopticon-doctor.jpg"]
 
     @pytest.mark.parametrize(
-        ("answer", "troubles"),
+        ("answer", "expected"),
         [
             (b"a photo after all", {}),
             (Rejected("not_found"), {}),
@@ -259,14 +232,14 @@ class TestOriginals:
         ],
     )
     def test_the_answer_of_a_source_decides_its_health(
-        self, bench: Bench, answer: Exception | bytes, troubles: dict[str, str]
+        self, house: House, answer: Exception | bytes, expected: dict[str, str]
     ) -> None:
-        assert bench.troubles(Source(answer), originals="s3://bucket/{image_id}") == troubles
+        assert troubles(house, Source(answer), originals="s3://bucket/{image_id}") == expected
 
 
-def test_a_read_only_cache_is_reported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache_is_reported(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = os.access
     monkeypatch.setattr(
         "workers.doctor.checks.os.access", lambda path, mode: mode != os.W_OK and real(path, mode)
     )
-    assert "read-only" in bench.examine(database=f"sqlite:///{bench.folder}/new.db")["cache: disk"].seen
+    assert "read-only" in findings(house, database=f"sqlite:///{tmp_path}/new.db")["cache: disk"].seen

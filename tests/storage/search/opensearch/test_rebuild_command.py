@@ -10,8 +10,9 @@ import pytest
 from panopticon.interfaces import Applied
 from storage.search.opensearch import OpenSearchIndex
 from tests.contracts.examples import deletion, image
+from tests.house import House
 from tests.storage.search.opensearch.places import Place
-from tests.workers.cli.conftest import House, Panopticon, house, panopticon
+from tests.workers.cli.conftest import Panopticon, house, panopticon
 
 __all__ = ["house", "panopticon"]
 
