@@ -179,9 +179,7 @@ class House:
 
     def retire(self, version: VersionName) -> None:
         """Retire a version, also one that is active."""
-        if self.model(version.model).active == version:
-            self.change(version, lambda entry: transitions.deactivate(entry, AUTHOR))
-        self.change(version, lambda entry: transitions.retire(entry, version.version, AUTHOR))
+        self.set_state(version, VersionState.RETIRED)
 
     def change(self, version: VersionName, transition: Callable[[ModelEntry], ModelEntry]) -> None:
         """Store the record of a version's model as this function changes it."""

@@ -83,15 +83,16 @@ def test_a_file_that_is_not_a_database_fails(tmp_path: Path) -> None:
     assert not_ok(tmp_path / "x.db") == [("database: schema", Health.FAIL, True)]
 
 
-def test_a_file_that_is_damaged_in_the_middle_fails(path: Path) -> None:
+def test_a_file_with_a_damaged_table_fails(path: Path) -> None:
     change(
         path,
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
         " INSERT INTO catalogue SELECT 'photo' || i, 0, 'file:///photos/' || i, 'uploaded', 0 FROM n",
     )
+    page = asked(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'catalogue'") - 1
+    size = asked(path, "PRAGMA page_size")
     content = bytearray(path.read_bytes())
-    middle = len(content) // 2 // 4096 * 4096
-    content[middle : middle + 4096] = b"\xff" * 4096
+    content[page * size : (page + 1) * size] = b"\xff" * size
     path.write_bytes(content)
     assert not_ok(path) == [("database: integrity", Health.FAIL, True)]
 
