@@ -122,11 +122,8 @@ class Dispatcher:
             self._killers_in_a_row.clear()
         return sent.item
 
-    def overdue(self, *, now_s: float) -> bool:
-        """Return whether an item has been worked on for too long, so that the process must be killed."""
-        return bool(self._overdue_ids(now_s))
-
-    def _overdue_ids(self, now_s: float) -> list[int]:
+    def overdue(self, *, now_s: float) -> list[int]:
+        """Return the ids of items that were worked on for too long, so that the process must be killed."""
         return [
             id_
             for id_, sent in self._sent.items()
@@ -138,7 +135,7 @@ class Dispatcher:
 
         An overdue item fails if nothing but it can have been slow. A batch that was slow is isolated.
         """
-        late = self._overdue_ids(now_s)
+        late = self.overdue(now_s=now_s)
         running = [id_ for id_, sent in self._sent.items() if sent.phase is Phase.RUN]
         failed = [id_ for id_ in late if self._sent[id_].phase is not Phase.RUN or len(running) == 1]
         failures = [self._fail_late(self._sent.pop(id_)) for id_ in failed]

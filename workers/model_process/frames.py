@@ -245,20 +245,18 @@ class FrameDecoder:
         self._buffer += piece
         frames: list[Frame] = []
         start = 0
-        while (end := self._end_of_frame(start)) is not None:
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            # Refused before the rest of it arrives, which would otherwise fill the memory.
+            if length > MAX_FRAME_BYTES:
+                raise FrameError(f"frame of {length} bytes is larger than {MAX_FRAME_BYTES}")
+            end = start + _LENGTH.size + int(length)
+            if len(self._buffer) < end:
+                break
             frames.append(_decode(bytes(self._buffer[start + _LENGTH.size : end])))
             start = end
         del self._buffer[:start]
         return frames
-
-    def _end_of_frame(self, start: int) -> int | None:
-        if len(self._buffer) - start < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(self._buffer, start)
-        if length > MAX_FRAME_BYTES:
-            raise FrameError(f"frame of {length} bytes is larger than {MAX_FRAME_BYTES}")
-        end = start + _LENGTH.size + int(length)
-        return end if len(self._buffer) >= end else None
 
 
 def _decode(body: bytes) -> Frame:

@@ -14,13 +14,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.engines import open_engine
@@ -89,12 +87,23 @@ class ModelProcess:
     def prepare_forever(self) -> None:
         while True:
             item = self._pipeline.next_received()
-            with self._answering(item.id):
+            # An error of this image is its answer; any other exception is a bug, and ends the process.
+            try:
                 self._pipeline.prepared(self._prepare(item), item.lane)
+            except Rejected as error:
+                self._writer.send(RejectedFrame(id=item.id, reason=error.reason, detail=error.detail))
+            except Transient as error:
+                self._writer.send(TransientFrame(id=item.id, reason=error.reason, detail=error.detail))
+            except Unavailable as error:
+                self._writer.send(UnavailableFrame(id=item.id, part=error.component, reason=error.reason))
 
     def _prepare(self, item: ItemFrame) -> Prepared:
         begun_s = time.monotonic()
-        encoded = self._fetch(item) if item.encoded is None else item.encoded
+        encoded = item.encoded
+        if encoded is None:
+            self._writer.started((item.id,), Phase.FETCH)
+            with self._usage.step("fetch"):
+                encoded = self._originals.fetch(item.uri, self._limits.fetch)
         self._writer.started((item.id,), Phase.DECODE)
         with self._usage.step("decode"):
             decoded = decode(
@@ -113,23 +122,6 @@ class ModelProcess:
             height_px=decoded.height_px,
         )
 
-    def _fetch(self, item: ItemFrame) -> bytes:
-        self._writer.started((item.id,), Phase.FETCH)
-        with self._usage.step("fetch"):
-            return self._originals.fetch(item.uri, self._limits.fetch)
-
-    @contextmanager
-    def _answering(self, id_: int) -> Iterator[None]:
-        """Turn an error of this image into its answer."""
-        try:
-            yield
-        except Rejected as error:
-            self._writer.send(RejectedFrame(id=id_, reason=error.reason, detail=error.detail))
-        except Transient as error:
-            self._writer.send(TransientFrame(id=id_, reason=error.reason, detail=error.detail))
-        except Unavailable as error:
-            self._writer.send(UnavailableFrame(id=id_, part=error.component, reason=error.reason))
-
     def run_forever(self, engine: Engine) -> None:
         while True:
             self._run(engine, self._pipeline.next_batch(engine.best_batch))
@@ -140,7 +132,18 @@ class ModelProcess:
         with self._usage.step("run"):
             vectors = engine.run(np.stack([image.pixels for image in batch]))
         ran = RanFrame(images=len(batch), run_s=time.monotonic() - begun_s)
-        self._writer.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))
+        outputs = [
+            OutputFrame(
+                id=image.id,
+                vector=vector.tobytes(),
+                prepare_s=image.prepare_s,
+                source_sha256=image.source_sha256,
+                width_px=image.width_px,
+                height_px=image.height_px,
+            )
+            for image, vector in zip(batch, np.asarray(vectors, dtype=np.float32), strict=True)
+        ]
+        self._writer.send(ran, *outputs)
 
     def start(self, *, preparing_threads: int) -> None:
         """Start the threads that prepare, and one thread for each engine."""
@@ -163,17 +166,6 @@ class ModelProcess:
                 dim=len(self._card.labels),
             )
         )
-
-
-def _output_frame(image: Prepared, vector: NDArray[np.float32]) -> OutputFrame:
-    return OutputFrame(
-        id=image.id,
-        vector=vector.tobytes(),
-        prepare_s=image.prepare_s,
-        source_sha256=image.source_sha256,
-        width_px=image.width_px,
-        height_px=image.height_px,
-    )
 
 
 def _in_thread(work: Callable[[], None]) -> None:
