@@ -95,7 +95,10 @@ class Consumer:
         self._failures = FailurePolicy(
             retry_delays_s=settings.retry_delays_s, max_dead_share=settings.dead_share
         )
-        self._hosts = Hosts(_breaker(settings), clock=clock)
+        # Without a retry delay an image cannot wait for its host, so no host is ever taken to be down.
+        failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
+        breaker = Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
+        self._hosts = Hosts(breaker, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
         self._renewed_s = self._settled_s = clock()
 
@@ -350,9 +353,3 @@ class Consumer:
             if image.delivery.redelivered or image.delivery.attempt or image.delivery.lane is Lane.BACKFILL
         ]
         return self._outputs.get(ids, self._version) if ids else {}
-
-
-def _breaker(settings: ConsumerSettings) -> Breaker:
-    # Without a retry delay an image cannot wait for its host, so no host is ever taken to be down.
-    failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
-    return Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
