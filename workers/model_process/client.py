@@ -24,7 +24,6 @@ from workers.model_process.frames import (
     Frame,
     FrameError,
     HelloFrame,
-    ItemFrame,
     OutputFrame,
     PeerGone,
     RanFrame,
@@ -121,7 +120,7 @@ class ModelClient:
             return
         items = self._dispatcher.next_items(self.credit)
         if items:
-            self._child.send(ItemFrame(id=i.id, lane=i.lane, uri=i.uri, encoded=i.encoded) for i in items)
+            self._child.send(items)
 
     def _next_answers(self, wait_s: float) -> list[Answer]:
         """Frames of progress alone neither end the wait nor wake this process for each image."""
@@ -156,7 +155,7 @@ class ModelClient:
                 self._count_cpu(frame)
             case HelloFrame():
                 self._greet(frame)
-            case ItemFrame():
+            case Item():
                 raise FrameError("a child sends no items")
         return None
 

@@ -20,6 +20,7 @@ import msgpack
 
 from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Item
 
 PROTOCOL = 2
 """Raised whenever a frame changes, so that two releases which meet do not misread each other."""
@@ -36,18 +37,6 @@ class FrameError(Exception):
 
 class PeerGone(Exception):  # noqa: N818
     """End of file: the other process died or closed its side."""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFrame:
-    """Parent to child: run this image."""
-
-    type: ClassVar = "item"
-    id: int
-    lane: Lane
-    uri: str
-    encoded: bytes | None
-    """The image itself; None: fetch it from `uri`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +126,9 @@ class AliveFrame:
     """CPU seconds since the child started, by step."""
 
 
+# An item goes from parent to child: run this image. Every other frame goes from child to parent.
 Frame = (
-    ItemFrame
+    Item
     | HelloFrame
     | StartedFrame
     | RanFrame

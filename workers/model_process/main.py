@@ -27,6 +27,7 @@ from panopticon.images import decode
 from panopticon.interfaces import Engine, ImageSource
 from panopticon.models.golden import self_test
 from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Item
 from panopticon.settings import Settings, read_settings
 from storage.originals import open_originals
 from workers.model_process.frame_writer import FrameWriter
@@ -36,7 +37,6 @@ from workers.model_process.frames import (
     Frame,
     FrameStream,
     HelloFrame,
-    ItemFrame,
     OutputFrame,
     PeerGone,
     RanFrame,
@@ -77,7 +77,7 @@ class ModelProcess:
 
     def receive(self, frames: Sequence[Frame]) -> None:
         """Accept the items among these frames; other frames are not for a model process."""
-        items = [frame for frame in frames if isinstance(frame, ItemFrame)]
+        items = [frame for frame in frames if isinstance(frame, Item)]
         if items:
             self._pipeline.receive(items)
 
@@ -97,7 +97,7 @@ class ModelProcess:
             except Unavailable as error:
                 self._writer.send(UnavailableFrame(id=item.id, part=error.component, reason=error.reason))
 
-    def _prepare(self, item: ItemFrame) -> Prepared:
+    def _prepare(self, item: Item) -> Prepared:
         begun_s = time.monotonic()
         encoded = item.encoded
         if encoded is None:
@@ -183,15 +183,11 @@ def _in_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=guarded, daemon=True).start()
 
 
-def _arguments() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the connected socket to speak over")
     parser.add_argument("--card", type=Path, required=True, help="the model's card.toml")
-    return parser.parse_args()
-
-
-def main() -> None:
-    arguments = _arguments()
+    arguments = parser.parse_args()
     stream = FrameStream(socket.socket(fileno=arguments.fd))
     writer = FrameWriter(stream)
     try:
