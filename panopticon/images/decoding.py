@@ -104,7 +104,15 @@ def decode(
         picture = source.upright_rgb(reduced(source.image, target_px, bits=source.bits))
         pixels = apply_plugin(picture, plugin, input=input, preprocessing=preprocessing)
     else:
-        pixels = _central_square(source, input, preprocessing)
+        scaled = resized(
+            source.image,
+            central_square(source.image.size, preprocessing.crop),
+            # Turning comes last, on fewer pixels, so an image on its side is scaled to the turned input size.
+            source.turned((input.width_px, input.height_px)),
+            filter_name=preprocessing.resize,
+            bits=source.bits,
+        )
+        pixels = source.upright_rgb(scaled)
     width_px, height_px = source.turned(source.stored_size_px)
     return Decoded(pixels=pixels, width_px=width_px, height_px=height_px)
 
@@ -134,16 +142,3 @@ def _open_source(encoded: bytes, limits: DecodeLimits, *, crop: float, target_px
         orientation=tiff_ifd.orientation_of(encoded if is_tiff else image.info.get("exif", b"")),
         bits=tiff_ifd.bits_of(encoded) if is_tiff else 16,
     )
-
-
-def _central_square(source: _Source, input_: Input, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Cut, scale and turn the central square: (height_px, width_px, 3) of the input."""
-    scaled = resized(
-        source.image,
-        central_square(source.image.size, preprocessing.crop),
-        # Turning comes last, on fewer pixels, so an image on its side is scaled to the turned input size.
-        source.turned((input_.width_px, input_.height_px)),
-        filter_name=preprocessing.resize,
-        bits=source.bits,
-    )
-    return source.upright_rgb(scaled)

@@ -105,6 +105,9 @@ def orientation_of(exif: bytes) -> int:
 
     Other tags may be broken, as they are in many photos.
     """
+    # Most images have no EXIF at all.
+    if not exif:
+        return 1
     tiff = exif.removeprefix(b"Exif\0\0")
     try:
         layout, at = _header(tiff)

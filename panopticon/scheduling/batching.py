@@ -31,12 +31,13 @@ class LaneBuffer(Generic[Item]):
 
     def take(self, max_items: int) -> list[Item]:
         """Remove and return up to `max_items`, in the order in which they should run."""
-        return [self._next() for _ in range(min(max_items, len(self)))]
-
-    def _next(self) -> Item:
         live, backfill = self._waiting[Lane.LIVE], self._waiting[Lane.BACKFILL]
-        if live and not (backfill and self._live_in_a_row >= BACKFILL_EVERY - 1):
-            self._live_in_a_row = self._live_in_a_row + 1 if backfill else 0
-            return live.popleft()
-        self._live_in_a_row = 0
-        return backfill.popleft()
+        taken: list[Item] = []
+        for _ in range(min(max_items, len(self))):
+            if live and not (backfill and self._live_in_a_row >= BACKFILL_EVERY - 1):
+                self._live_in_a_row = self._live_in_a_row + 1 if backfill else 0
+                taken.append(live.popleft())
+            else:
+                self._live_in_a_row = 0
+                taken.append(backfill.popleft())
+        return taken

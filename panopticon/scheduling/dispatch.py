@@ -87,19 +87,17 @@ class Dispatcher:
         """Return the items to send now; at most `credit` are unanswered, and an isolated one goes alone."""
         if self._alone and self._sent:
             return []
-        if self._isolated:
-            items = [self._next_alone()] if not self._sent else []
-            self._alone = bool(items)
-        else:
-            self._alone = False
+        items: list[Item] = []
+        if not self._isolated:
             items = self._not_isolated(credit - len(self._sent))
+            self._alone = False
+        elif not self._sent:
+            # After a death, an image without evidence against it shows whether the model still works.
+            control = self._not_isolated(1) if self._killers_in_a_row else []
+            items = control or [self._isolated.popleft()]
+            self._alone = True
         self._sent.update((item.id, _Sent(item=item)) for item in items)
         return items
-
-    def _next_alone(self) -> Item:
-        # After a death, an image without evidence against it shows whether the model still works.
-        control = self._not_isolated(1) if self._killers_in_a_row else []
-        return control[0] if control else self._isolated.popleft()
 
     def _not_isolated(self, room: int) -> list[Item]:
         again = [self._resend.popleft() for _ in range(min(max(room, 0), len(self._resend)))]
@@ -122,11 +120,8 @@ class Dispatcher:
             self._killers_in_a_row.clear()
         return sent.item
 
-    def overdue(self, *, now_s: float) -> bool:
-        """Return whether an item has been worked on for too long, so that the process must be killed."""
-        return bool(self._overdue_ids(now_s))
-
-    def _overdue_ids(self, now_s: float) -> list[int]:
+    def overdue(self, *, now_s: float) -> list[int]:
+        """Return the ids of items that were worked on for too long, so that the process must be killed."""
         return [
             id_
             for id_, sent in self._sent.items()
@@ -138,7 +133,7 @@ class Dispatcher:
 
         An overdue item fails if nothing but it can have been slow. A batch that was slow is isolated.
         """
-        late = self._overdue_ids(now_s)
+        late = self.overdue(now_s=now_s)
         running = [id_ for id_, sent in self._sent.items() if sent.phase is Phase.RUN]
         failed = [id_ for id_ in late if self._sent[id_].phase is not Phase.RUN or len(running) == 1]
         failures = [self._fail_late(self._sent.pop(id_)) for id_ in failed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,16 @@ from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One image for a model to run: the URI of its original, or the encoded bytes themselves."""
+    """One image for a model to run: the URI of its original, or the encoded bytes themselves.
 
+    It is sent to a model process as it is, so its fields are a part of that protocol, and it can be built by
+    position.
+    """
+
+    type: ClassVar = "item"
+    """Its `type` among the frames of `workers/model_process/frames.py`."""
     id: int
     lane: Lane
     uri: str = ""

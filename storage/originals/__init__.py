@@ -41,13 +41,11 @@ class LazySource:
         self._lock = threading.Lock()
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
-        return self._opened().fetch(uri, limits)
-
-    def _opened(self) -> ImageSource:
         with self._lock:
             if self._source is None:
                 self._source = self._open_source()
-            return self._source
+            source = self._source
+        return source.fetch(uri, limits)
 
 
 def open_originals(settings: Settings) -> Originals:

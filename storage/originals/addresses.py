@@ -58,13 +58,12 @@ class AllowedAddresses:
 
     def allows(self, host: str, address: str, port: int) -> bool:
         """Return whether a connection is allowed. `address`: the address that `host` resolved to."""
-        named = any(entry.host == _folded(host) and entry.port in (None, port) for entry in self.hosts)
-        return named or self._allows_address(ip_address(address.partition("%")[0]))
-
-    def _allows_address(self, address: IpAddress) -> bool:
-        address = _embedded(address) or address
-        listed = any(address.version == network.version and address in network for network in self.networks)
-        return listed or is_public(address)
+        if any(entry.host == _folded(host) and entry.port in (None, port) for entry in self.hosts):
+            return True
+        given = ip_address(address.partition("%")[0])
+        reached = _embedded(given) or given
+        listed = any(reached.version == network.version and reached in network for network in self.networks)
+        return listed or is_public(reached)
 
 
 def resolve(host: str, port: int) -> list[tuple[int, str]]:

@@ -32,16 +32,12 @@ def open_pool(resolve: Resolve) -> PoolManager:
     """Return a pool of kept connections for many threads. It ignores proxies of the environment."""
     # The library logs whole URLs, and with them the signatures in their queries.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-    pool = PoolManager(MAX_HOSTS, maxsize=IDLE_PER_HOST, ssl_context=_tls())
+    tls = ssl.create_default_context()
+    tls.sslsocket_class = _TimedTlsSocket
+    pool = PoolManager(MAX_HOSTS, maxsize=IDLE_PER_HOST, ssl_context=tls)
     pools = {"http": partial(_Pool, resolve=resolve), "https": partial(_TlsPool, resolve=resolve)}
     pool.pool_classes_by_scheme = cast(dict[str, Any], pools)
     return pool
-
-
-def _tls() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.sslsocket_class = _TimedTlsSocket
-    return context
 
 
 class _TimedSocket(socket.socket):

@@ -79,20 +79,16 @@ def _read(path: bytes, max_bytes: int) -> bytes:
     # A pipe without a writer would block an ordinary open for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        return _read_opened(descriptor, max_bytes)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Rejected("not_a_file", "neither a file nor a link to one")
+        if status.st_size > max_bytes:
+            raise Rejected("too_many_bytes", f"{status.st_size} bytes; at most {max_bytes} are fetched")
+        # Buffered, since one read of a network file system may return less than the file has.
+        with open(descriptor, "rb", closefd=False) as file:
+            encoded = file.read(max_bytes + 1)
     finally:
         os.close(descriptor)
-
-
-def _read_opened(descriptor: int, max_bytes: int) -> bytes:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise Rejected("not_a_file", "neither a file nor a link to one")
-    if status.st_size > max_bytes:
-        raise Rejected("too_many_bytes", f"{status.st_size} bytes; at most {max_bytes} are fetched")
-    # Buffered, since one read of a network file system may return less than the file has.
-    with open(descriptor, "rb", closefd=False) as file:
-        encoded = file.read(max_bytes + 1)
     if len(encoded) > max_bytes:
         raise Rejected("too_many_bytes", f"it grew past {max_bytes} bytes while it was read")
     return encoded

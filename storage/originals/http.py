@@ -39,9 +39,13 @@ class HttpSource:
         url, deadline_s = uri, time.monotonic() + limits.timeout_s
         for _ in range(1 + MAX_REDIRECTS):
             answer = self._get(url, limits.max_bytes, deadline_s)
-            if answer.status not in REDIRECTS or not answer.location:
-                return self._content(answer, url)
-            url = _next_url(url, answer)
+            if answer.status in REDIRECTS and answer.location:
+                url = _next_url(url, answer)
+            elif answer.status == OK:
+                self._has_succeeded |= self._is_configured(url)
+                return answer.content
+            else:
+                raise self._forbidden(answer, url) if answer.status in (401, 403) else refusal(answer)
         raise Rejected("too_many_redirects", f"{host_of(uri).host} redirects more than {MAX_REDIRECTS} times")
 
     def _get(self, url: str, max_bytes: int, deadline_s: float) -> Answer:
@@ -51,12 +55,6 @@ class HttpSource:
             if self._is_configured(url):
                 raise Unavailable("source", error.detail) from None
             raise Transient(error.reason, error.detail) from None
-
-    def _content(self, answer: Answer, url: str) -> bytes:
-        if answer.status == OK:
-            self._has_succeeded |= self._is_configured(url)
-            return answer.content
-        raise self._forbidden(answer, url) if answer.status in (401, 403) else refusal(answer)
 
     def _forbidden(self, answer: Answer, url: str) -> PanopticonError:
         # Before its first success the configured server may not know us at all; later it is about this image.

@@ -112,14 +112,11 @@ class S3Source:
         if code == "InvalidObjectState":
             return Rejected("archived", detail)
         if _is_about_bucket(answer.status, code):
-            return self._refusal_of_bucket(bucket, detail)
+            # Before the first success, bucket or permissions are wrong; later it may be this image alone.
+            if self._is_configured(bucket) and not self._has_succeeded:
+                return Unavailable("source", detail)
+            return Transient("forbidden", detail)
         return refusal(answer)
-
-    def _refusal_of_bucket(self, bucket: str, detail: str) -> PanopticonError:
-        # Before the first success the bucket or our permissions are wrong; later it may be this image alone.
-        if self._is_configured(bucket) and not self._has_succeeded:
-            return Unavailable("source", detail)
-        return Transient("forbidden", detail)
 
     def _is_configured(self, bucket: str) -> bool:
         return bucket == self._options.bucket

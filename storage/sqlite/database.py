@@ -66,9 +66,10 @@ class SqliteDatabase:
 
         Raises: UsageError (see `_open`), Unavailable.
         """
-        connection = self._connected()
+        if self._connection is None:
+            self._connection = self._open()
         with self._translated():
-            yield connection
+            yield self._connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -76,8 +77,7 @@ class SqliteDatabase:
 
         Raises: UsageError (see `_open`), Unavailable.
         """
-        connection = self._connected()
-        with self._translated(), _transaction(connection):
+        with self.reading() as connection, _transaction(connection):
             yield connection
 
     @contextmanager
@@ -98,15 +98,13 @@ class SqliteDatabase:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._open()
-        return self._connection
-
     def _open(self) -> sqlite3.Connection:
         """Open the file. Raises: UsageError if its path can never be used, Unavailable if it may be later."""
         _create_folder(self.path)
-        connection = self._connect()
+        with self._translated(opening=True):
+            connection = sqlite3.connect(
+                self.path, timeout=self._busy_timeout_s, isolation_level=None, cached_statements=256
+            )
         try:
             with self._translated(opening=True):
                 _prepare(connection, self.path, cache_bytes=self._cache_bytes)
@@ -114,12 +112,6 @@ class SqliteDatabase:
             connection.close()
             raise
         return connection
-
-    def _connect(self) -> sqlite3.Connection:
-        with self._translated(opening=True):
-            return sqlite3.connect(
-                self.path, timeout=self._busy_timeout_s, isolation_level=None, cached_statements=256
-            )
 
     @contextmanager
     def _translated(self, *, opening: bool = False) -> Iterator[None]:

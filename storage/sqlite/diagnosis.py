@@ -49,7 +49,8 @@ def _file(database: SqliteDatabase) -> Iterator[Finding]:
     try:
         with database.looking() as connection:
             yield _schema(connection)
-            yield _integrity(connection, path)
+            (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            yield ok(INTEGRITY, "sound") if result == "ok" else _damaged(result.splitlines()[-1], path)
     except UsageError as error:
         yield fail(SCHEMA, str(error), last=True)
     except Unavailable as error:
@@ -62,11 +63,6 @@ def _schema(connection: sqlite3.Connection) -> Finding:
         return ok(SCHEMA, f"version {found}")
     # Any further question would use the file, and so migrate it.
     return ok(SCHEMA, f"version {found}; the next use migrates it to {known}", last=True)
-
-
-def _integrity(connection: sqlite3.Connection, path: Path) -> Finding:
-    (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    return ok(INTEGRITY, "sound") if result == "ok" else _damaged(result.splitlines()[-1], path)
 
 
 def _damaged(reason: str, path: Path) -> Finding:

@@ -107,13 +107,17 @@ class ChildProcess:
             return process.wait()
 
     def _start(self) -> None:
+        # The child gets the settings as they are in this process, whichever way they came into it.
+        environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        environ |= self._settings.without_addresses().as_environ()
+        command = [sys.executable, "-m", "workers.model_process.main"]
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         with theirs:
             self._process = subprocess.Popen(
-                self._command(theirs.fileno()),
-                env=self._environ(),
+                [*command, f"--fd={theirs.fileno()}", f"--card={self._card.folder / 'card.toml'}"],
+                env=environ,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -122,15 +126,6 @@ class ChildProcess:
         if self._last_end:
             model = str(self._card.version_name)
             self._metrics.count("panopticon_model_restarts_total", model=model, reason=self._last_end)
-
-    def _command(self, descriptor: int) -> list[str]:
-        card = self._card.folder / "card.toml"
-        return [sys.executable, "-m", "workers.model_process.main", f"--fd={descriptor}", f"--card={card}"]
-
-    def _environ(self) -> dict[str, str]:
-        """Return our environment with the settings as they are in this process, wherever they came from."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-        return {**kept, **self._settings.without_addresses().as_environ()}
 
 
 def status_text(status: int | None) -> str:

@@ -24,7 +24,6 @@ from workers.model_process.frames import (
     Frame,
     FrameError,
     HelloFrame,
-    ItemFrame,
     OutputFrame,
     PeerGone,
     RanFrame,
@@ -61,20 +60,13 @@ class ModelClient:
         self._dispatcher = Dispatcher(item_timeout_s=settings.item_timeout_s)
         self._child = ChildProcess(card, settings, metrics=metrics, clock=clock)
         self._child_has_explained = False
-        self._hello: Hello | None = None
-        self._best_batch = 0
-        self._down: Unavailable | None = None
         self._cpu_s: dict[str, float] = {}
-
-    @property
-    def hello(self) -> Hello | None:
+        self.hello: Hello | None = None
         """None until the process has passed its self-test, and again while it is being restarted."""
-        return self._hello
-
-    @property
-    def down(self) -> Unavailable | None:
+        self.down: Unavailable | None = None
         """The reason why the model cannot run anything at present; None while it can."""
-        return self._down
+        self.best_batch = 0
+        """Images that the model runs best at once; 0 before the first hello."""
 
     @property
     def pid(self) -> int | None:
@@ -83,11 +75,7 @@ class ModelClient:
     @property
     def credit(self) -> int:
         """The number of items that it may hold; 0 before the first hello."""
-        return self._best_batch * CREDIT_BATCHES
-
-    @property
-    def best_batch(self) -> int:
-        return self._best_batch
+        return self.best_batch * CREDIT_BATCHES
 
     def __len__(self) -> int:
         return len(self._dispatcher)
@@ -128,17 +116,17 @@ class ModelClient:
         self._end_child("closed")
 
     def _send_items(self) -> None:
-        if self._hello is None:
+        if self.hello is None:
             return
         items = self._dispatcher.next_items(self.credit)
         if items:
-            self._child.send(ItemFrame(id=i.id, lane=i.lane, uri=i.uri, encoded=i.encoded) for i in items)
+            self._child.send(items)
 
     def _next_answers(self, wait_s: float) -> list[Answer]:
         """Frames of progress alone neither end the wait nor wake this process for each image."""
         deadline_s = self._clock() + wait_s
         answers = self._handle_all(self._child.receive(wait_s=wait_s))
-        while not answers and (left_s := deadline_s - self._clock()) > 0 and self._down is None:
+        while not answers and (left_s := deadline_s - self._clock()) > 0 and self.down is None:
             time.sleep(min(left_s, GATHER_S))
             answers = self._handle_all(self._child.receive(wait_s=max(left_s - GATHER_S, 0)))
         return answers
@@ -167,33 +155,31 @@ class ModelClient:
                 self._count_cpu(frame)
             case HelloFrame():
                 self._greet(frame)
-            case ItemFrame():
+            case Item():
                 raise FrameError("a child sends no items")
         return None
 
     def _ran(self, frame: OutputFrame) -> Ran | None:
-        item = self._answered(frame.id, ran=True)
+        self._child.reset_delay()
+        item = self._dispatcher.answered(frame.id, ran=True)
         if item is None:
             return None
-        assert self._hello is not None, "an item is sent only to a child that has greeted"
+        assert self.hello is not None, "an item is sent only to a child that has greeted"
         self._metrics.observe("panopticon_fetch_decode_seconds", frame.prepare_s, model=self._name)
         return Ran(
             item=item,
             vector=np.frombuffer(frame.vector, dtype=np.float32),
-            engine=self._hello.engine,
-            libraries=self._hello.libraries,
+            engine=self.hello.engine,
+            libraries=self.hello.libraries,
             source_sha256=frame.source_sha256,
             width_px=frame.width_px,
             height_px=frame.height_px,
         )
 
     def _not_run(self, id_: int, error: Rejected | Transient | Unavailable) -> NotRun | None:
-        item = self._answered(id_, ran=False)
-        return None if item is None else NotRun(item=item, error=error)
-
-    def _answered(self, id_: int, *, ran: bool) -> Item | None:
         self._child.reset_delay()
-        return self._dispatcher.answered(id_, ran=ran)
+        item = self._dispatcher.answered(id_, ran=False)
+        return None if item is None else NotRun(item=item, error=error)
 
     def _count_cpu(self, frame: AliveFrame) -> None:
         """A child reports what it has used since it began; the counter goes on over several children."""
@@ -207,25 +193,25 @@ class ModelClient:
             self._end_child("other digest")
             self._model_is_down(f"its process speaks protocol {frame.protocol} with digest {frame.digest}")
             return
-        self._hello = Hello(
+        self.hello = Hello(
             digest=frame.digest,
             engine=frame.engine,
             libraries=frame.libraries,
             best_batch=frame.best_batch,
             dim=frame.dim,
         )
-        self._best_batch = frame.best_batch
-        self._down = None
+        self.best_batch = frame.best_batch
+        self.down = None
 
     def _model_is_down(self, reason: str) -> None:
         """A model that is down is started ever less often; a child that was merely killed, at once."""
-        self._down = Unavailable("model", reason)
+        self.down = Unavailable("model", reason)
         self._child_has_explained = True
         self._child.delay_next_start()
 
     def _died(self, reason: str) -> list[Answer]:
         answers = self._last_answers()
-        greeted = self._hello is not None
+        greeted = self.hello is not None
         status = self._end_child("died")
         answers += self._dispatcher.died(killed=status == -signal.SIGKILL)
         if not greeted and not self._child_has_explained:
@@ -249,7 +235,7 @@ class ModelClient:
         now_s = self._clock()
         if self._dispatcher.overdue(now_s=now_s):
             return self._end_overdue(now_s)
-        limit_s = SILENCE_TIMEOUT_S + self._item_timeout_s if self._hello else START_TIMEOUT_S
+        limit_s = SILENCE_TIMEOUT_S + self._item_timeout_s if self.hello else START_TIMEOUT_S
         if self._child.silent_s > limit_s:
             return self._died(f"silent for {limit_s:g} s")
         return []
@@ -263,5 +249,5 @@ class ModelClient:
         return [*answers, *self._dispatcher.killed_overdue(now_s=now_s)]
 
     def _end_child(self, reason: str, *, patience_s: float = ENDING_S) -> int | None:
-        self._hello = None
+        self.hello = None
         return self._child.end(reason, patience_s=patience_s)

@@ -20,6 +20,7 @@ import msgpack
 
 from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Item
 
 PROTOCOL = 2
 """Raised whenever a frame changes, so that two releases which meet do not misread each other."""
@@ -36,18 +37,6 @@ class FrameError(Exception):
 
 class PeerGone(Exception):  # noqa: N818
     """End of file: the other process died or closed its side."""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFrame:
-    """Parent to child: run this image."""
-
-    type: ClassVar = "item"
-    id: int
-    lane: Lane
-    uri: str
-    encoded: bytes | None
-    """The image itself; None: fetch it from `uri`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +126,9 @@ class AliveFrame:
     """CPU seconds since the child started, by step."""
 
 
+# An item goes from parent to child: run this image. Every other frame goes from child to parent.
 Frame = (
-    ItemFrame
+    Item
     | HelloFrame
     | StartedFrame
     | RanFrame
@@ -245,20 +235,18 @@ class FrameDecoder:
         self._buffer += piece
         frames: list[Frame] = []
         start = 0
-        while (end := self._end_of_frame(start)) is not None:
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            # Refused before the rest of it arrives, which would otherwise fill the memory.
+            if length > MAX_FRAME_BYTES:
+                raise FrameError(f"frame of {length} bytes is larger than {MAX_FRAME_BYTES}")
+            end = start + _LENGTH.size + int(length)
+            if len(self._buffer) < end:
+                break
             frames.append(_decode(bytes(self._buffer[start + _LENGTH.size : end])))
             start = end
         del self._buffer[:start]
         return frames
-
-    def _end_of_frame(self, start: int) -> int | None:
-        if len(self._buffer) - start < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(self._buffer, start)
-        if length > MAX_FRAME_BYTES:
-            raise FrameError(f"frame of {length} bytes is larger than {MAX_FRAME_BYTES}")
-        end = start + _LENGTH.size + int(length)
-        return end if len(self._buffer) >= end else None
 
 
 def _decode(body: bytes) -> Frame:

@@ -14,13 +14,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.engines import open_engine
@@ -29,6 +27,7 @@ from panopticon.images import decode
 from panopticon.interfaces import Engine, ImageSource
 from panopticon.models.golden import self_test
 from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Item
 from panopticon.settings import Settings, read_settings
 from storage.originals import open_originals
 from workers.model_process.frame_writer import FrameWriter
@@ -38,7 +37,6 @@ from workers.model_process.frames import (
     Frame,
     FrameStream,
     HelloFrame,
-    ItemFrame,
     OutputFrame,
     PeerGone,
     RanFrame,
@@ -79,7 +77,7 @@ class ModelProcess:
 
     def receive(self, frames: Sequence[Frame]) -> None:
         """Accept the items among these frames; other frames are not for a model process."""
-        items = [frame for frame in frames if isinstance(frame, ItemFrame)]
+        items = [frame for frame in frames if isinstance(frame, Item)]
         if items:
             self._pipeline.receive(items)
 
@@ -89,12 +87,23 @@ class ModelProcess:
     def prepare_forever(self) -> None:
         while True:
             item = self._pipeline.next_received()
-            with self._answering(item.id):
+            # An error of this image is its answer; any other exception is a bug, and ends the process.
+            try:
                 self._pipeline.prepared(self._prepare(item), item.lane)
+            except Rejected as error:
+                self._writer.send(RejectedFrame(id=item.id, reason=error.reason, detail=error.detail))
+            except Transient as error:
+                self._writer.send(TransientFrame(id=item.id, reason=error.reason, detail=error.detail))
+            except Unavailable as error:
+                self._writer.send(UnavailableFrame(id=item.id, part=error.component, reason=error.reason))
 
-    def _prepare(self, item: ItemFrame) -> Prepared:
+    def _prepare(self, item: Item) -> Prepared:
         begun_s = time.monotonic()
-        encoded = self._fetch(item) if item.encoded is None else item.encoded
+        encoded = item.encoded
+        if encoded is None:
+            self._writer.started((item.id,), Phase.FETCH)
+            with self._usage.step("fetch"):
+                encoded = self._originals.fetch(item.uri, self._limits.fetch)
         self._writer.started((item.id,), Phase.DECODE)
         with self._usage.step("decode"):
             decoded = decode(
@@ -113,23 +122,6 @@ class ModelProcess:
             height_px=decoded.height_px,
         )
 
-    def _fetch(self, item: ItemFrame) -> bytes:
-        self._writer.started((item.id,), Phase.FETCH)
-        with self._usage.step("fetch"):
-            return self._originals.fetch(item.uri, self._limits.fetch)
-
-    @contextmanager
-    def _answering(self, id_: int) -> Iterator[None]:
-        """Turn an error of this image into its answer."""
-        try:
-            yield
-        except Rejected as error:
-            self._writer.send(RejectedFrame(id=id_, reason=error.reason, detail=error.detail))
-        except Transient as error:
-            self._writer.send(TransientFrame(id=id_, reason=error.reason, detail=error.detail))
-        except Unavailable as error:
-            self._writer.send(UnavailableFrame(id=id_, part=error.component, reason=error.reason))
-
     def run_forever(self, engine: Engine) -> None:
         while True:
             self._run(engine, self._pipeline.next_batch(engine.best_batch))
@@ -140,7 +132,18 @@ class ModelProcess:
         with self._usage.step("run"):
             vectors = engine.run(np.stack([image.pixels for image in batch]))
         ran = RanFrame(images=len(batch), run_s=time.monotonic() - begun_s)
-        self._writer.send(ran, *map(_output_frame, batch, np.asarray(vectors, dtype=np.float32)))
+        outputs = [
+            OutputFrame(
+                id=image.id,
+                vector=vector.tobytes(),
+                prepare_s=image.prepare_s,
+                source_sha256=image.source_sha256,
+                width_px=image.width_px,
+                height_px=image.height_px,
+            )
+            for image, vector in zip(batch, np.asarray(vectors, dtype=np.float32), strict=True)
+        ]
+        self._writer.send(ran, *outputs)
 
     def start(self, *, preparing_threads: int) -> None:
         """Start the threads that prepare, and one thread for each engine."""
@@ -165,17 +168,6 @@ class ModelProcess:
         )
 
 
-def _output_frame(image: Prepared, vector: NDArray[np.float32]) -> OutputFrame:
-    return OutputFrame(
-        id=image.id,
-        vector=vector.tobytes(),
-        prepare_s=image.prepare_s,
-        source_sha256=image.source_sha256,
-        width_px=image.width_px,
-        height_px=image.height_px,
-    )
-
-
 def _in_thread(work: Callable[[], None]) -> None:
     """Start a thread whose bug ends the whole process, which would otherwise go on half alive."""
 
@@ -191,15 +183,11 @@ def _in_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=guarded, daemon=True).start()
 
 
-def _arguments() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the connected socket to speak over")
     parser.add_argument("--card", type=Path, required=True, help="the model's card.toml")
-    return parser.parse_args()
-
-
-def main() -> None:
-    arguments = _arguments()
+    arguments = parser.parse_args()
     stream = FrameStream(socket.socket(fileno=arguments.fd))
     writer = FrameWriter(stream)
     try:

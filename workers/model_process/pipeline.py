@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from panopticon.messages import Lane
 from panopticon.scheduling.batching import LaneBuffer
-from workers.model_process.frames import ItemFrame
+from panopticon.scheduling.items import Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,16 +33,16 @@ class Pipeline:
         lock = threading.Lock()
         self._more_received = threading.Condition(lock)
         self._more_prepared = threading.Condition(lock)
-        self._received: LaneBuffer[ItemFrame] = LaneBuffer()
+        self._received: LaneBuffer[Item] = LaneBuffer()
         self._prepared: LaneBuffer[Prepared] = LaneBuffer()
 
-    def receive(self, items: Sequence[ItemFrame]) -> None:
+    def receive(self, items: Sequence[Item]) -> None:
         with self._more_received:
             for item in items:
                 self._received.add(item, item.lane)
             self._more_received.notify(len(items))
 
-    def next_received(self) -> ItemFrame:
+    def next_received(self) -> Item:
         """Wait for an item and return it."""
         with self._more_received:
             while not self._received:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from sqlite3 import Connection
-from typing import Any
 
 from panopticon.interfaces import Delivery, Depth, Finding
 from panopticon.messages import ImageMessage, Lane, encode
@@ -82,12 +81,12 @@ class SqliteQueue:
     def __init__(self, database: SqliteDatabase, name: str, *, lease_s: float, clock: Clock) -> None:
         self._database = database
         self._names = {lane: f"{name}.{lane}" for lane in Lane}
-        self._lease_s = lease_s
+        self._lease_ms = round(lease_s * 1000)
         self._clock = clock
 
     def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
         with self._database.writing() as connection:
-            _insert(connection, self._names[lane], bodies)
+            connection.executemany(_SUBMIT, [(self._names[lane], body) for body in bodies])
 
     def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
         """Look for messages every `POLL_S` seconds, without writing while there are none."""
@@ -123,7 +122,8 @@ class SqliteQueue:
 
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
-        rows = [(self._until_ms(now_ms), *_delivery_key(delivery), now_ms) for delivery in deliveries]
+        until_ms = now_ms + self._lease_ms
+        rows = [(until_ms, *_delivery_key(delivery), now_ms) for delivery in deliveries]
         with self._database.writing() as connection:
             connection.executemany(_RENEW, rows)
 
@@ -150,16 +150,18 @@ class SqliteQueue:
                 where = {"queue": self._names[lane], "now_ms": now_ms}
                 connection.execute(_WAKE, where)
                 leased = connection.execute(
-                    _LEASE, {**where, "until_ms": self._until_ms(now_ms), "limit": limit}
+                    _LEASE, {**where, "until_ms": now_ms + self._lease_ms, "limit": limit}
                 )
-                deliveries += [_delivery(row, lane) for row in sorted(leased)]
+                deliveries += [
+                    Delivery(
+                        tag=f"{number}.{count}", body=body, lane=lane, attempt=attempt, redelivered=count > 1
+                    )
+                    for number, count, attempt, body in sorted(leased)
+                ]
         return deliveries
 
     def _now_ms(self) -> int:
         return int(self._clock.time() * 1000)
-
-    def _until_ms(self, now_ms: int) -> int:
-        return now_ms + round(self._lease_s * 1000)
 
 
 class SqliteTopology:
@@ -202,9 +204,10 @@ class SqliteUploads:
             body for message, body in zip(messages, bodies, strict=True) if message.event != "deleted"
         ]
         with self._database.writing() as connection:
-            _insert(connection, f"{PREFIX}.catalogue.{lane}", bodies)
+            connection.executemany(_SUBMIT, [(f"{PREFIX}.catalogue.{lane}", body) for body in bodies])
             for version in _bound(connection):
-                _insert(connection, f"{_queue_name(version)}.{lane}", for_models)
+                queue = f"{_queue_name(version)}.{lane}"
+                connection.executemany(_SUBMIT, [(queue, body) for body in for_models])
 
 
 class SqliteBroker:
@@ -260,10 +263,6 @@ def _queue_name(version: VersionName) -> str:
     return f"{PREFIX}.{version.model}.{version.version}"
 
 
-def _insert(connection: Connection, queue: str, bodies: Sequence[bytes]) -> None:
-    connection.executemany(_SUBMIT, [(queue, body) for body in bodies])
-
-
 def _depth(connection: Connection, queue: str, now_ms: int) -> Depth:
     row = connection.execute(_DEPTH, {"queue": queue, "now_ms": now_ms}).fetchone()
     return Depth(ready=row[0], leased=row[1], retrying=row[2])
@@ -271,13 +270,6 @@ def _depth(connection: Connection, queue: str, now_ms: int) -> Depth:
 
 def _bound(connection: Connection) -> tuple[VersionName, ...]:
     return tuple(VersionName(model=model, version=version) for model, version in connection.execute(_BOUND))
-
-
-def _delivery(row: tuple[Any, ...], lane: Lane) -> Delivery:
-    number, deliveries, attempt, body = row
-    return Delivery(
-        tag=f"{number}.{deliveries}", body=body, lane=lane, attempt=attempt, redelivered=deliveries > 1
-    )
 
 
 def _delivery_key(delivery: Delivery) -> list[int]:

@@ -59,24 +59,22 @@ class ChildProcesses:
 
     def _start(self, name: str, arguments: list[str]) -> None:
         command = [sys.executable, "-m", "workers.cli.main", *arguments]
+        environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        project_root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, [project_root, os.environ.get("PYTHONPATH", "")]))
+        environ |= {**self._settings.as_environ(), "PYTHONPATH": path, FORMAT_VARIABLE: JSON}
         with tempfile.NamedTemporaryFile(prefix="panopticon-", suffix=".log") as written:
             log = open(written.name, "rb")  # noqa: SIM115
             # In a session of its own a child gets no Ctrl-C from the terminal: this process passes it on as
             # SIGTERM, so that the child drains.
             process = subprocess.Popen(
                 command,
-                env=self._environ(),
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 stderr=written,
                 start_new_session=True,
             )
         self._children.append(_Child(name=name, process=process, log=log))
-
-    def _environ(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-        project_root = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [project_root, os.environ.get("PYTHONPATH", "")]))
-        return {**kept, **self._settings.as_environ(), "PYTHONPATH": path, FORMAT_VARIABLE: JSON}
 
     def _stop(self) -> None:
         for child in self._children:

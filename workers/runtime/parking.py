@@ -53,20 +53,19 @@ class Parking:
         self._until_s = self._clock() + pause_s
         if self._reason is None or str(self._reason) != str(reason):
             log.warning("parked: %s; trying again in %.1f s", reason, pause_s, extra={"parked": True})
-        self._show(parked=0)
+        if self._reason is not None:
+            # Another component may have been the reason until now.
+            self._metrics.set("panopticon_parked", 0, part=self._reason.component)
         self._reason = reason
-        self._show(parked=1)
+        self._metrics.set("panopticon_parked", 1, part=reason.component)
         self._metrics.count("panopticon_park_total", part=reason.component)
 
     def resume(self) -> None:
         """End the outage, if there is one, and start with a short pause next time."""
-        if self._reason is not None:
-            log.warning("resumed: %s is back", self._reason.component, extra={"parked": False})
-        self._show(parked=0)
+        if self._reason is None:
+            return
+        log.warning("resumed: %s is back", self._reason.component, extra={"parked": False})
+        self._metrics.set("panopticon_parked", 0, part=self._reason.component)
         self._reason = None
         self._long_reported = False
         self._backoff.reset()
-
-    def _show(self, *, parked: int) -> None:
-        if self._reason is not None:
-            self._metrics.set("panopticon_parked", parked, part=self._reason.component)

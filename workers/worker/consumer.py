@@ -24,7 +24,7 @@ from panopticon.settings import Settings
 from workers.runtime.parking import Parking
 from workers.worker.failure_policy import FailurePolicy
 from workers.worker.host_failures import Hosts
-from workers.worker.in_flight import InFlight, LeasedImage
+from workers.worker.in_flight import InFlight, LeasedImage, UndecidedFailure
 from workers.worker.intake import IDLE_WAIT_S, Intake
 from workers.worker.outcomes import Retried, Skipped, Stored, Unreadable, count_outcomes
 from workers.worker.settlement import Settlement
@@ -82,6 +82,7 @@ class Consumer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._card = card
+        self._version = card.version_name
         self._settings = settings
         self._queue = queue
         self._outputs = outputs
@@ -94,7 +95,10 @@ class Consumer:
         self._failures = FailurePolicy(
             retry_delays_s=settings.retry_delays_s, max_dead_share=settings.dead_share
         )
-        self._hosts = Hosts(_breaker(settings), clock=clock)
+        # Without a retry delay an image cannot wait for its host, so no host is ever taken to be down.
+        failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
+        breaker = Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
+        self._hosts = Hosts(breaker, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
         self._renewed_s = self._settled_s = clock()
 
@@ -110,7 +114,7 @@ class Consumer:
 
     def turn(self, *, draining: bool = False) -> None:
         """Do one step of everything, within about `IDLE_WAIT_S`. `draining`: take nothing new."""
-        self._take_answers(self._model.poll(wait_s=self._wait_s()))
+        self._take_answers()
         try:
             self._requeue_if_parked_for_long()
             self._renew_leases_if_due()
@@ -141,18 +145,16 @@ class Consumer:
         except Unavailable as error:
             log.warning("%s; what is in flight comes again when its lease lapses", error)
 
-    def _wait_s(self) -> float:
-        return self._intake.wait_s(
+    def _take_answers(self) -> None:
+        wait_s = self._intake.wait_s(
             parked=self._parking.waiting,
             ready=self._model.hello is not None,
-            at_model=self._in_flight.at_model,
+            at_model=len(self._in_flight.at_model),
             now_s=self._clock(),
         )
-
-    def _take_answers(self, answers: Sequence[Answer]) -> None:
-        for answer in answers:
-            self._classify(self._in_flight.answered(answer.item), answer)
-        if self._in_flight.has_undecided:
+        for answer in self._model.poll(wait_s=wait_s):
+            self._classify(self._in_flight.at_model.pop(answer.item.id), answer)
+        if self._in_flight.undecided:
             self._decide_failures()
 
     def _classify(self, image: LeasedImage, answer: Answer) -> None:
@@ -169,7 +171,7 @@ class Consumer:
                 self._fail(image, error)
             case NotRun(error=Transient() as error):
                 self._hosts.failed(image.host, image.key.image_id, error)
-                self._in_flight.undecided(image, error)
+                self._in_flight.undecided.append(UndecidedFailure(image=image, error=error))
             case NotRun(error=Unavailable() as error):
                 self._source_failed(image, error)
                 return
@@ -191,13 +193,15 @@ class Consumer:
             source_sha256=ran.source_sha256,
             width_px=ran.width_px,
             height_px=ran.height_px,
-            produced_at_ms=_now_ms(),
+            produced_at_ms=int(time.time() * 1000),
         )
-        self._in_flight.finish(Stored(delivery=image.delivery, message=image.message, output=output))
+        stored = Stored(delivery=image.delivery, message=image.message, output=output)
+        self._in_flight.outcomes.append(stored)
         self._failures.stored()
 
     def _fail(self, image: LeasedImage, error: Rejected | Transient) -> None:
-        self._in_flight.finish(self._failures.outcome(image, error, at_ms=_now_ms()))
+        at_ms = int(time.time() * 1000)
+        self._in_flight.outcomes.append(self._failures.outcome(image, error, at_ms=at_ms))
         if self._failures.guard_tripped:
             self._intake.probe()
             self._park(self._failures.too_many_dead(error))
@@ -207,7 +211,7 @@ class Consumer:
         image."""
         self._hosts.abandoned(image.host)
         undecided = self._in_flight.take_undecided(lambda host: host == image.host)
-        self._in_flight.wait([image, *(failure.image for failure in undecided)])
+        self._in_flight.waiting += [image, *(failure.image for failure in undecided)]
         self._intake.source_failed()
         self._park(error)
 
@@ -215,7 +219,7 @@ class Consumer:
         busy = self._in_flight.hosts_at_model
         for failure in self._in_flight.take_undecided(lambda host: self._hosts.is_decided(host, busy=busy)):
             if self._hosts.is_down(failure.image.host):
-                self._in_flight.finish(self._failures.host_down(failure.image))
+                self._in_flight.outcomes.append(self._failures.host_down(failure.image))
             else:
                 self._fail(failure.image, failure.error)
 
@@ -231,7 +235,7 @@ class Consumer:
         model_was_down = reason is not None and reason.component == "model"
         self._intake.begin_with(MAX_KILLERS_IN_A_ROW if model_was_down else 1)
         deliveries = [*self._release(), *(outcome.delivery for outcome in self._in_flight.outcomes)]
-        self._in_flight.settled()
+        self._in_flight.outcomes.clear()
         log.warning("parked for %g s: requeued what was held", self._settings.park_hold_s)
         self._queue.requeue(deliveries)
         self._queue.release_prefetched()
@@ -271,14 +275,14 @@ class Consumer:
         if not outcomes:
             return
         self._settlement.settle(outcomes)
-        count_outcomes(outcomes, self._metrics, model=str(self._card.version_name))
-        self._in_flight.settled()
+        count_outcomes(outcomes, self._metrics, model=str(self._version))
+        outcomes.clear()
         if self._model.down is None:
             self._intake.got_through()
 
     def _receive(self) -> None:
         """Lease as many messages as there is room for."""
-        unfinished = self._in_flight.waiting + self._in_flight.at_model
+        unfinished = len(self._in_flight.waiting) + len(self._in_flight.at_model)
         room = self._intake.room(
             credit=self._model.credit,
             best_batch=self._model.best_batch,
@@ -290,7 +294,7 @@ class Consumer:
             return
         if self.parked is not None:
             # Without a store to put it in, nothing should be leased.
-            self._outputs.get([PROBE_ID], self._card.version_name)
+            self._outputs.get([PROBE_ID], self._version)
         wait_s = 0.0 if unfinished else IDLE_WAIT_S
         deliveries = self._queue.receive(max_live=room.live, max_backfill=room.backfill, wait_s=wait_s)
         self._intake.received(len(deliveries), best_batch=self._model.best_batch)
@@ -301,10 +305,10 @@ class Consumer:
         try:
             message = decode_image_message(delivery.body)
         except MessageInvalid as error:
-            self._in_flight.finish(Unreadable(delivery=delivery, detail=str(error)))
+            self._in_flight.outcomes.append(Unreadable(delivery=delivery, detail=str(error)))
             return
         if message.event == "deleted":
-            self._in_flight.finish(Skipped(delivery=delivery))
+            self._in_flight.outcomes.append(Skipped(delivery=delivery))
             return
         key = OutputKey(
             image_id=message.image_id,
@@ -313,47 +317,39 @@ class Consumer:
             revision=message.revision,
         )
         uri = original_uri(message, self._settings.originals)
-        image = LeasedImage(delivery=delivery, message=message, key=key, uri=uri, host=host_of(uri))
-        self._in_flight.wait([image])
+        self._in_flight.waiting.append(
+            LeasedImage(delivery=delivery, message=message, key=key, uri=uri, host=host_of(uri))
+        )
 
     def _give_to_model(self) -> None:
         """Give the model the images that wait for it, except those that need no run or cannot be fetched."""
         in_flight = self._in_flight
-        limit = self._intake.next_images(waiting=in_flight.waiting, at_model=in_flight.at_model)
-        images = in_flight.next_waiting(limit)
+        limit = self._intake.next_images(waiting=len(in_flight.waiting), at_model=len(in_flight.at_model))
+        images = in_flight.waiting[:limit]
         # Raises Unavailable while the store is down; the images are still waiting then.
         stored = self._stored_before(images)
-        in_flight.take_waiting(len(images))
+        del in_flight.waiting[:limit]
         for image in images:
             output = stored.get(image.key)
             if output is not None and output.digest == self._card.digest:
-                in_flight.finish(
+                in_flight.outcomes.append(
                     Stored(delivery=image.delivery, message=image.message, output=output, already=True)
                 )
             elif not image.uri:
                 self._fail(image, Rejected("no_uri", NO_URI))
             elif self._hosts.admits(image.host):
-                in_flight.given(image, self._model.add(image.delivery.lane, uri=image.uri))
+                item = self._model.add(image.delivery.lane, uri=image.uri)
+                in_flight.at_model[item.id] = image
             else:
-                in_flight.finish(self._failures.host_down(image))
+                in_flight.outcomes.append(self._failures.host_down(image))
         if not in_flight.at_model and any(isinstance(o, Retried) for o in in_flight.outcomes):
             self._intake.pause(now_s=self._clock())
 
     def _stored_before(self, images: Sequence[LeasedImage]) -> dict[OutputKey, Output]:
         """Return the outputs of those images that another delivery may have brought."""
-        ids = [image.key.image_id for image in images if _seen_before(image.delivery)]
-        return self._outputs.get(ids, self._card.version_name) if ids else {}
-
-
-def _seen_before(delivery: Delivery) -> bool:
-    return delivery.redelivered or delivery.attempt > 0 or delivery.lane is Lane.BACKFILL
-
-
-def _breaker(settings: ConsumerSettings) -> Breaker:
-    # Without a retry delay an image cannot wait for its host, so no host is ever taken to be down.
-    failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
-    return Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+        ids = [
+            image.key.image_id
+            for image in images
+            if image.delivery.redelivered or image.delivery.attempt or image.delivery.lane is Lane.BACKFILL
+        ]
+        return self._outputs.get(ids, self._version) if ids else {}

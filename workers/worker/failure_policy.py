@@ -39,7 +39,9 @@ class FailurePolicy:
         """
         delays_s, attempt = self._retry_delays_s, image.delivery.attempt
         if self._guard.tripped:
-            return self._put_back(image)
+            # A broker counts messages that are merely requeued, and in the end drops them; one that waits out
+            # a retry delay is not counted.
+            return self._delayed(image, "probe") if delays_s else Requeued(delivery=image.delivery)
         if isinstance(error, Transient) and attempt < len(delays_s):
             return Retried(delivery=image.delivery, delay_s=delays_s[attempt], reason=error.reason)
         self._guard.record(dead=True)
@@ -65,13 +67,6 @@ class FailurePolicy:
         """Return the reason to park while the guard is tripped."""
         reason = f"too many of the last {WINDOW} images were dead, the latest by {latest.reason!r}"
         return Unavailable("source", reason)
-
-    def _put_back(self, image: LeasedImage) -> Retried | Requeued:
-        # A broker counts messages that are merely requeued, and in the end drops them; one that waits out a
-        # retry delay is not counted.
-        if not self._retry_delays_s:
-            return Requeued(delivery=image.delivery)
-        return self._delayed(image, "probe")
 
     def _delayed(self, image: LeasedImage, reason: str) -> Retried:
         delay_s = self._retry_delays_s[0]

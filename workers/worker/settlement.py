@@ -42,25 +42,30 @@ class Settlement:
 
         Raises: Unavailable; nothing is lost then, and the same outcomes may be settled again.
         """
-        self._store(outcomes)
-        for lane in Lane:
-            self._publish(outcomes, lane)
-        self._dead_letter([outcome for outcome in outcomes if isinstance(outcome, Unreadable)])
-        self._queue.requeue([o.delivery for o in outcomes if isinstance(o, Requeued)])
-        for outcome in outcomes:
-            if isinstance(outcome, Retried):
-                self._queue.retry(
-                    outcome.delivery, delay_s=outcome.delay_s, spend_attempt=outcome.spend_attempt
-                )
-        self._queue.ack([o.delivery for o in outcomes if not isinstance(o, Retried | Requeued)])
-
-    def _store(self, outcomes: Sequence[Outcome]) -> None:
         outputs = [o.output for o in outcomes if isinstance(o, Stored) and not o.already]
         failures = [o.failure for o in outcomes if isinstance(o, Dead)]
         if outputs:
             self._outputs.put(outputs)
         if failures:
             self._outputs.put_failures(failures)
+        for lane in Lane:
+            self._publish(outcomes, lane)
+        envelopes = [
+            encode_envelope(o.delivery.body, version=self._version, reason="bad_message", detail=o.detail)
+            for o in outcomes
+            if isinstance(o, Unreadable)
+        ]
+        if envelopes:
+            self._undeliverable.submit(envelopes, Lane.LIVE)
+        requeued = [o.delivery for o in outcomes if isinstance(o, Requeued)]
+        if requeued:
+            self._queue.requeue(requeued)
+        for outcome in outcomes:
+            if isinstance(outcome, Retried):
+                self._queue.retry(
+                    outcome.delivery, delay_s=outcome.delay_s, spend_attempt=outcome.spend_attempt
+                )
+        self._queue.ack([o.delivery for o in outcomes if not isinstance(o, Retried | Requeued)])
 
     def _publish(self, outcomes: Sequence[Outcome], lane: Lane) -> None:
         policy = self._policy()
@@ -84,11 +89,3 @@ class Settlement:
             reason=outcome.failure.reason,
         )
         return encode(failed)
-
-    def _dead_letter(self, unreadable: Sequence[Unreadable]) -> None:
-        envelopes = [
-            encode_envelope(o.delivery.body, version=self._version, reason="bad_message", detail=o.detail)
-            for o in unreadable
-        ]
-        if envelopes:
-            self._undeliverable.submit(envelopes, Lane.LIVE)

@@ -36,16 +36,13 @@ class SqliteCatalogue:
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
         with self._database.reading() as connection:
             rows = connection.execute(_GET, (json.dumps(sorted(set(image_ids))),)).fetchall()
-        return {row[0]: _image_of(*row) for row in rows}
-
-
-def _image_of(
-    image_id: str, revision: int, image_uri: str, event: str, occurred_at_ms: int
-) -> CatalogueImage:
-    return CatalogueImage(
-        image_id=image_id,
-        revision=revision,
-        image_uri=image_uri,
-        event=event,
-        occurred_at_ms=occurred_at_ms,
-    )
+        return {
+            image_id: CatalogueImage(
+                image_id=image_id,
+                revision=revision,
+                image_uri=image_uri,
+                event=event,
+                occurred_at_ms=occurred_at_ms,
+            )
+            for image_id, revision, image_uri, event, occurred_at_ms in rows
+        }

@@ -19,7 +19,7 @@ from panopticon.errors import Rejected
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.scheduling.dispatch import Phase
-from panopticon.scheduling.items import Answer, NotRun, Ran
+from panopticon.scheduling.items import Answer, Item, NotRun, Ran
 from panopticon.settings import Settings
 from tests.panopticon.null_card import write_null_card
 from tests.workers.queues.fake_clock import FakeClock
@@ -31,7 +31,6 @@ from workers.model_process.frames import (
     Frame,
     FrameStream,
     HelloFrame,
-    ItemFrame,
     OutputFrame,
     PeerGone,
     RejectedFrame,
@@ -71,10 +70,10 @@ class ChildFake:
         )
         self.send(replace(hello, **other))
 
-    def items_heard(self) -> list[ItemFrame]:
+    def items_heard(self) -> list[Item]:
         """The items that came since the last look."""
         try:
-            return [frame for frame in self.stream.receive(wait_s=0) if isinstance(frame, ItemFrame)]
+            return [frame for frame in self.stream.receive(wait_s=0) if isinstance(frame, Item)]
         except PeerGone:
             return []
 
@@ -281,8 +280,8 @@ def test_an_item_may_carry_the_encoded_image_itself(bench: Bench) -> None:
     bench.client.add(Lane.BACKFILL, uri="file:///1")
     child = bench.greeted()
     assert child.items_heard() == [
-        ItemFrame(id=1, lane=Lane.LIVE, uri="", encoded=b"GIF89a"),
-        ItemFrame(id=2, lane=Lane.BACKFILL, uri="file:///1", encoded=None),
+        Item(id=1, lane=Lane.LIVE, uri="", encoded=b"GIF89a"),
+        Item(id=2, lane=Lane.BACKFILL, uri="file:///1", encoded=None),
     ]
 
 

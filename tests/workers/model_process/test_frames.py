@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Item
 from workers.model_process.frames import (
     KINDS,
     AliveFrame,
@@ -24,7 +25,6 @@ from workers.model_process.frames import (
     FrameError,
     FrameStream,
     HelloFrame,
-    ItemFrame,
     OutputFrame,
     PeerGone,
     RanFrame,
@@ -39,7 +39,7 @@ texts = st.text(max_size=20)
 seconds = st.floats(0, 1e9)
 frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
-        ItemFrame,
+        Item,
         id=ids,
         lane=st.sampled_from(Lane),
         uri=texts,

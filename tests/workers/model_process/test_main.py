@@ -24,6 +24,7 @@ from panopticon.images import DecodeLimits
 from panopticon.interfaces import Engine, FetchLimits
 from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase
+from panopticon.scheduling.items import Item
 from storage.originals import Originals
 from storage.originals.files import FileSource, uri_of
 from tests.panopticon.null_card import write_null_card
@@ -34,7 +35,6 @@ from workers.model_process.frames import (
     Frame,
     FrameStream,
     HelloFrame,
-    ItemFrame,
     OutputFrame,
     RejectedFrame,
     StartedFrame,
@@ -58,8 +58,8 @@ def prepared(id_: int) -> Prepared:
     return Prepared(id=id_, pixels=pixels, prepare_s=0.0, source_sha256="", width_px=2, height_px=2)
 
 
-def item(id_: int, lane: Lane = Lane.LIVE, *, uri: str = "file:///x") -> ItemFrame:
-    return ItemFrame(id=id_, lane=lane, uri=uri, encoded=None)
+def item(id_: int, lane: Lane = Lane.LIVE, *, uri: str = "file:///x") -> Item:
+    return Item(id=id_, lane=lane, uri=uri, encoded=None)
 
 
 def output(id_: int, vector: bytes = b"") -> OutputFrame:

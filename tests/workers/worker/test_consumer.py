@@ -731,6 +731,12 @@ class TestDraining:
         assert bench.clock.now_s == began_s
 
 
+def test_images_reach_the_model_in_the_order_of_their_lease(bench: ConsumerBench) -> None:
+    bench.submit("3", "1", "2", "0")
+    bench.turns(1)
+    assert [item.uri for item in bench.model.seen] == ["file:///3", "file:///1", "file:///2", "file:///0"]
+
+
 def test_an_idle_worker_waits_for_the_queue_and_does_not_spin(bench: ConsumerBench) -> None:
     began_s = bench.clock.now_s
     bench.turns(20)
