@@ -34,6 +34,7 @@ from workers.model_process.frames import (
 )
 
 CREDIT_BATCHES = 3
+VALUE_BYTES = np.dtype(np.float32).itemsize
 START_TIMEOUT_S = 180.0
 SILENCE_TIMEOUT_S = 30.0
 GATHER_S = 0.01
@@ -101,7 +102,7 @@ class ModelClient:
         answers: list[Answer] = []
         try:
             self._send_items()
-            answers += self._next_answers(wait_s)
+            self._receive_answers(answers, wait_s=wait_s)
             self._send_items()
         except (PeerGone, FrameError) as error:
             return answers + self._died(str(error))
@@ -122,17 +123,22 @@ class ModelClient:
         if items:
             self._child.send(items)
 
-    def _next_answers(self, wait_s: float) -> list[Answer]:
-        """Frames of progress alone neither end the wait nor wake this process for each image."""
+    def _receive_answers(self, answers: list[Answer], *, wait_s: float) -> None:
+        """Append new answers. Frames of progress alone neither end the wait nor wake this process for each.
+
+        Raises: PeerGone, FrameError; answers that came before the fault are in the list by then.
+        """
         deadline_s = self._clock() + wait_s
-        answers = self._handle_all(self._child.receive(wait_s=wait_s))
+        self._handle_all(self._child.receive(wait_s=wait_s), answers)
         while not answers and (left_s := deadline_s - self._clock()) > 0 and self.down is None:
             time.sleep(min(left_s, GATHER_S))
-            answers = self._handle_all(self._child.receive(wait_s=max(left_s - GATHER_S, 0)))
-        return answers
+            self._handle_all(self._child.receive(wait_s=max(left_s - GATHER_S, 0)), answers)
 
-    def _handle_all(self, frames: Sequence[Frame]) -> list[Answer]:
-        return [answer for frame in frames if (answer := self._handle(frame)) is not None]
+    def _handle_all(self, frames: Sequence[Frame], answers: list[Answer]) -> None:
+        for frame in frames:
+            answer = self._handle(frame)
+            if answer is not None:
+                answers.append(answer)
 
     def _handle(self, frame: Frame) -> Answer | None:
         match frame:
@@ -160,6 +166,8 @@ class ModelClient:
         return None
 
     def _ran(self, frame: OutputFrame) -> Ran | None:
+        if len(frame.vector) % VALUE_BYTES:
+            raise FrameError(f"a vector of {len(frame.vector)} bytes")
         self._child.reset_delay()
         item = self._dispatcher.answered(frame.id, ran=True)
         if item is None:
@@ -184,7 +192,8 @@ class ModelClient:
     def _count_cpu(self, frame: AliveFrame) -> None:
         """A child reports what it has used since it began; the counter goes on over several children."""
         for step, used_s in frame.cpu_s.items():
-            new_s = used_s - self._cpu_s.get(step, 0.0)
+            # A counter never goes down, whatever a child reports.
+            new_s = max(used_s - self._cpu_s.get(step, 0.0), 0.0)
             self._metrics.count("panopticon_model_cpu_seconds_total", new_s, model=self._name, step=step)
         self._cpu_s.update(frame.cpu_s)
 
@@ -192,6 +201,10 @@ class ModelClient:
         if (frame.protocol, frame.digest) != (PROTOCOL, self._card.digest):
             self._end_child("other digest")
             self._model_is_down(f"its process speaks protocol {frame.protocol} with digest {frame.digest}")
+            return
+        if frame.best_batch < 1:
+            self._end_child("no batch")
+            self._model_is_down(f"its engine reports a best batch of {frame.best_batch} images")
             return
         self.hello = Hello(
             digest=frame.digest,
@@ -226,7 +239,7 @@ class ModelClient:
         answers: list[Answer] = []
         try:
             while frames := self._child.receive(wait_s=0):
-                answers += self._handle_all(frames)
+                self._handle_all(frames, answers)
         except (PeerGone, FrameError):
             pass
         return answers

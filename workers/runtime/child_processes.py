@@ -54,7 +54,8 @@ class ChildProcesses:
             if child.process.poll() is not None:
                 # It may have logged its last words between the reading above and its end.
                 child.read_events()
-                raise ProcessEnded("\n".join([f"{child.name} ended by itself", *child.last_lines]))
+                lines = [f"{child.name} ended by itself", *child.last_lines, child.unfinished_line]
+                raise ProcessEnded("\n".join(filter(None, lines)))
         return events
 
     def _start(self, name: str, arguments: list[str]) -> None:
@@ -99,6 +100,11 @@ class _Child:
         self.log = log
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._unfinished = b""
+
+    @property
+    def unfinished_line(self) -> str:
+        """The end of the log without a line feed, such as the last words of a native library."""
+        return self._unfinished.decode(errors="replace")
 
     def read_events(self) -> list[LogEvent]:
         """Return the events of the lines that were finished since the last call."""

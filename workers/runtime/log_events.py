@@ -50,7 +50,9 @@ class JsonFormatter(logging.Formatter):
 def parse_log_event(line: str) -> LogEvent | None:
     """Return the event, or None for a line that a library or the interpreter wrote."""
     try:
-        fields = json.loads(line)
-        return LogEvent(**fields)
+        event = LogEvent(**json.loads(line))
     except (ValueError, TypeError):
         return None
+    # A library may log JSON of its own with the same keys.
+    is_ours = isinstance(event.name, str) and isinstance(event.level, int) and isinstance(event.message, str)
+    return event if is_ours else None

@@ -100,7 +100,7 @@ class ChildFake:
         return self.status
 
 
-def output(id_: int, *, elements: int = 3) -> Frame:
+def output(id_: int, *, elements: int = 3) -> OutputFrame:
     return OutputFrame(
         id=id_,
         vector=np.full(elements, id_, dtype=np.float32).tobytes(),
@@ -425,6 +425,39 @@ def test_a_child_that_sends_garbage_is_replaced(bench: Bench) -> None:
     assert bench.poll() == []
     assert child.poll() == -signal.SIGKILL
     assert bench.greeted().heard() == [1]
+
+
+def test_an_answer_that_came_before_a_wrong_frame_counts(bench: Bench) -> None:
+    bench.add(2)
+    child = bench.greeted()
+    child.heard()
+    child.send(output(1), Item(id=9, lane=Lane.LIVE, uri="x"))
+    assert bench.bury() == [(1, "ran")]
+    assert bench.greeted().heard() == [2]
+
+
+def test_an_image_whose_vector_is_cut_off_runs_again(bench: Bench) -> None:
+    bench.add(1)
+    child = bench.greeted()
+    child.heard()
+    child.send(replace(output(1), vector=b"123"))
+    assert bench.bury() == []
+    assert bench.greeted().heard() == [1]
+
+
+def test_a_child_that_reports_less_cpu_time_than_before_does_no_harm(bench: Bench) -> None:
+    child = bench.greeted()
+    child.send(AliveFrame(cpu_s={"run": 2.0}), AliveFrame(cpu_s={"run": 1.0}))
+    assert bench.poll() == []
+    get = bench.metrics.registry.get_sample_value
+    assert get("panopticon_model_cpu_seconds_total", {"model": "colour@1", "step": "run"}) == 2.0
+
+
+def test_an_engine_without_a_best_batch_is_a_model_that_is_down(bench: Bench) -> None:
+    bench.poll()
+    bench.child.hello(bench.card, best_batch=-5)
+    bench.poll()
+    assert str(bench.client.down) == "model unavailable: its engine reports a best batch of -5 images"
 
 
 def test_an_answer_about_an_image_that_is_no_longer_ours_is_dropped(bench: Bench) -> None:

@@ -65,6 +65,19 @@ def test_a_child_that_ends_by_itself_is_an_error_that_quotes_its_last_words(sett
     assert any("unknown model" in line for line in rest), rest
 
 
+def test_the_last_words_of_a_child_are_quoted_without_a_line_feed_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\nprintf 'first line\nlast words' >&2\nexit 134\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crashing))
+    processes = ChildProcesses(settings)
+    with processes.running([UNKNOWN]), pytest.raises(ProcessEnded) as ended:
+        events_until(processes, lambda event: False)
+    assert str(ended.value).splitlines() == ["nobody@1 ended by itself", "first line", "last words"]
+
+
 def test_children_drain_and_end_when_the_block_is_left(settings: Settings, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     processes = ChildProcesses(settings.model_copy(update={"ready_file": ready}))
@@ -119,6 +132,17 @@ def test_an_exception_is_logged_with_its_traceback_in_one_line(caplog: pytest.Lo
     assert event.message.splitlines()[-1] == "ValueError: no such thing"
 
 
-@pytest.mark.parametrize("line", ["", "Traceback (most recent call last):", "5", "[]", "{}", '{"name": "x"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "Traceback (most recent call last):",
+        "5",
+        "[]",
+        "{}",
+        '{"name": "x"}',
+        '{"name": "x", "level": "high", "message": ""}',
+    ],
+)
 def test_a_line_that_is_not_an_event_is_none(line: str) -> None:
     assert parse_log_event(line) is None
