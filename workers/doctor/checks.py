@@ -92,6 +92,7 @@ class Components:
 
     def _diagnosis(self, url: str, component: object) -> Iterator[Finding]:
         """Yield the component's diagnosis of itself, once for each URL, and note whether it is usable."""
+        # One SQLite file may be the store, the broker and the search index.
         if url in self._usable:
             return
         findings = component.diagnose() if isinstance(component, Diagnosable) else []
@@ -102,6 +103,7 @@ class Components:
         card = find_card(parse_version(name), self._settings.models_dir)
         engine = engine_name(card, self._settings.engine)
         yield _card(card, engine, self._registered)
+        # A converted model runs without its source weights.
         converted = engine == "litert" and prepared(card, self._settings.cache_dir)
         yield from _weights(card, needed=not converted)
         if engine == "litert":
