@@ -69,7 +69,6 @@ def index_command(
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     submission = scan_paths(paths, session.store.catalogue)
-    # A model that is converted already takes no time here.
     for card in cards:
         refuse_altered_weights(card)
         with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
