@@ -266,6 +266,7 @@ class ModelCard(BaseModel):
     @property
     def digest_input(self) -> bytes:
         """Canonical JSON of everything that affects the model's output."""
+        # Without a builder or a saved model, a custom engine computes the output.
         builder = self.architecture or self.engines.allowed[0]
         return canonical_json(
             {

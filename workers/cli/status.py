@@ -77,6 +77,7 @@ def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
             f"Images are pending though every queue is empty: reading again in {lasting(wait_s)}.",
             style="dim",
         )
+    # The rate of work in progress takes two readings.
     elif any(status.waiting for status in first.versions) or any(
         has_owner(record, now_ms=_now_ms()) for record in first.backfills
     ):

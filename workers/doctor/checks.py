@@ -230,7 +230,17 @@ def _originals(settings: Settings, open_source: Callable[[], ImageSource]) -> It
         yield ok("originals: template", "none: each message contains its own URI")
         return
     uri = original_uri(ImageMessage(image_id=PROBE_ID), settings.originals)
-    yield _folder(settings.originals) if uri.startswith("file:") else _answer(uri, source)
+    if not uri.startswith("file:"):
+        yield _answer(uri, source)
+        return
+    # The folder in which all originals are: the path up to the ID, completed to the name of some file.
+    template = settings.originals.partition("{image_id}")[0]
+    folder = Path(os.fsdecode(path_of(template + "x"))).parent
+    if os.access(folder, os.R_OK | os.X_OK):
+        yield ok("originals: folder", str(folder))
+    else:
+        seen = f"{folder} cannot be read"
+        yield fail("originals: folder", seen, "mount it, or correct the setting originals")
 
 
 def _roots(settings: Settings) -> Iterator[Finding]:
@@ -240,13 +250,6 @@ def _roots(settings: Settings) -> Iterator[Finding]:
             yield ok(check, "readable, and permitted by the setting file_roots")
         else:
             yield fail(check, "cannot be read", "mount it, or remove it from the setting file_roots")
-
-
-def _folder(template: str) -> Finding:
-    folder = Path(os.fsdecode(path_of(template.partition("{image_id}")[0] + "x"))).parent
-    if os.access(folder, os.R_OK | os.X_OK):
-        return ok("originals: folder", str(folder))
-    return fail("originals: folder", f"{folder} cannot be read", "mount it, or correct the setting originals")
 
 
 def _answer(uri: str, source: ImageSource) -> Finding:

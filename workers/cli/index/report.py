@@ -90,7 +90,16 @@ class IndexReport:
             "finished": self._run.finished,
             "seconds": round(self._run.seconds, 3),
             "per_s": round(self._run.per_s, 2),
-            "ledger": {str(version): _ledger_json(ledger) for version, ledger in self._ledgers().items()},
+            "ledger": {
+                str(version): {
+                    "accepted": ledger.accepted,
+                    "stored": ledger.stored,
+                    "dead": ledger.dead,
+                    "skipped": ledger.skipped,
+                    "pending": ledger.pending,
+                }
+                for version, ledger in self._ledgers().items()
+            },
         }
 
     def as_text(self, *, max_photos: int) -> RenderableType:
@@ -181,13 +190,3 @@ class IndexReport:
         commands = [f"panopticon search {shlex.quote(best)}"]
         commands += [f"panopticon show {entry.image_id}" for entry in self._submission.entries[:1]]
         return [Text("Next:"), *(Text(f"  {command}") for command in [*commands, "panopticon status"])]
-
-
-def _ledger_json(ledger: Ledger) -> dict[str, int]:
-    return {
-        "accepted": ledger.accepted,
-        "stored": ledger.stored,
-        "dead": ledger.dead,
-        "skipped": ledger.skipped,
-        "pending": ledger.pending,
-    }

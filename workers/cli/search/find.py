@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypedDict, Unpack
 
 import click
@@ -17,7 +18,7 @@ from panopticon.messages import Tag
 from panopticon.models import find_card
 from panopticon.policy.policy import read_policy
 from panopticon.results.documents import SearchDocument, fold_label
-from panopticon.results.outputs import CatalogueImage, VersionName
+from panopticon.results.outputs import CatalogueImage
 from panopticon.results.search import Order, Query, ScoreRange, SearchPage
 from workers.cli.formatting import place, rfc_3339
 from workers.cli.session import Session, json_option, pass_session
@@ -227,19 +228,12 @@ def _explain_nothing(session: Session, query: Query, active: Active) -> None:
 
 def _known_labels(session: Session, active: Active) -> dict[str, str]:
     """Return the labels of the active tagging versions and their broader terms: folded → as written."""
-    labels = [
-        label
-        for name, (entry, version) in active.items()
-        if entry.task == "tagging"
-        for label in (*version.labels, *_ancestors(session, name))
-    ]
+    labels: list[str] = []
+    for name, (entry, version) in active.items():
+        if entry.task == "tagging":
+            labels += version.labels
+            # The broader terms are in the card, which need not be on this machine.
+            with suppress(CardError):
+                rows = find_card(name, session.settings.models_dir).labels
+                labels += (term for row in rows for term in row.ancestors)
     return {fold_label(label): label for label in labels}
-
-
-def _ancestors(session: Session, name: VersionName) -> set[str]:
-    """Return the broader terms of a version's labels; none if its card is not on this machine."""
-    try:
-        rows = find_card(name, session.settings.models_dir).labels
-    except CardError:
-        return set()
-    return {term for row in rows for term in row.ancestors}
