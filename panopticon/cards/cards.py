@@ -241,6 +241,7 @@ class ModelCard(BaseModel):
     def is_saved_model(self) -> bool:
         """Return whether the weights file is a whole Keras model, so that no builder is needed."""
         file = self.weights.file if self.weights else ""
+        # Keras writes weights without their model into files of the second kind.
         is_whole = file.endswith(SAVED_MODEL_SUFFIXES) and not file.endswith(".weights.h5")
         return is_whole and not self.architecture and self._on_keras
 
@@ -265,6 +266,7 @@ class ModelCard(BaseModel):
     @property
     def digest_input(self) -> bytes:
         """Canonical JSON of everything that affects the model's output."""
+        # Without a builder or a saved model, a custom engine computes the output.
         builder = self.architecture or self.engines.allowed[0]
         return canonical_json(
             {

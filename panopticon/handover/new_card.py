@@ -124,7 +124,9 @@ def card_text(new: NewCard) -> str:
         "width_px": _size(saved.width_px if saved else None),
         "height_px": _size(saved.height_px if saved else None),
         "adapted": _ADAPTED.format(fill_in=PLACEHOLDER) if saved and saved.takes != "uint8" else "",
-        "elements": _elements(new),
+        "elements": 'labels = "labels.csv"  # one row for each element, in the order of the output'
+        if new.task == "tagging"
+        else f"names = {json.dumps(new.names)}  # in the order of the output",
         "file": _quoted(saved.file.path) if saved else f'"{PLACEHOLDER}"  # relative to this card',
         "sha256": _quoted(saved.file.sha256) if saved else _unknown_sha256("the file"),
         "policy": _POLICY if new.task == "tagging" else "",
@@ -136,12 +138,6 @@ def card_text(new: NewCard) -> str:
 def labels_text(new: NewCard) -> str:
     """Return the text of `labels.csv`, with one row for each element of the output, in order."""
     return "".join(f"{row}\n" for row in ("label,synset,ancestors", *(f"{name},," for name in new.names)))
-
-
-def _elements(new: NewCard) -> str:
-    if new.task == "tagging":
-        return 'labels = "labels.csv"  # one row for each element, in the order of the output'
-    return f"names = {json.dumps(new.names)}  # in the order of the output"
 
 
 def _golden(file: File | None) -> str:

@@ -39,6 +39,7 @@ def all_cards(extra_dir: Path | None = None) -> list[ModelCard]:
         for path in sorted(folder.glob(pattern))
     ]
     cards = sorted(map(read_card, paths), key=lambda card: card.version_name)
+    # Sorted, so two cards of one version follow each other.
     for card, after in pairwise(cards):
         if card.version_name == after.version_name:
             raise CardError(f"two cards for {card.version_name}: in {card.folder} and in {after.folder}")

@@ -116,17 +116,15 @@ def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
     _next(file)  # the system info, which the tensors do not need
     views = {name: view for name, view in _next(file).items() if isinstance(view, _View)}
     dtypes = {view.key: view.dtype for view in views.values()}
-    storages = {key: _storage(file, dtypes[key]) for key in _next(file)}
+    storages = {}
+    for key in _next(file):
+        dtype, count = np.dtype(dtypes[key]), int.from_bytes(_exactly(file, 8), "little")
+        storages[key] = np.frombuffer(_exactly(file, count * dtype.itemsize), dtype)
     return {name: _tensor(view, storages[view.key]) for name, view in views.items()}
 
 
 def _next(file: BinaryIO) -> Any:
     return _Unpickler(file).load()
-
-
-def _storage(file: BinaryIO, dtype: str) -> NDArray[Any]:
-    count = int.from_bytes(_exactly(file, 8), "little")
-    return np.frombuffer(_exactly(file, count * np.dtype(dtype).itemsize), dtype)
 
 
 def _exactly(file: BinaryIO, size_bytes: int) -> bytes:

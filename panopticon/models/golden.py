@@ -73,6 +73,7 @@ def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
             path = _path_inside(package, inside) if separator else card.folder / golden.image
             encoded = _read(path, golden.sha256)
         except _Missing as missing:
+            # A card comes with the images in its folder; a package is installed where it is needed only.
             if not separator:
                 raise CardError(f"{card.version_name}: golden image {missing}") from None
             yield GoldenImage(golden=golden, pixels=None, missing=str(missing))
@@ -110,7 +111,14 @@ def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:
     golden = image.golden
     if image.pixels is None:
         return GoldenResult(image=golden.image, ok=True, skipped=True, detail=image.missing)
-    values = _expected_elements(card, golden, engine.run(image.pixels[np.newaxis])[0])
+    vector = engine.run(image.pixels[np.newaxis])[0]
+    places = {row.label: place for place, row in enumerate(card.labels)}
+    unknown = golden.expected.keys() - places.keys()
+    if unknown:
+        raise CardError(
+            f"{card.version_name}: golden image {golden.image} expects an unknown element {min(unknown)!r}"
+        )
+    values = {name: float(vector[places[name]]) for name in golden.expected}
     # `not … <= …` rather than `>`, so that NaN fails.
     wrong = [
         f"{name} is {values[name]:.4g}, not {expected:.4g} ± {golden.tolerance:g}"
@@ -119,13 +127,3 @@ def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:
     ]
     values_text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
     return GoldenResult(image=golden.image, ok=not wrong, detail="; ".join(wrong) or values_text)
-
-
-def _expected_elements(card: ModelCard, golden: Golden, vector: NDArray[np.float32]) -> dict[str, float]:
-    places = {row.label: place for place, row in enumerate(card.labels)}
-    unknown = golden.expected.keys() - places.keys()
-    if unknown:
-        raise CardError(
-            f"{card.version_name}: golden image {golden.image} expects an unknown element {min(unknown)!r}"
-        )
-    return {name: float(vector[places[name]]) for name in golden.expected}

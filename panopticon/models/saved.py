@@ -23,6 +23,7 @@ def saved_model(card: ModelCard) -> Any:
     path = verified_weights(card)
     model = open_saved(path)
     height_px, width_px = model.input_shape[1:3]
+    # A model that leaves its size open takes any.
     if height_px not in (None, card.input.height_px) or width_px not in (None, card.input.width_px):
         raise CardError(
             f"{path} takes {width_px} × {height_px} px, its card has {card.input.width_px} × "

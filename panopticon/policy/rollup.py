@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -44,19 +44,19 @@ class RolledTerm:
 
 def rolled_terms(rollup: Mapping[str, RollUp], labels: Sequence[LabelRow]) -> tuple[RolledTerm, ...]:
     """Return the terms in the order of `rollup`; a term that no label has is left out."""
-    under = {name: [i for i, row in enumerate(labels) if name in row.ancestors] for name in rollup}
-    return tuple(
-        RolledTerm(
-            name=name,
-            how=how,
-            indexes=np.array(under[name], dtype=np.intp),
-            ancestors=_shared(name, [labels[index].ancestors for index in under[name]]),
+    terms = []
+    for name, how in rollup.items():
+        indexes = [index for index, row in enumerate(labels) if name in row.ancestors]
+        if not indexes:
+            continue
+        first, *others = (labels[index].ancestors for index in indexes)
+        shared = set(first).intersection(*others) - {name}
+        terms.append(
+            RolledTerm(
+                name=name,
+                how=how,
+                indexes=np.array(indexes, dtype=np.intp),
+                ancestors=tuple(term for term in first if term in shared),
+            )
         )
-        for name, how in rollup.items()
-        if under[name]
-    )
-
-
-def _shared(name: str, ancestors: Sequence[Iterable[str]]) -> tuple[str, ...]:
-    shared = set(ancestors[0]).intersection(*ancestors[1:]) - {name}
-    return tuple(term for term in ancestors[0] if term in shared)
+    return tuple(terms)

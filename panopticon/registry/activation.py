@@ -112,6 +112,7 @@ def exceeded_limits(
 
 def exceeded_by(report: ReportRecord, limits: Limits) -> list[str]:
     """Return one line for each limit that the figures of the report exceed, however old the report is."""
+    # Without an image there are no figures, and a figure that is missing exceeds no limit.
     if report.images == 0:
         return ["no image could be compared"]
     lines = []

@@ -136,6 +136,7 @@ def jaccard(pair: Pair) -> float:
 
 def score_figures(pairs: Sequence[Pair]) -> ScoreFigures:
     """Compare the scores of at least one pair."""
+    # A version gives every image the same scores, so the first pair shows their names.
     before, after = pairs[0].before.keys(), pairs[0].after.keys()
     shifts = tuple(_shift(score, *_values(pairs, score)) for score in _common_scores(pairs))
     lost = tuple(sorted(before - after))

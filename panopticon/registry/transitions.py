@@ -113,6 +113,7 @@ def deactivate(entry: ModelEntry, author: Author) -> ModelEntry:
     if entry.active_version is None:
         raise UsageError(f"{entry.model}: no version is active")
     event = author.did(f"deactivated {entry.model}@{entry.active_version}")
+    # As the former version, it is the one that a rollback activates again.
     return replace(_without_active(entry, event), active_version=None, former_version=entry.active_version)
 
 

@@ -26,7 +26,16 @@ class Classified:
 def classify(image_ids: Sequence[str], version: VersionName, store: Store) -> Classified:
     """Classify different IDs with one look-up of each kind. Raises: Unavailable."""
     rows = store.catalogue.get(image_ids)
-    states = _states(list(rows.values()), version, store)
+    states: dict[str, State] = {}
+    # A chunk of unknown IDs alone needs no further look-ups.
+    if rows:
+        stored = store.outputs.get(list(rows), version).keys()
+        failures = {failure.key: failure for failure in store.outputs.failures_of(list(rows))}
+        for image_id, row in rows.items():
+            key = version.key(image_id, row.revision)
+            states[image_id] = state_of(
+                row, has_output=key in stored, failure=failures.get(key), retired=False
+            )
     found = list(states.values())
     return Classified(
         missing=[rows[image_id] for image_id in image_ids if states.get(image_id) is State.PENDING],
@@ -34,16 +43,3 @@ def classify(image_ids: Sequence[str], version: VersionName, store: Store) -> Cl
         skipped=found.count(State.DEAD) + found.count(State.SKIPPED),
         unknown=[image_id for image_id in image_ids if image_id not in rows],
     )
-
-
-def _states(rows: Sequence[CatalogueImage], version: VersionName, store: Store) -> dict[str, State]:
-    if not rows:
-        return {}
-    image_ids = [row.image_id for row in rows]
-    stored = store.outputs.get(image_ids, version).keys()
-    failures = {failure.key: failure for failure in store.outputs.failures_of(image_ids)}
-    return {
-        row.image_id: state_of(row, has_output=key in stored, failure=failures.get(key), retired=False)
-        for row in rows
-        for key in [version.key(row.image_id, row.revision)]
-    }

@@ -129,14 +129,11 @@ class Feeder:
 
     @property
     def _over(self) -> bool:
-        return self._record.state.ended or self._taken_over
-
-    @property
-    def _taken_over(self) -> bool:
-        return self._record.owner != self._owner
+        return self._record.state.ended or self._record.owner != self._owner
 
     def _turn(self) -> None:
-        self._read_again()
+        # Any process may have paused, cancelled or taken over the backfill since the last turn.
+        self._record = known_backfill(self._record.name, self._store.backfills)
         if self._over:
             return
         if self._record.state is BackfillState.PAUSED:
@@ -147,6 +144,7 @@ class Feeder:
         elif self._queue.depth()[Lane.BACKFILL].ready + len(image_ids) > self._max_waiting:
             self._wait(LANE_IS_FULL, FULL_POLL_S)
         else:
+            # The version may have been retired since the backfill began.
             refuse_unrouted(self._record.version_name, self._store)
             self._send(image_ids)
             self._context.report(self._record, "")
@@ -182,6 +180,7 @@ class Feeder:
         def changed(record: Backfill) -> Backfill:
             if record.owner != self._owner:
                 return record
+            # A backfill that was cancelled meanwhile stays cancelled.
             if record.state.ended:
                 fields.pop("state", None)
             return record.changed(at_ms=now_ms, heartbeat_at_ms=now_ms, **fields)
@@ -194,12 +193,10 @@ class Feeder:
         )
 
     def _wait(self, reason: str, seconds: float) -> None:
+        # Without a heartbeat, other processes would take the backfill for one that nobody runs.
         if self._context.now_ms() - self._record.heartbeat_at_ms >= SHOW_EVERY_MS:
             self._write()
         self._pause(reason, seconds)
-
-    def _read_again(self) -> None:
-        self._record = known_backfill(self._record.name, self._store.backfills)
 
     def _pause(self, reason: str, seconds: float) -> None:
         self._context.report(self._record, reason)

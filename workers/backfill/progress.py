@@ -14,6 +14,7 @@ def ids_per_s(before: Backfill | None, now: Backfill) -> float | None:
 
     The times are those at which the owner wrote, by its own clock, so the moments of reading do not matter.
     """
+    # A backfill that was begun again has the same name, and counts from 0.
     if before is None or before.begun_at_ms != now.begun_at_ms or now.state is not BackfillState.RUNNING:
         return None
     elapsed_ms = now.heartbeat_at_ms - before.heartbeat_at_ms

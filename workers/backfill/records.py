@@ -52,6 +52,7 @@ def take_up(wanted: BackfillRequest, backfills: Backfills, *, now_ms: int) -> Ba
     def taken(known: Backfill | None) -> Backfill:
         if known is None or known.state.ended:
             return _begun(wanted, serial=known.serial + 1 if known else 1, now_ms=now_ms)
+        # The name has only the first characters of the digest.
         if known.ids_sha256 != wanted.ids_sha256:
             raise UsageError(
                 f"{known.name} is a backfill of another list, {known.source}, and has not ended; "

@@ -46,27 +46,22 @@ def sorted_ids(source: BinaryIO, name: str, *, ids_in_memory: int = IDS_IN_MEMOR
     Raises: UsageError naming `name` and the line if it is blank, invalid or repeated, or if there is no ID.
     """
     with tempfile.TemporaryDirectory(prefix="panopticon-") as folder:
-        pieces = [
-            _sorted_piece(Path(folder, str(number)), entries)
-            for number, entries in enumerate(chunks(_entries(source, name), ids_in_memory))
-        ]
+        lines = iter(lambda: source.readline(MAX_LINE_BYTES), b"")
+        # An ID, a zero byte and the line number: this sorts like the IDs, which contain no byte that low.
+        entries = (
+            b"%s\0%015d\n" % (image_id.encode(), number) for number, image_id in numbered_ids(lines, name)
+        )
+        pieces: list[Path] = []
+        for chunk in chunks(entries, ids_in_memory):
+            piece = Path(folder, str(len(pieces)))
+            with piece.open("wb") as file:
+                file.writelines(sorted(chunk))
+            pieces.append(piece)
         if not pieces:
             raise no_ids(name)
         path = Path(folder, "ids")
         total, sha256 = _merge(pieces, path, name)
         yield IdList(path=path, sha256=sha256, total=total)
-
-
-def _entries(source: BinaryIO, name: str) -> Iterator[bytes]:
-    """Yield an ID, a zero byte and its line number; entries sort like IDs, which contain no byte that low."""
-    lines = iter(lambda: source.readline(MAX_LINE_BYTES), b"")
-    return (b"%s\0%015d\n" % (image_id.encode(), number) for number, image_id in numbered_ids(lines, name))
-
-
-def _sorted_piece(path: Path, entries: list[bytes]) -> Path:
-    with path.open("wb") as piece:
-        piece.writelines(sorted(entries))
-    return path
 
 
 def _merge(pieces: Sequence[Path], path: Path, name: str) -> tuple[int, str]:
@@ -75,6 +70,7 @@ def _merge(pieces: Sequence[Path], path: Path, name: str) -> tuple[int, str]:
     with ExitStack() as stack, path.open("wb") as merged:
         for entry in heapq.merge(*(stack.enter_context(piece.open("rb")) for piece in pieces)):
             image_id, _, number = entry.partition(b"\0")
+            # Equal IDs follow each other in sorted order.
             if image_id == last:
                 raise there_twice(image_id.decode(), name, int(number), first=first)
             line = image_id + b"\n"

@@ -65,6 +65,7 @@ def audit_command(
         session.print_json(_audit_json(image_ids, versions, results, submitted))
     else:
         _print(session, image_ids, versions, results, submitted)
+    # An image that was submitted again is on its way.
     left = [v for v in results if v.status in WRONG and not (fix and v.status in REPAIRABLE)]
     context.exit(EXIT_WRONG if left else 0)
 

@@ -56,6 +56,7 @@ def place(uri: str) -> str:
     if urlsplit(uri).scheme == "file":
         try:
             return shown(path_of(uri))
+        # An upload service may send any URI; one that names no path is shown as it came.
         except Rejected:
             pass
     return printable(without_queries(uri))

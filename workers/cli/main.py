@@ -32,17 +32,16 @@ EXIT_UNAVAILABLE = 69
 @click.pass_context
 def cli(context: click.Context, config: Path | None, database: str | None, sets: tuple[str, ...]) -> None:
     """Index every photo, lose none."""
-    flags: dict[str, Any] = dict(_key_value(pair) for pair in sets)
+    flags: dict[str, Any] = {}
+    for pair in sets:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes KEY=VALUE, not {pair!r}")
+        flags[key.strip()] = value
+    # The option of its own wins over --set database=URL.
     if database is not None:
         flags["database"] = database
     context.obj = Session(flags, file=config)
-
-
-def _key_value(pair: str) -> tuple[str, str]:
-    key, equals, value = pair.partition("=")
-    if not equals:
-        raise UsageError(f"--set takes KEY=VALUE, not {pair!r}")
-    return key.strip(), value
 
 
 def _one_line(error: click.ClickException) -> str:
@@ -66,6 +65,7 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(f"panopticon: {_one_line(error)}", err=True)
         sys.exit(EXIT_USAGE)
+    # A shell reports a program that SIGINT or SIGPIPE ended by these codes.
     except click.Abort:
         sys.exit(130)
     except UsageError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 from rich.text import Text
 
@@ -20,7 +18,16 @@ def settings_command(session: Session, *, as_json: bool) -> None:
 
     The command line wins over the environment, that over panopticon.toml, and that over the default.
     """
-    rows = _rows(session)
+    values = session.settings.as_environ()
+    rows = [
+        {
+            "key": row.key,
+            "value": masked(values.get(f"{PREFIX}{row.key.upper()}", "")),
+            "default": row.default,
+            "description": row.description,
+        }
+        for row in describe()
+    ]
     if as_json:
         session.print_json({"settings": rows})
         return
@@ -35,16 +42,3 @@ def settings_command(session: Session, *, as_json: bool) -> None:
     session.out.print(
         f"Set one by --set key=value, {PREFIX}KEY=value, or key = value in panopticon.toml", style="dim"
     )
-
-
-def _rows(session: Session) -> list[dict[str, Any]]:
-    values = session.settings.as_environ()
-    return [
-        {
-            "key": row.key,
-            "value": masked(values.get(f"{PREFIX}{row.key.upper()}", "")),
-            "default": row.default,
-            "description": row.description,
-        }
-        for row in describe()
-    ]

@@ -77,6 +77,7 @@ def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
             f"Images are pending though every queue is empty: reading again in {lasting(wait_s)}.",
             style="dim",
         )
+    # The rate of work in progress takes two readings.
     elif any(status.waiting for status in first.versions) or any(
         has_owner(record, now_ms=_now_ms()) for record in first.backfills
     ):
@@ -143,7 +144,9 @@ def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
                 _show_watched(live, snapshots, settle_s=settle_s, as_json=as_json)
                 time.sleep(every_s)
                 snapshots.append(take_snapshot(session.store, session.broker, clock=time.monotonic))
-                snapshots = _recent(snapshots, settle_s)
+                # Readings before the latest one that is old enough to show lost images are not needed.
+                old = [one for one in snapshots if snapshots[-1].at_s - one.at_s >= settle_s]
+                snapshots = snapshots[max(len(old) - 1, 0) :]
     except KeyboardInterrupt:
         return
 
@@ -154,12 +157,6 @@ def _show_watched(live: Live, snapshots: list[Snapshot], *, settle_s: float, as_
         click.echo(json.dumps(statuses_json(before, now, settle_s=settle_s), ensure_ascii=False))
     else:
         live.update(statuses_shown(before, now, settle_s=settle_s), refresh=True)
-
-
-def _recent(snapshots: list[Snapshot], settle_s: float) -> list[Snapshot]:
-    """Drop readings from before the latest one that is old enough to show which images are lost."""
-    old = [snapshot for snapshot in snapshots if snapshots[-1].at_s - snapshot.at_s >= settle_s]
-    return snapshots[max(len(old) - 1, 0) :]
 
 
 def _version_json(
@@ -181,7 +178,7 @@ def _version_json(
         "lost": missing,
         "note": UNDECIDED if missing is None and ledger else "",
         "images_per_s": rate,
-        "eta_s": _eta_s(status, rate),
+        "eta_s": ledger.pending / rate if ledger and status.waiting and rate else None,
         "queue": _depths_json(status.depths),
     }
 
@@ -190,12 +187,6 @@ def _number(value: int | None, *, bad: bool) -> Text:
     if value is None:
         return Text("?", style="yellow")
     return Text(f"{value:,}", style="red" if bad and value else "")
-
-
-def _eta_s(status: VersionStatus, rate: float | None) -> float | None:
-    if status.ledger is None or not status.waiting or not rate:
-        return None
-    return status.ledger.pending / rate
 
 
 def _queue_table(now: Snapshot) -> Table:
@@ -238,7 +229,13 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
     missing = lost(before, now, status.version, settle_s=settle_s)
     lines = []
     if missing:
-        lines.append(f"{status.version}: {_advice_on_missing(status, missing)}")
+        images = f"{status.version}: {counted(missing, 'image')}"
+        # Images that were there before a shadow were never sent to it, so they are not lost.
+        if status.state is VersionState.SHADOW:
+            remedy = f"panopticon backfill --model {status.version} --from-search"
+            lines.append(f"{images} not run, and on no queue: {remedy}")
+        else:
+            lines.append(f"{images} lost: panopticon audit --ids FILE --fix")
     if missing is None and status.ledger and not status.waiting:
         lines.append(f"{status.version}: {UNDECIDED}")
     # A worker is at work if it holds a lease, or if the ledger moved between the two readings.
@@ -251,14 +248,6 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
             f"panopticon dead list --model {status.version}"
         )
     return lines
-
-
-def _advice_on_missing(status: VersionStatus, missing: int) -> str:
-    # Images that were there before a shadow were never sent to it, so they are not lost.
-    if status.state is VersionState.SHADOW:
-        remedy = f"panopticon backfill --model {status.version} --from-search"
-        return f"{counted(missing, 'image')} not run, and on no queue: {remedy}"
-    return f"{counted(missing, 'image')} lost: panopticon audit --ids FILE --fix"
 
 
 def _leased(*queues: Depths) -> bool:

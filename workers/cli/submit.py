@@ -68,6 +68,7 @@ def _warn(session: Session, entries: Sequence[Entry]) -> None:
             "Start one with panopticon worker --model tagger@1, and submit again.",
             style="yellow",
         )
+    # A deletion needs no file.
     bare = sum(1 for entry in entries if entry.image_uri is None and entry.event == "uploaded")
     if bare and not session.settings.originals:
         session.err.print(

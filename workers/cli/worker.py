@@ -28,6 +28,7 @@ def worker_command(session: Session, model: str, replicas: int, metrics_port: in
     if replicas > 1:
         if metrics_port is not None:
             raise UsageError("--metrics-port is for one worker; give it without --replicas")
+        # Once, before they start, so that the replicas do not all convert the model.
         prepare_model(find_card(parse_version(model), session.settings.models_dir), session.settings)
         sys.exit(_run_replicas(replicas))
     stopping = Stopping()
@@ -43,14 +44,11 @@ def _run_replicas(replicas: int) -> int:
     """Run the same command several times. One that fails stops them all, and its exit code is returned."""
     stopping = Stopping()
     stopping.listen()
-    children = [subprocess.Popen([*_same_command(), "--replicas=1"]) for _ in range(replicas)]
+    # The same command line; a later option wins, so each child runs one worker.
+    command = [sys.executable, "-m", "workers.cli.main", *sys.argv[1:], "--replicas=1"]
+    children = [subprocess.Popen(command) for _ in range(replicas)]
     while not stopping() and all(child.poll() is None for child in children):
         time.sleep(REPLICA_POLL_S)
     for child in children:
         child.terminate()
     return max((abs(child.wait()) for child in children), default=0)
-
-
-def _same_command() -> list[str]:
-    """Return this command line; a later option wins, so `--replicas=1` can be appended."""
-    return [sys.executable, "-m", "workers.cli.main", *sys.argv[1:]]

@@ -136,8 +136,18 @@ class Report:
             "figures": self.figures,
             "searchable": asdict(self.searchable),
             "results_queue": {lane.value: depth.total for lane, depth in self.results_queue.items()},
-            "tags": _tags_json(self.tags) if self.tags is not None else None,
-            "scores": _scores_json(self.scores) if self.scores is not None else None,
+            # Agreement and Jaccard are among the figures, and so is the greatest statistic of the scores.
+            "tags": self.tags
+            and {
+                "gained": [asdict(count) for count in self.tags.gained],
+                "lost": [asdict(count) for count in self.tags.lost],
+            },
+            "scores": self.scores
+            and {
+                "shifts": [asdict(shift) for shift in self.scores.shifts],
+                "gained": list(self.scores.gained),
+                "lost": list(self.scores.lost),
+            },
             "worst": [asdict(difference) for difference in self.worst],
         }
 
@@ -150,20 +160,3 @@ class Report:
         for difference in report["worst"]:
             del difference["before"], difference["after"]
         return canonical_json(report).encode()
-
-
-def _tags_json(tags: TagFigures) -> dict[str, Any]:
-    # Agreement and Jaccard are among the figures.
-    return {
-        "gained": [asdict(count) for count in tags.gained],
-        "lost": [asdict(count) for count in tags.lost],
-    }
-
-
-def _scores_json(scores: ScoreFigures) -> dict[str, Any]:
-    # The greatest statistic is among the figures.
-    return {
-        "shifts": [asdict(shift) for shift in scores.shifts],
-        "gained": list(scores.gained),
-        "lost": list(scores.lost),
-    }

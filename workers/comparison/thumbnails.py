@@ -11,7 +11,6 @@ from panopticon.images.thumbnails import thumbnail
 from panopticon.interfaces import Catalogue, ImageSource
 from panopticon.messages import ImageMessage
 from panopticon.results.originals import original_uri
-from panopticon.results.outputs import CatalogueImage
 from panopticon.settings import Settings
 from workers.model_process.item_limits import ItemLimits
 
@@ -36,23 +35,18 @@ def fetch_photos(
 
     Raises: Unavailable if the catalogue is down.
     """
-    rows = catalogue.get(image_ids)
+    rows, limits = catalogue.get(image_ids), ItemLimits.of(settings)
 
     def fetch(image_id: str) -> Photo:
         row = rows.get(image_id)
         if row is None:
             return Photo(jpeg=b"", problem="not in the catalogue")
-        return _photo(source, row, settings)
+        message = ImageMessage(image_id=row.image_id, image_uri=row.image_uri or None)
+        try:
+            encoded = source.fetch(original_uri(message, settings.originals), limits.fetch)
+            return Photo(jpeg=thumbnail(encoded, side_px=SIDE_PX, limits=limits.decode))
+        except (Rejected, Transient, Unavailable) as error:
+            return Photo(jpeg=b"", problem=str(error))
 
     with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
         return list(pool.map(fetch, image_ids))
-
-
-def _photo(source: ImageSource, row: CatalogueImage, settings: Settings) -> Photo:
-    message = ImageMessage(image_id=row.image_id, image_uri=row.image_uri or None)
-    limits = ItemLimits.of(settings)
-    try:
-        encoded = source.fetch(original_uri(message, settings.originals), limits.fetch)
-        return Photo(jpeg=thumbnail(encoded, side_px=SIDE_PX, limits=limits.decode))
-    except (Rejected, Transient, Unavailable) as error:
-        return Photo(jpeg=b"", problem=str(error))

@@ -92,6 +92,7 @@ class Components:
 
     def _diagnosis(self, url: str, component: object) -> Iterator[Finding]:
         """Yield the component's diagnosis of itself, once for each URL, and note whether it is usable."""
+        # One SQLite file may be the store, the broker and the search index.
         if url in self._usable:
             return
         findings = component.diagnose() if isinstance(component, Diagnosable) else []
@@ -102,6 +103,7 @@ class Components:
         card = find_card(parse_version(name), self._settings.models_dir)
         engine = engine_name(card, self._settings.engine)
         yield _card(card, engine, self._registered)
+        # A converted model runs without its source weights.
         converted = engine == "litert" and prepared(card, self._settings.cache_dir)
         yield from _weights(card, needed=not converted)
         if engine == "litert":
@@ -228,7 +230,17 @@ def _originals(settings: Settings, open_source: Callable[[], ImageSource]) -> It
         yield ok("originals: template", "none: each message contains its own URI")
         return
     uri = original_uri(ImageMessage(image_id=PROBE_ID), settings.originals)
-    yield _folder(settings.originals) if uri.startswith("file:") else _answer(uri, source)
+    if not uri.startswith("file:"):
+        yield _answer(uri, source)
+        return
+    # The folder in which all originals are: the path up to the ID, completed to the name of some file.
+    template = settings.originals.partition("{image_id}")[0]
+    folder = Path(os.fsdecode(path_of(template + "x"))).parent
+    if os.access(folder, os.R_OK | os.X_OK):
+        yield ok("originals: folder", str(folder))
+    else:
+        seen = f"{folder} cannot be read"
+        yield fail("originals: folder", seen, "mount it, or correct the setting originals")
 
 
 def _roots(settings: Settings) -> Iterator[Finding]:
@@ -238,13 +250,6 @@ def _roots(settings: Settings) -> Iterator[Finding]:
             yield ok(check, "readable, and permitted by the setting file_roots")
         else:
             yield fail(check, "cannot be read", "mount it, or remove it from the setting file_roots")
-
-
-def _folder(template: str) -> Finding:
-    folder = Path(os.fsdecode(path_of(template.partition("{image_id}")[0] + "x"))).parent
-    if os.access(folder, os.R_OK | os.X_OK):
-        return ok("originals: folder", str(folder))
-    return fail("originals: folder", f"{folder} cannot be read", "mount it, or correct the setting originals")
 
 
 def _answer(uri: str, source: ImageSource) -> Finding:

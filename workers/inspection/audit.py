@@ -170,6 +170,7 @@ def audit_result(record: ImageRecord, version: VersionName, entry: VersionEntry)
     failure = record.failure(version)
     retired = entry.state is VersionState.RETIRED
     state = state_of(row, has_output=record.has_output(version), failure=failure, retired=retired)
+    # Search keeps no parts of retired versions, and nothing of deleted images.
     searchable = state is State.STORED and not retired and not row.deleted
     return AuditResult(
         image_id=record.image_id,

@@ -61,9 +61,13 @@ def statuses(
     An image that the catalogue does not know has a status only under versions with results of it.
     `depths`: the queues of pending versions, as far as they could be read.
     """
-    return [
-        _status(version, record, registered, depths.get(version)) for version in _versions(record, registered)
-    ]
+    kept = {key.version_name for key in record.keys}
+    parts = record.document.parts if record.document else {}
+    kept |= {owner for part in parts if (owner := part_owner(part, registered))}
+    routed = {name for name, (_, entry) in registered.items() if entry.state.routed and record.row}
+    # Failures without a version are under a name that no version has.
+    versions = sorted((kept | routed) - {NO_VERSION})
+    return [_status(version, record, registered, depths.get(version)) for version in versions]
 
 
 def pending_versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
@@ -121,14 +125,6 @@ def explain(facts: Facts, result: AuditResult) -> tuple[str, str]:
             return "waiting in its queue, and no worker takes from it", f"panopticon worker --model {version}"
         case _:
             return "waiting in its queue, or being processed", ""
-
-
-def _versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
-    kept = {key.version_name for key in record.keys}
-    parts = record.document.parts if record.document else {}
-    kept |= {owner for part in parts if (owner := part_owner(part, registered))}
-    routed = {name for name, (_, entry) in registered.items() if entry.state.routed and record.row}
-    return sorted((kept | routed) - {NO_VERSION})
 
 
 def _status(

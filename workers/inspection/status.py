@@ -118,6 +118,7 @@ def lost(before: Snapshot | None, now: Snapshot, version: VersionName, *, settle
     later = now.of(version)
     if later is None or later.ledger is None:
         return None
+    # An upload that the catalogue has not applied yet is not in the ledger either.
     if _pending(later) == 0:
         return 0 if total(now.catalogue) == 0 else None
     earlier = before.of(version) if before else None

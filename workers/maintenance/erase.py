@@ -118,7 +118,18 @@ class Eraser:
             Lane.LIVE,
             now_ms=now_ms,
         )
-        self._store.catalogue.put([_tombstone(*pair, now_ms=now_ms) for pair in revisions.items()])
+        self._store.catalogue.put(
+            [
+                CatalogueImage(
+                    image_id=image_id,
+                    revision=revision,
+                    image_uri="",
+                    event="deleted",
+                    occurred_at_ms=now_ms,
+                )
+                for image_id, revision in revisions.items()
+            ]
+        )
         self._store.outputs.erase(list(revisions))
         return Erased(
             images=len(known),
@@ -162,9 +173,3 @@ class Eraser:
 
     def _on_the_way(self) -> int:
         return total(self._broker.catalogue().depth()) + total(self._broker.results().depth())
-
-
-def _tombstone(image_id: str, revision: int, *, now_ms: int) -> CatalogueImage:
-    return CatalogueImage(
-        image_id=image_id, revision=revision, image_uri="", event="deleted", occurred_at_ms=now_ms
-    )

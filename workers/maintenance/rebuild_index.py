@@ -10,7 +10,7 @@ from panopticon.interfaces import Applied, SearchRebuild, Store
 from panopticon.messages import from_ms
 from panopticon.registry.records import VersionState
 from panopticon.results.documents import Change, ChangeKind, change_of
-from panopticon.results.outputs import CatalogueImage, Output, VersionName
+from panopticon.results.outputs import CatalogueImage, VersionName
 from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.records import all_versions
 
@@ -76,21 +76,18 @@ class Rebuilder:
         """Yield every change that these images' documents went through; the merge rule needs no order."""
         for version, policy in self._policies.items():
             for output in self._store.outputs.get(image_ids, version).values():
-                yield _result(output, policy, rows)
+                image_id, revision = output.key.image_id, output.key.revision
+                # A retired version has no part; its output only shows that the image has this revision.
+                if policy is None:
+                    yield _step(ChangeKind.FAILED, image_id, revision, rows)
+                else:
+                    at_ms = _occurred_at_ms(image_id, revision, rows)
+                    yield change_of(result_message(output, policy, occurred_at=from_ms(at_ms)))
         for failure in self._store.outputs.failures_of(image_ids):
             yield _step(ChangeKind.FAILED, failure.key.image_id, failure.key.revision, rows)
         for row in rows.values():
             if row.deleted:
                 yield _step(ChangeKind.DELETED, row.image_id, row.revision, rows)
-
-
-def _result(output: Output, policy: ResolvedPolicy | None, rows: Mapping[str, CatalogueImage]) -> Change:
-    key = output.key
-    # A retired version has no part; its output only shows that the image has this revision.
-    if policy is None:
-        return _step(ChangeKind.FAILED, key.image_id, key.revision, rows)
-    occurred_at_ms = _occurred_at_ms(key.image_id, key.revision, rows)
-    return change_of(result_message(output, policy, occurred_at=from_ms(occurred_at_ms)))
 
 
 def _step(kind: ChangeKind, image_id: str, revision: int, rows: Mapping[str, CatalogueImage]) -> Change:

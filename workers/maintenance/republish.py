@@ -175,16 +175,14 @@ class Republisher:
                 waiting, moved_s = still, self._clock.monotonic()
             elif self._clock.monotonic() - moved_s >= self._settings.settle_s:
                 # With an empty queue, or with refusals alone, waiting longer would change nothing.
-                if self._all_taken() or not waiting - self._refused(revisions):
+                all_taken = self._results.depth()[Lane.BACKFILL].total == 0
+                if all_taken or not waiting - self._refused(revisions):
                     break
                 run.progress.stalled(len(waiting))
                 moved_s = self._clock.monotonic()
             if waiting:
                 self._clock.sleep(POLL_S)
         return waiting
-
-    def _all_taken(self) -> bool:
-        return self._results.depth()[Lane.BACKFILL].total == 0
 
     def _refused(self, revisions: Mapping[str, int]) -> set[str]:
         keys = {self._version.key(image_id, revision) for image_id, revision in revisions.items()}
@@ -196,15 +194,12 @@ class Republisher:
 
     def _still_left(self, image_ids: Sequence[str], policy: ResolvedPolicy) -> tuple[str, ...]:
         """Return the images that are still by an older policy, but for deleted ones, which leave search."""
-        return tuple(
-            image_id
-            for chunk in chunks(image_ids, PAGE)
-            for image_id in self._not_deleted(list(self._old(chunk, policy)))
-        )
-
-    def _not_deleted(self, image_ids: Sequence[str]) -> list[str]:
-        rows = self._store.catalogue.get(image_ids) if image_ids else {}
-        return [image_id for image_id in image_ids if image_id not in rows or not rows[image_id].deleted]
+        left: list[str] = []
+        for chunk in chunks(image_ids, PAGE):
+            old = list(self._old(chunk, policy))
+            rows = self._store.catalogue.get(old) if old else {}
+            left += [image_id for image_id in old if image_id not in rows or not rows[image_id].deleted]
+        return tuple(left)
 
     def _unknown(self, image_ids: Sequence[str]) -> tuple[str, ...]:
         part = self._version.part

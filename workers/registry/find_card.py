@@ -52,6 +52,7 @@ def find_known(name: VersionName, store: Store, models_dir: Path | None) -> Know
     entry = model.version(name.version) if model else None
     reports = [kept for kept in model.reports if name.version in (kept.former, kept.version)] if model else []
     report = max(reports, key=lambda kept: kept.at_ms, default=None)
+    # A version that is not registered has no card in the archive: `find_card` raises the error for it.
     if entry is None or any(card.version_name == name for card in all_cards(models_dir)):
         card = find_card(name, models_dir)
         return KnownVersion(

@@ -33,7 +33,12 @@ def read_csv(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
 
     Raises: UsageError naming `source`, the line and what is wrong with it.
     """
-    reader = csv.reader(_decoded(lines, source))
+    # Spreadsheets put a byte-order mark in front of the first line.
+    decoded = (
+        _text(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, f"{source}, line {number}")
+        for number, line in enumerate(lines, start=1)
+    )
+    reader = csv.reader(decoded)
     columns: Sequence[str] = COLUMNS
     filled = (fields for fields in _rows(reader, source) if any(field.strip() for field in fields))
     for number, fields in enumerate(filled):
@@ -65,15 +70,11 @@ def read_mixed(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
 def _item(line: bytes, where: str) -> ImageMessage | bytes:
     if line.lstrip().startswith(b"{"):
         return _decoded_message(line, where)
-    if _is_row(line):
+    # A path may hold a comma too, but no URI after it.
+    _, comma, rest = line.partition(b",")
+    if comma and (not rest.strip(b", ") or _URL.match(rest.lstrip(b' "'))):
         return _message_of_row(next(csv.reader([_text(line, where)])), COLUMNS, where, named=False)
     return line
-
-
-def _is_row(line: bytes) -> bool:
-    """Return whether the line is a CSV row. A path may hold a comma too, but no URI after it."""
-    _, comma, rest = line.partition(b",")
-    return bool(comma) and (not rest.strip(b", ") or _URL.match(rest.lstrip(b' "')) is not None)
 
 
 def _names_columns(line: bytes) -> bool:
@@ -90,22 +91,23 @@ def _header(fields: Sequence[str]) -> list[str] | None:
 def _message_of_row(
     fields: Sequence[str], columns: Sequence[str], where: str, *, named: bool
 ) -> ImageMessage:
+    # Without a header, a further column has no meaning; with one, it has no name and is ignored.
     if not named and len(fields) > len(columns):
         raise UsageError(f"{where}: {len(fields)} columns; a row is {','.join(columns)}")
     row = {name: field.strip() for name, field in zip(columns, fields, strict=False) if field.strip()}
     uri = row.get("image_uri")
     if uri and not _SCHEME.match(uri):
         raise UsageError(f"{where}: {uri!r} is not a URI; a file's URI is file:///its/absolute/path")
-    message = {"image_id": row.get("image_id", ""), "image_uri": uri, "revision": _revision(row, where)}
+    revision = row.get("revision", "0")
+    if not (revision.isascii() and revision.isdigit()):
+        raise UsageError(f"{where}: revision is {revision!r}; it must be a whole number from 0")
+    message = {
+        "image_id": row.get("image_id", ""),
+        "image_uri": uri,
+        # Python refuses to read thousands of digits; such a number is refused with the message's own limits.
+        "revision": int(revision) if len(revision) < 20 else 2**63,
+    }
     return _decoded_message(json.dumps(message).encode(), where)
-
-
-def _revision(row: dict[str, str], where: str) -> int:
-    text = row.get("revision", "0")
-    if not (text.isascii() and text.isdigit()):
-        raise UsageError(f"{where}: revision is {text!r}; it must be a whole number from 0")
-    # Python refuses to read thousands of digits; such a number is refused with the message's own limits.
-    return int(text) if len(text) < 20 else 2**63
 
 
 def _decoded_message(body: bytes, where: str) -> ImageMessage:
@@ -121,12 +123,6 @@ def _rows(reader: Iterator[list[str]], source: str) -> Iterator[list[str]]:
         yield from reader
     except csv.Error as error:
         raise UsageError(f"{source}: not a CSV file: {error}") from None
-
-
-def _decoded(lines: Iterable[bytes], source: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        # Spreadsheets put a byte-order mark in front of the first line.
-        yield _text(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, f"{source}, line {number}")
 
 
 def _text(line: bytes, where: str) -> str:

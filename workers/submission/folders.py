@@ -75,17 +75,16 @@ class Scanner:
         if not os.path.isdir(path):
             self._take(path)
             return
+        # A folder that a person named has to be readable; one found inside it is only reported.
         try:
             os.scandir(path).close()
         except OSError as error:
             raise UsageError(f"cannot read {shown(path)}: {error.strerror}") from None
-        self._walk(path)
-
-    def _walk(self, root: bytes) -> None:
-        waiting = [root]
+        waiting = [path]
         while waiting:
             folder = waiting.pop()
             if self._first_visit(folder):
+                # Reversed, because the last one is walked next.
                 waiting += reversed(self._enter(folder))
 
     def _first_visit(self, folder: bytes) -> bool:
@@ -110,18 +109,19 @@ class Scanner:
 
     def _folders_among(self, entries: list[os.DirEntry[bytes]]) -> Iterator[bytes]:
         for entry in entries:
-            is_folder = _is_folder(entry)
-            is_picture = _is_picture(entry.name) or (not is_folder and _begins_like_one(entry.path))
+            is_folder, suffix = _is_folder(entry), os.path.splitext(entry.name)[1].lower()
+            is_picture = suffix in PICTURE_SUFFIXES or (not is_folder and _begins_like_one(entry.path))
             # A folder named like a picture is taken as well as walked, so that it gets a reason of its own.
             if is_picture:
                 self._take(entry.path)
             if is_folder and not entry.name.startswith(b"."):
                 yield entry.path
             if not is_folder and not is_picture:
-                self.result.skipped[shown(os.path.splitext(entry.name)[1].lower())] += 1
+                self.result.skipped[shown(suffix)] += 1
 
     def _take(self, path: bytes) -> None:
         real = os.path.realpath(path)
+        # Several names and links may lead to one file.
         if real in self._paths:
             return
         self._paths.add(real)
@@ -129,6 +129,7 @@ class Scanner:
             status = os.stat(real)
             found = FoundFile(path=real, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
         except OSError:
+            # Taken all the same, so that it fails with a reason and is not missed silently.
             found = FoundFile(path=real, size_bytes=0, mtime_ns=0)
         self.result.files.append(found)
 
@@ -146,10 +147,6 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _is_picture(name: bytes) -> bool:
-    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
 def _begins_like_one(path: bytes) -> bool:

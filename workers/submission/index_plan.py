@@ -46,27 +46,24 @@ def make_plan(submission: Submission, versions: Sequence[VersionName], store: St
     """Compare a submission with the catalogue, the outputs and the failures, by ID."""
     plan = Plan(missing={version: [] for version in versions})
     for chunk in chunks(submission.entries, CHUNK):
-        _plan_chunk(chunk, versions, store, plan)
+        ids = [entry.image_id for entry in chunk]
+        known = store.catalogue.get(ids)
+        stored = {key for version in versions for key in store.outputs.get(ids, version)}
+        # A replayed failure leads to another attempt, so its image is not finished.
+        dead = {f.key for f in store.outputs.failures_of(ids) if f.state is not FailureState.REPLAYED}
+        for entry in chunk:
+            row = known.get(entry.image_id)
+            if row is None or row.revision < entry.revision:
+                plan.new.append(entry)
+                continue
+            keys = {version: version.key(entry.image_id, entry.revision) for version in versions}
+            lacking = [version for version, key in keys.items() if key not in stored and key not in dead]
+            for version in lacking:
+                plan.missing[version].append(entry)
+            # An output outweighs a failure: a replay may have succeeded where an earlier attempt failed.
+            plan.dead += not lacking and bool(dead & set(keys.values()) - stored)
+            plan.indexed += not lacking and stored >= set(keys.values())
     return plan
-
-
-def _plan_chunk(chunk: list[Entry], versions: Sequence[VersionName], store: Store, plan: Plan) -> None:
-    ids = [entry.image_id for entry in chunk]
-    known = store.catalogue.get(ids)
-    stored = {key for version in versions for key in store.outputs.get(ids, version)}
-    dead = {f.key for f in store.outputs.failures_of(ids) if f.state is not FailureState.REPLAYED}
-    for entry in chunk:
-        row = known.get(entry.image_id)
-        if row is None or row.revision < entry.revision:
-            plan.new.append(entry)
-            continue
-        keys = {version: version.key(entry.image_id, entry.revision) for version in versions}
-        lacking = [version for version, key in keys.items() if key not in stored and key not in dead]
-        for version in lacking:
-            plan.missing[version].append(entry)
-        # An output outweighs a failure: a replay may have succeeded where an earlier attempt failed.
-        plan.dead += not lacking and bool(dead & set(keys.values()) - stored)
-        plan.indexed += not lacking and stored >= set(keys.values())
 
 
 def ledgers(store: Store, versions: Sequence[VersionName]) -> dict[VersionName, Ledger]:

@@ -137,13 +137,18 @@ class Listing:
 
 
 def _submission(scan: Scan, listing: Listing, catalogue: Catalogue) -> Submission:
-    entries = [*_entries_of_files(scan, catalogue), *listing.entries]
+    entries: list[Entry] = []
+    for chunk in chunks(_nameable(scan), CHUNK):
+        known = catalogue.get([file.image_id for file in chunk])
+        entries += [_entry_of_file(file, known.get(file.image_id)) for file in chunk]
+    entries += listing.entries
     return Submission(entries=entries, skipped=scan.skipped, unreadable=scan.unreadable)
 
 
 def _read_source(source: str, scanner: Scanner, listing: Listing, stdin: Iterable[bytes]) -> None:
     if source == STDIN:
         _add_listed(read_mixed(stdin, "standard input"), "standard input", scanner, listing)
+    # A folder may have such a name too; for a file that does not exist, the scanner raises the error.
     elif source.lower().endswith(".csv") and os.path.exists(source) and not os.path.isdir(source):
         name = shown(os.fsencode(source))
         try:
@@ -166,14 +171,6 @@ def _add_listed(items: Iterable[Listed], source: str, scanner: Scanner, listing:
             raise UsageError(f"{source}, line {listed.line}: {error}") from None
 
 
-def _entries_of_files(scan: Scan, catalogue: Catalogue) -> list[Entry]:
-    entries: list[Entry] = []
-    for chunk in chunks(_nameable(scan), CHUNK):
-        known = catalogue.get([file.image_id for file in chunk])
-        entries += [_entry_of_file(file, known.get(file.image_id)) for file in chunk]
-    return entries
-
-
 def _nameable(scan: Scan) -> Iterator[FoundFile]:
     """Yield the files whose URI fits into a message; add the others to the unreadable ones."""
     for file in scan.files:
@@ -184,21 +181,18 @@ def _nameable(scan: Scan) -> Iterator[FoundFile]:
 
 
 def _entry_of_file(file: FoundFile, known: CatalogueImage | None) -> Entry:
-    mtime_ms = file.mtime_ns // 1_000_000
+    revision, mtime_ms = 0, file.mtime_ns // 1_000_000
+    if known is not None:
+        # A deleted image comes back with the next revision, even if its file is the same.
+        unchanged = not known.deleted and known.image_uri.partition("#")[2] == file.state
+        revision = known.revision if unchanged else known.revision + 1
     return Entry(
         image_id=file.image_id,
         image_uri=file.uri,
-        revision=_revision(file, known),
+        revision=revision,
+        # For a time that no timestamp can hold, the time of sending is used.
         occurred_at_ms=mtime_ms if 0 < mtime_ms <= LAST_MS else 0,
     )
-
-
-def _revision(file: FoundFile, known: CatalogueImage | None) -> int:
-    """Return the known revision of an unchanged file, the next one of a changed or deleted file, else 0."""
-    if known is None:
-        return 0
-    unchanged = not known.deleted and known.image_uri.partition("#")[2] == file.state
-    return known.revision if unchanged else known.revision + 1
 
 
 def _entry_of_message(message: ImageMessage) -> Entry:

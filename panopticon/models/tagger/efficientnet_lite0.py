@@ -6,7 +6,6 @@ without squeeze-and-excitation, with ReLU6 in place of swish, and with a stem an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +56,9 @@ def architecture(card: ModelCard) -> Any:
     image = keras.Input((card.input.height_px, card.input.width_px, 3), dtype="uint8", name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(image)
     x = _convolution(x, "conv_stem", "bn0", filters=32, kernel=3, stride=2)
-    for index, (stage, stride) in enumerate(_blocks()):
-        x = _block(x, f"blocks_{index}", stage, stride)
+    blocks = [(stage, repeat) for stage in STAGES for repeat in range(stage.repeats)]
+    for index, (stage, repeat) in enumerate(blocks):
+        x = _block(x, f"blocks_{index}", stage, stage.stride if repeat == 0 else 1)
     x = _convolution(x, "conv_head", "bn1", filters=1280, kernel=1)
     x = layers.GlobalAveragePooling2D(name="embedding")(x)
     x = layers.Dense(len(card.labels), activation="softmax", name="fc")(x)
@@ -67,7 +67,12 @@ def architecture(card: ModelCard) -> Any:
 
 def load_weights(model: Any, tensors: dict[str, NDArray[Any]]) -> None:
     """Copy every tensor into the layer of its name. Raises: CardError if the two sets of names differ."""
-    prefixes = {_layer_name(name): name.rpartition(".")[0] for name in tensors}
+    prefixes = {}
+    for name in tensors:
+        prefix = name.rpartition(".")[0]
+        # Exports allow no dot in a name and no underscore at its beginning, so the layer of
+        # `_blocks.3._expand_conv` is `blocks_3_expand_conv`.
+        prefixes[prefix.replace("._", "_").replace(".", "_").removeprefix("_")] = prefix
     wanted = {layer.name for layer in model.layers if layer.weights}
     if wanted != prefixes.keys():
         odd = ", ".join(sorted(wanted ^ prefixes.keys())[:3])
@@ -78,12 +83,6 @@ def load_weights(model: Any, tensors: dict[str, NDArray[Any]]) -> None:
             layer.set_weights(_arrays(layer, prefixes[name], tensors))
         except (KeyError, ValueError) as error:
             raise CardError(f"the checkpoint is not one of EfficientNet-Lite0: {name}: {error}") from None
-
-
-def _blocks() -> Iterator[tuple[Stage, int]]:
-    for stage in STAGES:
-        for repeat in range(stage.repeats):
-            yield stage, stage.stride if repeat == 0 else 1
 
 
 def _block(x: Any, name: str, stage: Stage, stride: int) -> Any:
@@ -110,14 +109,6 @@ def _normalised(x: Any, name: str) -> Any:
 
 def _relu6(x: Any) -> Any:
     return layers.ReLU(max_value=6)(x)
-
-
-def _layer_name(tensor: str) -> str:
-    """Return `blocks_3_expand_conv` for `_blocks.3._expand_conv.weight`.
-
-    Exports allow no dot in a name and no underscore at its beginning.
-    """
-    return tensor.rpartition(".")[0].replace("._", "_").replace(".", "_").removeprefix("_")
 
 
 def _arrays(layer: Any, prefix: str, tensors: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:

@@ -47,9 +47,13 @@ def backfill_table(records: Sequence[tuple[Backfill, Backfill | None]], *, now_m
     """
     shown = table("backfill", "state", right=("processed", "submitted", "per s", "done in"), flowing=("of",))
     for record, before in records:
+        state = Text(record.state.value)
+        # Its process has ended without ending the backfill, which goes on once somebody starts it again.
+        if record.state is BackfillState.RUNNING and not has_owner(record, now_ms=now_ms):
+            state = Text("running, no process", style="yellow")
         shown.add_row(
             record.name,
-            _state(record, now_ms),
+            state,
             f"{record.cursor:,} / {record.total:,}",
             f"{record.submitted:,}",
             *speed(record, before),
@@ -80,9 +84,3 @@ def command_of(record: Backfill) -> str:
     """Return the command that starts the backfill, and continues it."""
     ids = "--from-search" if not record.ids_sha256 else f"--ids {shlex.quote(record.source)}"
     return f"panopticon backfill --model {record.version_name} {ids}"
-
-
-def _state(record: Backfill, now_ms: int) -> Text:
-    if record.state is BackfillState.RUNNING and not has_owner(record, now_ms=now_ms):
-        return Text("running, no process", style="yellow")
-    return Text(record.state.value)

@@ -147,7 +147,9 @@ class ProgressLine:
         """Show the present record, and the reason why nothing is sent."""
         # The record may have been written a while ago; as of now, the rate falls while the backfill waits.
         now = replace(record, heartbeat_at_ms=_now_ms())
-        line = _progress(now, self._recent.add(now), waits)
+        rate, left = speed(now, self._recent.add(now))
+        done = f"{now.cursor:,} of {now.total:,} processed, {now.submitted:,} submitted"
+        line = f"{done}, {rate} per s, done in {left}" + (f" ({waits})" if waits else "")
         if self._live:
             self._live.update(Text(line, style="dim"), refresh=True)
         # A new reason is printed at once, but for a full lane, which is routine.
@@ -160,29 +162,21 @@ class ProgressLine:
         self._waits = waits
 
 
-def _progress(record: Backfill, before: Backfill, waits: str) -> str:
-    rate, left = speed(record, before)
-    done = f"{record.cursor:,} of {record.total:,} processed, {record.submitted:,} submitted"
-    return f"{done}, {rate} per s, done in {left}" + (f" ({waits})" if waits else "")
-
-
 def _conclusions(ended: Backfill, unknown: Sequence[str]) -> Iterator[tuple[str, str]]:
-    yield _outcome(ended)
+    far = f"after {ended.cursor:,} of {counted(ended.total, 'ID')}: {counts(ended)}"
+    if ended.state is BackfillState.DONE:
+        yield f"{ended.name} is done: {counts(ended)}.", "green"
+    elif ended.state is BackfillState.CANCELLED:
+        yield f"{ended.name} was cancelled {far}. Submitted images stay on the queue.", "yellow"
+    # Only a process that takes a backfill over ends this one while the backfill goes on.
+    else:
+        yield f"{ended.name} was taken over by {ended.owner} {far}.", "yellow"
     if ended.unknown:
         names = ", ".join(map(printable, unknown)) + (", …" if ended.unknown > len(unknown) else "")
         ids = counted(ended.unknown, "ID")
         yield f"{ids} not in the catalogue: {names}; add images with panopticon submit", "yellow"
     if ended.submitted:
         yield "Next: panopticon status --watch", "dim"
-
-
-def _outcome(ended: Backfill) -> tuple[str, str]:
-    if ended.state is BackfillState.DONE:
-        return f"{ended.name} is done: {counts(ended)}.", "green"
-    far = f"after {ended.cursor:,} of {counted(ended.total, 'ID')}: {counts(ended)}"
-    if ended.state is BackfillState.CANCELLED:
-        return f"{ended.name} was cancelled {far}. Submitted images stay on the queue.", "yellow"
-    return f"{ended.name} was taken over by {ended.owner} {far}.", "yellow"
 
 
 def _now_ms() -> int:

@@ -16,7 +16,7 @@ from rich.text import Text
 from panopticon.errors import UsageError
 from panopticon.messages import Lane, MessageInvalid, decode_image_message
 from panopticon.models import parse_version
-from panopticon.results.outputs import Failure, FailureState, VersionName
+from panopticon.results.outputs import Failure, FailureState
 from panopticon.results.undeliverable import NO_VERSION
 from workers.cli.dead.failure_view import failure_json, print_failure
 from workers.cli.formatting import counted, place, table, utc
@@ -193,7 +193,11 @@ def _choice(
     """Raises: UsageError for an unknown version, a day that is not a date, or an ID that is not UTF-8."""
     model, day = filters["model"], filters["day"]
     _check_day(day)
-    version = _known_version(session, model) if model is not None else None
+    version = None
+    if model is not None:
+        version, known = parse_version(model), versions_with_failures(session.store)
+        if version not in known:
+            raise UsageError(f"unknown model version {version}; known: {', '.join(map(str, known))}")
     for image_id in image_ids:
         if not is_utf_8(image_id):
             raise UsageError(f"{image_id!r} is not an image ID: it is not UTF-8")
@@ -209,13 +213,6 @@ def _check_day(day: str) -> None:
             date.fromisoformat(day)
     except ValueError:
         raise UsageError(f"--day is {day!r}; write a day of UTC as 2026-11-21") from None
-
-
-def _known_version(session: Session, text: str) -> VersionName:
-    version, known = parse_version(text), versions_with_failures(session.store)
-    if version not in known:
-        raise UsageError(f"unknown model version {version}; known: {', '.join(map(str, known))}")
-    return version
 
 
 def _check_some(choice: Choice, everything: bool) -> None:

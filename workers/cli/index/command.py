@@ -20,7 +20,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from panopticon.cards.cards import ModelCard
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.outputs import VersionName
@@ -71,7 +70,9 @@ def index_command(
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     submission = scan_paths(paths, session.store.catalogue)
     for card in cards:
-        _prepare(session, card)
+        refuse_altered_weights(card)
+        with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
+            prepare_model(card, session.settings)
     register_all(cards, session.store, session.broker, by=who())
     run = _run(session, submission, [card.version_name for card in cards])
     report = IndexReport(session.store, session.search, submission, cards, run)
@@ -79,13 +80,6 @@ def index_command(
         session.print_json(report.as_json())
     else:
         session.out.print(report.as_text(max_photos=show))
-
-
-def _prepare(session: Session, card: ModelCard) -> None:
-    """Convert the model, unless it is done. Raises: UsageError if that fails, or the weights were altered."""
-    refuse_altered_weights(card)
-    with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
-        prepare_model(card, session.settings)
 
 
 def _run(session: Session, submission: Submission, versions: list[VersionName]) -> Run:

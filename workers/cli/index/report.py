@@ -65,8 +65,24 @@ class IndexReport:
     def as_json(self) -> dict[str, Any]:
         """Return the value that `--json` prints; its keys are stable."""
         return {
-            "photos": [self._photo_json(entry, document) for entry, document in self._photos()],
-            "failures": [_failure_json(failure) for failure in self._failures()],
+            "photos": [
+                {
+                    "image_id": entry.image_id,
+                    "image_uri": entry.image_uri,
+                    "tags": {tag.label: round(tag.probability, 4) for tag in self._tags(document)},
+                    "scores": {name: round(value, 6) for name, value in self._scores(document).items()},
+                }
+                for entry, document in self._photos()
+            ],
+            "failures": [
+                {
+                    "image_id": failure.key.image_id,
+                    "model": str(failure.key.version_name),
+                    "reason": failure.reason,
+                    "detail": failure.detail,
+                }
+                for failure in self._failures()
+            ],
             "left_aside": self._submission.skipped.total(),
             "unreadable": list(self._submission.unreadable),
             "already_indexed": self._run.plan.indexed,
@@ -74,7 +90,16 @@ class IndexReport:
             "finished": self._run.finished,
             "seconds": round(self._run.seconds, 3),
             "per_s": round(self._run.per_s, 2),
-            "ledger": {str(version): _ledger_json(ledger) for version, ledger in self._ledgers().items()},
+            "ledger": {
+                str(version): {
+                    "accepted": ledger.accepted,
+                    "stored": ledger.stored,
+                    "dead": ledger.dead,
+                    "skipped": ledger.skipped,
+                    "pending": ledger.pending,
+                }
+                for version, ledger in self._ledgers().items()
+            },
         }
 
     def as_text(self, *, max_photos: int) -> RenderableType:
@@ -95,14 +120,6 @@ class IndexReport:
             failures = self._store.outputs.failures_of(chunk)
             yield from (failure for failure in failures if failure.state is FailureState.DEAD)
 
-    def _photo_json(self, entry: Entry, document: SearchDocument | None) -> dict[str, Any]:
-        return {
-            "image_id": entry.image_id,
-            "image_uri": entry.image_uri,
-            "tags": {tag.label: round(tag.probability, 4) for tag in self._tags(document)},
-            "scores": {name: round(value, 6) for name, value in self._scores(document).items()},
-        }
-
     def _tags(self, document: SearchDocument | None) -> list[Tag]:
         parts = document.parts if document else {}
         return [
@@ -118,18 +135,15 @@ class IndexReport:
         photos = table("photo", "tags", right=tuple(self._score_names))
         photos.columns[0].no_wrap, photos.columns[1].no_wrap = False, False
         for entry, document in islice(self._photos(), max_photos):
-            photos.add_row(*self._photo_row(entry, document))
+            name = place(entry.image_uri or entry.image_id).rpartition("/")[2]
+            tags = ", ".join(
+                f"{escape(tag.label)} [dim]{tag.probability:.2f}[/dim]" for tag in self._tags(document)
+            )
+            scores = self._scores(document)
+            cells = [f"{scores[name]:.3g}" if name in scores else "–" for name in self._score_names]
+            photos.add_row(escape(name), tags or "[dim]–[/dim]", *cells)
         left = len(self._submission.entries) - max_photos
         return Group(photos, Text(f"… and {counted(left, 'more photo')}\n")) if left > 0 else photos
-
-    def _photo_row(self, entry: Entry, document: SearchDocument | None) -> list[str]:
-        name = place(entry.image_uri or entry.image_id).rpartition("/")[2]
-        tags = ", ".join(
-            f"{escape(tag.label)} [dim]{tag.probability:.2f}[/dim]" for tag in self._tags(document)
-        )
-        scores = self._scores(document)
-        cells = [f"{scores[name]:.3g}" if name in scores else "–" for name in self._score_names]
-        return [escape(name), tags or "[dim]–[/dim]", *cells]
 
     def _failure_table(self) -> list[RenderableType]:
         failures = list(islice(self._failures(), MAX_FAILURES_SHOWN + 1))
@@ -176,22 +190,3 @@ class IndexReport:
         commands = [f"panopticon search {shlex.quote(best)}"]
         commands += [f"panopticon show {entry.image_id}" for entry in self._submission.entries[:1]]
         return [Text("Next:"), *(Text(f"  {command}") for command in [*commands, "panopticon status"])]
-
-
-def _failure_json(failure: Failure) -> dict[str, Any]:
-    return {
-        "image_id": failure.key.image_id,
-        "model": str(failure.key.version_name),
-        "reason": failure.reason,
-        "detail": failure.detail,
-    }
-
-
-def _ledger_json(ledger: Ledger) -> dict[str, int]:
-    return {
-        "accepted": ledger.accepted,
-        "stored": ledger.stored,
-        "dead": ledger.dead,
-        "skipped": ledger.skipped,
-        "pending": ledger.pending,
-    }

@@ -9,9 +9,9 @@ import click
 from rich.text import Text
 
 from panopticon.cards.cards import ModelCard
-from panopticon.handover.check_card import CheckLine, check_card
+from panopticon.handover.check_card import check_card
 from panopticon.models import all_cards, find_card, parse_version
-from panopticon.registry.records import ReportRecord, VersionEntry
+from panopticon.registry.records import VersionEntry
 from panopticon.results.outputs import VersionName
 from workers.cli.formatting import block, counted, rfc_3339, table, utc
 from workers.cli.lazy_groups import LazyGroup
@@ -22,6 +22,7 @@ from workers.runtime.terminal_text import printable
 
 EXIT_FAILED = 1
 NOT_REGISTERED = "not registered"
+STYLES: Mapping[str, str] = {"active": "green", NOT_REGISTERED: "dim", "retired": "dim"}
 DIGEST_CHARS = 12
 
 
@@ -48,7 +49,8 @@ def list_command(session: Session, *, as_json: bool) -> None:
         fields = _listed_json(name, cards.get(name), entries.get(name))
         summary = fields["summary"] if name in cards else "no card on this machine"
         state = fields["state"] or NOT_REGISTERED
-        shown.add_row(str(name), _state(state), fields["digest"][:DIGEST_CHARS], Text(printable(summary)))
+        styled = Text(state, style=STYLES.get(state, ""))
+        shown.add_row(str(name), styled, fields["digest"][:DIGEST_CHARS], Text(printable(summary)))
     session.out.print(shown)
     session.out.print("Next: panopticon models show NAME@V", style="dim")
 
@@ -84,8 +86,11 @@ def check_command(context: click.Context, *, name: str, as_json: bool) -> None:
     lines = []
     for line in check_card(card, cache_dir=session.settings.cache_dir):
         lines.append(line)
+        # Printed at once, because a check may take seconds.
         if not as_json:
-            session.out.print(_check_text(line))
+            mark, style = ("–", "yellow") if line.skipped else ("✓", "green") if line.ok else ("✗", "red")
+            detail = (f"  {line.detail}", "dim" if line.ok else style)
+            session.out.print(Text.assemble((f"{mark} ", style), line.what, detail))
     failed = [line for line in lines if not line.ok]
     if as_json:
         shown = [
@@ -98,11 +103,6 @@ def check_command(context: click.Context, *, name: str, as_json: bool) -> None:
     else:
         session.out.print(f"{card.version_name}: no check failed.", style="green")
     context.exit(EXIT_FAILED if failed else 0)
-
-
-def _check_text(line: CheckLine) -> Text:
-    mark, style = ("–", "yellow") if line.skipped else ("✓", "green") if line.ok else ("✗", "red")
-    return Text.assemble((f"{mark} ", style), line.what, (f"  {line.detail}", "dim" if line.ok else style))
 
 
 def _listed_json(name: VersionName, card: ModelCard | None, entry: VersionEntry | None) -> dict[str, Any]:
@@ -124,13 +124,8 @@ def _row_json(
     }
 
 
-def _state(state: str) -> Text:
-    styles: Mapping[str, str] = {"active": "green", NOT_REGISTERED: "dim", "retired": "dim"}
-    return Text(state, style=styles.get(state, ""))
-
-
 def _known_json(known: KnownVersion) -> dict[str, Any]:
-    card, entry = known.card, known.entry
+    card, entry, report = known.card, known.entry, known.report
     return {
         **_row_json(known.name, card, entry, digest=known.digest),
         "card": card.model_dump(mode="json", exclude={"folder"}),
@@ -138,25 +133,26 @@ def _known_json(known: KnownVersion) -> dict[str, Any]:
         "folder": str(card.folder) if known.is_here else None,
         "card_from": "machine" if known.is_here else "archive",
         "policies": len(entry.policies) if entry else 0,
-        "report": _report_json(known.report) if known.report else None,
-    }
-
-
-def _report_json(report: ReportRecord) -> dict[str, Any]:
-    return {
-        "former": report.former,
-        "version": report.version,
-        "at": rfc_3339(report.at_ms),
-        "by": report.by,
-        "images": report.images,
-        "figures": dict(report.figures),
-        "report_sha256": report.report_sha256,
+        "report": report
+        and {
+            "former": report.former,
+            "version": report.version,
+            "at": rfc_3339(report.at_ms),
+            "by": report.by,
+            "images": report.images,
+            "figures": dict(report.figures),
+            "report_sha256": report.report_sha256,
+        },
     }
 
 
 def _known_lines(known: KnownVersion) -> list[tuple[str, str]]:
     card, entry = known.card, known.entry
     file = str(card.folder / "card.toml") if known.is_here else "none on this machine; shown from the store"
+    weights = "none"
+    if card.weights is not None:
+        source = f" of {card.weights.distribution}" if card.weights.distribution else ""
+        weights = f"{card.weights.file}{source}, sha256 {card.weights.sha256}"
     lines = [
         ("state", f"{entry.state.value}, policy {entry.policy_number}" if entry else NOT_REGISTERED),
         *_history_lines(known),
@@ -167,7 +163,7 @@ def _known_lines(known: KnownVersion) -> list[tuple[str, str]]:
             f"{card.input.width_px} × {card.input.height_px} px {card.input.order}, {known.description}",
         ),
         ("output", f"{known.elements:,} × {card.output.dtype}"),
-        ("weights", _weights(card)),
+        ("weights", weights),
         ("engines", f"{', '.join(card.engines.allowed)}; they agree within {card.engines.tolerance:g}"),
         ("golden", counted(len(card.golden), "example")),
         ("changes", card.changes),
@@ -184,10 +180,3 @@ def _history_lines(known: KnownVersion) -> Iterator[tuple[str, str]]:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in report.figures.items())
         images = counted(report.images, "image")
         yield "compared", f"{pair}, {utc(report.at_ms)} UTC, {images}: {figures or 'no figures'}"
-
-
-def _weights(card: ModelCard) -> str:
-    if card.weights is None:
-        return "none"
-    source = f" of {card.weights.distribution}" if card.weights.distribution else ""
-    return f"{card.weights.file}{source}, sha256 {card.weights.sha256}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypedDict, Unpack
 
 import click
@@ -17,7 +18,7 @@ from panopticon.messages import Tag
 from panopticon.models import find_card
 from panopticon.policy.policy import read_policy
 from panopticon.results.documents import SearchDocument, fold_label
-from panopticon.results.outputs import CatalogueImage, VersionName
+from panopticon.results.outputs import CatalogueImage
 from panopticon.results.search import Order, Query, ScoreRange, SearchPage
 from workers.cli.formatting import place, rfc_3339
 from workers.cli.session import Session, json_option, pass_session
@@ -174,23 +175,19 @@ def _scores(document: SearchDocument, parts: Iterable[str]) -> dict[str, float]:
 def _page_json(page: SearchPage, rows: dict[str, CatalogueImage]) -> dict[str, Any]:
     return {
         "images": [
-            _document_json(document, page.parts, rows.get(document.image_id)) for document in page.documents
+            {
+                "image_id": document.image_id,
+                "image_uri": row.image_uri if row else None,
+                "revision": document.revision,
+                "occurred_at": rfc_3339(document.occurred_at_ms),
+                "tags": [{**tag.model_dump(), "part": part} for part, tag in _tags(document, page.parts)],
+                "scores": _scores(document, page.parts),
+            }
+            for document in page.documents
+            for row in [rows.get(document.image_id)]
         ],
         "cursor": page.cursor or None,
         "parts": list(page.parts),
-    }
-
-
-def _document_json(
-    document: SearchDocument, parts: Sequence[str], row: CatalogueImage | None
-) -> dict[str, Any]:
-    return {
-        "image_id": document.image_id,
-        "image_uri": row.image_uri if row else None,
-        "revision": document.revision,
-        "occurred_at": rfc_3339(document.occurred_at_ms),
-        "tags": [{**tag.model_dump(), "part": part} for part, tag in _tags(document, parts)],
-        "scores": _scores(document, parts),
     }
 
 
@@ -218,34 +215,25 @@ def _explain_nothing(session: Session, query: Query, active: Active) -> None:
     session.out.print("Nothing found." if not query.cursor else "No more photos.")
     known = _known_labels(session, active)
     for label in (*query.all_of, *query.any_of):
-        if fold_label(label) in known:
+        folded = fold_label(label)
+        if folded in known:
             continue
-        near = _near(fold_label(label), known)
+        # Labels that are spelt alike, then those of several words that have it as one, the shortest first.
+        close = difflib.get_close_matches(folded, known, n=SUGGESTIONS, cutoff=0.7)
+        within = sorted((key for key in known if folded in key.split()), key=len)
+        near = [known[key] for key in dict.fromkeys((*close, *within))][:SUGGESTIONS]
         hint = f"; did you mean: {', '.join(near)}" if near else ""
         session.out.print(Text(f"No active model has the label {label!r}{hint}", style="yellow"))
 
 
 def _known_labels(session: Session, active: Active) -> dict[str, str]:
     """Return the labels of the active tagging versions and their broader terms: folded → as written."""
-    labels = [
-        label
-        for name, (entry, version) in active.items()
-        if entry.task == "tagging"
-        for label in (*version.labels, *_ancestors(session, name))
-    ]
+    labels: list[str] = []
+    for name, (entry, version) in active.items():
+        if entry.task == "tagging":
+            labels += version.labels
+            # The broader terms are in the card, which need not be on this machine.
+            with suppress(CardError):
+                rows = find_card(name, session.settings.models_dir).labels
+                labels += (term for row in rows for term in row.ancestors)
     return {fold_label(label): label for label in labels}
-
-
-def _ancestors(session: Session, name: VersionName) -> set[str]:
-    """Return the broader terms of a version's labels; none if its card is not on this machine."""
-    try:
-        rows = find_card(name, session.settings.models_dir).labels
-    except CardError:
-        return set()
-    return {term for row in rows for term in row.ancestors}
-
-
-def _near(folded: str, known: dict[str, str]) -> list[str]:
-    within = [key for key in known if folded in key.split()]
-    close = difflib.get_close_matches(folded, known, n=SUGGESTIONS, cutoff=0.7)
-    return [known[key] for key in dict.fromkeys((*close, *sorted(within, key=len)))][:SUGGESTIONS]

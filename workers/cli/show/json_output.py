@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from panopticon.policy.policy import Reason
-from panopticon.results.documents import Part, SearchDocument
-from panopticon.results.outputs import CatalogueImage
+from panopticon.results.documents import Part
 from workers.cli.dead.failure_view import failure_json
 from workers.cli.formatting import rfc_3339
 from workers.cli.show.image_report import ImageReport
@@ -16,11 +15,17 @@ from workers.inspection.image_status import ImageStatus, next_step, part_owner
 
 def report_json(report: ImageReport) -> dict[str, Any]:
     """Return the value that `--json` prints; its keys are stable."""
-    record = report.record
+    record, row, document = report.record, report.record.row, report.record.document
     return {
         "image_id": record.image_id,
         "standings": [_status_json(status) for status in report.statuses],
-        "catalogue": _row_json(record.row) if record.row else None,
+        "catalogue": row
+        and {
+            "revision": row.revision,
+            "image_uri": row.image_uri,
+            "event": row.event,
+            "occurred_at": rfc_3339(row.occurred_at_ms),
+        },
         "outputs": [_output_json(explanation) for explanation in report.explanations],
         "failures": [
             {
@@ -30,7 +35,13 @@ def report_json(report: ImageReport) -> dict[str, Any]:
             }
             for failure in record.failures
         ],
-        "search": _document_json(record.document, report) if record.document else None,
+        "search": document
+        and {
+            "revision": document.revision,
+            "deleted": document.deleted,
+            "occurred_at": rfc_3339(document.occurred_at_ms),
+            "parts": {name: _part_json(name, part, report) for name, part in document.parts.items()},
+        },
     }
 
 
@@ -45,15 +56,6 @@ def _status_json(status: ImageStatus) -> dict[str, Any]:
         "in_search": result.in_search,
         "why": status.why,
         "next": status.next_step or None,
-    }
-
-
-def _row_json(row: CatalogueImage) -> dict[str, Any]:
-    return {
-        "revision": row.revision,
-        "image_uri": row.image_uri,
-        "event": row.event,
-        "occurred_at": rfc_3339(row.occurred_at_ms),
     }
 
 
@@ -90,15 +92,6 @@ def _reason_json(reason: Reason) -> dict[str, Any]:
         "shown_as": reason.shown_as,
         "value": reason.value,
         "why": reason.why,
-    }
-
-
-def _document_json(document: SearchDocument, report: ImageReport) -> dict[str, Any]:
-    return {
-        "revision": document.revision,
-        "deleted": document.deleted,
-        "occurred_at": rfc_3339(document.occurred_at_ms),
-        "parts": {name: _part_json(name, part, report) for name, part in document.parts.items()},
     }
 
 

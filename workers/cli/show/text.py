@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from rich.text import Text
 
-from panopticon.policy.policy import Reason
 from panopticon.registry.records import VersionState
 from panopticon.results.documents import Part
 from panopticon.results.outputs import CatalogueImage
@@ -77,17 +76,12 @@ def _print_output(session: Session, explanation: Explanation) -> None:
         ("digest", output.digest),
         ("when", f"{utc(output.produced_at_ms)} UTC"),
     ]
-    session.out.print(
-        headed(_output_heading(explanation), lines, style="green" if explanation.current else "dim")
-    )
-
-
-def _output_heading(explanation: Explanation) -> str:
-    key, entry = explanation.output.key, explanation.entry
-    steps = [str(key.version_name), entry.state.value if entry else "not registered", "stored"]
+    key, entry = output.key, explanation.entry
     older = explanation.revision is not None and key.revision < explanation.revision
     than = f", older than the catalogue's {explanation.revision}" if older else ""
-    return " · ".join([*steps, f"revision {key.revision}{than}"])
+    state = entry.state.value if entry else "not registered"
+    heading = f"{key.version_name} · {state} · stored · revision {key.revision}{than}"
+    session.out.print(headed(heading, lines, style="green" if explanation.current else "dim"))
 
 
 def _answer_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
@@ -96,8 +90,14 @@ def _answer_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
         yield "policy", printable(f"none applies: {explanation.note}")
         yield "labels", _LABELS[explanation.labels_from]
         return
-    untouched = not any(reason.why for reason in explanation.reasons)
-    kept = "all of it" if untouched else _kept(explanation.kept)
+    words = [
+        f"{reason.name} {reason.value:.3g}" + (f" ({reason.why})" if reason.why else "")
+        for reason in explanation.kept
+    ]
+    kept = printable(" · ".join(words)) or "nothing"
+    # With nothing dropped or renamed, the list would only repeat the vector.
+    if not any(reason.why for reason in explanation.reasons):
+        kept = "all of it"
     yield f"policy {explanation.policy_number}", f"keeps {kept}"
     for number, reason in enumerate(explanation.dropped[:TOP]):
         yield "" if number else "drops", printable(f"{reason.name} {reason.value:.3g}, {reason.why}")
@@ -111,13 +111,6 @@ _LABELS: Mapping[LabelsFrom, str] = {
     LabelsFrom.DIGEST: "those kept under the output's own digest",
     LabelsFrom.NOWHERE: "none are stored under the output's digest, so its elements are numbered",
 }
-
-
-def _kept(reasons: Sequence[Reason]) -> str:
-    words = [
-        f"{reason.name} {reason.value:.3g}" + (f" ({reason.why})" if reason.why else "") for reason in reasons
-    ]
-    return printable(" · ".join(words)) or "nothing"
 
 
 def _print_document(session: Session, report: ImageReport) -> None:

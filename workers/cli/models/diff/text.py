@@ -44,7 +44,12 @@ def report_shown(report: Report, limits: Limits) -> RenderableType:
     parts += [Text(line, style="yellow") for line in remarks(report)]
     for shown in _tables(report, limits):
         parts += ["", shown]
-    return Group(*parts, "", *_conclusions(report, limits))
+    exceeded = exceeded_by(report.record, limits)
+    parts += ["", *(Text(f"Limit exceeded: {line}", style="red") for line in exceeded)]
+    if not exceeded:
+        next_ = f"panopticon models activate {report.version.name}"
+        parts.append(Text(f"Within every limit. Next: {next_}", style="green"))
+    return Group(*parts)
 
 
 def headline(report: Report) -> str:
@@ -86,7 +91,11 @@ def number(value: float) -> str:
 
 
 def _tables(report: Report, limits: Limits) -> Iterator[Table]:
-    yield _figures_table(report, limits)
+    figures = table("figure", right=("value", "limit"), flowing=("is",))
+    for row in figure_rows(report, limits):
+        value = Text(row.value, style="" if row.within else "red")
+        figures.add_row(row.name, value, row.limit, Text(row.meaning, style="dim"))
+    yield figures
     if report.tags is not None:
         for change, counts in (("lost", report.tags.lost), ("gained", report.tags.gained)):
             if counts:
@@ -94,15 +103,10 @@ def _tables(report: Report, limits: Limits) -> Iterator[Table]:
     if report.scores is not None:
         yield _scores_table(report.scores.shifts)
     if report.worst:
-        yield _worst_table(report)
-
-
-def _figures_table(report: Report, limits: Limits) -> Table:
-    shown = table("figure", right=("value", "limit"), flowing=("is",))
-    for row in figure_rows(report, limits):
-        value = Text(row.value, style="" if row.within else "red")
-        shown.add_row(row.name, value, row.limit, Text(row.meaning, style="dim"))
-    return shown
+        worst = table("differs most", flowing=(str(report.former.name), str(report.version.name)))
+        for one in report.worst[:WORST_SHOWN]:
+            worst.add_row(Text(printable(one.image_id)), _values(one.before), _values(one.after))
+        yield worst
 
 
 def _tags_table(change: str, counts: Sequence[TagCount]) -> Table:
@@ -128,22 +132,6 @@ def _scores_table(shifts: Sequence[ScoreShift]) -> Table:
     return shown
 
 
-def _worst_table(report: Report) -> Table:
-    shown = table("differs most", flowing=(str(report.former.name), str(report.version.name)))
-    for one in report.worst[:WORST_SHOWN]:
-        shown.add_row(Text(printable(one.image_id)), _values(one.before), _values(one.after))
-    return shown
-
-
 def _values(values: Mapping[str, float]) -> Text:
     texts = (f"{printable(name)} {value:.3g}" for name, value in values.items())
     return Text(", ".join(texts)) if values else Text("no tag", style="dim")
-
-
-def _conclusions(report: Report, limits: Limits) -> Iterator[Text]:
-    exceeded = exceeded_by(report.record, limits)
-    for line in exceeded:
-        yield Text(f"Limit exceeded: {line}", style="red")
-    if not exceeded:
-        next_ = f"panopticon models activate {report.version.name}"
-        yield Text(f"Within every limit. Next: {next_}", style="green")
