@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import AllowedAddresses, NamedHost
-from storage.originals.web import OK, Answer, Unreachable, WebClient, host_of
+from storage.originals.web_client import OK, Answer, Unreachable, WebClient, host_of
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)

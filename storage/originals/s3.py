@@ -19,7 +19,7 @@ from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import resolve
 from storage.originals.http import refusal
-from storage.originals.web import OK, Answer, Unreachable, WebClient, host_of
+from storage.originals.web_client import OK, Answer, Unreachable, WebClient, host_of
 
 SIGNED_FOR_S = 300
 DEFAULT_REGION = "us-east-1"
