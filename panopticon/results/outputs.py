@@ -92,6 +92,7 @@ class Failure:
     reason: str
     detail: str
     attempts: int
+    """Attempts spent: the tries that were followed by a retry delay, without the last one."""
     last_at_ms: int
     message: bytes
     """The message body as it came, so that a replay needs no other source."""

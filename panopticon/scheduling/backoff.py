@@ -1,4 +1,4 @@
-"""The pause before the next try: exponential, with full jitter upwards from half."""
+"""The pause before the next try: exponential, with equal jitter (half of it to the whole)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The circuit breaker of each host of originals: the hosts that are down, and the next try of each.
 
 One image can fail again and again through its own fault; a host is down after many different images in a row
-have failed. From then on one image at a time probes it, ever less often, and an answer of any kind shows that
-the host is back.
+have failed. From then on one image at a time probes it, ever less often, and any answer but a failure that
+may pass shows that the host is back (`SIGNS_OF_LIFE` names the exceptions).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Breaker:
         return self.is_down(host) and not was_down
 
     def answered(self, host: str) -> bool:
-        """Record an answer of any kind, and return whether the host was down."""
+        """Record an answer that shows that the host works, and return whether it was down."""
         was_down = self.is_down(host)
         self._failing.pop(host, None)
         return was_down

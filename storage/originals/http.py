@@ -9,12 +9,12 @@ from urllib.parse import urljoin
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import AllowedAddresses, NamedHost
-from storage.originals.web_client import OK, Answer, Unreachable, WebClient, host_of
+from storage.originals.web_client import OK, Answer, Unreachable, WebClient, parse_host
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 TEMPORARY = (408, 425, 429)
-"""The 4xx statuses that a later request may not get: timeout, too early, too many requests."""
+"""The 4xx statuses that may go away, so that a retry makes sense: timeout, too early, too many requests."""
 
 
 class HttpSource:
@@ -46,7 +46,9 @@ class HttpSource:
                 return answer.content
             else:
                 raise self._forbidden(answer, url) if answer.status in (401, 403) else refusal(answer)
-        raise Rejected("too_many_redirects", f"{host_of(uri).host} redirects more than {MAX_REDIRECTS} times")
+        raise Rejected(
+            "too_many_redirects", f"{parse_host(uri).host} redirects more than {MAX_REDIRECTS} times"
+        )
 
     def _get(self, url: str, max_bytes: int, deadline_s: float) -> Answer:
         try:
@@ -65,7 +67,7 @@ class HttpSource:
         return Unavailable("source", answer.detail)
 
     def _is_configured(self, url: str) -> bool:
-        return self._configured is not None and host_of(url) == self._configured
+        return self._configured is not None and parse_host(url) == self._configured
 
 
 def refusal(answer: Answer) -> PanopticonError:

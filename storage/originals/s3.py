@@ -19,7 +19,7 @@ from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import resolve
 from storage.originals.http import refusal
-from storage.originals.web_client import OK, Answer, Unreachable, WebClient, host_of
+from storage.originals.web_client import OK, Answer, Unreachable, WebClient, parse_host
 
 SIGNED_FOR_S = 300
 DEFAULT_REGION = "us-east-1"
@@ -90,7 +90,7 @@ class S3Source:
             return self._web.get(url, max_bytes=max_bytes, deadline_s=deadline_s)
         except Unreachable as error:
             # If the bucket is part of the host's name, a wrong bucket makes the host unreachable.
-            if host_of(url).host.startswith(f"{place.bucket}.") and not self._is_configured(place.bucket):
+            if parse_host(url).host.startswith(f"{place.bucket}.") and not self._is_configured(place.bucket):
                 raise Transient(error.reason, error.detail) from None
             raise Unavailable("source", error.detail) from None
 

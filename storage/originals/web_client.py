@@ -68,7 +68,7 @@ class WebClient:
         Raises: Unreachable, Rejected (bad_uri, address_not_allowed, too_many_bytes, content_encoding),
         Transient (timeout, connection_reset).
         """
-        host = host_of(url).host
+        host = parse_host(url).host
         try:
             return self._get(url, host, max_bytes=max_bytes, deadline_s=deadline_s)
         except HTTPError as error:
@@ -99,7 +99,7 @@ class WebClient:
         return Answer(host=host, status=response.status, location=location, content=content)
 
 
-def host_of(url: str) -> NamedHost:
+def parse_host(url: str) -> NamedHost:
     """Return the host and port of a URL. Raises: Rejected(`bad_uri`)."""
     try:
         parts = parse_url(url)

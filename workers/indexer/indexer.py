@@ -61,7 +61,7 @@ class _Step:
         return self.version.key(self.change.image_id, self.change.revision)
 
 
-class _Inlet:
+class _PacedQueue:
     """A queue that gives larger portions of backfill while no live message comes."""
 
     def __init__(self, queue: Queue) -> None:
@@ -103,9 +103,9 @@ class Indexer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._uploads = _Inlet(broker.catalogue())
-        self._results = _Inlet(broker.results())
-        self._undeliverable = _Inlet(broker.undeliverable())
+        self._uploads = _PacedQueue(broker.catalogue())
+        self._results = _PacedQueue(broker.results())
+        self._undeliverable = _PacedQueue(broker.undeliverable())
         self._store = store
         self._search = search
         self._metrics = metrics
@@ -128,10 +128,10 @@ class Indexer:
     def turn(self) -> int:
         """Take and apply waiting messages; return how many. While a part is down, park and return 0."""
         try:
-            if self._parking.turned_long(self._settings.park_hold_s):
+            if self._parking.report_long_outage_once(self._settings.park_hold_s):
                 # Other indexers may take the prefetched messages while this one stays parked.
-                for inlet in (self._uploads, self._results, self._undeliverable):
-                    inlet.queue.release_prefetched()
+                for paced in (self._uploads, self._results, self._undeliverable):
+                    paced.queue.release_prefetched()
             if self._parking.waiting:
                 time.sleep(IDLE_WAIT_S)
                 return 0
@@ -218,20 +218,20 @@ class Indexer:
             return len(deliveries)
 
     @contextmanager
-    def _received(self, inlet: _Inlet, *, wait_s: float) -> Iterator[list[Delivery]]:
+    def _received(self, paced: _PacedQueue, *, wait_s: float) -> Iterator[list[Delivery]]:
         """Yield waiting deliveries: acked when the block ends, requeued at once if a part proves to be down.
 
         While parked, they are one probe, and are kept for the next one instead of being requeued.
         """
         probing = self._parking.reason is not None
-        deliveries = inlet.probe() if probing else inlet.receive(wait_s=wait_s)
+        deliveries = paced.probe() if probing else paced.receive(wait_s=wait_s)
         try:
             yield deliveries
         except Unavailable:
-            (inlet.keep if probing else inlet.queue.requeue)(deliveries)
+            (paced.keep if probing else paced.queue.requeue)(deliveries)
             raise
         if deliveries:
-            inlet.queue.ack(deliveries)
+            paced.queue.ack(deliveries)
 
     def _image_message(self, delivery: Delivery) -> ImageMessage | None:
         try:

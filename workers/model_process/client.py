@@ -60,7 +60,7 @@ class ModelClient:
         self._ids = itertools.count(1)
         self._dispatcher = Dispatcher(item_timeout_s=settings.item_timeout_s)
         self._child = ChildProcess(card, settings, metrics=metrics, clock=clock)
-        self._child_has_explained = False
+        self._child_reported_down = False
         self._cpu_s: dict[str, float] = {}
         self.hello: Hello | None = None
         """None until the process has passed its self-test, and again while it is being restarted."""
@@ -97,7 +97,7 @@ class ModelClient:
         if not self._child.running:
             if self._child.start_when_due(wait_s=wait_s):
                 self._cpu_s.clear()
-                self._child_has_explained = False
+                self._child_reported_down = False
             return []
         answers: list[Answer] = []
         try:
@@ -153,7 +153,7 @@ class ModelClient:
             case UnavailableFrame(id=0):
                 self._model_is_down(frame.reason)
             case UnavailableFrame():
-                return self._not_run(frame.id, Unavailable(frame.part, frame.reason))
+                return self._not_run(frame.id, Unavailable(frame.component, frame.reason))
             case RanFrame():
                 self._metrics.observe("panopticon_batch_images", frame.images, model=self._name)
                 self._metrics.observe("panopticon_run_seconds", frame.run_s, model=self._name)
@@ -219,7 +219,7 @@ class ModelClient:
     def _model_is_down(self, reason: str) -> None:
         """A model that is down is started ever less often; a child that was merely killed, at once."""
         self.down = Unavailable("model", reason)
-        self._child_has_explained = True
+        self._child_reported_down = True
         self._child.delay_next_start()
 
     def _died(self, reason: str) -> list[Answer]:
@@ -227,7 +227,7 @@ class ModelClient:
         greeted = self.hello is not None
         status = self._end_child("died")
         answers += self._dispatcher.died(killed=status == -signal.SIGKILL)
-        if not greeted and not self._child_has_explained:
+        if not greeted and not self._child_reported_down:
             self._model_is_down(f"its process ended before its self-test ({status_text(status)}; {reason})")
         elif self._dispatcher.model_is_failing:
             self._dispatcher.clear_images()

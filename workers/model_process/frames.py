@@ -113,7 +113,7 @@ class UnavailableFrame:
     type: ClassVar = "unavailable"
     id: int
     """0: the model itself is down."""
-    part: str
+    component: str
     reason: str
 
 

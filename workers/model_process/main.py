@@ -95,7 +95,9 @@ class ModelProcess:
             except Transient as error:
                 self._writer.send(TransientFrame(id=item.id, reason=error.reason, detail=error.detail))
             except Unavailable as error:
-                self._writer.send(UnavailableFrame(id=item.id, part=error.component, reason=error.reason))
+                self._writer.send(
+                    UnavailableFrame(id=item.id, component=error.component, reason=error.reason)
+                )
 
     def _prepare(self, item: Item) -> Prepared:
         begun_s = time.monotonic()
@@ -195,7 +197,7 @@ def main() -> None:
         threads = settings.threads or len(os.sched_getaffinity(0))
         process = _ready(read_card(arguments.card), settings, writer, threads=threads)
     except PanopticonError as error:
-        writer.send(UnavailableFrame(id=0, part="model", reason=str(error)))
+        writer.send(UnavailableFrame(id=0, component="model", reason=str(error)))
         sys.exit(0)
     process.start(preparing_threads=threads)
     process.hello()

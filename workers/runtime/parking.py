@@ -36,7 +36,7 @@ class Parking:
         """Return whether it is parked and the next try is not due."""
         return self._reason is not None and self._clock() < self._until_s
 
-    def turned_long(self, limit_s: float) -> bool:
+    def report_long_outage_once(self, limit_s: float) -> bool:
         """Return True at the first call after it has been parked for `limit_s`; once for each outage."""
         is_long = self._reason is not None and self._clock() - self._since_s >= limit_s
         is_news = is_long and not self._long_reported
@@ -44,7 +44,7 @@ class Parking:
         return is_news
 
     def park(self, reason: Unavailable) -> None:
-        """Pause, longer each time until `resume`; during a pause, the same component adds nothing."""
+        """Pause, longer each time until `resume`; a repeat for the same component changes nothing."""
         if self._reason is not None and self._reason.component == reason.component and self.waiting:
             return
         if self._reason is None:

@@ -1,4 +1,9 @@
-"""Queue → model process → store → publish → ack, for one model version. Decodes nothing and runs nothing."""
+"""The loop of one worker: queue → model process → store → publish → ack, for one model version.
+
+It decodes nothing and runs nothing. The way of an image that failed: `_classify` leaves a failure that may be
+the host's undecided; `_decide_failures` waits until it is known whether the image or its host is at fault;
+`FailurePolicy` makes a retry, a dead letter or a requeue of it; `Settlement` carries that out.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +118,10 @@ class Consumer:
         return len(self._in_flight)
 
     def turn(self, *, draining: bool = False) -> None:
-        """Do one step of everything, within about `IDLE_WAIT_S`. `draining`: take nothing new."""
+        """Take answers, renew leases, settle, lease new images and give them to the model, in this order.
+
+        Returns within about `IDLE_WAIT_S`. `draining`: lease nothing new.
+        """
         self._take_answers()
         try:
             self._requeue_if_parked_for_long()
@@ -197,7 +205,7 @@ class Consumer:
         )
         stored = Stored(delivery=image.delivery, message=image.message, output=output)
         self._in_flight.outcomes.append(stored)
-        self._failures.stored()
+        self._failures.ran()
 
     def _fail(self, image: LeasedImage, error: Rejected | Transient) -> None:
         at_ms = int(time.time() * 1000)
@@ -228,7 +236,7 @@ class Consumer:
         # A model that is up is waited for, so that an image which hangs there is noticed.
         if self._in_flight.at_model and self._model.down is None:
             return
-        if not self._parking.turned_long(self._settings.park_hold_s):
+        if not self._parking.report_long_outage_once(self._settings.park_hold_s):
             return
         reason = self._parking.reason
         # It takes several different images to distinguish a model that is down from a bad image.

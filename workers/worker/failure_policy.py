@@ -23,7 +23,7 @@ class FailurePolicy:
         """Return whether too many images are dead for the images themselves to be at fault."""
         return self._guard.tripped
 
-    def stored(self) -> None:
+    def ran(self) -> None:
         """Record an image that was run: it shows that the source works, and resets a tripped guard."""
         if self._guard.tripped:
             self._guard.reset()

@@ -218,7 +218,7 @@ def test_an_answer_carries_the_vector_and_the_engine_that_made_it(bench: Bench) 
     [
         (RejectedFrame(id=1, reason="corrupt", detail="d"), "corrupt: d"),
         (TransientFrame(id=1, reason="io_error", detail="d"), "io_error: d"),
-        (UnavailableFrame(id=1, part="source", reason="no answer"), "source unavailable: no answer"),
+        (UnavailableFrame(id=1, component="source", reason="no answer"), "source unavailable: no answer"),
     ],
 )
 def test_an_image_that_was_not_run_comes_with_its_error(bench: Bench, frame: Frame, shown: str) -> None:
@@ -315,7 +315,7 @@ def test_a_model_that_is_down_is_started_ever_less_often_and_is_up_at_hello(benc
 
 def test_a_failed_self_test_is_reported_with_its_reason(bench: Bench) -> None:
     bench.poll()
-    bench.child.send(UnavailableFrame(id=0, part="model", reason="golden image differs"))
+    bench.child.send(UnavailableFrame(id=0, component="model", reason="golden image differs"))
     bench.child.die(status=0)
     bench.poll()
     bench.poll()

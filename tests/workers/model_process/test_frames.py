@@ -69,7 +69,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     ),
     st.builds(RejectedFrame, id=ids, reason=texts, detail=texts),
     st.builds(TransientFrame, id=ids, reason=texts, detail=texts),
-    st.builds(UnavailableFrame, id=ids, part=texts, reason=texts),
+    st.builds(UnavailableFrame, id=ids, component=texts, reason=texts),
     st.builds(AliveFrame, cpu_s=st.dictionaries(texts, seconds, max_size=4)),
 )
 REJECTED: list[Any] = ["rejected", 1, "corrupt", ""]

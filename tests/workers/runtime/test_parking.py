@@ -88,14 +88,14 @@ def test_after_it_was_back_the_first_pause_is_short_again(parking: Parking, cloc
 
 
 def test_a_long_outage_is_reported_once(parking: Parking, clock: FakeClock) -> None:
-    assert not parking.turned_long(60)
+    assert not parking.report_long_outage_once(60)
     for _ in range(2):
         parking.park(STORE)
         clock.now_s += 59
         parking.park(QUEUE)
-        assert not parking.turned_long(60)
+        assert not parking.report_long_outage_once(60)
         clock.now_s += 1
-        assert [parking.turned_long(60) for _ in range(3)] == [True, False, False]
+        assert [parking.report_long_outage_once(60) for _ in range(3)] == [True, False, False]
         parking.resume()
 
 

@@ -89,7 +89,7 @@ class TestGuard:
 
     def test_one_image_that_is_stored_resets_it(self) -> None:
         made = tripped(10)
-        made.stored()
+        made.ran()
         assert not made.guard_tripped
         assert isinstance(made.outcome(leased(), CORRUPT, at_ms=AT_MS), Dead)
         assert not made.guard_tripped
@@ -98,7 +98,7 @@ class TestGuard:
         made = policy(10)
         for _ in range(2 * WINDOW):
             made.outcome(leased(), CORRUPT, at_ms=AT_MS)
-            made.stored()
+            made.ran()
         assert not made.guard_tripped
 
     def test_a_share_of_one_never_trips_it(self) -> None:

@@ -30,7 +30,7 @@ class RabbitBroker:
         self,
         url: str,
         *,
-        retry_delays_s: Sequence[float] = (10.0, 60.0, 600.0, 3600.0),
+        retry_delays_s: Sequence[float],
         max_results: int = MAX_RESULTS,
         window: int = WINDOW,
         call_s: float = CALL_S,
