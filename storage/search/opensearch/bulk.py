@@ -13,9 +13,9 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.documents import Change
 from storage.search.opensearch.connection import OpenSearchConnection
+from storage.search.opensearch.encoding import encode_change, encode_target
 from storage.search.opensearch.errors import Gone, is_down, is_gone, line_of, unavailable
-from storage.search.opensearch.indexes import Indexes
-from storage.search.opensearch.steps import encode_step, encode_target
+from storage.search.opensearch.index_lifecycle import IndexLifecycle
 
 CONFLICTS = 8
 """Retries by the server when another client changes the document at the same moment."""
@@ -38,9 +38,9 @@ class _Item:
 class BulkWriter:
     """The writer of changes into one index, or into two during a rebuild."""
 
-    def __init__(self, connection: OpenSearchConnection, indexes: Indexes) -> None:
+    def __init__(self, connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> None:
         self._connection = connection
-        self._indexes = indexes
+        self._lifecycle = lifecycle
 
     def apply(self, changes: Sequence[Change], aliases: Callable[[], Sequence[str]]) -> list[Applied]:
         """Send changes to all aliases; return the result of each, in order.
@@ -63,7 +63,7 @@ class BulkWriter:
         """Yield each change, encoded, with its number; changes that JSON cannot express are left out."""
         for number, change in enumerate(changes):
             try:
-                yield number, encode_step(change, script=self._indexes.script)
+                yield number, encode_change(change, script=self._lifecycle.script)
             except (ValueError, OverflowError):
                 continue
 
@@ -82,7 +82,7 @@ class BulkWriter:
         if errors:
             raise errors[0]
         if again:
-            self._indexes.forget()
+            self._lifecycle.forget()
         return sorted(again)
 
     def _send(self, portion: Sequence[_Item]) -> list[Applied | Exception]:

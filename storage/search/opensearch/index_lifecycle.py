@@ -34,8 +34,10 @@ class IndexState:
     """The index that a rebuild fills, and that will replace the live one."""
 
 
-class Indexes:
-    """The aliases, indexes and merge script of one address.
+class IndexLifecycle:
+    """The lifecycle of the indexes behind one alias: creation, check, replacement and removal.
+
+    Also stores the script that merges changes.
 
     Every method raises: UsageError if a person has to act, Unavailable if waiting helps, Gone if something
     was deleted.

@@ -12,7 +12,7 @@ from panopticon.results.documents import Change, Part, SearchDocument, fold_labe
 MAX_ID_BYTES = 512
 
 
-def encode_step(change: Change, *, script: str) -> str:
+def encode_change(change: Change, *, script: str) -> str:
     """Return one line of JSON that lets the merge script apply this change.
 
     Raises: ValueError or OverflowError for what JSON or the server cannot store: NaN, infinity, text that is
@@ -22,18 +22,18 @@ def encode_step(change: Change, *, script: str) -> str:
         raise OverflowError(change.occurred_at_ms)
     if not 0 < len(change.image_id.encode()) <= MAX_ID_BYTES:
         raise ValueError(change.image_id)
-    step = {
+    update = {
         "script": {"id": script, "params": _params(change)},
         "scripted_upsert": True,
         "upsert": {},
     }
-    line = _json(step)
+    line = _json(update)
     line.encode()
     return line
 
 
 def encode_target(image_id: str, alias: str, *, conflicts: int) -> str:
-    """Return the line before a step, which names index and document.
+    """Return the line before a change, which names index and document.
 
     `conflicts`: retries by the server when another client changes the document at the same moment.
     """
