@@ -46,7 +46,11 @@ def decode_source(source: Mapping[str, Any]) -> SearchDocument:
         part["name"]: Part(
             revision=part["revision"],
             policy_number=part["policy_number"],
-            tags=tuple(_tag_of(tag) for tag in source["tags"] if tag["part"] == part["name"]),
+            tags=tuple(
+                Tag(label=tag["label"], probability=tag["probability"], ancestors=tuple(tag["ancestors"]))
+                for tag in source["tags"]
+                if tag["part"] == part["name"]
+            ),
             scores={
                 score["name"]: score["value"] for score in source["scores"] if score["part"] == part["name"]
             },
@@ -63,17 +67,18 @@ def decode_source(source: Mapping[str, Any]) -> SearchDocument:
 
 
 def _params(change: Change) -> dict[str, Any]:
-    fields = {
+    params = {
         "kind": change.kind.value,
         "image_id": change.image_id,
         "revision": change.revision,
         "occurred_at_ms": change.occurred_at_ms,
     }
-    return fields if change.part is None else {**fields, **_part_fields(change.part_name, change.part)}
-
-
-def _part_fields(name: str, part: Part) -> dict[str, Any]:
+    # Only a result has a part.
+    if change.part is None:
+        return params
+    name, part = change.part_name, change.part
     return {
+        **params,
         "part": {"name": name, "revision": part.revision, "policy_number": part.policy_number},
         "tags": [_tag_fields(name, tag) for tag in part.tags],
         "scores": [
@@ -91,10 +96,6 @@ def _tag_fields(part_name: str, tag: Tag) -> dict[str, Any]:
         "names": sorted({fold_label(name) for name in (tag.label, *tag.ancestors)}),
         "probability": float(tag.probability),
     }
-
-
-def _tag_of(fields: Mapping[str, Any]) -> Tag:
-    return Tag(label=fields["label"], probability=fields["probability"], ancestors=tuple(fields["ancestors"]))
 
 
 def _json(value: object) -> str:
