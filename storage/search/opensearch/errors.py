@@ -89,6 +89,7 @@ def _answered(error: TransportError, address: OpenSearchAddress) -> Exception:
     # A proxy in front of the server may answer in another form.
     if not isinstance(cause, Mapping):
         cause = {"type": error.error, "reason": cause or "no reason given"}
+    # OpenSearch never redirects.
     if status < HTTPStatus.BAD_REQUEST:
         return not_opensearch(address)
     if status == HTTPStatus.UNAUTHORIZED:

@@ -80,6 +80,7 @@ def _usage_error(error: BaseException, address: RabbitAddress) -> UsageError | N
         return UsageError(
             f"broker {address}: login refused for user {address.user!r}; check user and password"
         )
+    # A broker refuses a virtual host by a code, or closes the connection without one, which pika guesses.
     if isinstance(error, pika_errors.ProbableAccessDeniedError):
         return _vhost_refused(address)
     if isinstance(error, pika_errors.ConnectionClosedByBroker) and error.reply_code == NOT_ALLOWED:

@@ -102,6 +102,7 @@ class Publisher:
         try:
             await self._confirmed(publication)
         finally:
+            # It failed before all of it was sent.
             if publication in self._waiting:
                 self._waiting.remove(publication)
 
@@ -192,5 +193,6 @@ class Publisher:
         for publication in {*self._in_flight.values(), *self._waiting}:
             publication.fail(reason)
         self._waiting.clear()
+        # While the channel is open, the broker still answers for what is in flight.
         if self._channel is None:
             self._in_flight.clear()

@@ -160,6 +160,7 @@ class Subscription:
         self.prefetch = 0
 
     def _settle(self, tags: Set[DeliveryTag], method: str) -> None:
+        # The broker delivers again what was not settled on a lost channel.
         if self._channel is None or not self._channel.raw.is_open:
             return
         settle = getattr(self._channel.raw, method)
