@@ -57,14 +57,11 @@ class WindowedLoop:
         """Run the loop and return its seconds."""
         self._connection = pika.SelectConnection(
             pika.URLParameters(self._url),
-            on_open_callback=self._opened,
+            on_open_callback=lambda connection: connection.channel(on_open_callback=self._start),
             on_close_callback=lambda connection, _reason: connection.ioloop.stop(),
         )
         self._connection.ioloop.start()
         return self._seconds
-
-    def _opened(self, connection: Any) -> None:
-        connection.channel(on_open_callback=self._start)
 
     def _start(self, channel: Any) -> None:
         self._channel = channel

@@ -13,7 +13,12 @@ def make_photos(folder: Path, *, count: int, width_px: int, height_px: int, seed
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     base = [_scene(random, width_px, height_px) for _ in range(min(count, 16))]
-    return [_save(folder / f"{number:06}.jpg", base[number % len(base)], number) for number in range(count)]
+    paths = [folder / f"{number:06}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        # A shifted scene is a different file, and costs much less than a new scene.
+        shifted = Image.fromarray(np.roll(np.asarray(base[number % len(base)]), number * 7, axis=1))
+        shifted.save(path, quality=85)
+    return paths
 
 
 def _scene(random: np.random.Generator, width_px: int, height_px: int) -> Image.Image:
@@ -22,9 +27,3 @@ def _scene(random: np.random.Generator, width_px: int, height_px: int) -> Image.
     fine = random.normal(0, 12, (height_px, width_px, 3))
     grainy = np.clip(np.asarray(scene, dtype=np.float64) + fine, 0, 255).astype(np.uint8)
     return Image.fromarray(grainy).filter(ImageFilter.GaussianBlur(0.7))
-
-
-def _save(path: Path, scene: Image.Image, number: int) -> Path:
-    shifted = Image.fromarray(np.roll(np.asarray(scene), number * 7, axis=1))
-    shifted.save(path, quality=85)
-    return path

@@ -34,6 +34,7 @@ def throughput(folder: Path, *, model: str, images: int, rounds: int) -> dict[st
     ways = BareLoop(card, cache_dir=settings.cache_dir).ways()
     worker = RunningWorker(card.version_name, folder=folder)
     worker.start()
+    # The first batches are slower than the rest.
     worker.run(photos[:100])
     seconds: dict[str, list[float]] = {name: [] for name in [*ways, "worker"]}
     for _ in range(rounds):

@@ -57,7 +57,13 @@ class RunningWorker:
     def start(self) -> None:
         """Start the worker and wait until its model process has passed its self-test."""
         environ = {key: value for key, value in os.environ.items() if not key.startswith("PANOPTICON_")}
-        self._process = subprocess.Popen(self._command(), env=environ)
+        options = ["--database", self.database]
+        options += [word for key, value in self._places.items() for word in ("--set", f"{key}={value}")]
+        if self._models_dir is not None:
+            options += ["--set", f"models_dir={self._models_dir}"]
+        work = ["worker", "--model", str(self._version), "--metrics-port", str(self._port)]
+        command = [sys.executable, "-m", "workers.cli.main", *options, *work]
+        self._process = subprocess.Popen(command, env=environ)
         self._queue = self.broker.model_queue(self._version)
         while self._steps() is None:
             if self._process.poll() is not None:
@@ -112,14 +118,6 @@ class RunningWorker:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait()
         self.broker.close()
-
-    def _command(self) -> list[str]:
-        options = ["--database", self.database]
-        options += [word for key, value in self._places.items() for word in ("--set", f"{key}={value}")]
-        if self._models_dir is not None:
-            options += ["--set", f"models_dir={self._models_dir}"]
-        work = ["worker", "--model", str(self._version), "--metrics-port", str(self._port)]
-        return [sys.executable, "-m", "workers.cli.main", *options, *work]
 
     def _steps(self) -> dict[str, float] | None:
         """Return the CPU seconds of the model process by step; None before its first report."""

@@ -134,26 +134,26 @@ def _outputs(images: int) -> list[Output]:
 
 def republishing(place: Place, *, rounds: int) -> dict[str, Any]:
     """Compare both ways to rewrite every document; the order alternates from round to round."""
-    ways = {"republish": _republished_s, "bulk_indexing": _indexed_s}
+    ways = {
+        "republish": lambda: _republished_s(place),
+        "bulk_indexing": lambda: _index(place, place.put_policy()),
+    }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     with _indexer(place.settings):
         for number in range(rounds):
             for name in reversed([*ways]) if number % 2 else ways:
-                seconds[name].append(ways[name](place))
+                seconds[name].append(ways[name]())
     pairs = [bulk / ours for bulk, ours in zip(seconds["bulk_indexing"], seconds["republish"], strict=True)]
     images = len(place.outputs)
+    parts = [change.part for change in place.changes(place.policy())]
+    tags = sum(len(part.tags) for part in parts if part is not None)
     return {
         "documents": images,
-        "tags_per_document": round(_tags(place) / images, 2),
+        "tags_per_document": round(tags / images, 2),
         "per_s": {name: round(images / statistics.median(spent)) for name, spent in seconds.items()},
         "ratio_to_bulk_indexing": round(statistics.median(pairs), 3),
         "ratio_of_each_round": [round(pair, 3) for pair in pairs],
     }
-
-
-def _tags(place: Place) -> int:
-    parts = [change.part for change in place.changes(place.policy())]
-    return sum(len(part.tags) for part in parts if part is not None)
 
 
 class _ImpatientClock:
@@ -187,10 +187,6 @@ def _republished_s(place: Place) -> float:
     spent_s = time.perf_counter() - begun_s
     assert (done.images, done.left) == (len(place.outputs), ())
     return spent_s
-
-
-def _indexed_s(place: Place) -> float:
-    return _index(place, place.put_policy())
 
 
 def _index(place: Place, policy: ResolvedPolicy) -> float:

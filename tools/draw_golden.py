@@ -22,7 +22,10 @@ LAMPS = ((96, (235, 40, 30)), (128, (245, 190, 40)), (160, (40, 190, 90)))
 def draw() -> Image.Image:
     """Return the image: RGB, `SIDE_PX` square."""
     side = SIDE_PX * OVERSAMPLING
-    picture = Image.fromarray(_sky(side))
+    height = np.linspace(0, 1, side)[:, np.newaxis, np.newaxis]
+    top, bottom = np.array([90, 140, 200]), np.array([205, 220, 235])
+    sky = np.broadcast_to(top + (bottom - top) * height, (side, side, 3)).astype(np.uint8)
+    picture = Image.fromarray(sky)
     pen = ImageDraw.Draw(picture)
     _box(pen, (124, 180, 132, 256), (60, 60, 62))
     _box(pen, (104, 74, 152, 182), (28, 30, 32), radius=10)
@@ -30,12 +33,6 @@ def draw() -> Image.Image:
         _disc(pen, 128, centre, 15, (10, 10, 12))
         _disc(pen, 128, centre, 13, colour)
     return picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-
-
-def _sky(side: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    height = np.linspace(0, 1, side)[:, np.newaxis, np.newaxis]
-    top, bottom = np.array([90, 140, 200]), np.array([205, 220, 235])
-    return np.broadcast_to(top + (bottom - top) * height, (side, side, 3)).astype(np.uint8)
 
 
 def _box(

@@ -71,16 +71,20 @@ class Noun:
 
 def read_nouns(path: Path) -> dict[str, Noun]:
     """Read WordNet's nouns, by their eight-digit offset."""
-    lines = path.read_text("ascii").splitlines()
-    return dict(_noun(line.split(" | ")[0].split(" ")) for line in lines if not line.startswith("  "))
-
-
-def _noun(fields: list[str]) -> tuple[str, Noun]:
-    names_end = 4 + 2 * int(fields[3], 16)
-    pointers = [fields[start : start + 2] for start in range(names_end + 1, len(fields) - 3, 4)]
-    hypernyms = tuple(target for symbol, target in pointers if symbol in ("@", "@i"))
-    names = tuple(name.replace("_", " ") for name in fields[4:names_end:2])
-    return fields[0], Noun(names=names, hypernyms=hypernyms)
+    nouns: dict[str, Noun] = {}
+    for line in path.read_text("ascii").splitlines():
+        # The lines of the licence are indented.
+        if line.startswith("  "):
+            continue
+        # The gloss after the bar is not needed.
+        fields = line.split(" | ")[0].split(" ")
+        names_end = 4 + 2 * int(fields[3], 16)
+        pointers = [fields[start : start + 2] for start in range(names_end + 1, len(fields) - 3, 4)]
+        nouns[fields[0]] = Noun(
+            names=tuple(name.replace("_", " ") for name in fields[4:names_end:2]),
+            hypernyms=tuple(target for symbol, target in pointers if symbol in ("@", "@i")),
+        )
+    return nouns
 
 
 def ancestors(offset: str, nouns: dict[str, Noun]) -> Iterator[Noun]:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -42,26 +43,20 @@ PHOTOS = (
 def record(folder: Path) -> str:
     """Run the commands and return the picture as SVG."""
     terminal = Console(width=COLUMNS, record=True, file=StringIO(), force_terminal=True)
-    _gather(folder / "photos")
-    for command in ("panopticon index photos", "panopticon search animal", "panopticon status"):
-        terminal.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
-        terminal.print(_word_by_word(_output(command, folder).replace(str(folder), HOME)))
-    return terminal.export_svg(title="panopticon", code_format=_local_fonts_only(), unique_id="panopticon")
-
-
-def _word_by_word(printed: str) -> Text:
-    """Give each word its own place, so that columns are aligned in any font."""
-    text = Text.from_ansi(printed)
-    text.highlight_regex(r"\S+", "none")
-    return text
-
-
-def _gather(folder: Path) -> None:
-    """Copy the sample photos into a new folder."""
-    folder.mkdir()
+    photos = folder / "photos"
+    photos.mkdir()
     site_packages = Path(folders()[0]).resolve().parents[1]
     for photo in PHOTOS:
-        shutil.copy(site_packages / photo, folder)
+        shutil.copy(site_packages / photo, photos)
+    for command in ("panopticon index photos", "panopticon search animal", "panopticon status"):
+        terminal.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
+        text = Text.from_ansi(_output(command, folder).replace(str(folder), HOME))
+        # Each word gets its own place, so that columns are aligned in any font.
+        text.highlight_regex(r"\S+", "none")
+        terminal.print(text)
+    # Rich's frame would download fonts.
+    frame = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return terminal.export_svg(title="panopticon", code_format=frame, unique_id="panopticon")
 
 
 def _output(command: str, folder: Path) -> str:
@@ -95,23 +90,12 @@ def _environ(folder: Path) -> dict[str, str]:
 
 def _read_all(descriptor: int) -> str:
     pieces = []
-    while piece := _read(descriptor):
-        pieces.append(piece)
+    # Once nobody can write any more, Linux raises EIO; other systems return no bytes.
+    with suppress(OSError):
+        while piece := os.read(descriptor, 65536):
+            pieces.append(piece)
     os.close(descriptor)
     return b"".join(pieces).decode()
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:
-        # Once nobody can write any more, Linux raises EIO; other systems return no bytes.
-        return b""
-
-
-def _local_fonts_only() -> str:
-    """Return Rich's SVG frame without the fonts that it would download."""
-    return re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

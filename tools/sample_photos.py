@@ -10,14 +10,13 @@ FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 
 def folders() -> list[str]:
     """Return one folder per package, relative to the working directory, so that its path has no spaces."""
-    return [os.path.relpath(os.path.join(_home(package), folder)) for package, folder in FOLDERS.items()]
-
-
-def _home(package: str) -> str:
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"{package} is not installed: pip install 'panopticon[samples]'")
-    return spec.submodule_search_locations[0]
+    found = []
+    for package, folder in FOLDERS.items():
+        spec = find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise SystemExit(f"{package} is not installed: pip install 'panopticon[samples]'")
+        found.append(os.path.relpath(os.path.join(spec.submodule_search_locations[0], folder)))
+    return found
 
 
 if __name__ == "__main__":

@@ -21,7 +21,11 @@ PACKAGES = {
 
 def main() -> int:
     """Return the exit code."""
-    missing = [name for name, program in PACKAGES.items() if not _is_here(program)]
+    missing = [
+        name
+        for name, program in PACKAGES.items()
+        if not program.exists() and shutil.which(program.name) is None
+    ]
     if not missing:
         return 0
     command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
@@ -32,10 +36,6 @@ def main() -> int:
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-qq"], check=False, env=environ, stdout=subprocess.DEVNULL)
     return subprocess.run(command, check=False, env=environ, stdout=subprocess.DEVNULL).returncode
-
-
-def _is_here(program: Path) -> bool:
-    return program.exists() or shutil.which(program.name) is not None
 
 
 if __name__ == "__main__":

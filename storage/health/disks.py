@@ -44,7 +44,9 @@ def file_system_of(path: Path, mounts: str) -> str:
     found: dict[Path, str] = {}
     for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")
-        found[Path(_unescaped(point))] = kind
+        # A mount point has octal escapes, such as \040 for a blank.
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)
+        found[Path(point)] = kind
     real = path.resolve()
     return next((found[place] for place in (real, *real.parents) if place in found), "")
 
@@ -67,8 +69,3 @@ def read_mounts() -> str:
         return MOUNTS.read_text("utf-8", errors="surrogateescape")
     except OSError:
         return ""
-
-
-def _unescaped(point: str) -> str:
-    """Return a mount point with its octal escapes, such as \\040 for a blank, resolved."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)

@@ -186,9 +186,13 @@ class SqliteSearchIndex:
         with self._database.reading() as connection:
             found = _find(connection, query, end)
         page = found[: query.limit]
+        cursor = ""
+        if len(found) > query.limit:
+            image_id, rank, _ = page[-1]
+            cursor = encode_cursor(query, PageEnd(image_id=image_id, rank=rank))
         return SearchPage(
             documents=tuple(decode_document(body) for _, _, body in page),
-            cursor=_cursor(query, page[-1]) if len(found) > query.limit else "",
+            cursor=cursor,
             parts=query.parts,
         )
 
@@ -278,7 +282,9 @@ def _postings_of(document: SearchDocument) -> dict[Term, float]:
 
 
 def _write(connection: Connection, rows: Iterable[_Row]) -> None:
-    terms = _interned(connection, {term for row in rows for term in row.postings})
+    used = {term for row in rows for term in row.postings}
+    connection.executemany(_PUT_TERM, used)
+    terms = {term: connection.execute(_TERM, term).fetchone()[0] for term in used}
     for row in rows:
         held = row.document
         fields = (held.image_id, held.deleted, held.occurred_at_ms)
@@ -304,14 +310,10 @@ def _write_postings(connection: Connection, document: int, postings: Mapping[int
     connection.executemany(_PUT_POSTING, [(document, term, value) for term, value in new])
 
 
-def _interned(connection: Connection, terms: set[Term]) -> dict[Term, int]:
-    connection.executemany(_PUT_TERM, terms)
-    return {term: connection.execute(_TERM, term).fetchone()[0] for term in terms}
-
-
 def _find(connection: Connection, query: Query, end: PageEnd | None) -> list[_Found]:
     """Return the documents of one page, and one more if there is a next page."""
     conditions = _conditions(connection, query)
+    # A label or score that no document has.
     if not all(condition.terms for condition in conditions):
         return []
     ranking = _ranking(connection, query)
@@ -321,7 +323,10 @@ def _find(connection: Connection, query: Query, end: PageEnd | None) -> list[_Fo
         if len(found) > query.limit:
             return found
     if len(conditions) > 1:
-        conditions.sort(key=lambda condition: _size(connection, condition))
+        # The other conditions are looked up for each document of the first, so the rarest comes first.
+        conditions.sort(
+            key=lambda condition: connection.execute(_SIZE.format(condition=condition.sql)).fetchone()[0]
+        )
     return _select(connection, conditions, ranking, query.limit, end)
 
 
@@ -332,31 +337,29 @@ def _select(
     limit: int,
     end: PageEnd | None,
 ) -> list[_Found]:
+    """Return the rows of one page, and one more if there is a next page.
+
+    `ranking`: the terms by whose highest value documents are ordered; None: by their time.
+    """
     first, others = conditions[:1], conditions[1:]
+    source = "documents"
+    if first:
+        template = _MATCHED_ONE if len(first[0].terms) == 1 else _MATCHED_ANY
+        source = template.format(condition=first[0].sql)
+    if ranking is None:
+        rank = "occurred_at_ms"
+    elif first and first[0].yields_highest(ranking):
+        rank = "highest"
+    else:
+        rank = _HIGHEST.format(terms=_listed(ranking))
     statement = _PAGE.format(
-        rank=_rank(first, ranking),
-        source=_source(first),
+        rank=rank,
+        source=source,
         conditions=" AND ".join(["deleted = 0", *(_ALSO.format(condition=other.sql) for other in others)]),
         after=_AFTER if end else "TRUE",
     )
     after = {"rank": end.rank, "image_id": end.image_id} if end else {}
     return connection.execute(statement, {**after, "limit": limit + 1}).fetchall()
-
-
-def _source(first: Sequence[_Condition]) -> str:
-    if not first:
-        return "documents"
-    template = _MATCHED_ONE if len(first[0].terms) == 1 else _MATCHED_ANY
-    return template.format(condition=first[0].sql)
-
-
-def _rank(first: Sequence[_Condition], ranking: tuple[int, ...] | None) -> str:
-    """Return the SQL of the value that documents are ordered by; `ranking` None: by their time."""
-    if ranking is None:
-        return "occurred_at_ms"
-    if first and first[0].yields_highest(ranking):
-        return "highest"
-    return _HIGHEST.format(terms=_listed(ranking))
 
 
 def _conditions(connection: Connection, query: Query) -> list[_Condition]:
@@ -385,10 +388,6 @@ def _terms(connection: Connection, query: Query, kind: str, name: str) -> tuple[
     return tuple(term for (term,) in rows)
 
 
-def _size(connection: Connection, condition: _Condition) -> int:
-    return int(connection.execute(_SIZE.format(condition=condition.sql)).fetchone()[0])
-
-
 def _ranking(connection: Connection, query: Query) -> tuple[int, ...] | None:
     """Return the terms by whose highest value documents are ordered; None if it is by their time."""
     if query.order is Order.NEWEST:
@@ -405,7 +404,3 @@ def _listed(terms: Iterable[int]) -> str:
 def _number(value: float) -> str:
     # SQLite has no word for infinity, but rounds 9e999 to it.
     return repr(float(value)).replace("inf", "9e999")
-
-
-def _cursor(query: Query, row: _Found) -> str:
-    return encode_cursor(query, PageEnd(image_id=row[0], rank=row[1]))

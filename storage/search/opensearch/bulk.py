@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -13,9 +14,9 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.documents import Change
 from storage.search.opensearch.connection import OpenSearchConnection
+from storage.search.opensearch.encoding import encode_change, encode_target
 from storage.search.opensearch.errors import Gone, is_down, is_gone, line_of, unavailable
-from storage.search.opensearch.indexes import Indexes
-from storage.search.opensearch.steps import encode_step, encode_target
+from storage.search.opensearch.index_lifecycle import IndexLifecycle
 
 CONFLICTS = 8
 """Retries by the server when another client changes the document at the same moment."""
@@ -38,9 +39,9 @@ class _Item:
 class BulkWriter:
     """The writer of changes into one index, or into two during a rebuild."""
 
-    def __init__(self, connection: OpenSearchConnection, indexes: Indexes) -> None:
+    def __init__(self, connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> None:
         self._connection = connection
-        self._indexes = indexes
+        self._lifecycle = lifecycle
 
     def apply(self, changes: Sequence[Change], aliases: Callable[[], Sequence[str]]) -> list[Applied]:
         """Send changes to all aliases; return the result of each, in order.
@@ -50,22 +51,18 @@ class BulkWriter:
 
         Raises: Unavailable, after everything that can be applied is.
         """
-        steps = dict(self._steps(changes))
-        answers = [Applied.STALE if number in steps else Applied.REFUSED for number in range(len(changes))]
-        waiting = list(steps)
+        encoded: dict[int, str] = {}
+        for number, change in enumerate(changes):
+            # A change that cannot be encoded is not sent, and counts as refused.
+            with suppress(ValueError, OverflowError):
+                encoded[number] = encode_change(change, script=self._lifecycle.script)
+        answers = [Applied.STALE if number in encoded else Applied.REFUSED for number in range(len(changes))]
+        waiting = list(encoded)
         for _ in range(ROUNDS):
             if not waiting:
                 return answers
-            waiting = self._round(_items(changes, steps, waiting, aliases()), answers)
+            waiting = self._round(_items(changes, encoded, waiting, aliases()), answers)
         raise unavailable(self._connection.address, "other clients keep changing the same documents")
-
-    def _steps(self, changes: Sequence[Change]) -> Iterator[tuple[int, str]]:
-        """Yield each change, encoded, with its number; changes that JSON cannot express are left out."""
-        for number, change in enumerate(changes):
-            try:
-                yield number, encode_step(change, script=self._indexes.script)
-            except (ValueError, OverflowError):
-                continue
 
     def _round(self, items: Iterable[_Item], answers: list[Applied]) -> list[int]:
         """Send each item once; return the numbers of the changes that must be sent again."""
@@ -79,10 +76,12 @@ class BulkWriter:
                     answers[item.number] = max(answers[item.number], outcome, key=_WEIGHT.__getitem__)
                 else:
                     errors.append(outcome)
+        # Everything was sent: an error of one item keeps no other item from its index.
         if errors:
             raise errors[0]
+        # An index may have been deleted or replaced, so the next round must look for them.
         if again:
-            self._indexes.forget()
+            self._lifecycle.forget()
         return sorted(again)
 
     def _send(self, portion: Sequence[_Item]) -> list[Applied | Exception]:
@@ -92,6 +91,7 @@ class BulkWriter:
         except TransportError as error:
             if error.status_code != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 raise
+            # A single change that is too large can never be stored.
             if len(portion) == 1:
                 return [Applied.REFUSED]
             middle = len(portion) // 2
@@ -113,12 +113,12 @@ class BulkWriter:
 
 
 def _items(
-    changes: Sequence[Change], steps: Mapping[int, str], waiting: Iterable[int], aliases: Sequence[str]
+    changes: Sequence[Change], encoded: Mapping[int, str], waiting: Iterable[int], aliases: Sequence[str]
 ) -> Iterator[_Item]:
     for number in waiting:
         for alias in aliases:
             target = encode_target(changes[number].image_id, alias, conflicts=CONFLICTS)
-            yield _Item(number=number, text=f"{target}\n{steps[number]}\n")
+            yield _Item(number=number, text=f"{target}\n{encoded[number]}\n")
 
 
 def _portions(items: Iterable[_Item]) -> Iterator[list[_Item]]:

@@ -49,8 +49,12 @@ class OpenSearchConnection:
         needed was deleted.
         """
         asked = {**params, "request_timeout": self._timeouts.answer_s}
+        with self._lock:
+            if self._client is None:
+                self._client = _new_client(self.address)
+            client = self._client
         try:
-            return self._connected().transport.perform_request(method, path, params=asked, body=body)
+            return client.transport.perform_request(method, path, params=asked, body=body)
         except OpenSearchException as error:
             translation = translated(error, self.address)
             if translation is error:
@@ -69,12 +73,6 @@ class OpenSearchConnection:
             client, self._client = self._client, None
         if client is not None:
             client.close()
-
-    def _connected(self) -> OpenSearch:
-        with self._lock:
-            if self._client is None:
-                self._client = _new_client(self.address)
-            return self._client
 
 
 def _new_client(address: OpenSearchAddress) -> OpenSearch:

@@ -8,16 +8,16 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding
 from storage.health.findings import fail, ok, warn
 from storage.search.opensearch.connection import OpenSearchConnection
-from storage.search.opensearch.indexes import Indexes
+from storage.search.opensearch.index_lifecycle import IndexLifecycle
 
 
-def diagnose(connection: OpenSearchConnection, indexes: Indexes) -> list[Finding]:
+def diagnose(connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> list[Finding]:
     """Check the server, the indexes, and work that waits for an operator. Creates nothing."""
     found: list[Finding] = []
     try:
-        with indexes.noticing():
-            found.append(ok("search: server", f"OpenSearch {indexes.product()} at {connection.address}"))
-            found.extend(_indexes(connection, indexes))
+        with lifecycle.noticing():
+            found.append(ok("search: server", f"OpenSearch {lifecycle.product()} at {connection.address}"))
+            found.extend(_indexes(connection, lifecycle))
     except Unavailable as error:
         advice = "start it, or correct the setting search"
         found.append(fail("search: server", error.reason, advice, last=True))
@@ -26,27 +26,27 @@ def diagnose(connection: OpenSearchConnection, indexes: Indexes) -> list[Finding
     return found
 
 
-def _indexes(connection: OpenSearchConnection, indexes: Indexes) -> Iterator[Finding]:
-    state = indexes.look()
+def _indexes(connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> Iterator[Finding]:
+    state = lifecycle.look()
     if state.live is None:
-        seen = f"{indexes.alias} does not exist yet"
+        seen = f"{lifecycle.alias} does not exist yet"
         yield warn("search: index", seen, "it is created at first use", last=True)
         return
-    indexes.check(state.live)
-    documents = int(connection.ask("GET", f"/{indexes.alias}/_count")["count"])
+    lifecycle.check(state.live)
+    documents = int(connection.ask("GET", f"/{lifecycle.alias}/_count")["count"])
     yield ok("search: index", f"{state.live}, {documents:,} documents")
-    yield _shards(connection, indexes)
+    yield _shards(connection, lifecycle)
     yield from _blocks(connection, state.live)
     if state.building is not None:
         seen = f"into {state.building}, under way or interrupted"
         yield warn("search: rebuild", seen, "to continue: panopticon search rebuild --ids FILE")
-    if former := indexes.former():
+    if former := lifecycle.former():
         advice = "to delete them: panopticon search rebuild --drop-old"
         yield warn("search: former", ", ".join(former), advice)
 
 
-def _shards(connection: OpenSearchConnection, indexes: Indexes) -> Finding:
-    status = connection.ask("GET", f"/_cluster/health/{indexes.alias}")["status"]
+def _shards(connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> Finding:
+    status = connection.ask("GET", f"/_cluster/health/{lifecycle.alias}")["status"]
     if status == "green":
         return ok("search: shards", status)
     if status == "yellow":

@@ -83,7 +83,13 @@ def _unreached(error: NoConnection, address: OpenSearchAddress) -> Exception:
 
 
 def _answered(error: TransportError, address: OpenSearchAddress) -> Exception:
-    status, cause = int(error.status_code), _cause(error)
+    status = int(error.status_code)
+    info = error.info if isinstance(error.info, Mapping) else {}
+    cause = info.get("error")
+    # A proxy in front of the server may answer in another form.
+    if not isinstance(cause, Mapping):
+        cause = {"type": error.error, "reason": cause or "no reason given"}
+    # OpenSearch never redirects.
     if status < HTTPStatus.BAD_REQUEST:
         return not_opensearch(address)
     if status == HTTPStatus.UNAUTHORIZED:
@@ -97,12 +103,3 @@ def _answered(error: TransportError, address: OpenSearchAddress) -> Exception:
     if status == HTTPStatus.NOT_FOUND:
         return Gone(line_of(cause))
     return error
-
-
-def _cause(error: TransportError) -> Mapping[str, Any]:
-    """Return the error as an object, also if a proxy in front of the server answered in another form."""
-    info = error.info if isinstance(error.info, Mapping) else {}
-    cause = info.get("error")
-    return (
-        cause if isinstance(cause, Mapping) else {"type": error.error, "reason": cause or "no reason given"}
-    )

@@ -13,11 +13,11 @@ from panopticon.results.search import Query, SearchPage
 from storage.search.opensearch.bulk import BulkWriter
 from storage.search.opensearch.connection import OpenSearchConnection, OpenSearchTimeouts
 from storage.search.opensearch.diagnosis import diagnose
+from storage.search.opensearch.encoding import decode_source
 from storage.search.opensearch.errors import Gone, is_gone, line_of, unavailable
-from storage.search.opensearch.indexes import Indexes
+from storage.search.opensearch.index_lifecycle import IndexLifecycle
 from storage.search.opensearch.query import counting, listing, page_end, request
 from storage.search.opensearch.rebuild import OpenSearchRebuild
-from storage.search.opensearch.steps import decode_source
 from storage.search.opensearch.url import address_of
 
 MAX_PAGE = 10_000
@@ -34,20 +34,20 @@ class OpenSearchIndex:
     def __init__(self, url: str, *, timeouts: OpenSearchTimeouts | None = None) -> None:
         """Connect to nothing yet. Raises: UsageError for a URL that does not name an index."""
         self._connection = OpenSearchConnection(address_of(url), timeouts or OpenSearchTimeouts())
-        self._indexes = Indexes(self._connection)
-        self._bulk = BulkWriter(self._connection, self._indexes)
+        self._lifecycle = IndexLifecycle(self._connection)
+        self._bulk = BulkWriter(self._connection, self._lifecycle)
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """Apply changes to the live index, and to one that is being rebuilt. Either may refuse a change."""
         if not changes:
             return []
-        with self._indexes.noticing():
-            return self._bulk.apply(changes, self._indexes.targets)
+        with self._lifecycle.noticing():
+            return self._bulk.apply(changes, self._lifecycle.targets)
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
         """Return documents in their present state, also if queries do not find it yet."""
         wanted = sorted(set(image_ids))
-        with self._indexes.noticing():
+        with self._lifecycle.noticing():
             pages = [self._get(wanted[at : at + MAX_GET]) for at in range(0, len(wanted), MAX_GET)]
         return {document.image_id: document for page in pages for document in page}
 
@@ -56,7 +56,7 @@ class OpenSearchIndex:
         if query.limit < 1:
             raise UsageError(f"limit {query.limit}: ask for at least 1 document")
         query, end = resume(query)
-        with self._indexes.noticing():
+        with self._lifecycle.noticing():
             found = self._find(query, end)
         page = found[: query.limit]
         return SearchPage(
@@ -70,8 +70,8 @@ class OpenSearchIndex:
     ) -> list[str]:
         """Return IDs that queries find: changes of the last second may be missing."""
         found: list[str] = []
-        with self._indexes.noticing():
-            self._indexes.ready()
+        with self._lifecycle.noticing():
+            self._lifecycle.ready()
             while (missing := limit - len(found)) > 0:
                 size = min(missing, MAX_PAGE)
                 hits = self._search(listing(after=after, size=size, part=part, policy_below=policy_below))
@@ -83,31 +83,31 @@ class OpenSearchIndex:
 
     def count(self, parts: Sequence[str] = ()) -> int:
         """Count documents that queries find: changes of the last second may be missing."""
-        with self._indexes.noticing():
-            self._indexes.ready()
-            answer = self._connection.ask("POST", f"/{self._indexes.alias}/_count", counting(parts))
+        with self._lifecycle.noticing():
+            self._lifecycle.ready()
+            answer = self._connection.ask("POST", f"/{self._lifecycle.alias}/_count", counting(parts))
         return int(answer["count"])
 
     def rebuild(self) -> OpenSearchRebuild:
         """Begin a rebuild, or continue one that was interrupted."""
-        with self._indexes.noticing():
-            self._indexes.begin()
-        return OpenSearchRebuild(self._indexes, self._bulk)
+        with self._lifecycle.noticing():
+            self._lifecycle.begin()
+        return OpenSearchRebuild(self._lifecycle, self._bulk)
 
     def drop_former(self) -> list[str]:
         """Delete the indexes that earlier rebuilds replaced, and return their names."""
-        with self._indexes.noticing():
-            return self._indexes.drop_former()
+        with self._lifecycle.noticing():
+            return self._lifecycle.drop_former()
 
     def diagnose(self) -> list[Finding]:
-        return diagnose(self._connection, self._indexes)
+        return diagnose(self._connection, self._lifecycle)
 
     def close(self) -> None:
         self._connection.close()
 
     def _get(self, image_ids: Sequence[str]) -> list[SearchDocument]:
-        self._indexes.ready()
-        answer = self._connection.ask("POST", f"/{self._indexes.alias}/_mget", {"ids": image_ids})
+        self._lifecycle.ready()
+        answer = self._connection.ask("POST", f"/{self._lifecycle.alias}/_mget", {"ids": image_ids})
         for item in answer["docs"]:
             if cause := item.get("error"):
                 raise (
@@ -119,7 +119,7 @@ class OpenSearchIndex:
 
     def _find(self, query: Query, end: PageEnd | None) -> list[Any]:
         """Return the hits of one page, and one more if there is a next page."""
-        self._indexes.ready()
+        self._lifecycle.ready()
         found: list[Any] = []
         while (missing := query.limit + 1 - len(found)) > 0:
             size = min(missing, MAX_PAGE)
@@ -132,6 +132,6 @@ class OpenSearchIndex:
 
     def _search(self, body: dict[str, Any]) -> list[Any]:
         # Without the option, the documents of a missing shard would be missing in the answer.
-        path, whole = f"/{self._indexes.alias}/_search", {"allow_partial_search_results": "false"}
+        path, whole = f"/{self._lifecycle.alias}/_search", {"allow_partial_search_results": "false"}
         hits: list[Any] = self._connection.ask("POST", path, body, **whole)["hits"]["hits"]
         return hits

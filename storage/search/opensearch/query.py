@@ -17,15 +17,23 @@ _ALIVE: Clause = {"term": {"deleted": False}}
 
 def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
     """Return the body of a search for the next `size` documents after `end`."""
+    labels = [[label] for label in query.all_of] + ([query.any_of] if query.any_of else [])
+    probable = {"range": {"tags.probability": {"gte": query.min_probability}}}
+    tagged = [_nested("tags", [*_named(query, group), probable]) for group in labels]
+    scored = [_scored(query, wanted) for wanted in query.scores]
     body = {
         "size": size,
-        "query": {"bool": {"filter": _conditions(query)}},
+        "query": {"bool": {"filter": [_ALIVE, *tagged, *scored]}},
         "sort": [_order(query), {"image_id": "asc"}],
         # If documents are ordered by nested values, a server that need not count skips some of them
         # (opensearch-project/OpenSearch#21537).
         "track_total_hits": query.order is not Order.NEWEST,
     }
-    return body if end is None else {**body, "search_after": _after(query, end)}
+    if end is None:
+        return body
+    # A time is a whole number, and the end of a page has it as a float.
+    rank = int(end.rank) if query.order is Order.NEWEST else _in_json(end.rank)
+    return {**body, "search_after": [rank, end.image_id]}
 
 
 def listing(*, after: str, size: int, part: str, policy_below: int | None) -> Clause:
@@ -52,33 +60,19 @@ def page_end(hit: Mapping[str, Any]) -> PageEnd:
     return PageEnd(rank=float(rank), image_id=image_id)
 
 
-def _conditions(query: Query) -> list[Clause]:
-    groups = [[label] for label in query.all_of] + ([list(query.any_of)] if query.any_of else [])
-    return [
-        _ALIVE,
-        *(_tagged(query, labels) for labels in groups),
-        *(_scored(query, wanted) for wanted in query.scores),
-    ]
-
-
 def _has_part(part: str, policy_below: int | None) -> Clause:
     named = [{"term": {"parts.name": part}}]
     older = [{"range": {"parts.policy_number": {"lt": policy_below}}}] if policy_below is not None else []
     return _nested("parts", [*named, *older])
 
 
-def _tagged(query: Query, labels: Iterable[str]) -> Clause:
-    probability = {"range": {"tags.probability": {"gte": query.min_probability}}}
-    return _nested("tags", [*_named(query, labels), probability])
-
-
 def _scored(query: Query, wanted: ScoreRange) -> Clause:
-    # JSON has no infinity, so such a bound is written as a word. No value lies above or below NaN.
     bounds = {"gte": wanted.minimum, "lte": wanted.maximum}
     given = {name: bound for name, bound in bounds.items() if bound is not None}
+    # No value lies above or below NaN.
     if any(math.isnan(bound) for bound in given.values()):
         return {"match_none": {}}
-    values = {name: bound if math.isfinite(bound) else _infinity(bound) for name, bound in given.items()}
+    values = {name: _in_json(bound) for name, bound in given.items()}
     return _nested("scores", [*_measured(query, wanted.name), {"range": {"scores.value": values}}])
 
 
@@ -109,11 +103,8 @@ def _nested(path: str, conditions: Sequence[Clause]) -> Clause:
     return {"nested": {"path": path, "query": {"bool": {"filter": conditions}}}}
 
 
-def _after(query: Query, end: PageEnd) -> list[Any]:
-    if query.order is Order.NEWEST:
-        return [int(end.rank), end.image_id]
-    return [end.rank if math.isfinite(end.rank) else _infinity(end.rank), end.image_id]
-
-
-def _infinity(value: float) -> str:
+def _in_json(value: float) -> float | str:
+    # JSON has no infinity, so it is written as a word.
+    if math.isfinite(value):
+        return value
     return "Infinity" if value > 0 else "-Infinity"

@@ -8,7 +8,7 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.documents import Change
 from storage.search.opensearch.bulk import BulkWriter
-from storage.search.opensearch.indexes import Indexes
+from storage.search.opensearch.index_lifecycle import IndexLifecycle
 
 
 class OpenSearchRebuild:
@@ -18,13 +18,13 @@ class OpenSearchRebuild:
     earlier, and are read from the store later, when the new index is filled.
     """
 
-    def __init__(self, indexes: Indexes, bulk: BulkWriter) -> None:
-        self._indexes = indexes
+    def __init__(self, lifecycle: IndexLifecycle, bulk: BulkWriter) -> None:
+        self._lifecycle = lifecycle
         self._bulk = bulk
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """Apply changes to the new index only."""
-        with self._indexes.noticing():
+        with self._lifecycle.noticing():
             return self._bulk.apply(changes, self._building) if changes else []
 
     def finish(self, *, fewer: bool) -> str:
@@ -32,18 +32,19 @@ class OpenSearchRebuild:
 
         Raises: UsageError if the new index has fewer documents than the former one, unless `fewer`.
         """
-        with self._indexes.noticing():
+        with self._lifecycle.noticing():
             (building,) = self._building()
-            present, new = self._indexes.documents(self._indexes.alias), self._indexes.documents(building)
+            present = self._lifecycle.documents(self._lifecycle.alias)
+            new = self._lifecycle.documents(building)
             if new < present and not fewer:
                 raise UsageError(
                     f"the new index has {new:,} documents, and the present one, which stays in use,"
                     f" {present:,}; pass the missing IDs to the same command, or pass --fewer to drop them"
                 )
-            return self._indexes.switch()
+            return self._lifecycle.switch()
 
     def _building(self) -> list[str]:
         """Return the alias of the new index. Raises: UsageError if another process finished the rebuild."""
-        if self._indexes.state().building is None:
+        if self._lifecycle.state().building is None:
             raise UsageError("another process finished the rebuild; its index answers queries already")
-        return [self._indexes.building_alias]
+        return [self._lifecycle.building_alias]

@@ -47,27 +47,23 @@ def _findings(session: Session, address: CassandraAddress) -> Iterator[Finding]:
     yield ok("store: server", f"Cassandra {release}, data centre {data_centre}")
     theirs_s = now.replace(tzinfo=UTC).timestamp()
     yield compared("Cassandra", ours_s=time.time(), theirs_s=theirs_s)
-    yield _nodes(session)
+    hosts = session.cluster.metadata.all_hosts()
+    # `is_up` is None as long as the driver does not know.
+    if down := sorted(str(host.address) for host in hosts if host.is_up is False):
+        yield warn("store: nodes", f"down: {', '.join(down)}", "start them")
+    else:
+        yield ok("store: nodes", f"{len(hosts)} up")
     keyspace = session.execute(_KEYSPACE, (address.keyspace,)).one()
     if keyspace is None:
-        yield _missing_keyspace(address)
+        seen = f"there is no keyspace {address.keyspace!r} yet"
+        if address.create:
+            yield warn("store: keyspace", seen, "it is created at first use", last=True)
+        else:
+            advice = "add ?create=1&replication=3 to its URL, or create it"
+            yield fail("store: keyspace", seen, advice, last=True)
         return
-    yield _copies(keyspace[0], len(session.cluster.metadata.all_hosts()))
+    yield _copies(keyspace[0], len(hosts))
     yield _schema(session, address)
-
-
-def _nodes(session: Session) -> Finding:
-    hosts = session.cluster.metadata.all_hosts()
-    if down := sorted(str(host.address) for host in hosts if host.is_up is False):
-        return warn("store: nodes", f"down: {', '.join(down)}", "start them")
-    return ok("store: nodes", f"{len(hosts)} up")
-
-
-def _missing_keyspace(address: CassandraAddress) -> Finding:
-    seen = f"there is no keyspace {address.keyspace!r} yet"
-    if address.create:
-        return warn("store: keyspace", seen, "it is created at first use", last=True)
-    return fail("store: keyspace", seen, "add ?create=1&replication=3 to its URL, or create it", last=True)
 
 
 def _copies(replication: dict[str, str], nodes: int) -> Finding:

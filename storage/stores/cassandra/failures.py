@@ -45,8 +45,9 @@ class CassandraFailures:
 
     def put(self, failures: Sequence[Failure]) -> None:
         """Insert or replace failures by their key."""
+        days = {(each.key.model, each.key.version, day_of(each.last_at_ms)): each for each in failures}
         # The row is written last, so that every stored row is in a list.
-        self._session.write_each(PUT_DAY, _day_rows(failures))
+        self._session.write_each(PUT_DAY, [(*day, _timestamp(each)) for day, each in days.items()])
         self._session.write_each(LIST_FAILURE, [(*_entry(each), _timestamp(each)) for each in failures])
         rows = [(*each.key.columns, encode_failure(each), _timestamp(each)) for each in failures]
         self._session.write_each(PUT_FAILURE, rows)
@@ -114,11 +115,6 @@ class CassandraFailures:
         """Return the failures that exist, each once."""
         wanted = [key.columns for key in dict.fromkeys(keys)]
         return [_failure_of(row) for rows in self._session.rows_of_each(GET_FAILURE, wanted) for row in rows]
-
-
-def _day_rows(failures: Sequence[Failure]) -> list[Row]:
-    days = {(each.key.model, each.key.version, day_of(each.last_at_ms)): each for each in failures}
-    return [(*day, _timestamp(each)) for day, each in days.items()]
 
 
 def _entry(failure: Failure) -> Row:

@@ -73,6 +73,7 @@ class CassandraOutputStore:
         now_us = int(self._clock() * 1_000_000)
         self._failures.erase(ids, now_us=now_us)
         written = self._session.rows_of_each(OUTPUT_TIMESTAMPS, [(image_id,) for image_id in ids])
+        # An output may have been produced by a machine with a clock ahead of ours.
         rows = [(max([now_us, *(at for (at,) in each)]), ids[n]) for n, each in enumerate(written)]
         self._session.write_each(ERASE_OUTPUTS, rows)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import PreparedStatement
@@ -79,7 +80,9 @@ class CassandraSession:
         until_s = time.monotonic() + self._timeouts.patience_s
         while len(answers) < len(each):
             with self._translating():
-                window = self._window(statement)
+                prepared, session = self._prepare(statement), self._connected()
+                send = partial(session.execute_async, prepared, execution_profile=statement.kind)
+                window = Window(send, max_in_flight=MAX_IN_FLIGHT)
                 window.run((number, values) for number, values in enumerate(each) if number not in answers)
                 answers |= window.answers
                 late = time.monotonic() > until_s
@@ -88,13 +91,6 @@ class CassandraSession:
                     if late or not is_unknown(error):
                         raise error
         return answers
-
-    def _window(self, statement: Statement) -> Window:
-        prepared, session = self._prepare(statement), self._connected()
-        return Window(
-            lambda values: session.execute_async(prepared, values, execution_profile=statement.kind),
-            max_in_flight=MAX_IN_FLIGHT,
-        )
 
     def _prepare(self, statement: Statement) -> PreparedStatement:
         session, known = self._connected(), self._prepared

@@ -40,6 +40,7 @@ class Window:
                 break
             request = self._send(values)
             request.add_callbacks(self._answered, self._failed, callback_args=(number,))
+        # Once all places are free, every request has ended.
         for _ in range(self._max_in_flight):
             self._free.acquire()
 

@@ -51,6 +51,10 @@ class RabbitBroker:
             call_s=call_s,
         )
         self._model_queues: dict[VersionName, RabbitQueue] = {}
+        routes = {lane: Route(names.RESULTS, key) for lane, key in names.RESULT.items()}
+        self._results = RabbitQueue(self._client, names.SEARCH, routes=routes)
+        self._catalogue = RabbitQueue(self._client, names.CATALOGUE)
+        self._undeliverable = RabbitQueue(self._client, {Lane.LIVE: names.UNDELIVERABLE}, opener=envelope_of)
 
     @property
     def depth_lag_s(self) -> float:
@@ -65,6 +69,7 @@ class RabbitBroker:
         return RabbitUploads(self._client)
 
     def model_queue(self, version: VersionName) -> RabbitQueue:
+        # Only the object that received a message can ack it, so there is one for each queue.
         if version not in self._model_queues:
             queues = names.queues_of(version)
             self._model_queues[version] = RabbitQueue(self._client, queues, version=version)
@@ -88,16 +93,3 @@ class RabbitBroker:
 
     def close(self) -> None:
         self._client.close()
-
-    @cached_property
-    def _results(self) -> RabbitQueue:
-        routes = {lane: Route(names.RESULTS, key) for lane, key in names.RESULT.items()}
-        return RabbitQueue(self._client, names.SEARCH, routes=routes)
-
-    @cached_property
-    def _catalogue(self) -> RabbitQueue:
-        return RabbitQueue(self._client, names.CATALOGUE)
-
-    @cached_property
-    def _undeliverable(self) -> RabbitQueue:
-        return RabbitQueue(self._client, {Lane.LIVE: names.UNDELIVERABLE}, opener=envelope_of)

@@ -96,11 +96,8 @@ class RabbitClient:
 
     def close(self) -> None:
         """Close both connections; the broker delivers leased messages again, to any consumer."""
-        self._thread.stop(last=self._close)
+        self._thread.stop(last=lambda: asyncio.gather(self._outgoing.close(), self.incoming.close()))
 
     async def _within(self, work: Coroutine[Any, Any, T]) -> T:
         async with asyncio.timeout(self._call_s):
             return await work
-
-    async def _close(self) -> None:
-        await asyncio.gather(self._outgoing.close(), self.incoming.close())

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding
 from storage.health.findings import fail, ok, warn
-from workers.queues.rabbitmq.admin.management import Alarm, Management
+from workers.queues.rabbitmq.admin.management import Alarm
 from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.errors import GIVE_PERMISSIONS
 from workers.queues.rabbitmq.topology import names
@@ -44,7 +44,12 @@ def _server(client: RabbitClient) -> Finding:
 def _managed(client: RabbitClient) -> Iterator[Finding]:
     management = client.management
     try:
-        inventory, alarms = _inventory(management), management.alarms()
+        inventory = Inventory(
+            exchanges=management.exchanges(),
+            queues=management.arguments(),
+            bindings=frozenset(management.bindings()),
+        )
+        alarms = management.alarms()
         unrouted = management.counts().get(names.UNROUTED)
     except (Unavailable, UsageError) as error:
         advice = "enable rabbitmq_management, and name it in the URL: without it nothing can be counted"
@@ -63,14 +68,6 @@ def _managed(client: RabbitClient) -> Iterator[Finding]:
             f"{unrouted.messages:,} messages with an unknown routing key are in {names.UNROUTED}",
             "publish uploads with the routing key image.uploaded or image.deleted",
         )
-
-
-def _inventory(management: Management) -> Inventory:
-    return Inventory(
-        exchanges=management.exchanges(),
-        queues=management.arguments(),
-        bindings=frozenset(management.bindings()),
-    )
 
 
 def _alarms(alarms: Sequence[Alarm]) -> Finding:

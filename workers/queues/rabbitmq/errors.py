@@ -80,6 +80,7 @@ def _usage_error(error: BaseException, address: RabbitAddress) -> UsageError | N
         return UsageError(
             f"broker {address}: login refused for user {address.user!r}; check user and password"
         )
+    # A broker refuses a virtual host by a code, or closes the connection without one, which pika guesses.
     if isinstance(error, pika_errors.ProbableAccessDeniedError):
         return _vhost_refused(address)
     if isinstance(error, pika_errors.ConnectionClosedByBroker) and error.reply_code == NOT_ALLOWED:
@@ -113,17 +114,17 @@ def _refused(code: int, text: str, address: RabbitAddress) -> UsageError | None:
         )
     if code == PRECONDITION_FAILED and (found := _DIFFERENCE.search(text)):
         argument, kind, name, values = found.groups()
+        # rabbitmqctl deletes queues, but no exchanges.
+        deleting = (
+            f"rabbitmqctl -p {address.vhost} delete_queue {name}"
+            if kind == "queue"
+            else f"on the page {address.management}/#/exchanges"
+        )
         return UsageError(
             f"broker {address}: {kind} {name} exists with another {argument} ({_plain(values)}); drain it, "
-            f"delete it ({_deleting(kind, name, address)}) and start again, which declares it again"
+            f"delete it ({deleting}) and start again, which declares it again"
         )
     return None
-
-
-def _deleting(kind: str, name: str, address: RabbitAddress) -> str:
-    if kind == "queue":
-        return f"rabbitmqctl -p {address.vhost} delete_queue {name}"
-    return f"on the page {address.management}/#/exchanges"
 
 
 def _plain(text: str) -> str:

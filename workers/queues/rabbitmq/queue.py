@@ -74,7 +74,10 @@ class RabbitQueue:
         deadline_s = time.monotonic() + wait_s
         while True:
             self._arrived.clear()
-            if self._subscribe(wanted):
+            needed = {lane: self._lanes[lane].prefetch_for(most) for lane, most in wanted.items()}
+            # Until now the broker pushed less than is wanted, or nothing.
+            if short := {lane: prefetch for lane, prefetch in needed.items() if prefetch}:
+                self._client.call(self._open(short))
                 deadline_s = time.monotonic() + wait_s
             deliveries = [
                 self._delivery(lane, arrival)
@@ -126,22 +129,15 @@ class RabbitQueue:
         current = self._client.call(self._client.declarer.counts([*self._queues.values(), *retry_queues]))
         counts = CombinedCounts(delayed, current)
         retrying = sum(counts.waiting(retry_queue) for retry_queue in retry_queues)
-        return {lane: self._depth(counts, lane, retrying) for lane in Lane}
-
-    def _depth(self, counts: CombinedCounts, lane: Lane, retrying: int) -> Depth:
-        if lane not in self._lanes:
-            return Depth(ready=0, leased=0, retrying=0)
-        untaken = self._lanes[lane].subscription.untaken
-        of_lane = retrying if lane is Lane.LIVE else 0
-        return counts.depth(self._queues[lane], untaken=untaken, retrying=of_lane)
-
-    def _subscribe(self, wanted: Mapping[Lane, int]) -> bool:
-        """Let the broker push as much as is wanted; return whether it pushed less until now."""
-        needed = {lane: self._lanes[lane].prefetch_for(most) for lane, most in wanted.items()}
-        short = {lane: prefetch for lane, prefetch in needed.items() if prefetch}
-        if short:
-            self._client.call(self._open(short))
-        return bool(short)
+        # Messages of a lane that shares the queue of the other are counted there.
+        depths = dict.fromkeys(Lane, Depth(ready=0, leased=0, retrying=0))
+        for lane, prefetched in self._lanes.items():
+            depths[lane] = counts.depth(
+                self._queues[lane],
+                untaken=prefetched.subscription.untaken,
+                retrying=retrying if lane is Lane.LIVE else 0,
+            )
+        return depths
 
     async def _open(self, prefetches: Mapping[Lane, int]) -> None:
         try:
@@ -156,18 +152,14 @@ class RabbitQueue:
     async def _open_lanes(self, prefetches: Mapping[Lane, int]) -> None:
         await self._client.declarer.ensure(self._version)
         for lane, prefetch in prefetches.items():
-            subscription = self._lanes[lane].subscription
+            subscription, name = self._lanes[lane].subscription, self._queues[lane]
+            waiting = 0
             if lane is Lane.LIVE and Lane.BACKFILL in prefetches:
-                await self._open_first(subscription, prefetch)
-            else:
-                await subscription.open(prefetch)
-
-    async def _open_first(self, live: Subscription, prefetch: int) -> None:
-        name = self._queues[Lane.LIVE]
-        queue_counts = await self._client.declarer.counts([name])
-        await live.open(prefetch)
-        if queue_counts[name].ready:
-            await live.await_first(HEAD_START_S)
+                waiting = (await self._client.declarer.counts([name]))[name].ready
+            await subscription.open(prefetch)
+            # Live messages that are ready arrive before those of the backfill.
+            if waiting:
+                await subscription.await_first(HEAD_START_S)
 
     def _delivery(self, lane: Lane, arrival: Arrival) -> Delivery:
         # A message with our header comes from a retry queue, so it was delivered before.

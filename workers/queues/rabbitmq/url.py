@@ -95,6 +95,7 @@ def _security_of(scheme: str, options: UrlOptions) -> Security | None:
 
 
 def _management_of(options: UrlOptions, host: str) -> str:
+    # A URL has an IPv6 address in brackets.
     written = f"[{host}]" if ":" in host else host
     url = options.values.get("management", f"http://{written}:{MANAGEMENT_PORT}").rstrip("/")
     split = urlsplit(url)

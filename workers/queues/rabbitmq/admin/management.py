@@ -82,6 +82,7 @@ class Management:
     def alarms(self) -> list[Alarm]:
         """Return the alarms of all nodes; while there is one, the broker takes no messages."""
         status, body = self._answered("/api/health/checks/alarms")
+        # A proxy may answer with the same status, but without a list of alarms.
         if status == http.HTTPStatus.SERVICE_UNAVAILABLE and b'"alarms"' in body:
             return [Alarm(row["node"], row["resource"]) for row in json.loads(body)["alarms"]]
         self._parsed(status, body)
@@ -121,7 +122,13 @@ class Management:
 
     def _ask(self, path: str) -> tuple[int, bytes]:
         split = urlsplit(self._address.management)
-        connection = self._connection(split.scheme, split.hostname or "", split.port)
+        host, port = split.hostname or "", split.port
+        if split.scheme == "http":
+            connection = http.client.HTTPConnection(host, port, timeout=self._limit_s)
+        else:
+            cafile = self._address.security.cafile if self._address.security else None
+            context = ssl.create_default_context(cafile=cafile)
+            connection = http.client.HTTPSConnection(host, port, timeout=self._limit_s, context=context)
         login = b64encode(f"{self._address.user}:{self._address.password}".encode()).decode()
         try:
             connection.request("GET", split.path + path, headers={"Authorization": f"Basic {login}"})
@@ -129,10 +136,3 @@ class Management:
             return answer.status, answer.read()
         finally:
             connection.close()
-
-    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-        if scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=self._limit_s)
-        cafile = self._address.security.cafile if self._address.security else None
-        context = ssl.create_default_context(cafile=cafile)
-        return http.client.HTTPSConnection(host, port, timeout=self._limit_s, context=context)

@@ -77,7 +77,12 @@ def shared_declarations(*, retry_delays_s: Sequence[float], max_results: int) ->
             _queue(names.UNROUTED, {"x-delivery-limit": NO_LIMIT}),
             *(_queue(name, _LIMITED) for name in names.CATALOGUE.values()),
             *(_queue(name, {**_LIMITED, "x-max-length": max_results}) for name in names.SEARCH.values()),
-            *(_retry_queue(name, delay_ms) for name, delay_ms in retry_queues.items()),
+            # A retry queue has no dead-letter routing key: a message keeps its own, which names the queue
+            # that it returns to.
+            *(
+                _queue(name, {"x-message-ttl": delay_ms, "x-dead-letter-exchange": "", **_WITHOUT_LOSS})
+                for name, delay_ms in retry_queues.items()
+            ),
         ],
         bindings=[
             Binding(source=names.UNROUTED, key="", target=names.UNROUTED),
@@ -118,11 +123,6 @@ def _exchange(name: str, kind: str, arguments: Arguments | None = None) -> Excha
 
 def _queue(name: str, arguments: Arguments) -> QuorumQueue:
     return QuorumQueue(name=name, arguments={"x-queue-type": "quorum", **arguments})
-
-
-def _retry_queue(name: str, delay_ms: int) -> QuorumQueue:
-    # There is no dead-letter routing key: a message keeps its own, which names the queue it returns to.
-    return _queue(name, {"x-message-ttl": delay_ms, "x-dead-letter-exchange": "", **_WITHOUT_LOSS})
 
 
 def _bindings(source: str, keys: Mapping[Lane, str], targets: Mapping[Lane, str]) -> Iterator[Binding]:

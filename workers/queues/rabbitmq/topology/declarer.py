@@ -49,12 +49,14 @@ class Declarer:
         Raises: UsageError where something of the same name has other arguments, Unavailable.
         """
         connection = await self._connection.opened()
+        # While the connection was lost, the broker may have lost its queues or been replaced.
         if connection is not self._declared_on:
             self._declared_on = connection
             self.forget()
         if self._shared_done and (version is None or version in self._done):
             return
         async with self._declaring, opened_channel(connection) as channel:
+            # Another caller may have declared it while this one waited.
             if not self._shared_done:
                 await _declare(channel, self._shared)
                 self._shared_done = True

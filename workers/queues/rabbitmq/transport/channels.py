@@ -71,6 +71,7 @@ async def open_connection(
     try:
         return await asyncio.shield(opened), closed
     except asyncio.CancelledError:
+        # The caller's time is over: the attempt ends too, so that it leaves no socket behind.
         connection.close()
         await asyncio.wait([asyncio.gather(opened, return_exceptions=True)], timeout=ABORT_S)
         raise

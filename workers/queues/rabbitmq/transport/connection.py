@@ -55,10 +55,18 @@ class ReconnectingConnection:
         """Close the connection and wait for the broker to confirm it."""
         task, connection = self._task, self._connection
         self._task = self._connection = None
-        if task is not None and connection is not None:
-            if connection.done() and not connection.exception():
-                await _close(connection.result(), task)
-            task.cancel()
+        if task is None or connection is None:
+            return
+        if connection.done() and not connection.exception():
+            opened = connection.result()
+            if opened.is_open:
+                opened.close()
+                await asyncio.wait([task], timeout=CLOSE_S)
+            # The broker did not confirm in time.
+            if not task.done():
+                opened.abort()
+                await asyncio.wait([task], timeout=CLOSE_S)
+        task.cancel()
 
     async def _keep_open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -101,12 +109,3 @@ class ReconnectingConnection:
         self._connection.set_exception(error)
         # Marks the error as retrieved: if nobody waits now, the next caller of `opened` gets it.
         self._connection.exception()
-
-
-async def _close(connection: BufferedConnection, until: asyncio.Task[None]) -> None:
-    if connection.is_open:
-        connection.close()
-        await asyncio.wait([until], timeout=CLOSE_S)
-    if not until.done():
-        connection.abort()
-        await asyncio.wait([until], timeout=CLOSE_S)

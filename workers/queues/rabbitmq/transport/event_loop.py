@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -30,8 +30,8 @@ class EventLoopThread:
         """Run `callback` on the thread after everything that was asked before, without waiting."""
         self._running().call_soon_threadsafe(callback)
 
-    def stop(self, *, last: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Run `last` if the loop ever ran, and end the thread; after this only `stop` may be called."""
+    def stop(self, *, last: Callable[[], Awaitable[object]]) -> None:
+        """Await `last()` if the loop ever ran, and end the thread; after this only `stop` may be called."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -54,7 +54,7 @@ class EventLoopThread:
             return self._loop
 
 
-async def _ended(last: Callable[[], Coroutine[Any, Any, object]]) -> None:
+async def _ended(last: Callable[[], Awaitable[object]]) -> None:
     await last()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:

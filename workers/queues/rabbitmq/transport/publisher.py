@@ -102,6 +102,7 @@ class Publisher:
         try:
             await self._confirmed(publication)
         finally:
+            # It failed before all of it was sent.
             if publication in self._waiting:
                 self._waiting.remove(publication)
 
@@ -120,40 +121,34 @@ class Publisher:
         async with self._opening:
             connection = await self._connection.opened()
             if connection is not self._watched:
-                self._watch(connection)
+                # In an alarm the broker blocks a connection: it reads nothing more from it.
+                self._watched = connection
+                self._blocked = ""
+                connection.add_on_connection_blocked_callback(self._on_blocked)
+                connection.add_on_connection_unblocked_callback(self._on_unblocked)
             if self._channel is None:
-                self._channel = await self._opened(connection)
-
-    async def _opened(self, connection: BufferedConnection) -> Channel:
-        channel = await open_channel(connection)
-        channel.raw.add_on_close_callback(self._on_close)
-        channel.raw.add_on_return_callback(self._on_return)
-        await channel.ask(channel.raw.confirm_delivery, ack_nack_callback=self._on_answer)
-        self._tag = 0
-        return channel
-
-    def _watch(self, connection: BufferedConnection) -> None:
-        # In an alarm the broker blocks a connection: it reads nothing more from it.
-        self._watched = connection
-        self._blocked = ""
-        connection.add_on_connection_blocked_callback(self._on_blocked)
-        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+                channel = await open_channel(connection)
+                channel.raw.add_on_close_callback(self._on_close)
+                channel.raw.add_on_return_callback(self._on_return)
+                await channel.ask(channel.raw.confirm_delivery, ack_nack_callback=self._on_answer)
+                self._tag = 0
+                self._channel = channel
 
     def _send(self) -> None:
         while self._waiting and self._channel is not None and len(self._in_flight) < self._window:
             publication = self._waiting[0]
             room = self._window - len(self._in_flight)
-            self._send_some(self._channel, publication, room)
+            publish = partial(
+                self._channel.raw.basic_publish, properties=publication.properties, mandatory=True
+            )
+            for route, body in publication.messages[publication.sent : publication.sent + room]:
+                publish(route.exchange, route.key, body)
+                self._tag += 1
+                publication.sent += 1
+                self._in_flight[self._tag] = publication
+            # A publication that is larger than the window goes on when some of it is confirmed.
             if publication.sent == len(publication.messages):
                 self._waiting.popleft()
-
-    def _send_some(self, channel: Channel, publication: Publication, most: int) -> None:
-        publish = partial(channel.raw.basic_publish, properties=publication.properties, mandatory=True)
-        for route, body in publication.messages[publication.sent : publication.sent + most]:
-            publish(route.exchange, route.key, body)
-            self._tag += 1
-            publication.sent += 1
-            self._in_flight[self._tag] = publication
 
     def _on_answer(self, frame: Any) -> None:
         # It confirms or refuses one message, or all messages up to it.
@@ -179,6 +174,7 @@ class Publisher:
         self._on_missing()
 
     def _on_close(self, raw: Any, reason: Exception) -> None:
+        # A channel that is closed before it is ready has published nothing.
         if self._channel is None or raw is not self._channel.raw:
             return
         self._channel = None
@@ -197,5 +193,6 @@ class Publisher:
         for publication in {*self._in_flight.values(), *self._waiting}:
             publication.fail(reason)
         self._waiting.clear()
+        # While the channel is open, the broker still answers for what is in flight.
         if self._channel is None:
             self._in_flight.clear()

@@ -82,8 +82,12 @@ class Subscription:
     def take(self, most: int) -> list[Arrival]:
         """Take up to `most` messages, oldest first. Used by the receiving thread."""
         taken: list[Arrival] = []
-        while len(taken) < most and (arrival := self._next()) is not None:
-            taken.append(arrival)
+        while len(taken) < most:
+            # The event-loop thread may clear the messages between a check and the removal of one.
+            try:
+                taken.append(self._arrivals.popleft())
+            except IndexError:
+                break
         return taken
 
     @property
@@ -95,7 +99,11 @@ class Subscription:
         """Let the broker push up to `prefetch` messages, more than before."""
         async with self._changed():
             if self._channel is None:
-                await self._open_channel()
+                channel = await open_channel(await self._connection.opened())
+                channel.raw.add_on_close_callback(self._on_close)
+                channel.raw.add_on_cancel_callback(self._on_cancel)
+                self._channel = channel
+            # The prefetch of a consumer is fixed when it subscribes.
             await self._cancel()
             await self._consume(min(prefetch, MAX_PREFETCH))
 
@@ -134,19 +142,8 @@ class Subscription:
                     channel.close()
                 raise
 
-    def _next(self) -> Arrival | None:
-        try:
-            return self._arrivals.popleft()
-        except IndexError:
-            return None
-
-    async def _open_channel(self) -> None:
-        channel = await open_channel(await self._connection.opened())
-        channel.raw.add_on_close_callback(self._on_close)
-        channel.raw.add_on_cancel_callback(self._on_cancel)
-        self._channel = channel
-
     async def _consume(self, prefetch: int) -> None:
+        # The channel was lost since the last answer; the next `receive` opens another.
         if (channel := self._channel) is None:
             return
         await channel.ask(channel.raw.basic_qos, prefetch_count=prefetch)
@@ -163,6 +160,7 @@ class Subscription:
         self.prefetch = 0
 
     def _settle(self, tags: Set[DeliveryTag], method: str) -> None:
+        # The broker delivers again what was not settled on a lost channel.
         if self._channel is None or not self._channel.raw.is_open:
             return
         settle = getattr(self._channel.raw, method)
@@ -193,6 +191,7 @@ class Subscription:
             self._channel.close()
 
     def _on_close(self, raw: Any, reason: Exception) -> None:
+        # A channel that `_changed` closes was given up before.
         if self._channel is not None and raw is self._channel.raw:
             log.info("the channel of %s was closed: %s", self._queue, reason)
             self._lose()

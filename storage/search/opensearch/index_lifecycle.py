@@ -34,8 +34,10 @@ class IndexState:
     """The index that a rebuild fills, and that will replace the live one."""
 
 
-class Indexes:
-    """The aliases, indexes and merge script of one address.
+class IndexLifecycle:
+    """The lifecycle of the indexes behind one alias: creation, check, replacement and removal.
+
+    Also stores the script that merges changes.
 
     Every method raises: UsageError if a person has to act, Unavailable if waiting helps, Gone if something
     was deleted.
@@ -89,11 +91,17 @@ class Indexes:
 
     def state(self) -> IndexState:
         """Return the present indexes, after the first one is created if there is none."""
-        self._put_script()
+        if not self._scripted:
+            # Nothing is stored on a server that is not OpenSearch.
+            self.product()
+            script = {"lang": "painless", "source": _merge_rule()}
+            self._connection.ask("PUT", f"/_scripts/{self.script}", {"script": script})
+            self._scripted = True
         found = self.look()
         if found.live is None:
             self._create(1, alias=self.alias)
             found = self.look()
+        # The creation changed nothing, because an index of this name exists and does not have the alias.
         if found.live is None:
             raise UsageError(
                 f"search {self._address}: {self._numbered(1)} exists without its alias {self.alias};"
@@ -147,6 +155,7 @@ class Indexes:
         try:
             answer = self._connection.ask("GET", "/")
         except Gone:
+            # OpenSearch always answers at its root, so this is another server.
             answer = None
         version = answer.get("version") if isinstance(answer, dict) else None
         if not isinstance(version, dict) or version.get("distribution") != "opensearch":
@@ -192,17 +201,13 @@ class Indexes:
         self._connection.ask("POST", f"/{alias}/_refresh")
         return int(self._connection.ask("GET", f"/{alias}/_count")["count"])
 
-    def _put_script(self) -> None:
-        if self._scripted:
-            return
-        self.product()
-        script = {"lang": "painless", "source": _merge_rule()}
-        self._connection.ask("PUT", f"/_scripts/{self.script}", {"script": script})
-        self._scripted = True
-
     def _create(self, number: int, *, alias: str) -> None:
+        replicas = self._address.replicas
+        # Unless the URL has a number, there is a second copy as soon as there is a second node.
+        copies = {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
+        settings = {"index": {"number_of_shards": self._address.shards, **copies}}
         # The index gets its alias in the same step. If two clients create it, the second finds it there.
-        body = {"mappings": _mapping(), "settings": self._settings(), "aliases": {alias: {}}}
+        body = {"mappings": _mapping(), "settings": settings, "aliases": {alias: {}}}
         try:
             self._connection.ask(
                 "PUT", f"/{self._numbered(number)}", body, timeout=self._connection.shard_wait
@@ -217,11 +222,6 @@ class Indexes:
                 raise
         else:
             log.info("created the search index %s", self._numbered(number))
-
-    def _settings(self) -> dict[str, Any]:
-        replicas = self._address.replicas
-        copies = {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
-        return {"index": {"number_of_shards": self._address.shards, **copies}}
 
     def _numbered(self, number: int) -> str:
         return f"{self.alias}-{number:06d}"

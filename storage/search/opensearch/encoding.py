@@ -12,7 +12,7 @@ from panopticon.results.documents import Change, Part, SearchDocument, fold_labe
 MAX_ID_BYTES = 512
 
 
-def encode_step(change: Change, *, script: str) -> str:
+def encode_change(change: Change, *, script: str) -> str:
     """Return one line of JSON that lets the merge script apply this change.
 
     Raises: ValueError or OverflowError for what JSON or the server cannot store: NaN, infinity, text that is
@@ -22,18 +22,18 @@ def encode_step(change: Change, *, script: str) -> str:
         raise OverflowError(change.occurred_at_ms)
     if not 0 < len(change.image_id.encode()) <= MAX_ID_BYTES:
         raise ValueError(change.image_id)
-    step = {
+    update = {
         "script": {"id": script, "params": _params(change)},
         "scripted_upsert": True,
         "upsert": {},
     }
-    line = _json(step)
+    line = _json(update)
     line.encode()
     return line
 
 
 def encode_target(image_id: str, alias: str, *, conflicts: int) -> str:
-    """Return the line before a step, which names index and document.
+    """Return the line before a change, which names index and document.
 
     `conflicts`: retries by the server when another client changes the document at the same moment.
     """
@@ -46,7 +46,11 @@ def decode_source(source: Mapping[str, Any]) -> SearchDocument:
         part["name"]: Part(
             revision=part["revision"],
             policy_number=part["policy_number"],
-            tags=tuple(_tag_of(tag) for tag in source["tags"] if tag["part"] == part["name"]),
+            tags=tuple(
+                Tag(label=tag["label"], probability=tag["probability"], ancestors=tuple(tag["ancestors"]))
+                for tag in source["tags"]
+                if tag["part"] == part["name"]
+            ),
             scores={
                 score["name"]: score["value"] for score in source["scores"] if score["part"] == part["name"]
             },
@@ -63,17 +67,18 @@ def decode_source(source: Mapping[str, Any]) -> SearchDocument:
 
 
 def _params(change: Change) -> dict[str, Any]:
-    fields = {
+    params = {
         "kind": change.kind.value,
         "image_id": change.image_id,
         "revision": change.revision,
         "occurred_at_ms": change.occurred_at_ms,
     }
-    return fields if change.part is None else {**fields, **_part_fields(change.part_name, change.part)}
-
-
-def _part_fields(name: str, part: Part) -> dict[str, Any]:
+    # Only a result has a part.
+    if change.part is None:
+        return params
+    name, part = change.part_name, change.part
     return {
+        **params,
         "part": {"name": name, "revision": part.revision, "policy_number": part.policy_number},
         "tags": [_tag_fields(name, tag) for tag in part.tags],
         "scores": [
@@ -91,10 +96,6 @@ def _tag_fields(part_name: str, tag: Tag) -> dict[str, Any]:
         "names": sorted({fold_label(name) for name in (tag.label, *tag.ancestors)}),
         "probability": float(tag.probability),
     }
-
-
-def _tag_of(fields: Mapping[str, Any]) -> Tag:
-    return Tag(label=fields["label"], probability=fields["probability"], ancestors=tuple(fields["ancestors"]))
 
 
 def _json(value: object) -> str:
