@@ -47,8 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups in its own.
     """
     for item in items:
-        if SERVERS.intersection(getattr(item, "fixturenames", ())) or item.path.is_relative_to(FLEET):
+        if SERVERS.intersection(getattr(item, "fixturenames", ())) or _is_on_servers(item):
             item.add_marker(pytest.mark.xdist_group("servers"))
+
+
+def _is_on_servers(item: pytest.Item) -> bool:
+    """Return whether a test of the fleet needs servers; it asks for their fixtures by name when it runs."""
+    places = item.callspec.params.get("places") if hasattr(item, "callspec") else None
+    return item.path.is_relative_to(FLEET) and places != "on_one_file"
 
 
 @contextmanager
