@@ -36,7 +36,7 @@ def test_a_rolling_restart_under_load_loses_no_image_and_runs_none_twice(
     tmp_path: Path, on_three_servers: Settings, recovered: Recorder
 ) -> None:
     settings = on_three_servers.model_copy(update={"grace_s": 10.0})
-    with trial(settings, tmp_path, versions=[NOTING], replicas=3) as run:
+    with trial(settings, tmp_path, versions=[NOTING], replicas=3, images=900) as run:
         run.wait_until_under_way()
         for name in run.fleet.workers:
             assert run.fleet.restart(name) < settings.grace_s

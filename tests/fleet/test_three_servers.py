@@ -49,7 +49,8 @@ def test_no_image_is_lost_though_the_broker_was(
 def test_no_image_is_lost_though_a_worker_was_killed(
     tmp_path: Path, on_three_servers: Settings, recovered: Recorder
 ) -> None:
-    with trial(on_three_servers, tmp_path) as run:
+    # On a slow machine a worker takes seconds to start, and all three faults have to come before the end.
+    with trial(on_three_servers, tmp_path, images=900) as run:
         for _ in range(3):
             run.wait_until_under_way()
             run.fleet.kill_worker()

@@ -98,16 +98,17 @@ def trial(
     *,
     versions: Sequence[VersionName] = VERSIONS,
     replicas: int = 1,
+    images: int = IMAGES,
     keep: Keep | None = None,
 ) -> Iterator[Trial]:
-    """Start a fleet, submit five hundred images, and stop the fleet in order at the end. `keep`: stores each
-    picture, by default in `folder`.
+    """Start a fleet, submit images, and stop the fleet in order at the end. `keep`: stores each picture, by
+    default in `folder`.
 
     There are no retry delays, so that the first attempt that is spent leaves a dead image.
     """
     settings = settings.model_copy(update={"retry_delays_s": ()})
     with fleet(settings, folder, versions, replicas=replicas) as running:
-        colours = {f"image-{n}": (n % 250, 7 * n % 256, 13 * n % 256) for n in range(IMAGES)}
+        colours = {f"image-{n}": (n % 250, 7 * n % 256, 13 * n % 256) for n in range(images)}
         submit(settings, folder, colours, keep=keep)
         yield Trial(settings=settings, colours=colours, versions=versions, fleet=running)
         assert set(running.stop().values()) == {0}

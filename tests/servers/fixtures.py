@@ -31,6 +31,7 @@ SERVERS = frozenset(
 )
 """The fixtures of this module that start servers."""
 FLEET = Path(__file__).parents[1] / "fleet"
+NICENESS = 10
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,9 +53,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_on_servers(item: pytest.Item) -> bool:
-    """Return whether a test of the fleet needs servers; it asks for their fixtures by name when it runs."""
-    places = item.callspec.params.get("places") if hasattr(item, "callspec") else None
-    return item.path.is_relative_to(FLEET) and places != "on_one_file"
+    """Return whether a test asks for the fixture of a server by name while it runs."""
+    params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return item.path.is_relative_to(FLEET) or "rabbitmq" in params
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the process of the servers go first: many of its tests race a fault against a run of images.
+
+    The other process computes all the time, and would slow down the starts of workers.
+    """
+    is_other = "PYTEST_XDIST_WORKER" in os.environ and item.get_closest_marker("xdist_group") is None
+    if is_other and os.nice(0) < NICENESS:
+        os.nice(NICENESS - os.nice(0))
 
 
 @contextmanager
