@@ -105,7 +105,8 @@ def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClien
     card = find_card(SLOW, settings.models_dir)
     with house_of(settings) as house:
         house.register(card)
-        store, broker = house.store, house.broker
+        # The consumer is timed, so nothing stands between it and the servers.
+        store, broker = house.real.store, house.real.broker
         queue = broker.model_queue(SLOW)
         settlement = Settlement(
             version=SLOW,
