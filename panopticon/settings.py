@@ -163,25 +163,28 @@ class Settings(BaseModel):
         description="to activate: least share of the old version's searchable images that are covered",
     )
     min_agreement: Share = Field(
-        default=0.0,
+        default=0.8,
         ge=0,
         le=1,
         description="to activate: least share of images with the same best tag",
     )
     min_jaccard: Share = Field(
-        default=0.0,
+        default=0.7,
         ge=0,
         le=1,
         description="to activate: least mean Jaccard index of the images' sets of tags",
     )
     max_ks: Share = Field(
-        default=1.0,
+        default=0.2,
         ge=0,
         le=1,
         description="to activate: greatest Kolmogorov–Smirnov statistic of any score",
     )
     max_waiting: Number = Field(
         default=1000, ge=0, description="to activate: most messages on the results queue"
+    )
+    min_images: Number = Field(
+        default=200, gt=0, description="to activate: least number of images compared, or all there are"
     )
     report_max_age_s: Seconds = Field(
         default=86_400.0, description="to activate: greatest age of its comparison, in seconds"

@@ -164,6 +164,7 @@ class CardLimits(_Section):
     min_jaccard: Annotated[float, Field(ge=0, le=1)] | None = None
     max_ks: Annotated[float, Field(ge=0, le=1)] | None = None
     max_waiting: Annotated[int, Field(ge=0)] | None = None
+    min_images: Annotated[int, Field(ge=1)] | None = None
 
 
 class Golden(_Section):

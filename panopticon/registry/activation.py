@@ -43,6 +43,8 @@ class Limits:
     """The greatest Kolmogorov–Smirnov statistic of any score."""
     max_waiting: int
     """Messages on the results queue, in both lanes and every state."""
+    min_images: int
+    """Compared images; fewer are enough only if they are all that have both parts in search."""
     report_max_age_s: float
 
     @property
@@ -116,6 +118,10 @@ def exceeded_by(report: ReportRecord, limits: Limits) -> list[str]:
     if report.images == 0:
         return ["no image could be compared"]
     lines = []
+    # A catalogue of fewer images can never reach the limit, and then all of them are enough.
+    required = min(limits.min_images, int(report.figures.get("comparable", limits.min_images)))
+    if report.images < required:
+        lines.append(f"images is {report.images:,}, at least {required:,} is required")
     for name, bound in limits.bounds.items():
         figure = report.figures.get(name)
         if figure is not None and not bound.allows(figure):

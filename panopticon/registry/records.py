@@ -71,7 +71,11 @@ class ReportRecord:
     """Digest of the sorted IDs that were selected, each ended by a line feed."""
     images: int
     figures: Mapping[str, float]
-    """Name of a figure, as in `activation.Limits.bounds` → its value."""
+    """Name of a figure, as in `activation.Limits.bounds`, or `comparable` → its value.
+
+    `comparable`: documents in search with a part of both versions. Older releases did not record it. It is
+    not a field, since a worker of an older release must still be able to read the entry.
+    """
     report_sha256: str
     """Key of the report in the archive, where it is kept without the results of single images."""
 

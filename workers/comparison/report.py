@@ -115,7 +115,7 @@ class Report:
             policy_number=self.version.entry.policy_number,
             ids_sha256=self.selection.sha256,
             images=self.images,
-            figures=self.figures,
+            figures={**self.figures, "comparable": self.searchable.both},
             report_sha256=hashlib.sha256(self.archived()).hexdigest(),
         )
 

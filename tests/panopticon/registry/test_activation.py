@@ -30,7 +30,7 @@ def version(number: int, *, digest: str = "", policy_number: int = 1) -> Version
     return replace(made, policy_number=policy_number)
 
 
-def report(figures: Mapping[str, float] = WELL, *, images: int = 10, at_ms: int = NOW_MS) -> ReportRecord:
+def report(figures: Mapping[str, float] = WELL, *, images: int = 200, at_ms: int = NOW_MS) -> ReportRecord:
     return ReportRecord(
         at_ms=at_ms,
         by="ann",
@@ -102,6 +102,34 @@ def test_a_report_without_images_activates_nothing() -> None:
     assert exceeded(report({"coverage": 1.0, "waiting": 0}, images=0)) == ["no image could be compared"]
 
 
+def test_by_default_two_hundred_images_have_to_be_compared() -> None:
+    assert exceeded(report(images=199)) == ["images is 199, at least 200 is required"]
+
+
+def test_all_images_that_both_versions_have_in_search_are_enough() -> None:
+    assert exceeded(report({**WELL, "comparable": 40}, images=40)) == []
+    assert exceeded(report({**WELL, "comparable": 40}, images=39)) == [
+        "images is 39, at least 40 is required"
+    ]
+
+
+def test_a_large_catalogue_does_not_raise_the_number_of_images_required() -> None:
+    assert exceeded(report({**WELL, "comparable": 1_000_000}, images=200)) == []
+
+
+def test_by_default_a_version_that_gives_another_best_tag_to_a_quarter_of_the_images_is_refused() -> None:
+    assert exceeded(report({**WELL, "agreement": 0.73})) == ["agreement is 0.73, at least 0.8 is required"]
+
+
+def test_by_default_a_version_that_loses_a_third_of_the_tags_is_refused() -> None:
+    assert exceeded(report({**WELL, "jaccard": 0.66})) == ["jaccard is 0.66, at least 0.7 is required"]
+
+
+def test_by_default_a_version_whose_scores_shift_is_refused() -> None:
+    figures = {"coverage": 1.0, "ks": 0.21, "waiting": 0}
+    assert exceeded(report(figures)) == ["ks is 0.21, at most 0.2 is allowed"]
+
+
 def test_a_report_is_valid_for_a_day_by_default() -> None:
     day_ms = 86_400_000
     assert exceeded(report(at_ms=NOW_MS - day_ms)) == []
@@ -157,16 +185,23 @@ def test_without_a_former_version_no_report_is_required() -> None:
     refuse_unfit(model(), None, 2, DEFAULTS, now_ms=NOW_MS)
 
 
-@pytest.mark.parametrize("name", ["min_coverage", "min_agreement", "min_jaccard", "max_ks", "max_waiting"])
-@pytest.mark.parametrize("value", [0, 1])
+@pytest.mark.parametrize(
+    "name", ["min_coverage", "min_agreement", "min_jaccard", "max_ks", "max_waiting", "min_images"]
+)
 def test_limits_of_the_card_override_the_settings_and_the_rest_come_from_the_settings(
-    tmp_path: Path, name: str, value: int
+    tmp_path: Path, name: str
 ) -> None:
-    card = write_null_card(tmp_path, f"limits = {{ {name} = {value} }}\n")
-    settings = Settings(min_agreement=0.5, min_jaccard=0.5, max_ks=0.5)
-    expected = replace(limits_of(settings, None), **cast(Any, {name: value}))
+    card = write_null_card(tmp_path, f"limits = {{ {name} = 1 }}\n")
+    settings = Settings(min_coverage=0.5, min_agreement=0.5, min_jaccard=0.5, max_ks=0.5)
+    expected = replace(limits_of(settings, None), **cast(Any, {name: 1}))
     assert limits_of(settings, card.archived_bytes) == expected != limits_of(settings, None)
 
 
 def test_a_card_archived_before_limits_existed_sets_none() -> None:
     assert limits_of(Settings(), b'{"card": {"name": "tagger"}, "labels": []}') == DEFAULTS
+
+
+def test_a_limit_of_zero_in_a_card_overrides_the_setting(tmp_path: Path) -> None:
+    card = write_null_card(tmp_path, "limits = { min_agreement = 0, max_waiting = 0 }\n")
+    limits = limits_of(Settings(), card.archived_bytes)
+    assert (limits.min_agreement, limits.max_waiting) == (0, 0)

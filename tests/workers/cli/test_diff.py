@@ -48,8 +48,8 @@ def test_the_table_shows_figures_tags_the_worst_images_and_the_limits_exceeded(
     assert lines[1] == "1 image left out: no output of pets@2"
     shown = [row[:3] for row in rows(ran.out)]
     assert ["coverage", "0.75", "at least 0.99"] in shown
-    assert ["agreement", "0.3333", "at least 0"] in shown
-    assert ["jaccard", "0.5", "at least 0"] in shown
+    assert ["agreement", "0.3333", "at least 0.8"] in shown
+    assert ["jaccard", "0.5", "at least 0.7"] in shown
     assert ["waiting", "0", "at most 1,000"] in shown
     assert (
         shown.index(["tag lost", "images"])
@@ -57,11 +57,23 @@ def test_the_table_shows_figures_tags_the_worst_images_and_the_limits_exceeded(
         < shown.index(["tag gained", "images"])
     )
     assert ["c", "cat 0.75", "fox 0.5"] in shown
-    assert lines[-1] == "Limit exceeded: coverage is 0.75, at least 0.99 is required"
+    assert lines[-3:] == [
+        "Limit exceeded: coverage is 0.75, at least 0.99 is required",
+        "Limit exceeded: agreement is 0.333333, at least 0.8 is required",
+        "Limit exceeded: jaccard is 0.5, at least 0.7 is required",
+    ]
+
+
+def test_a_comparison_of_one_image_among_several_exceeds_a_limit(
+    panopticon: Panopticon, tmp_path: Path
+) -> None:
+    (tmp_path / "ids.txt").write_text("a\n")
+    ran = panopticon("models", "diff", "pets@1", "pets@2", "--ids", str(tmp_path / "ids.txt"))
+    assert "Limit exceeded: images is 1, at least 3 is required" in ran.out.splitlines()
 
 
 def test_within_the_limits_the_next_step_is_printed(panopticon: Panopticon) -> None:
-    ran = panopticon("models", "diff", "light@1", "light@2")
+    ran = panopticon("--set", "max_ks=1", "models", "diff", "light@1", "light@2")
     assert ran.out.splitlines()[-1] == "Within every limit. Next: panopticon models activate light@2"
     assert ["light", "0.5 → 0.75", "0.5 → 0.75", "0.5 → 0.75", "+0.25", "1.000"] in [
         row[:6] for row in rows(ran.out)
@@ -71,7 +83,7 @@ def test_within_the_limits_the_next_step_is_printed(panopticon: Panopticon) -> N
 def test_a_version_with_a_report_within_every_limit_can_be_activated(
     panopticon: Panopticon, tmp_path: Path
 ) -> None:
-    with_cards = ("--set", f"models_dir={tmp_path / 'cards'}", "models")
+    with_cards = ("--set", f"models_dir={tmp_path / 'cards'}", "--set", "max_ks=1", "models")
     refused = panopticon(*with_cards, "activate", "light@2").complaint
     assert refused.startswith("light@2 is not activated: version 2 was never compared with version 1.")
     panopticon("models", "diff", "light@1", "light@2")
