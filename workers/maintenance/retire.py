@@ -58,7 +58,7 @@ class Retiring:
         """Retire a version once its messages are processed, or discarded with `discard`.
 
         `waiting` is called every `POLL_S` with the number of messages that are still to be processed.
-        Raises: UsageError while the version is active; Unavailable.
+        Raises: UsageError while the version is active, or if it is made a shadow meanwhile; Unavailable.
         """
         discarded = 0
         cancel_all(name, self._backfills, now_ms=int(self._clock.time() * 1000))
@@ -78,6 +78,8 @@ class Retiring:
     def _wait_until_empty(self, name: VersionName, waiting: Callable[[int], None]) -> None:
         with closing(self._open_broker()) as broker:
             while left := self._left(broker, name):
+                # Otherwise uploads would keep it from ever being empty.
+                self._versions.refuse_if_routed(name)
                 waiting(left)
                 self._clock.sleep(POLL_S)
 

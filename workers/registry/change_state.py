@@ -134,12 +134,27 @@ class Versions:
         self._broker.topology.unbind(name)
         return entry
 
+    def refuse_if_routed(self, name: VersionName) -> ModelEntry:
+        """Return the model's record. Raises: UsageError if uploads reach the version; Unavailable.
+
+        After `stop_routing` that means that an operator decided against retiring it.
+        """
+        entry = self.read(name.model)
+        state = transitions.known_version(entry, name.version).state
+        if state.routed:
+            last = next(event for event in reversed(entry.history) if str(name) in event.what)
+            raise UsageError(
+                f"{name} is not retired: uploads reach it again, since somebody made this change while its "
+                f"messages were processed: {last.summary}"
+            )
+        return entry
+
     def retire(self, name: VersionName) -> ModelEntry:
         """Retire a version for good: its workers end within seconds.
 
-        Raises: UsageError while it is active, or once it is retired; Unavailable.
+        Raises: UsageError while uploads reach it, or once it is retired; Unavailable.
         """
-        entry = self.read(name.model)
+        entry = self.refuse_if_routed(name)
         retired = self._swap(entry, transitions.retire(entry, name.version, self._author))
         # A worker that read the record while uploads still reached it may have bound its queues since they
         # were unbound; a worker that reads it now does not bind them any more.

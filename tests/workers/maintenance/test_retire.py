@@ -95,6 +95,24 @@ def test_it_gets_no_uploads_while_its_messages_are_worked_off(
     assert (len(worked_off), seen) == (1, [VersionState.REGISTERED])
 
 
+@pytest.mark.parametrize("messages", [1, 5], ids=["as the last message leaves", "while messages wait"])
+def test_a_version_that_is_made_a_shadow_again_meanwhile_is_not_retired(
+    house: House, worked_off: list[Delivery], messages: int
+) -> None:
+    submit(house, messages)
+    work = house.clock.on_sleep
+
+    def decide_otherwise() -> None:
+        work()
+        if not house.version(COLOUR).state.routed:
+            Versions(store=house.store, broker=house.broker, by="bob").shadow(COLOUR)
+
+    house.clock.on_sleep = decide_otherwise
+    with pytest.raises(UsageError, match="colour@1 is not retired: .* shadow colour@1, by bob at"):
+        retire(house)
+    assert (house.version(COLOUR).state, house.broker.topology.bound()) == (VersionState.SHADOW, (COLOUR,))
+
+
 def test_discarded_messages_count_as_skipped(house: House, worked_off: list[Delivery]) -> None:
     house.plant("0", "1", "2")
     submit(house, 3)
