@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from panopticon.errors import Unavailable, UsageError
 from panopticon.messages import Lane
 from workers.cli.formatting import counted
 from workers.cli.session import Session, pass_session
@@ -62,12 +63,18 @@ def _print_skipped(err: Console, submission: Submission) -> None:
 
 def _warn(session: Session, entries: Sequence[Entry]) -> None:
     """Warn where the messages can be sent but will not lead to an output."""
-    if not session.broker.topology.bound():
-        session.err.print(
-            "No model is bound yet: the images are added to the catalogue, and no model runs on them. "
-            "Start one with panopticon worker --model tagger@1, and submit again.",
-            style="yellow",
-        )
+    try:
+        bound = session.broker.topology.bound()
+    except (Unavailable, UsageError) as error:
+        # Publishing does not need what answers this question.
+        session.err.print(f"Cannot check whether any model is bound: {error}", style="yellow", markup=False)
+    else:
+        if not bound:
+            session.err.print(
+                "No model is bound yet: the images are added to the catalogue, and no model runs on them. "
+                "Start one with panopticon worker --model tagger@1, and submit again.",
+                style="yellow",
+            )
     # A deletion needs no file.
     bare = sum(1 for entry in entries if entry.image_uri is None and entry.event == "uploaded")
     if bare and not session.settings.originals:

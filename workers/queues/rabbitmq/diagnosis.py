@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding
 from storage.health.findings import fail, ok, warn
-from workers.queues.rabbitmq.admin.management import Alarm
+from workers.queues.rabbitmq.admin.management import Alarm, Replicas
 from workers.queues.rabbitmq.client import RabbitClient
 from workers.queues.rabbitmq.errors import GIVE_PERMISSIONS
 from workers.queues.rabbitmq.topology import names
@@ -50,6 +50,7 @@ def _managed(client: RabbitClient) -> Iterator[Finding]:
             bindings=frozenset(management.bindings()),
         )
         alarms = management.alarms()
+        replicas = management.replicas()
         unrouted = management.counts().get(names.UNROUTED)
     except (Unavailable, UsageError) as error:
         advice = "enable rabbitmq_management, and name it in the URL: without it nothing can be counted"
@@ -59,6 +60,7 @@ def _managed(client: RabbitClient) -> Iterator[Finding]:
     yield ok("broker: management", client.address.management)
     yield _alarms(alarms)
     yield from _declared(inventory, client.shared)
+    yield _replicas(replicas)
     # During an alarm the broker does not answer questions that publish.
     if not alarms:
         yield _permissions(client)
@@ -76,6 +78,24 @@ def _alarms(alarms: Sequence[Alarm]) -> Finding:
     seen = "; ".join(f"{alarm.node} is out of {alarm.resource}" for alarm in alarms)
     advice = "; ".join(sorted({ROOM.get(alarm.resource, "see its log") for alarm in alarms}))
     return fail("broker: alarms", f"{seen}: it takes no messages", advice)
+
+
+def _replicas(replicas: Mapping[str, Replicas]) -> Finding:
+    check = "broker: replicas"
+    if leaderless := sorted(name for name, each in replicas.items() if each.leader is None):
+        offline = sorted(
+            {node for name in leaderless for node in replicas[name].members - replicas[name].online}
+        )
+        return fail(
+            check,
+            f"no leader: {', '.join(leaderless)}; offline: {', '.join(offline) or 'no node'}",
+            "start the nodes that are offline: a queue works while more than half of its nodes are online; "
+            "if all are, see the broker's log",
+        )
+    offline = sorted({node for each in replicas.values() for node in each.members - each.online})
+    if offline:
+        return warn(check, f"offline: {', '.join(offline)}", "start it, before another node stops")
+    return ok(check, "every queue has its leader, and all its nodes are online")
 
 
 def _declared(inventory: Inventory, shared: Declarations) -> list[Finding]:

@@ -49,7 +49,7 @@ def operator(rabbit_site: RabbitSite, url: str) -> Operator:
 def test_a_healthy_broker_passes_every_check_and_is_not_changed(
     url: str, operator: Operator, open_broker: OpenBroker
 ) -> None:
-    looked_at = ("server", "management", "alarms", "queues", "exchanges", "permissions")
+    looked_at = ("server", "management", "alarms", "queues", "exchanges", "replicas", "permissions")
     well = {f"broker: {what}": Health.OK for what in looked_at}
     empty = operator.everything()
     assert health(open_broker(url)) == well
@@ -106,6 +106,20 @@ def test_every_missing_binding_is_reported_and_declared_by_the_next_start(
     assert finding.seen.endswith(f"declarations: panopticon.tagger.1 to {queue} by {key} (missing)")
     open_broker(url).topology.bind(TAGGER)
     assert health(open_broker(url))["broker: exchanges"] is Health.OK
+
+
+def test_a_quorum_queue_without_a_leader_is_named(rabbit_node: RabbitNode, open_broker: OpenBroker) -> None:
+    with rabbit_node.management.virtual_host() as vhost:
+        broker = open_broker(rabbit_node.url.replace("/?", f"/{vhost}?"))
+        broker.topology.bind(TAGGER)
+        rabbit_node.evaluate(
+            f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, '
+            '<<"panopticon.tagger.1.live">>)), '
+            "ra:stop_server(quorum_queues, amqqueue:get_pid(Queue))."
+        )
+        found = by_check(broker.diagnose())["broker: replicas"]
+        assert found.health is Health.FAIL
+        assert found.seen == "no leader: panopticon.tagger.1.live; offline: rabbit@localhost"
 
 
 def test_an_alarm_is_reported_with_its_node_and_advice(

@@ -26,6 +26,16 @@ class DelayedCount(NamedTuple):
     leased: int
 
 
+class Replicas(NamedTuple):
+    """The nodes of a cluster that hold one quorum queue."""
+
+    leader: str | None
+    """The node through which everything passes; None while the queue takes and gives no messages."""
+    online: frozenset[str]
+    members: frozenset[str]
+    """All nodes that hold it, online or not."""
+
+
 class Alarm(NamedTuple):
     """A resource that a node has run out of."""
 
@@ -63,6 +73,16 @@ class Management:
         """Return the arguments that every queue was declared with, by its name."""
         rows = self._get(f"/api/queues/{self._vhost}?{_COUNTS}") or []
         return {row["name"]: row["arguments"] for row in rows}
+
+    def replicas(self) -> dict[str, Replicas]:
+        """Return the nodes of every quorum queue, by its name."""
+        rows = self._get(f"/api/queues/{self._vhost}?{_COUNTS}") or []
+        return {
+            row["name"]: Replicas(row.get("leader"), frozenset(row["online"]), frozenset(row["members"]))
+            for row in rows
+            # Queues of other programs in this virtual host may be of another type.
+            if row.get("type") == "quorum"
+        }
 
     def exchanges(self) -> dict[str, Exchange]:
         """Return every exchange by its name, including those that the broker itself makes."""
