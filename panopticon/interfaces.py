@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from panopticon.errors import Unavailable
 from panopticon.messages import ImageMessage, Lane
+from panopticon.registry.heartbeats import Heartbeat
 from panopticon.registry.records import ModelEntry
 from panopticon.results.backfills import Backfill
 from panopticon.results.documents import Change, SearchDocument
@@ -264,6 +265,19 @@ class Backfills(Protocol):
         """
 
 
+class Heartbeats(Protocol):
+    """The store of the latest heartbeat of every process. It forgets each after `ALIVE_S`."""
+
+    def put(self, heartbeat: Heartbeat) -> None:
+        """Replace the heartbeat of this host and process ID; the one that is put last stays."""
+
+    def alive(self, *, now_ms: int) -> list[Heartbeat]:
+        """Return the heartbeats of processes that run, by role, version, host and process ID.
+
+        `now_ms`: milliseconds since 1970, UTC, by the caller's clock.
+        """
+
+
 class Archive(Protocol):
     """The store of cards and reports, each under the SHA-256 of its bytes. Entries never change."""
 
@@ -291,6 +305,9 @@ class Store(Protocol):
 
     @property
     def archive(self) -> Archive: ...
+
+    @property
+    def heartbeats(self) -> Heartbeats: ...
 
     @property
     def counts(self) -> LedgerCounts | None:

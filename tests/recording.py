@@ -7,6 +7,7 @@ from panopticon.interfaces import (
     Backfills,
     Broker,
     Catalogue,
+    Heartbeats,
     LedgerCounts,
     OutputStore,
     Queue,
@@ -110,6 +111,10 @@ class StoreFake:
     @property
     def archive(self) -> Archive:
         return self._inner.archive
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        return self._inner.heartbeats
 
     @property
     def counts(self) -> LedgerCounts | None:

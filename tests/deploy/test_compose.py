@@ -266,6 +266,7 @@ class TestOurs:
         port = service.arguments[service.arguments.index("--metrics-port") + 1]
         assert service.name in found["names"]
         assert found["port"] == int(port)
+        assert settings_of(service).metrics_host == "0.0.0.0"
 
     def test_every_model_of_the_fleet_has_a_worker(self) -> None:
         settings = settings_of(OURS[0])

@@ -18,6 +18,8 @@ class Journal:
     """The recorded calls, in order; the steps that fail; and what happens just before a step."""
 
     steps: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """The recorded calls that found their part unavailable, in order."""
     refused: set[str] = field(default_factory=set)
     """IDs of images of which search refuses every change."""
     down: set[str] = field(default_factory=set)
@@ -31,6 +33,7 @@ class Journal:
             happens()
         part = step.partition(".")[0]
         if {step, part} & self.down:
+            self.failed.append(step)
             raise Unavailable(part, "as the test demands")
         self.steps.append(step)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from panopticon.metrics import Metrics
+from panopticon.registry.heartbeats import ProcessRole
 from workers.cli.session import Session, metrics_option, pass_session
 from workers.indexer.indexer import Indexer
+from workers.runtime.heartbeat import HeartbeatWriter
 from workers.runtime.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
 
 
@@ -22,7 +24,7 @@ def indexer_command(session: Session, metrics_port: int | None) -> None:
     stopping.listen()
     log_to_stderr(name="indexer")
     metrics = Metrics()
-    serve_metrics(metrics, metrics_port)
+    serve_metrics(metrics, session.settings.metrics_host, metrics_port)
     indexer = Indexer(
         settings=session.settings,
         broker=session.broker,
@@ -32,10 +34,15 @@ def indexer_command(session: Session, metrics_port: int | None) -> None:
     )
     indexer.refuse_mistakes()
     ready = ReadyFile(session.settings.ready_file)
+    heartbeat = HeartbeatWriter(session.store.heartbeats, role=ProcessRole.INDEXER)
+    done = 0
 
     def turn() -> None:
-        indexer.turn()
+        nonlocal done
+        done += indexer.turn()
         ready.show(ready=indexer.parked is None)
+        heartbeat.turn(ready=True, parked=indexer.parked, done=done)
 
     run_turns(turn, stopping=stopping)
     ready.show(ready=False)
+    heartbeat.end(done=done)

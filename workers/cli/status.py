@@ -16,11 +16,13 @@ from rich.text import Text
 from panopticon.depths import Depths, total
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
+from panopticon.registry.heartbeats import ProcessState
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
 from workers.cli.formatting import counted, lasting, rfc_3339, table
+from workers.cli.processes import process_json, process_table, reason_of
 from workers.cli.session import Session, json_option, pass_session
 from workers.inspection.status import (
     Snapshot,
@@ -103,6 +105,7 @@ def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) ->
         "backfills": [
             backfill_json(record, earlier, now_ms=_now_ms()) for record, earlier in _backfills(before, now)
         ],
+        "processes": [process_json(process) for process in now.processes],
     }
 
 
@@ -117,6 +120,8 @@ def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -
     backfills = _backfills(before, now)
     if backfills:
         parts.append(backfill_table(backfills, now_ms=_now_ms()))
+    if now.processes:
+        parts.append(process_table(now.processes, now_ms=_now_ms()))
     parts += [Text(line, style="yellow") for line in _advice(before, now, settle_s)]
     return Group(*parts)
 
@@ -215,9 +220,9 @@ def _advice(before: Snapshot | None, now: Snapshot, settle_s: float) -> list[str
     """Return a line for each thing that a person should do."""
     lines = [line for status in now.versions for line in _advice_on(before, now, status, settle_s)]
     for_indexer = total(now.catalogue) + total(now.results) + total(now.undeliverable)
-    # Leased messages mean that an indexer is at work.
-    if for_indexer and not _leased(now.catalogue, now.results, now.undeliverable):
-        lines.append(f"{counted(for_indexer, 'message')} for the indexer: panopticon indexer")
+    # An indexer of an older release has no heartbeat, but holds leases.
+    if for_indexer and not now.indexers and not _leased(now.catalogue, now.results, now.undeliverable):
+        lines.append(f"{counted(for_indexer, 'message')} and no indexer runs: panopticon indexer")
     return lines + [
         f"No process runs the backfill {record.name}: {command_of(record)}"
         for record in now.backfills
@@ -238,10 +243,14 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
             lines.append(f"{images} lost: panopticon audit --ids FILE --fix")
     if missing is None and status.ledger and not status.waiting:
         lines.append(f"{status.version}: {UNDECIDED}")
-    # A worker is at work if it holds a lease, or if the ledger moved between the two readings.
+    workers = now.workers_of(status.version)
+    # A worker of an older release has no heartbeat, but holds leases, and moves the ledger.
     moved = bool(before and images_per_s(before, now, status.version))
-    if status.waiting and not _leased(status.depths) and not moved:
+    if status.waiting and not (workers or moved or _leased(status.depths)):
         lines.append(f"No worker takes from its queue: panopticon worker --model {status.version}")
+    if status.waiting and workers and all(each.state is ProcessState.PARKED for each in workers):
+        reasons = dict.fromkeys(reason_of(each) for each in workers)
+        lines.append(f"{status.version}: every worker is parked: {'; '.join(reasons)}")
     if status.ledger and status.ledger.dead:
         lines.append(
             f"{status.version}: {counted(status.ledger.dead, 'image')} dead: "

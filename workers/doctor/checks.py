@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from panopticon.cards.cards import ModelCard
-from panopticon.depths import total
+from panopticon.depths import Depths, total
 from panopticon.engines import engine_name
 from panopticon.engines.prepare import prepared
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
@@ -18,6 +18,7 @@ from panopticon.interfaces import Broker, Diagnosable, FetchLimits, Finding, Ima
 from panopticon.messages import ImageMessage
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import has_weights, verified_weights
+from panopticon.registry.heartbeats import Heartbeat
 from panopticon.registry.records import VersionEntry
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import VersionName
@@ -28,6 +29,7 @@ from storage.originals.files import path_of
 from storage.search import open_search
 from storage.stores import open_store
 from workers.doctor.clock import clock_findings
+from workers.doctor.processes import process_findings, without_indexer, without_worker
 from workers.queues import broker_of
 from workers.registry.records import all_versions
 
@@ -46,7 +48,7 @@ def examine(
     that serves several components is examined once.
     """
     yield from clock_findings(settings, now_s=now_s)
-    yield from Components(settings).examine()
+    yield from Components(settings, now_s=now_s).examine()
     yield from _guarded("originals", partial(_originals, settings, open_source))
     yield from _roots(settings)
     yield _cache(settings)
@@ -55,10 +57,14 @@ def examine(
 class Components:
     """Store, broker and search index, and the models of the settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, now_s: Callable[[], float]) -> None:
+        """`now_s` returns seconds since 1970, UTC."""
         self._settings = settings
+        self._now_s = now_s
         self._registered: Registered | None = None
         """The registered versions; None if the store could not be asked."""
+        self._processes: list[Heartbeat] | None = None
+        """The processes that run; None if the store could not be asked."""
         self._usable: dict[str, bool] = {}
         """URLs that were examined → whether their component can be asked more."""
 
@@ -76,12 +82,14 @@ class Components:
             if self._usable[self._settings.store_url]:
                 self._registered = {name: entry for name, (_, entry) in all_versions(store.registry).items()}
                 yield _registry(self._registered)
+                self._processes = store.heartbeats.alive(now_ms=int(self._now_s() * 1000))
+                yield from process_findings(self._processes, self._registered)
 
     def _broker(self) -> Iterator[Finding]:
         with closing(broker_of(self._settings)) as broker:
             yield from self._diagnosis(self._settings.broker_url, broker)
             if self._usable[self._settings.broker_url]:
-                yield from _queues(broker, self._registered)
+                yield from _queues(broker, self._registered, self._processes)
 
     def _search(self) -> Iterator[Finding]:
         search = open_search(self._settings.search_url)
@@ -130,15 +138,20 @@ def _registry(known: Registered) -> Finding:
     return ok("store: models", ", ".join(f"{name} {entry.state.value}" for name, entry in known.items()))
 
 
-def _queues(broker: Broker, known: Registered | None) -> Iterator[Finding]:
+def _queues(
+    broker: Broker, known: Registered | None, processes: Sequence[Heartbeat] | None
+) -> Iterator[Finding]:
     bound = set(broker.topology.bound())
     if known is not None:
         yield _bindings(bound, known)
-    queues = {str(version): broker.model_queue(version) for version in sorted(bound)}
-    queues |= {"catalogue": broker.catalogue(), "results": broker.results()}
-    yield ok(
-        "broker: waiting", ", ".join(f"{name} {total(queue.depth()):,}" for name, queue in queues.items())
-    )
+    models = {version: broker.model_queue(version).depth() for version in sorted(bound)}
+    others = {"catalogue": broker.catalogue().depth(), "results": broker.results().depth()}
+    depths = {**{str(version): depth for version, depth in models.items()}, **others}
+    yield ok("broker: waiting", ", ".join(f"{name} {total(depth):,}" for name, depth in depths.items()))
+    if processes is not None:
+        waiting = {version: _held_by_nobody(depth) for version, depth in models.items()}
+        yield from without_worker(waiting, processes)
+        yield from without_indexer(sum(map(_held_by_nobody, others.values())), processes)
     undeliverable = total(broker.undeliverable().depth())
     if undeliverable:
         yield warn(
@@ -146,6 +159,11 @@ def _queues(broker: Broker, known: Registered | None) -> Iterator[Finding]:
             f"{undeliverable:,} messages that no consumer could take",
             "run panopticon indexer, which stores them as failures; then panopticon dead list",
         )
+
+
+def _held_by_nobody(depths: Depths) -> int:
+    """Return the messages of a queue; 0 while any is held, since a process of an older release holds it."""
+    return 0 if any(depth.leased for depth in depths.values()) else total(depths)
 
 
 def _bindings(bound: set[VersionName], known: Registered) -> Finding:

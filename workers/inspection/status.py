@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from panopticon.depths import Depths, total
 from panopticon.interfaces import Broker, Store
+from panopticon.registry.heartbeats import Heartbeat, ProcessRole
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill
 from panopticon.results.ledger import Ledger
@@ -43,6 +45,17 @@ class Snapshot:
     undeliverable: Depths
     backfills: Sequence[Backfill]
     """All backfills there ever were, the latest first."""
+    processes: Sequence[Heartbeat] = ()
+    """Workers and indexers that run."""
+
+    def workers_of(self, version: VersionName) -> list[Heartbeat]:
+        """Return the workers of a version that run."""
+        return [each for each in self.processes if each.version == str(version)]
+
+    @property
+    def indexers(self) -> list[Heartbeat]:
+        """Return the indexers that run."""
+        return [each for each in self.processes if each.role is ProcessRole.INDEXER]
 
     @property
     def busy(self) -> bool:
@@ -86,6 +99,7 @@ def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -
         results=results,
         undeliverable=undeliverable,
         backfills=all_backfills(store.backfills),
+        processes=store.heartbeats.alive(now_ms=int(time.time() * 1000)),
     )
 
 

@@ -106,11 +106,17 @@ class Consumer:
         self._hosts = Hosts(breaker, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
         self._renewed_s = self._settled_s = clock()
+        self._finished = 0
 
     @property
     def parked(self) -> Unavailable | None:
         """The reason why this worker is parked; None while it is not."""
         return self._parking.reason
+
+    @property
+    def finished(self) -> int:
+        """The number of deliveries settled so far."""
+        return self._finished
 
     @property
     def in_flight(self) -> int:
@@ -256,6 +262,10 @@ class Consumer:
         return self._in_flight.release()
 
     def _renew_leases_if_due(self) -> None:
+        parked = self._parking.reason
+        # A queue that is down is tried again once the pause is over, and not at every turn.
+        if self._parking.waiting and parked is not None and parked.component == "queue":
+            return
         now_s = self._clock()
         if now_s - self._renewed_s >= self._settings.lease_s / RENEWALS_PER_LEASE:
             self._queue.renew(self._in_flight.deliveries())
@@ -284,6 +294,7 @@ class Consumer:
             return
         self._settlement.settle(outcomes)
         count_outcomes(outcomes, self._metrics, model=str(self._version))
+        self._finished += len(outcomes)
         outcomes.clear()
         if self._model.down is None:
             self._intake.got_through()

@@ -17,6 +17,7 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import ModelRunner
 from panopticon.metrics import Metrics
 from panopticon.models.weights import refuse_altered_weights
+from panopticon.registry.heartbeats import ProcessRole
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
@@ -25,6 +26,7 @@ from workers.model_process.client import ModelClient
 from workers.queues import broker_of
 from workers.registry.policy_cache import PolicyCache, ResolvedPolicy
 from workers.registry.register import ensure_registered
+from workers.runtime.heartbeat import HeartbeatWriter
 from workers.runtime.identity import who
 from workers.runtime.lifecycle import ReadyFile, run_turns
 from workers.runtime.parking import Parking
@@ -95,23 +97,39 @@ def run_worker(
         model=model,
         metrics=metrics,
     )
-    _work(consumer, model, settings, stopping=lambda: stopping() or is_retired(policies, version))
+    heartbeat = HeartbeatWriter(
+        store.heartbeats, role=ProcessRole.WORKER, version=str(version), digest=card.digest
+    )
+    _work(consumer, model, settings, heartbeat, stopping=lambda: stopping() or is_retired(policies, version))
 
 
 def _work(
-    consumer: Consumer, model: ModelRunner, settings: Settings, *, stopping: Callable[[], bool]
+    consumer: Consumer,
+    model: ModelRunner,
+    settings: Settings,
+    heartbeat: HeartbeatWriter,
+    *,
+    stopping: Callable[[], bool],
 ) -> None:
     """Run one turn after another, then drain."""
     ready = ReadyFile(settings.ready_file)
 
     def turn() -> None:
         consumer.turn()
-        ready.show(ready=consumer.parked is None and model.hello is not None)
+        hello, parked = model.hello, consumer.parked
+        ready.show(ready=parked is None and hello is not None)
+        heartbeat.turn(
+            ready=hello is not None,
+            parked=parked,
+            done=consumer.finished,
+            engine=hello.engine if hello else "",
+        )
 
     try:
         run_turns(turn, stopping=stopping)
         ready.show(ready=False)
         consumer.drain(timeout_s=settings.grace_s)
+        heartbeat.end(done=consumer.finished)
     finally:
         model.close()
 

@@ -150,3 +150,13 @@ REPLACE_ENTRY = Statement(
     cql="UPDATE registry SET serial = ?, operation = ?, entry = ?"
     " WHERE scope = ? AND model = ? IF serial = ?",
 )
+
+PUT_HEARTBEAT = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO heartbeats (bucket, host, pid, entry) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
+)
+
+GET_HEARTBEATS = Statement(
+    kind=Kind.READ,
+    cql="SELECT entry FROM heartbeats WHERE bucket = ?",
+)

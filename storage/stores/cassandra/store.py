@@ -9,6 +9,7 @@ from storage.stores.cassandra.archive import CassandraArchive
 from storage.stores.cassandra.catalogue import CassandraCatalogue
 from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
+from storage.stores.cassandra.heartbeats import CassandraHeartbeats
 from storage.stores.cassandra.outputs import CassandraOutputStore
 from storage.stores.cassandra.records import CassandraRecords
 from storage.stores.cassandra.session import CassandraSession
@@ -44,6 +45,10 @@ class CassandraStore:
     @cached_property
     def archive(self) -> CassandraArchive:
         return CassandraArchive(self._session)
+
+    @cached_property
+    def heartbeats(self) -> CassandraHeartbeats:
+        return CassandraHeartbeats(self._session)
 
     @property
     def counts(self) -> None:

@@ -11,6 +11,7 @@ from storage.stores.registry_and_backfills import RecordedBackfills, RecordedReg
 from storage.stores.sqlite.archive import SqliteArchive
 from storage.stores.sqlite.catalogue import SqliteCatalogue
 from storage.stores.sqlite.counts import SqliteLedgerCounts
+from storage.stores.sqlite.heartbeats import SqliteHeartbeats
 from storage.stores.sqlite.outputs import SqliteOutputStore
 from storage.stores.sqlite.records import SqliteRecords
 
@@ -41,6 +42,10 @@ class SqliteStore:
     @cached_property
     def archive(self) -> SqliteArchive:
         return SqliteArchive(self._database)
+
+    @cached_property
+    def heartbeats(self) -> SqliteHeartbeats:
+        return SqliteHeartbeats(self._database)
 
     @cached_property
     def counts(self) -> SqliteLedgerCounts:

@@ -15,6 +15,7 @@ from tests.contracts.archive import ArchiveContract
 from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
+from tests.contracts.heartbeats import HeartbeatsContract
 from tests.contracts.ledger_counts import LedgerCountsContract
 from tests.contracts.outputs import OutputStoreContract
 from tests.contracts.registry import RegistryContract
@@ -57,6 +58,10 @@ class TestSqliteBackfills(SqliteAccess, BackfillsContract):
 
 
 class TestSqliteArchive(SqliteAccess, ArchiveContract):
+    pass
+
+
+class TestSqliteHeartbeats(SqliteAccess, HeartbeatsContract):
     pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,17 @@ def test_a_mistake_is_one_line_on_standard_error(
     ran = run(tmp_path, *arguments)
     assert (ran.returncode, ran.stdout, ran.stderr.count(b"\n")) == (2, b"", 1)
     assert ran.stderr.startswith(line)
+
+
+@pytest.mark.parametrize("command", [("worker", "--model", "quality@1"), ("indexer",)])
+def test_a_metrics_port_that_is_taken_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = run(tmp_path, *command, "--metrics-port", str(port))
+    assert (ran.returncode, ran.stdout, ran.stderr.count(b"\n")) == (2, b"", 1)
+    assert ran.stderr.startswith(
+        f"panopticon: --metrics-port {port}: cannot listen on 127.0.0.1:{port}: ".encode()
+    )
 
 
 def test_a_database_of_a_newer_schema_is_one_line(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from panopticon.interfaces import Broker
 from panopticon.messages import Lane
+from panopticon.registry.heartbeats import ProcessState
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import FailureState
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output
+from tests.contracts.heartbeats import heartbeat
 from tests.house import AUTHOR, House
 from tests.workers.cli.conftest import Panopticon, Ran
 
@@ -215,3 +219,51 @@ def test_watch_shows_reading_after_reading_until_it_is_interrupted(
 def test_a_database_of_another_program_is_one_line(panopticon: Panopticon, tmp_path: object) -> None:
     complaint = panopticon("--database", "postgres://u:p@h/db", "status").complaint
     assert complaint == "unknown store scheme 'postgres'; known: sqlite, cassandra"
+
+
+def waits_with(house: House, **changes: Any) -> None:
+    """Let a message wait for the tagger, and a worker of it run."""
+    house.register(TAGGER)
+    house.store.catalogue.put([image("d")])
+    house.broker.model_queue(TAGGER).submit([b"{}"], Lane.LIVE)
+    house.store.heartbeats.put(replace(heartbeat(at_ms=int(time.time() * 1000)), **changes))
+
+
+def test_a_queue_whose_worker_runs_is_not_pointed_out(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    waits_with(house, state=ProcessState.READY, component="", reason="")
+    shown = panopticon("status").out
+    assert "No worker takes from its queue" not in shown
+    (line,) = [line for line in shown.splitlines() if "gpu-7:4711" in line]
+    assert line.split()[:5] == ["tagger@1", "gpu-7:4711", "litert", "5" * 12, "12.5"]
+    assert "ready for" in line
+
+
+def test_a_queue_whose_workers_are_all_parked_is_pointed_out_with_the_reason(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    waits_with(house, reason="https://bob:secret@photos/ refused")
+    shown = panopticon("status").out
+    assert "tagger@1: every worker is parked: source: https://***@photos/ refused" in shown
+
+
+def test_the_processes_are_in_the_json(panopticon: Panopticon, house: House, pauses: list[float]) -> None:
+    waits_with(house)
+    (process,) = panopticon("status", "--json").json["processes"]
+    assert list(process) == [
+        "role",
+        "version",
+        "host",
+        "pid",
+        "digest",
+        "engine",
+        "state",
+        "component",
+        "reason",
+        "since",
+        "images_per_s",
+        "started_at",
+        "at",
+    ]
+    assert (process["version"], process["state"], process["component"]) == ("tagger@1", "parked", "source")

@@ -6,19 +6,23 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, Finding, Health
 from panopticon.messages import ImageMessage, Lane
+from panopticon.registry.heartbeats import ProcessState
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals import open_originals
 from storage.stores.sqlite import SqliteStore
+from tests.contracts.heartbeats import heartbeat
 from tests.house import House, house_of
 from tests.panopticon.null_card import write_null_card
 from workers.doctor.checks import examine
@@ -243,3 +247,42 @@ def test_a_read_only_cache_is_reported(house: House, monkeypatch: pytest.MonkeyP
         "workers.doctor.checks.os.access", lambda path, mode: mode != os.W_OK and real(path, mode)
     )
     assert "read-only" in findings(house, database=f"sqlite:///{tmp_path}/new.db")["cache: disk"].seen
+
+
+def put_worker(house: House, **changes: Any) -> None:
+    """Let a worker of `colour@1` run, with the registered digest unless `changes` has another."""
+    running: dict[str, Any] = {
+        "version": "colour@1",
+        "digest": house.version(COLOUR).digest,
+        "state": ProcessState.READY,
+        "component": "",
+        **changes,
+    }
+    house.store.heartbeats.put(replace(heartbeat(at_ms=int(time.time() * 1000)), **running))
+
+
+def test_the_processes_that_run_are_counted(house: House) -> None:
+    assert findings(house)["processes"].seen == "none runs"
+    put_worker(house)
+    assert findings(house)["processes"].seen == "1 × colour@1"
+
+
+def test_a_worker_with_another_model_than_the_registered_one_fails(house: House) -> None:
+    put_worker(house, digest="9" * 64)
+    finding = findings(house)["process colour@1 at gpu-7:4711"]
+    assert (finding.health, "its digest is 999999999999" in finding.seen) == (Health.FAIL, True)
+
+
+def test_a_parked_worker_is_a_warning_with_the_reason(house: House) -> None:
+    put_worker(house, state=ProcessState.PARKED, component="source", reason="refused")
+    finding = findings(house)["process colour@1 at gpu-7:4711"]
+    assert (finding.health, finding.seen) == (Health.WARN, "parked: source: refused")
+
+
+def test_messages_that_wait_without_a_worker_or_an_indexer_are_warnings(house: House) -> None:
+    house.real.broker.uploads.publish([ImageMessage(image_id="1")], Lane.LIVE)
+    found = findings(house)
+    assert found["processes of colour@1"].seen == "1 waiting, and no worker of colour@1 runs"
+    assert found["processes of the indexer"].seen == "1 waiting, and no indexer runs"
+    put_worker(house)
+    assert "processes of colour@1" not in findings(house)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
 
-from workers.runtime.lifecycle import Stopping, run_turns
+from panopticon.metrics import Metrics
+from panopticon.settings import Settings
+from tests.servers.ports import free_ports
+from workers.runtime.lifecycle import Stopping, run_turns, serve_metrics
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -45,3 +49,13 @@ def test_turns_are_repeated_until_a_signal(stopping: Stopping) -> None:
 
     run_turns(turn, stopping=stopping)
     assert turns == [0, 1, 2]
+
+
+def test_metrics_are_served_on_this_machine_only_unless_the_settings_name_another_address() -> None:
+    (port,) = free_ports(1)
+    serve_metrics(Metrics(), Settings().metrics_host, port)
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        assert connection.getpeername()[1] == port
+    # Every address of 127.0.0.0/8 reaches a server that listens on all interfaces.
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port))

@@ -72,6 +72,18 @@ def test_many_failures_at_once_are_one_pause(parking: Parking, clock: FakeClock,
     assert value(metrics, "panopticon_park_total", "store") == 1
 
 
+def test_an_outage_of_many_pauses_counts_as_one_parking(
+    parking: Parking, clock: FakeClock, metrics: Metrics
+) -> None:
+    for _ in range(8):
+        parking.park(STORE)
+        pause_s(parking, clock)
+    assert value(metrics, "panopticon_park_total", "store") == 1
+    parking.resume()
+    parking.park(STORE)
+    assert value(metrics, "panopticon_park_total", "store") == 2
+
+
 def test_another_component_that_is_down_becomes_the_reason_at_once(parking: Parking) -> None:
     parking.park(STORE)
     parking.park(QUEUE)

@@ -10,6 +10,7 @@ from tests.contracts.archive import ArchiveContract
 from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
+from tests.contracts.heartbeats import HeartbeatsContract
 from tests.contracts.outputs import OutputStoreContract
 from tests.contracts.registry import RegistryContract
 from tests.contracts.store import StoreAccess
@@ -51,4 +52,8 @@ class TestCassandraBackfills(CassandraAccess, BackfillsContract):
 
 
 class TestCassandraArchive(CassandraAccess, ArchiveContract):
+    pass
+
+
+class TestCassandraHeartbeats(CassandraAccess, HeartbeatsContract):
     pass
