@@ -153,6 +153,10 @@ class Settings(BaseModel):
     ready_file: Folder | None = Field(
         default=None, description="file touched every 5 s while ready for work, removed while parked"
     )
+    metrics_host: Annotated[str, BeforeValidator(_refuse_empty)] = Field(
+        default="127.0.0.1",
+        description="address on which --metrics-port serves metrics; 0.0.0.0: every interface",
+    )
     settle_s: Seconds = Field(
         default=10.0, description="seconds between the two snapshots that show an image to be lost"
     )

@@ -107,5 +107,5 @@ def read_ids(source: str) -> list[str]:
 metrics_option = click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
-    help="Port that serves metrics to Prometheus [default: none].",
+    help="Port that serves metrics to Prometheus, on the address `metrics_host` [default: none].",
 )

@@ -36,7 +36,7 @@ def worker_command(session: Session, model: str, replicas: int, metrics_port: in
     log_to_stderr(name=model)
     card = find_card(parse_version(model), session.settings.models_dir)
     metrics = Metrics()
-    serve_metrics(metrics, metrics_port)
+    serve_metrics(metrics, session.settings.metrics_host, metrics_port)
     run_worker(card, session.settings, metrics=metrics, stopping=stopping)
 
 

@@ -14,6 +14,7 @@ from types import FrameType
 
 from prometheus_client import start_http_server
 
+from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from workers.runtime.log_events import FORMAT_VARIABLE, JSON, JsonFormatter
 
@@ -89,7 +90,17 @@ def log_to_stderr(*, name: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def serve_metrics(metrics: Metrics, port: int | None) -> None:
-    """Serve the metrics to Prometheus on this port of every interface; without a port, start no server."""
-    if port is not None:
-        start_http_server(port, registry=metrics.registry)
+def serve_metrics(metrics: Metrics, host: str, port: int | None) -> None:
+    """Serve the metrics to Prometheus on this address and port; without a port, start no server.
+
+    Raises: UsageError if the address is not one of this machine's, or the port is taken.
+    """
+    if port is None:
+        return
+    try:
+        start_http_server(port, addr=host, registry=metrics.registry)
+    except OSError as error:
+        raise UsageError(
+            f"--metrics-port {port}: cannot listen on {host}:{port}: {error.strerror}; choose another port, "
+            "or correct the setting metrics_host"
+        ) from None

@@ -51,6 +51,7 @@ class Parking:
             self._since_s = self._clock()
         pause_s = self._backoff.next_s()
         self._until_s = self._clock() + pause_s
+        is_new = self._reason is None or self._reason.component != reason.component
         if self._reason is None or str(self._reason) != str(reason):
             log.warning("parked: %s; trying again in %.1f s", reason, pause_s, extra={"parked": True})
         if self._reason is not None:
@@ -58,7 +59,9 @@ class Parking:
             self._metrics.set("panopticon_parked", 0, part=self._reason.component)
         self._reason = reason
         self._metrics.set("panopticon_parked", 1, part=reason.component)
-        self._metrics.count("panopticon_park_total", part=reason.component)
+        if is_new:
+            # Later pauses belong to the same outage.
+            self._metrics.count("panopticon_park_total", part=reason.component)
 
     def resume(self) -> None:
         """End the outage, if there is one, and start with a short pause next time."""
