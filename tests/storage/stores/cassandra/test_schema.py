@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +20,7 @@ from tests.end_to_end.command import every_program, is_refused_at_the_start
 from tests.storage.stores.cassandra.keyspaces import TABLES, BackDoor, at_keyspace
 
 NEWEST = migrations()[-1].version
+CROWD = 6
 OPEN = "import sys; from storage.stores import open_store; open_store(sys.argv[1]).registry.models()"
 
 
@@ -67,6 +70,22 @@ def test_processes_that_create_one_keyspace_at_once_do_not_disturb_each_other(ne
     command = [sys.executable, "-W", "error", "-c", OPEN, new_keyspace.url]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
+    assert tables(new_keyspace) == {*TABLES, "schema_state"}
+
+
+def test_many_clients_that_create_one_keyspace_at_once_do_not_disturb_each_other(
+    new_keyspace: BackDoor,
+) -> None:
+    """In one of four such crowds a client used a table that the node listed and had not opened yet."""
+    together = threading.Barrier(CROWD)
+
+    def open_store() -> None:
+        together.wait()
+        use(new_keyspace.url)
+
+    with ThreadPoolExecutor(CROWD) as crowd:
+        for opened in [crowd.submit(open_store) for _ in range(CROWD)]:
+            opened.result()
     assert tables(new_keyspace) == {*TABLES, "schema_state"}
 
 
