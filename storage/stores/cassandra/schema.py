@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,8 +110,8 @@ def prepare_keyspace(session: Session, address: CassandraAddress) -> None:
     """Select the keyspace and apply missing migrations. Repeated and simultaneous calls are harmless. If the
     URL asks to create the keyspace, every table answers when this returns.
 
-    Raises: UsageError for a keyspace that is missing, or too new for this code; Unavailable if another
-    process holds the lock for too long.
+    Raises: UsageError for a keyspace that is missing, needs more nodes, or is too new for this code;
+    Unavailable if another process holds the lock for too long.
     """
     _create_keyspace(session, address)
     once_open(lambda: session.set_keyspace(address.keyspace))
@@ -139,7 +140,21 @@ def _create_keyspace(session: Session, address: CassandraAddress) -> None:
             f"store {address}: there is no keyspace {address.keyspace!r};"
             " create it, or add ?create=1&replication=3 to the URL, which creates it"
         )
+    _check_nodes(session, address)
     _change(session, _CREATE_KEYSPACE.format(keyspace=address.keyspace, replication=address.replication))
+
+
+def _check_nodes(session: Session, address: CassandraAddress) -> None:
+    """Raise: UsageError if a data centre has fewer nodes, up or down, than the copies it is to hold."""
+    # The server creates such a keyspace with a warning, and then refuses every quorum read of it.
+    nodes = Counter(host.datacenter for host in session.cluster.metadata.all_hosts())
+    data_centre, known = min(nodes.items(), key=lambda each: each[1])
+    if known < address.replication:
+        raise UsageError(
+            f"store {address}: replication={address.replication} needs {address.replication} nodes,"
+            f" and {known} is known in data centre {data_centre!r}; start the others first, or write"
+            f" replication={known}"
+        )
 
 
 def _missing(session: Session, address: CassandraAddress, known: Sequence[Migration]) -> list[Migration]:

@@ -17,6 +17,7 @@ from panopticon.errors import UsageError
 from storage.stores.cassandra import CassandraStore
 from storage.stores.cassandra.schema import migrations
 from tests.end_to_end.command import every_program, is_refused_at_the_start
+from tests.servers.cassandra import CassandraNode
 from tests.storage.stores.cassandra.keyspaces import TABLES, BackDoor, at_keyspace
 
 NEWEST = migrations()[-1].version
@@ -50,6 +51,17 @@ def versions(keyspace: BackDoor) -> list[tuple[int, int]]:
 def test_a_missing_keyspace_is_refused_with_the_way_out(cassandra_url: str) -> None:
     with pytest.raises(UsageError, match=r"no keyspace 'never_made';.*add \?create=1&replication=3"):
         use(at_keyspace(cassandra_url, "never_made", options=""))
+
+
+def test_more_copies_than_nodes_are_refused_with_both_numbers_and_nothing_is_created(
+    cassandra_node: CassandraNode,
+) -> None:
+    url = at_keyspace(cassandra_node.url, "never_made", options="create=1&replication=3")
+    message = r"replication=3 needs 3 nodes, and 1 is known in data centre '.+'; .* write replication=1$"
+    with pytest.raises(UsageError, match=message):
+        use(url)
+    with pytest.raises(UsageError, match="no keyspace 'never_made'"):
+        use(at_keyspace(cassandra_node.url, "never_made", options=""))
 
 
 @every_program
