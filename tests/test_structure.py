@@ -49,6 +49,23 @@ def test_no_folder_of_the_product_has_more_than_fifteen_modules() -> None:
     assert {str(folder): count for folder, count in folders.items() if count > MAX_MODULES} == {}
 
 
+def test_the_product_leaves_the_random_generator_of_the_process_to_others() -> None:
+    # A property test seeds it and checks that nobody else uses it; a thread of ours may still run then.
+    paths = [path for package in PRODUCT for path in (ROOT / package).rglob("*.py")]
+    nodes = [(path, node) for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    imported = {(str(path), name) for path, node in nodes for name in imports_of_random(node)}
+    assert {(path, name) for path, name in imported if name != "SystemRandom"} == set()
+
+
+def imports_of_random(node: ast.AST) -> list[str]:
+    """Return the names that one node imports from the module `random`, `random` for all of it."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names if alias.name == "random"]
+    if isinstance(node, ast.ImportFrom) and node.module == "random":
+        return [alias.name for alias in node.names]
+    return []
+
+
 @pytest.mark.parametrize(
     ("source", "lines"),
     [

@@ -21,6 +21,7 @@ from tests.house import house_of
 MODELS = Path(__file__).parents[1] / "models"
 VERSIONS = tuple(VersionName(model=name, version=1) for name in ("null", "slow"))
 PAUSE_S = 2.0
+START_S = 60.0
 
 
 class Fleet:
@@ -55,7 +56,11 @@ class Fleet:
         self._kill("slow")
 
     def kill_model(self) -> None:
-        """Kill the process that holds the slow model with -9."""
+        """Kill the process that holds the slow model with -9, as soon as its worker has one."""
+        until_s = time.monotonic() + START_S
+        while not psutil.Process(self._processes["slow"].pid).children():
+            assert time.monotonic() < until_s, "the worker has started no model"
+            time.sleep(0.01)
         self._kill_model("slow")
 
     def restart(self, name: str) -> float:
@@ -71,6 +76,7 @@ class Fleet:
     def silent_model(self) -> Iterator[None]:
         """Pause the process that holds the slow model until the block ends."""
         children = psutil.Process(self._processes["slow"].pid).children()
+        assert children, "the worker has no model"
         for child in children:
             child.suspend()
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from panopticon.settings import Settings
 from tests.fleet.commands import audit
 from tests.fleet.processes import VERSIONS
-from tests.fleet.trial import submit, trial
+from tests.fleet.trial import keep_in, submit, trial
 from tests.house import house_of
 from tests.servers.rabbitmq import RabbitNode
 
@@ -23,7 +23,7 @@ def test_an_audit_finds_exactly_the_images_of_a_purged_queue_and_fix_brings_them
         run.end()
         run.fleet.stop()
         extra = {f"extra-{number}": (number, 9, 9) for number in range(20)}
-        submit(settings, tmp_path, extra)
+        submit(settings, extra, keep=keep_in(tmp_path))
         with house_of(settings) as house:
             queue = house.broker.model_queue(VERSIONS[1])
             while purged := queue.receive(max_live=50, max_backfill=0, wait_s=1.0):

@@ -18,7 +18,7 @@ from storage.search.opensearch.connection import OpenSearchConnection, OpenSearc
 from storage.search.opensearch.url import address_of
 from tests.fleet.commands import panopticon, panopticon_json
 from tests.fleet.processes import VERSIONS, fleet
-from tests.fleet.trial import submit, wait_for, wait_until_empty
+from tests.fleet.trial import keep_in, submit, wait_for, wait_until_empty
 from tests.house import house_of
 from tests.servers.rabbitmq import RabbitNode
 
@@ -33,7 +33,7 @@ def test_an_audit_finds_the_documents_that_search_has_lost_and_fix_brings_them_b
     settings = on_three_servers.model_copy(update={"settle_s": 1.0})
     ids = listed(tmp_path, IMAGES)
     with fleet(settings, tmp_path, [NULL]) as running:
-        submit(settings, tmp_path, dict.fromkeys(IMAGES, (1, 2, 3)))
+        submit(settings, dict.fromkeys(IMAGES, (1, 2, 3)), keep=keep_in(tmp_path))
         wait_until_empty(settings, [NULL])
         forget_documents(settings)
         assert statuses(settings, ids, code=1) == dict.fromkeys(IMAGES, "not_in_search")
@@ -50,7 +50,7 @@ def test_a_queue_deleted_under_load_is_created_again_and_an_audit_brings_its_ima
     many = [f"image-{number}" for number in range(300)]
     ids = listed(tmp_path, many)
     with fleet(settings, tmp_path, [SLOW]) as running:
-        submit(settings, tmp_path, dict.fromkeys(many, (1, 2, 3)))
+        submit(settings, dict.fromkeys(many, (1, 2, 3)), keep=keep_in(tmp_path))
         wait_for(lambda: len(stored(settings, many)) >= 10)
         vhost = urlsplit(settings.broker).path.removeprefix("/")
         rabbit_node.management.ask("DELETE", f"/api/queues/{vhost}/panopticon.slow.1.live")
@@ -61,7 +61,7 @@ def test_a_queue_deleted_under_load_is_created_again_and_an_audit_brings_its_ima
         panopticon_json(settings, "audit", "--ids", ids, "--fix")
         wait_until_empty(settings, [SLOW])
         assert statuses(settings, ids) == dict.fromkeys(many, "stored")
-        submit(settings, tmp_path, {"later": (1, 2, 3)})
+        submit(settings, {"later": (1, 2, 3)}, keep=keep_in(tmp_path))
         wait_for(lambda: stored(settings, ["later"]) == {"later"})
         assert set(running.stop().values()) == {0}
 
@@ -73,8 +73,8 @@ def test_a_dead_image_is_listed_replayed_and_stored(tmp_path: Path, on_three_ser
 
     chosen = ("--model", str(NULL), "--reason", "truncated")
     with fleet(on_three_servers, tmp_path, [NULL]) as running:
-        submit(on_three_servers, tmp_path, {"whole": (1, 2, 3)})
-        submit(on_three_servers, tmp_path, {"spoilt": (1, 2, 3)}, keep=spoilt)
+        submit(on_three_servers, {"whole": (1, 2, 3)}, keep=keep_in(tmp_path))
+        submit(on_three_servers, {"spoilt": (1, 2, 3)}, keep=spoilt)
         wait_until_empty(on_three_servers, [NULL])
         (dead,) = panopticon_json(on_three_servers, "dead", "list", *chosen)["failures"]
         assert (dead["image_id"], dead["model"]) == ("spoilt", str(NULL))
@@ -91,7 +91,7 @@ def test_an_erased_image_is_gone_from_store_and_search_and_the_others_stay(
 ) -> None:
     ids = listed(tmp_path, GONE)
     with fleet(on_three_servers, tmp_path) as running:
-        submit(on_three_servers, tmp_path, dict.fromkeys(IMAGES, (1, 2, 3)))
+        submit(on_three_servers, dict.fromkeys(IMAGES, (1, 2, 3)), keep=keep_in(tmp_path))
         wait_until_empty(on_three_servers)
         erased = panopticon_json(on_three_servers, "erase", "--ids", ids, "--yes")["erased"]
         assert (erased["images"], erased["outputs"]) == (len(GONE), 2 * len(GONE))

@@ -14,7 +14,7 @@ import pytest
 from panopticon.settings import Settings
 from tests.fleet.commands import panopticon, panopticon_json
 from tests.fleet.processes import VERSIONS, fleet
-from tests.fleet.trial import submit, wait_for, wait_until_empty
+from tests.fleet.trial import keep_in, submit, wait_for, wait_until_empty
 from tests.house import house_of
 from tests.servers.rabbitmq import RabbitNode
 
@@ -30,7 +30,11 @@ def test_a_version_retired_under_load_leaves_no_pending_image_and_no_queue(
     (tmp_path / "ids").write_text("\n".join(IMAGES))
     with fleet(settings, tmp_path) as running:
         panopticon(settings, "models", "deactivate", GOES.model)
-        submit(settings, tmp_path, {name: (number % 250, 7, 7) for number, name in enumerate(IMAGES)})
+        submit(
+            settings,
+            {name: (number % 250, 7, 7) for number, name in enumerate(IMAGES)},
+            keep=keep_in(tmp_path),
+        )
         with house_of(settings) as house:
             wait_for(lambda: len(house.store.outputs.get(IMAGES, GOES)) >= 10)
         retired = panopticon_json(settings, "models", "retire", str(GOES), "--yes", *["--discard"] * discard)

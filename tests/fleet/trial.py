@@ -1,4 +1,4 @@
-"""Five hundred images through workers and an indexer, while a test breaks something."""
+"""Images through workers and an indexer, more of them as they are done, while a test breaks something."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -26,27 +26,57 @@ Colour = tuple[int, int, int]
 Keep = Callable[[str, bytes], str]
 """Store a picture under a name; return its URI."""
 
-IMAGES = 500
+PORTION = 300
+"""The images that are published at the beginning, and whenever fewer than a third of them are left."""
+FURTHER = 20
+"""The images that are published after a fault."""
 PATIENCE_S = 150.0
 COLOURS = ("red", "green", "blue")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Trial:
-    """A running fleet, and the images that were submitted to it. Every part is read through its Protocol."""
+    """A running fleet, and the images that were submitted to it. Every part is read through its Protocol.
+
+    A machine may finish any number of images before a fault: so more are published until enough are left,
+    and again after the fault.
+    """
 
     settings: Settings
-    colours: dict[str, Colour]
     versions: Sequence[VersionName]
     fleet: Fleet
+    portion: int
+    keep: Keep
+    colours: dict[str, Colour] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
         return list(self.colours)
 
+    def publish(self, count: int) -> None:
+        """Publish this number of new images, each of a colour of its own."""
+        known = len(self.colours)
+        new = {f"image-{n}": (n % 250, 7 * n % 256, 13 * n % 256) for n in range(known, known + count)}
+        # A broker that was down may need a moment more; to publish an image twice is harmless.
+        eventually(partial(submit, self.settings, new, keep=self.keep))
+        self.colours |= new
+
+    def is_under_way(self) -> bool:
+        """Return whether a third of a portion is left to do for a version; publish another portion if not."""
+        if len(self.colours) - min(self.stored().values()) >= self.portion // 3:
+            return True
+        self.publish(self.portion)
+        return False
+
     def wait_until_under_way(self) -> None:
-        """Wait until every model has stored at least ten images."""
-        wait_for(lambda: all(count >= 10 for count in self.stored().values()))
+        """Wait until every model has stored at least ten images, and has many left."""
+        wait_for(lambda: min(self.stored().values()) >= 10)
+        wait_for(self.is_under_way)
+
+    def wait_until_parked(self, name: str, part: str) -> None:
+        """Wait until a process is parked since this part is unavailable, and has tried it again in vain."""
+        wait_for(lambda: f"parked: {part} unavailable" in self.fleet.log(name).rpartition("resumed: ")[2])
+        time.sleep(2 * self.settings.park_max_s)
 
     def stored(self) -> dict[str, int]:
         """Return the number of stored images by version."""
@@ -60,13 +90,13 @@ class Trial:
         return {str(v): sum(v.part in document.parts for document in documents) for v in self.versions}
 
     def resumed_s(self, count: Callable[[], dict[str, int]] | None = None) -> float:
-        """Return the seconds until every version that is not done has more images. `count`: the images to
-        look at, by default those stored."""
+        """Publish some more images; return the seconds until every version has more than before. `count`:
+        the images to look at, by default those stored."""
         begun_s = time.monotonic()
         now = partial(eventually, count or self.stored)
         before = now()
-        assert min(before.values()) < len(self.ids), "the fault came too late to hit anything"
-        wait_for(lambda: all(many > before[v] or many == len(self.ids) for v, many in now().items()))
+        self.publish(FURTHER)
+        wait_for(lambda: all(many > before[v] for v, many in now().items()))
         return time.monotonic() - begun_s
 
     def end(self) -> float:
@@ -98,31 +128,44 @@ def trial(
     *,
     versions: Sequence[VersionName] = VERSIONS,
     replicas: int = 1,
-    images: int = IMAGES,
+    portion: int = PORTION,
     keep: Keep | None = None,
 ) -> Iterator[Trial]:
-    """Start a fleet, submit images, and stop the fleet in order at the end. `keep`: stores each picture, by
-    default in `folder`.
+    """Start a fleet, submit a portion of images, and stop the fleet in order at the end. `keep`: stores each
+    picture, by default in `folder`.
 
     There are no retry delays, so that the first attempt that is spent leaves a dead image.
     """
     settings = settings.model_copy(update={"retry_delays_s": ()})
     with fleet(settings, folder, versions, replicas=replicas) as running:
-        colours = {f"image-{n}": (n % 250, 7 * n % 256, 13 * n % 256) for n in range(images)}
-        submit(settings, folder, colours, keep=keep)
-        yield Trial(settings=settings, colours=colours, versions=versions, fleet=running)
+        run = Trial(
+            settings=settings,
+            versions=versions,
+            fleet=running,
+            portion=portion,
+            keep=keep or keep_in(folder),
+        )
+        run.publish(portion)
+        yield run
         assert set(running.stop().values()) == {0}
 
 
-def submit(
-    settings: Settings, folder: Path, colours: Mapping[str, Colour], *, keep: Keep | None = None
-) -> None:
+def submit(settings: Settings, colours: Mapping[str, Colour], *, keep: Keep) -> None:
     """Publish an upload of one picture for each colour."""
-    keep = keep or partial(_keep, folder)
     uris = {image_id: keep(f"{image_id}.png", _picture(colour)) for image_id, colour in colours.items()}
     messages = [ImageMessage(image_id=image_id, image_uri=uri) for image_id, uri in uris.items()]
     with house_of(settings) as house:
         house.broker.uploads.publish(messages, Lane.LIVE)
+
+
+def keep_in(folder: Path) -> Keep:
+    """Return a function that stores a picture as a file in this folder."""
+
+    def keep(name: str, picture: bytes) -> str:
+        (folder / name).write_bytes(picture)
+        return uri_of(os.fsencode(folder / name))
+
+    return keep
 
 
 def wait_until_empty(
@@ -154,11 +197,6 @@ def _picture(colour: Colour) -> bytes:
     encoded = io.BytesIO()
     Image.new("RGB", (16, 16), colour).save(encoded, "png")
     return encoded.getvalue()
-
-
-def _keep(folder: Path, name: str, picture: bytes) -> str:
-    (folder / name).write_bytes(picture)
-    return uri_of(os.fsencode(folder / name))
 
 
 def _key(image_id: str, version: VersionName) -> OutputKey:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from random import SystemRandom
 from typing import Protocol
 
 from panopticon.chunks import CHUNK
@@ -108,7 +108,9 @@ class Feeder:
         self._drawn: Sequence[str] = ()
         self._drawn_at: int | None = None
         self._context = context
-        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=random.random)
+        self._backoff = Backoff(
+            first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=SystemRandom().random
+        )
         self.unknown: list[str] = []
         """The first unknown IDs that this process found."""
 

@@ -41,7 +41,8 @@ def cli(context: click.Context, config: Path | None, database: str | None, sets:
     # The option of its own wins over --set database=URL.
     if database is not None:
         flags["database"] = database
-    context.obj = Session(flags, file=config)
+    context.obj = session = Session(flags, file=config)
+    context.call_on_close(session.close)
 
 
 def _one_line(error: click.ClickException) -> str:

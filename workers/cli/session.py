@@ -55,6 +55,13 @@ class Session:
         """Open the search index. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
         return open_search(self.settings.search_url)
 
+    def close(self) -> None:
+        """Close the components that were opened, and end their threads."""
+        opened = vars(self)
+        for name in ("broker", "search", "store"):
+            if name in opened:
+                opened[name].close()
+
     @cached_property
     def out(self) -> Console:
         """Return the console for text that people read; `print_json` writes for programs."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from random import SystemRandom
 
 from panopticon.cards.cards import ModelCard
 from panopticon.metrics import Metrics
@@ -36,7 +36,9 @@ class ChildProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: FrameStream | None = None
         self._heard_s = 0.0
-        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=random.random)
+        self._backoff = Backoff(
+            first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=SystemRandom().random
+        )
         self._start_not_before_s = 0.0
         self._last_end = ""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
+from random import SystemRandom
 
 from panopticon.errors import Unavailable
 from panopticon.metrics import Metrics
@@ -21,7 +21,7 @@ class Parking:
     def __init__(self, *, max_s: float, clock: Callable[[], float], metrics: Metrics) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=max_s, random=random.random)
+        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=max_s, random=SystemRandom().random)
         self._since_s = self._until_s = 0.0
         self._long_reported = False
         self._reason: Unavailable | None = None

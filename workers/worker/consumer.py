@@ -8,11 +8,11 @@ the host's undecided; `_decide_failures` waits until it is known whether the ima
 from __future__ import annotations
 
 import logging
-import random
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import Self
 
 from panopticon.cards.cards import ModelCard
@@ -102,7 +102,7 @@ class Consumer:
         )
         # Without a retry delay an image cannot wait for its host, so no host is ever taken to be down.
         failures = settings.breaker_failures if settings.retry_delays_s else sys.maxsize
-        breaker = Breaker(failures=failures, max_pause_s=settings.park_max_s, random=random.random)
+        breaker = Breaker(failures=failures, max_pause_s=settings.park_max_s, random=SystemRandom().random)
         self._hosts = Hosts(breaker, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
         self._renewed_s = self._settled_s = clock()

@@ -40,7 +40,8 @@ class CassandraTimeouts:
     connect_s: float = 5.0
     request_s: float = 3.0
     patience_s: float = 10.0
-    """The time after which unanswered requests are not repeated any more, and the store is unavailable."""
+    """The time after which an unanswered request is not repeated any more, and the store is unavailable.
+    Each request of a call has it, however many there are."""
     forget_s: float = 30.0
     """The time without any node after which the next use resolves the cluster's hosts again."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cassandra import (
     AuthenticationFailed,
+    InvalidRequest,
     OperationTimedOut,
     RequestExecutionException,
     Timeout,
@@ -41,6 +42,20 @@ def is_unknown(error: Exception) -> bool:
     if isinstance(error, answers.ErrorMessage):
         return bool(error.code == CAS_WRITE_UNKNOWN)
     return isinstance(error, OperationTimedOut | Timeout | ConnectionException)
+
+
+def is_not_open_yet(error: Exception) -> bool:
+    """Return whether every node that was asked lists a keyspace or table, or was just asked to create it, and
+    has not opened it yet.
+
+    A node calls a request for it invalid until its list is read, and ends with "Unknown CF" from then until
+    the files of the table are open.
+    """
+    return all(
+        isinstance(cause, InvalidRequest)
+        or (isinstance(cause, answers.ServerError) and "Unknown CF" in str(cause))
+        for cause in _inner(error) or [error]
+    )
 
 
 def translated(error: Exception, address: CassandraAddress) -> Exception:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from cassandra import ConsistencyLevel, InvalidRequest
+from cassandra import ConsistencyLevel
 from cassandra.cluster import Session
 from cassandra.query import SimpleStatement
 
 from panopticon.errors import Unavailable, UsageError
-from storage.stores.cassandra.errors import PART
+from storage.stores.cassandra.errors import PART, is_not_open_yet
 from storage.stores.cassandra.url import CassandraAddress
 from storage.stores.cassandra.window import Row
 
@@ -52,6 +54,13 @@ _CREATE_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.schema_state (
     holder uuid static,
     PRIMARY KEY ((name), version)
 ) WITH id = {table_id}"""
+
+_COLUMNS = (
+    "SELECT table_name, column_name, kind, position FROM system_schema.columns WHERE keyspace_name = %s"
+)
+
+# A read of one token, so that it costs the same however many rows there are.
+_ANSWERS = "SELECT {key} FROM {table} WHERE token({key}) = 0 LIMIT 1"
 
 _STATE = "SELECT version, min_code_version FROM schema_state WHERE name = 'store'"
 
@@ -98,10 +107,11 @@ def parse_migration(name: str, text: str) -> Migration:
 
 
 def prepare_keyspace(session: Session, address: CassandraAddress) -> None:
-    """Select the keyspace and apply missing migrations. Repeated and simultaneous calls are harmless.
+    """Select the keyspace and apply missing migrations. Repeated and simultaneous calls are harmless. If the
+    URL asks to create the keyspace, every table answers when this returns.
 
-    Raises: UsageError for a keyspace that is missing, or too new for this code; Unavailable if another
-    process holds the lock for too long.
+    Raises: UsageError for a keyspace that is missing, needs more nodes, or is too new for this code;
+    Unavailable if another process holds the lock for too long.
     """
     _create_keyspace(session, address)
     once_open(lambda: session.set_keyspace(address.keyspace))
@@ -118,6 +128,8 @@ def prepare_keyspace(session: Session, address: CassandraAddress) -> None:
                 time.sleep(POLL_S)
             else:
                 _apply(session, missing[0], holder)
+    if address.create:
+        _wait_until_open(session, address)
 
 
 def _create_keyspace(session: Session, address: CassandraAddress) -> None:
@@ -128,7 +140,21 @@ def _create_keyspace(session: Session, address: CassandraAddress) -> None:
             f"store {address}: there is no keyspace {address.keyspace!r};"
             " create it, or add ?create=1&replication=3 to the URL, which creates it"
         )
+    _check_nodes(session, address)
     _change(session, _CREATE_KEYSPACE.format(keyspace=address.keyspace, replication=address.replication))
+
+
+def _check_nodes(session: Session, address: CassandraAddress) -> None:
+    """Raise: UsageError if a data centre has fewer nodes, up or down, than the copies it is to hold."""
+    # The server creates such a keyspace with a warning, and then refuses every quorum read of it.
+    nodes = Counter(host.datacenter for host in session.cluster.metadata.all_hosts())
+    data_centre, known = min(nodes.items(), key=lambda each: each[1])
+    if known < address.replication:
+        raise UsageError(
+            f"store {address}: replication={address.replication} needs {address.replication} nodes,"
+            f" and {known} is known in data centre {data_centre!r}; start the others first, or write"
+            f" replication={known}"
+        )
 
 
 def _missing(session: Session, address: CassandraAddress, known: Sequence[Migration]) -> list[Migration]:
@@ -141,6 +167,17 @@ def _missing(session: Session, address: CassandraAddress, known: Sequence[Migrat
         )
     applied = {version for version, _ in rows}
     return [migration for migration in known if migration.version not in applied]
+
+
+def _wait_until_open(session: Session, address: CassandraAddress) -> None:
+    """Return once every table of the keyspace answers: another process may have created it just now."""
+    keys: dict[str, dict[int, str]] = {}
+    for table, column, kind, position in _read(session, _COLUMNS, address.keyspace):
+        if kind == "partition_key":
+            keys.setdefault(table, {})[position] = column
+    for table, columns in keys.items():
+        key = ", ".join(columns[position] for position in sorted(columns))
+        once_open(partial(_read, session, _ANSWERS.format(table=table, key=key)))
 
 
 @contextmanager
@@ -174,7 +211,7 @@ def _change(session: Session, statement: str) -> None:
 
 
 def once_open(use: Callable[[], T]) -> T:
-    """Return the result of `use`, repeated for a while if the server calls it invalid.
+    """Return the result of `use`, repeated for at most `OPEN_WAIT_S` while what it uses is not open yet.
 
     A node lists a keyspace or table that another client creates a moment before it can be used.
     """
@@ -182,8 +219,8 @@ def once_open(use: Callable[[], T]) -> T:
     while True:
         try:
             return use()
-        except InvalidRequest:
-            if time.monotonic() > until_s:
+        except Exception as error:
+            if time.monotonic() > until_s or not is_not_open_yet(error):
                 raise
             time.sleep(POLL_S)
 

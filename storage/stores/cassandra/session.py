@@ -77,7 +77,7 @@ class CassandraSession:
     def _run(self, statement: Statement, each: Sequence[Row]) -> dict[int, list[Row]]:
         """Execute a statement with each of the values; return the rows of each by its number."""
         answers: dict[int, list[Row]] = {}
-        until_s = time.monotonic() + self._timeouts.patience_s
+        sent_at_s: dict[int, float] = {}
         while len(answers) < len(each):
             with self._translating():
                 prepared, session = self._prepare(statement), self._connected()
@@ -85,10 +85,12 @@ class CassandraSession:
                 window = Window(send, max_in_flight=MAX_IN_FLIGHT)
                 window.run((number, values) for number, values in enumerate(each) if number not in answers)
                 answers |= window.answers
-                late = time.monotonic() > until_s
-                for error in window.errors:
+                # The patience is for each request, since a list may be of any length.
+                sent_at_s = window.sent_at_s | sent_at_s
+                late_s = time.monotonic() - self._timeouts.patience_s
+                for number, error in window.errors.items():
                     # Only a request that may or may not be carried out is worth repeating.
-                    if late or not is_unknown(error):
+                    if sent_at_s[number] < late_s or not is_unknown(error):
                         raise error
         return answers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -15,9 +16,10 @@ class Request(Protocol):
     def add_callbacks(
         self,
         callback: Callable[[list[Row] | None, int], None],
-        errback: Callable[[Exception], None],
+        errback: Callable[[Exception, int], None],
         *,
         callback_args: tuple[int],
+        errback_args: tuple[int],
     ) -> None: ...
 
 
@@ -29,7 +31,9 @@ class Window:
         self._max_in_flight = max_in_flight
         self._free = threading.Semaphore(max_in_flight)
         self.answers: dict[int, list[Row]] = {}
-        self.errors: list[Exception] = []
+        self.errors: dict[int, Exception] = {}
+        self.sent_at_s: dict[int, float] = {}
+        """The monotonic time at which each request was sent."""
 
     def run(self, requests: Iterable[tuple[int, Row]]) -> None:
         """Send the requests, and return when all that were sent have ended."""
@@ -38,8 +42,11 @@ class Window:
             if self.errors:
                 self._free.release()
                 break
+            self.sent_at_s[number] = time.monotonic()
             request = self._send(values)
-            request.add_callbacks(self._answered, self._failed, callback_args=(number,))
+            request.add_callbacks(
+                self._answered, self._failed, callback_args=(number,), errback_args=(number,)
+            )
         # Once all places are free, every request has ended.
         for _ in range(self._max_in_flight):
             self._free.acquire()
@@ -48,6 +55,6 @@ class Window:
         self.answers[number] = rows or []
         self._free.release()
 
-    def _failed(self, error: Exception) -> None:
-        self.errors.append(error)
+    def _failed(self, error: Exception, number: int) -> None:
+        self.errors[number] = error
         self._free.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_a_switch_that_cannot_be_announced_is_done_and_reported_as_done(models: 
     ran = models("rollback", "colour", broker="amqp://127.0.0.1:1")
     assert (ran.code, ran.out.splitlines()[0]) == (0, ROLLED_BACK)
     assert "the switch is made, but could not be announced: queue unavailable: 127.0.0.1:1/" in ran.err
+
+
+def test_a_command_leaves_no_thread_behind_though_its_broker_is_down(models: Colours) -> None:
+    models.side_by_side()
+    before = set(threading.enumerate())
+    models("activate", "colour@2", "--force", "--reason", "measured", broker="amqp://127.0.0.1:1")
+    assert set(threading.enumerate()) == before
 
 
 def test_the_history_lists_who_did_what_and_why(models: Colours) -> None:

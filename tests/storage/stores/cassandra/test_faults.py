@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from uuid import uuid4
 
@@ -13,6 +13,9 @@ import pytest
 from panopticon.errors import Unavailable
 from storage.stores.cassandra import CassandraStore
 from storage.stores.cassandra.connection import CassandraTimeouts
+from storage.stores.cassandra.session import CassandraSession
+from storage.stores.cassandra.statements import OUTPUT_TIMESTAMPS
+from storage.stores.cassandra.url import address_of
 from tests.contracts.examples import TAGGER, key, output
 from tests.recoveries import Recorder
 from tests.servers.cassandra import CassandraNode
@@ -126,6 +129,36 @@ def test_a_node_that_is_paused_for_a_moment_is_not_an_outage(
         resume.join()
         writer.wait_for_more()
         assert writer.outages == 0
+
+
+class LongList(list[tuple[str]]):
+    """Keys that take longer to send than the patience for one request; then the node falls silent once."""
+
+    def __init__(self, keys: Sequence[tuple[str]], fall_silent: Callable[[], None]) -> None:
+        super().__init__(keys)
+        self._fall_silent = fall_silent
+        self._sent_once = False
+
+    def __iter__(self) -> Iterator[tuple[str]]:
+        for number, row in enumerate(super().__iter__()):
+            if number == len(self) // 2 and not self._sent_once:
+                self._sent_once = True
+                time.sleep(QUICK.patience_s)
+                self._fall_silent()
+            yield row
+
+
+def test_the_patience_of_a_call_is_for_each_request_however_long_its_list_is(
+    cassandra_node: CassandraNode, keyspace_url: str
+) -> None:
+    def fall_silent() -> None:
+        cassandra_node.pause()
+        threading.Timer(1.5 * QUICK.request_s, cassandra_node.resume).start()
+
+    session = CassandraSession(address_of(keyspace_url), timeouts=QUICK)
+    with closing(session):
+        keys = LongList([(f"absent-{number}",) for number in range(10)], fall_silent)
+        assert session.rows_of_each(OUTPUT_TIMESTAMPS, keys) == [[]] * 10
 
 
 def test_the_hosts_of_a_cluster_are_resolved_again_after_a_long_outage(

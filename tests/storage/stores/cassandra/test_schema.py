@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -15,9 +17,11 @@ from panopticon.errors import UsageError
 from storage.stores.cassandra import CassandraStore
 from storage.stores.cassandra.schema import migrations
 from tests.end_to_end.command import every_program, is_refused_at_the_start
+from tests.servers.cassandra import CassandraNode
 from tests.storage.stores.cassandra.keyspaces import TABLES, BackDoor, at_keyspace
 
 NEWEST = migrations()[-1].version
+CROWD = 6
 OPEN = "import sys; from storage.stores import open_store; open_store(sys.argv[1]).registry.models()"
 
 
@@ -49,6 +53,17 @@ def test_a_missing_keyspace_is_refused_with_the_way_out(cassandra_url: str) -> N
         use(at_keyspace(cassandra_url, "never_made", options=""))
 
 
+def test_more_copies_than_nodes_are_refused_with_both_numbers_and_nothing_is_created(
+    cassandra_node: CassandraNode,
+) -> None:
+    url = at_keyspace(cassandra_node.url, "never_made", options="create=1&replication=3")
+    message = r"replication=3 needs 3 nodes, and 1 is known in data centre '.+'; .* write replication=1$"
+    with pytest.raises(UsageError, match=message):
+        use(url)
+    with pytest.raises(UsageError, match="no keyspace 'never_made'"):
+        use(at_keyspace(cassandra_node.url, "never_made", options=""))
+
+
 @every_program
 def test_a_missing_keyspace_is_one_line_in_every_program(
     cassandra_url: str, tmp_path: Path, command: tuple[str, ...]
@@ -67,6 +82,22 @@ def test_processes_that_create_one_keyspace_at_once_do_not_disturb_each_other(ne
     command = [sys.executable, "-W", "error", "-c", OPEN, new_keyspace.url]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
+    assert tables(new_keyspace) == {*TABLES, "schema_state"}
+
+
+def test_many_clients_that_create_one_keyspace_at_once_do_not_disturb_each_other(
+    new_keyspace: BackDoor,
+) -> None:
+    """In one of four such crowds a client used a table that the node listed and had not opened yet."""
+    together = threading.Barrier(CROWD)
+
+    def open_store() -> None:
+        together.wait()
+        use(new_keyspace.url)
+
+    with ThreadPoolExecutor(CROWD) as crowd:
+        for opened in [crowd.submit(open_store) for _ in range(CROWD)]:
+            opened.result()
     assert tables(new_keyspace) == {*TABLES, "schema_state"}
 
 

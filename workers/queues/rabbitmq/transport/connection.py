@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+from random import SystemRandom
 
 from panopticon.errors import UsageError
 from panopticon.scheduling.backoff import Backoff
@@ -33,7 +33,7 @@ class ReconnectingConnection:
         self._address = address
         self._name = name
         self._limit_s = limit_s
-        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=LONGEST_PAUSE_S, random=random.random)
+        self._backoff = Backoff(first_s=FIRST_PAUSE_S, max_s=LONGEST_PAUSE_S, random=SystemRandom().random)
         self._opened_once = False
         self._connection: asyncio.Future[BufferedConnection] | None = None
         self._task: asyncio.Task[None] | None = None
