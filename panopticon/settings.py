@@ -152,7 +152,7 @@ class Settings(BaseModel):
         default=0.5,
         gt=0,
         le=1,
-        description="park when more than this share of the last 200 images failed for good; 1: never",
+        description="unfetchable images wait once more than this share of the last 200 failed; 1: never",
     )
     ready_file: Folder | None = Field(
         default=None, description="file touched every 5 s while ready for work, removed while parked"

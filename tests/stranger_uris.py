@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+WITHOUT_CREDENTIALS = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    "AWS_CONFIG_FILE": "/nonexistent",
+}
+"""Environment variables with which boto3 finds no credentials on any machine."""
+
 NOT_SERVED = {
     "s3 of a bucket that no setting names": "s3://payroll/scan.jpg",
     "s3 with a folder that leaves its bucket": "s3://photos/../payroll/scan.jpg",

@@ -67,8 +67,8 @@ class HttpSource:
             raise Transient(error.reason, error.detail) from None
 
     def _forbidden(self, answer: Answer, url: str) -> PanopticonError:
-        # A message chooses the path, so this is about its image alone, even at the configured server. That one
-        # may also refuse our address, and then the image is worth another attempt.
+        # A message chooses the path, so this is about its image alone. The configured server may also refuse
+        # our address, and then the image is worth another attempt.
         return (Transient if self._is_configured(url) else Rejected)("forbidden", answer.detail)
 
     def _is_configured(self, url: str) -> bool:

@@ -14,15 +14,9 @@ from panopticon.interfaces import FetchLimits
 from panopticon.settings import Settings
 from storage.originals import open_originals
 from tests.storage.originals.names import Names
-from tests.stranger_uris import NOT_SERVED
+from tests.stranger_uris import NOT_SERVED, WITHOUT_CREDENTIALS
 
 LIMITS = FetchLimits(max_bytes=1000, timeout_s=5.0)
-WITHOUT_CREDENTIALS = {
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    "AWS_CONFIG_FILE": "/nonexistent",
-}
-
 PLACES: dict[str, dict[str, Any]] = {
     "one machine": {},
     "files": {"originals": "file:///photos/{image_id}", "file_roots": (Path("/photos"),)},
