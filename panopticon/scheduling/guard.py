@@ -18,7 +18,7 @@ class DeadGuard:
     """The latest 200 outcomes of one worker, and the images that wait since its last success.
 
     While the guard is tripped, images wait instead of failing. Each is tried, so that a good one is found
-    wherever it is in the queue. After 200 failures in a row there is a pause, then another after 400, after 800,
+    wherever it is in the queue. There is a pause after 200 failures in a row, then after 400 more, after 800,
     and from then on after every 1,600.
     """
 

@@ -23,7 +23,6 @@ from panopticon.metrics import Metrics
 from panopticon.results.originals import host_of, original_uri
 from panopticon.results.outputs import Output, OutputKey, quantise
 from panopticon.scheduling.breaker import Breaker
-from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
 from panopticon.scheduling.items import Answer, NotRun, Ran
 from panopticon.settings import Settings
 from workers.runtime.parking import Parking
@@ -253,10 +252,7 @@ class Consumer:
             return
         if not self._parking.report_long_outage_once(self._settings.park_hold_s):
             return
-        reason = self._parking.reason
-        # It takes several different images to distinguish a model that is down from a bad image.
-        model_was_down = reason is not None and reason.component == "model"
-        self._intake.begin_with(MAX_KILLERS_IN_A_ROW if model_was_down else 1)
+        self._intake.probe()
         deliveries = [*self._release(), *(outcome.delivery for outcome in self._in_flight.outcomes)]
         self._in_flight.outcomes.clear()
         log.warning("parked for %g s: requeued what was held", self._settings.park_hold_s)

@@ -14,7 +14,6 @@ from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, ModelRunner
 from panopticon.messages import Lane
 from panopticon.results.undeliverable import failure_of
-from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
 from panopticon.scheduling.guard import LEAST, WINDOW
 from panopticon.scheduling.items import Answer, Item, NotRun
 from panopticon.settings import Settings
@@ -457,9 +456,7 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         assert (bench.consumer.in_flight, bench.model.held, bench.attempts()) == (0, [], [0] * 6)
 
-    def test_a_model_that_is_back_is_tried_with_enough_images_to_distinguish_it_from_a_bad_image(
-        self, bench: ConsumerBench
-    ) -> None:
+    def test_a_model_that_is_back_is_tried_with_one_image(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
         bench.submit(*numbers(1, 6))
         bench.turns(1)
@@ -467,7 +464,7 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         bench.model.down, bench.model.hello = None, HELLO
         bench.turns(1000)
-        assert len(bench.model.held) == MAX_KILLERS_IN_A_ROW
+        assert len(bench.model.held) == 1
 
     def test_a_model_that_greets_and_runs_nothing_is_parked_on(self, bench: ConsumerBench) -> None:
         """Otherwise each greeting would restart the time for which it may keep what others could run."""
