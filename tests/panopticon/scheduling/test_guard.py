@@ -49,12 +49,8 @@ def test_the_dead_of_long_ago_are_forgotten() -> None:
 
 
 def test_as_many_successes_as_dead_end_it() -> None:
-    guard = guard_after([True] * 26)
-    for _ in range(25):
-        guard.record(dead=False)
-        assert guard.tripped
-    guard.record(dead=False)
-    assert not guard.tripped
+    assert guard_after([True] * 26 + [False] * 25).tripped
+    assert not guard_after([True] * 26 + [False] * 26).tripped
 
 
 def test_a_share_of_one_never_trips() -> None:

@@ -584,7 +584,7 @@ class TestGuard:
     def test_a_worker_that_is_started_again_and_again_fails_few_images_each_time(
         self, tmp_path: Path
     ) -> None:
-        dead = []
+        dead: list[int] = []
         for _ in range(3):
             with consumer_bench(tmp_path) as bench:
                 self.trip(bench, 0 if dead else 300)
