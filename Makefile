@@ -31,10 +31,11 @@ check: .venv/ready-to-test ## Format, lint, types, layers and generated files; c
 	@$(BIN)/lint-imports --no-cache $(QUIETLY)
 	@$(BIN)/python -m tools.make_schema --check
 
-bench: .venv/ready-to-test ## Measure worker, queues and version switches; prints JSON
+bench: .venv/ready-to-test ## Measure worker, queues, version switches and bad messages; prints JSON
 	@$(BIN)/python -m benchmarks.pipeline
 	@$(BIN)/python -m benchmarks.queue
 	@$(BIN)/python -m benchmarks.versions
+	@$(BIN)/python -m benchmarks.strangers
 
 docs: .venv/ready-to-test ## Regenerate the generated files in docs/
 	@$(BIN)/python -m tools.make_schema

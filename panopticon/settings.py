@@ -95,6 +95,10 @@ class Settings(BaseModel):
     s3_addressing: Literal["auto", "path", "virtual"] = Field(
         default="auto", description="bucket name in the URL: in the path, or in the host name (virtual)"
     )
+    s3_buckets: Entries = Field(
+        default=(),
+        description="buckets, or bucket/folder, from which s3:// may read; empty: that of originals",
+    )
     models: Names = Field(
         default=("tagger@1", "quality@1"), description="model versions that `panopticon index` runs"
     )
@@ -148,7 +152,7 @@ class Settings(BaseModel):
         default=0.5,
         gt=0,
         le=1,
-        description="park when more than this share of the last 200 images failed for good; 1: never",
+        description="unfetchable images wait once more than this share of the last 200 failed; 1: never",
     )
     ready_file: Folder | None = Field(
         default=None, description="file touched every 5 s while ready for work, removed while parked"
@@ -219,6 +223,12 @@ class Settings(BaseModel):
         """
         embedded = self.broker_url.startswith("sqlite:")
         return self.file_roots or ((Path("/"),) if embedded else ())
+
+    @property
+    def readable_buckets(self) -> tuple[str, ...]:
+        """Buckets from which `s3://` may read: `s3_buckets`, or the bucket of `originals` if it is in S3."""
+        own = re.match(r"(?i:s3)://([^/]+)", self.originals)
+        return self.s3_buckets or ((own[1],) if own else ())
 
     def without_addresses(self) -> Settings:
         """Return a copy whose component URLs are cut down to their schemes, so that it holds no password.

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from panopticon.cards.cards import CardError, Golden, ModelCard
 from panopticon.errors import Rejected, Unavailable
 from panopticon.images import decode
 from panopticon.images.plugin import try_plugin
 from panopticon.interfaces import Engine
+
+GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +73,11 @@ def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
     Raises: CardError if an image next to the card is missing or altered, or any cannot be decoded.
     """
     for golden in card.golden:
-        package, separator, inside = golden.image.partition(":")
         try:
-            path = _path_inside(package, inside) if separator else card.folder / golden.image
-            encoded = _read(path, golden.sha256)
+            encoded = _encoded(card, golden)
         except _Missing as missing:
             # A card comes with the images in its folder; a package is installed where it is needed only.
-            if not separator:
+            if ":" not in golden.image:
                 raise CardError(f"{card.version_name}: golden image {missing}") from None
             yield GoldenImage(golden=golden, pixels=None, missing=str(missing))
         else:
@@ -85,8 +88,28 @@ def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
             yield GoldenImage(golden=golden, pixels=decoded.pixels)
 
 
+def control_picture(card: ModelCard) -> bytes:
+    """Return an encoded picture on which the model is known to run.
+
+    This is the first golden image on this machine, or a plain grey picture if there is none.
+    """
+    for golden in card.golden:
+        with suppress(_Missing):
+            return _encoded(card, golden)
+    grey = io.BytesIO()
+    Image.new("RGB", (card.input.width_px, card.input.height_px), GREY).save(grey, "png")
+    return grey.getvalue()
+
+
 class _Missing(Exception):  # noqa: N818
     """An image that a card names is not on this machine."""
+
+
+def _encoded(card: ModelCard, golden: Golden) -> bytes:
+    """Return the bytes of a golden image. Raises: _Missing."""
+    package, separator, inside = golden.image.partition(":")
+    path = _path_inside(package, inside) if separator else card.folder / golden.image
+    return _read(path, golden.sha256)
 
 
 def _path_inside(package: str, path: str) -> Path:

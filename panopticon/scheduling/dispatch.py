@@ -1,19 +1,21 @@
 """The order in which images go to the model process, and the failure of images that kill it.
 
 An image fails only on evidence against it alone. When the process dies, the images it had begun are isolated:
-they run again one at a time. Two crashes while an image ran alone make it fail, or four kills. After such a
-death, images that are not isolated run alone too, until the model has run on one of them, which shows that it
-works. Three different images that kill it in a row mean that the model itself is failing.
+they run again one at a time. Two crashes while an image ran alone accuse it, or four kills, or a run alone
+that took too long. After each of these the control runs alone: a picture on which the model is known to run.
+If it runs, the accused images fail. If the process dies or hangs on the control too, the model itself is
+failing, and no image fails, however few there are.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from panopticon.errors import Rejected, Transient
+from panopticon.messages import Lane
 from panopticon.scheduling.batching import LaneBuffer
 from panopticon.scheduling.items import Item, NotRun
 
@@ -22,7 +24,8 @@ EVIDENCE_OF_KILL = 1
 """SIGKILL comes from outside, through no fault of the image: from a kernel out of memory, or a person."""
 ENOUGH_EVIDENCE = 4
 """Two crashes alone, or four kills alone, without a success between them."""
-MAX_KILLERS_IN_A_ROW = 3
+CONTROL_ID = 0
+"""The id of the control, which no other item has."""
 
 
 class Phase(StrEnum):
@@ -57,28 +60,40 @@ class _Sent:
 class Dispatcher:
     """The items without an answer: waiting, isolated, or sent. Times are monotonic seconds."""
 
-    def __init__(self, *, item_timeout_s: float) -> None:
+    def __init__(self, *, item_timeout_s: float, control: Callable[[], bytes]) -> None:
+        """`control` returns the encoded picture on which the model is known to run."""
         self._item_timeout_s = item_timeout_s
+        self._control = control
         self._waiting: LaneBuffer[Item] = LaneBuffer()
         self._resend: deque[Item] = deque()
         self._isolated: deque[Item] = deque()
         self._sent: dict[int, _Sent] = {}
         self._evidence: dict[int, int] = {}
-        self._killers_in_a_row: list[int] = []
+        self._accused: dict[int, Rejected] = {}
+        self._failed: list[NotRun] = []
+        self._control_due = False
+        self._model_is_failing = False
         self._alone = False
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._resend) + len(self._isolated) + len(self._sent)
+        sent = len(self._sent) - (CONTROL_ID in self._sent)
+        return len(self._waiting) + len(self._resend) + len(self._isolated) + sent
 
     @property
     def model_is_failing(self) -> bool:
-        """Return whether three different images in a row have killed the process."""
-        return len(set(self._killers_in_a_row)) >= MAX_KILLERS_IN_A_ROW
+        """Return whether the process has died or hung on the control."""
+        return self._model_is_failing
 
     def clear_images(self) -> None:
-        """Forget the evidence against all images: the model was at fault."""
-        self._killers_in_a_row.clear()
+        """Forget the evidence against all images: the model was at fault. The next item is the control."""
+        self._model_is_failing = False
+        self._accused.clear()
         self._evidence.clear()
+
+    def take_failed(self) -> list[NotRun]:
+        """Return the accused images that the control has shown to be at fault, once each."""
+        failed, self._failed = self._failed, []
+        return failed
 
     def add(self, item: Item) -> None:
         self._waiting.add(item, item.lane)
@@ -88,13 +103,14 @@ class Dispatcher:
         if self._alone and self._sent:
             return []
         items: list[Item] = []
-        if not self._isolated:
+        if self._control_due and not self._sent:
+            items = [Item(id=CONTROL_ID, lane=Lane.LIVE, encoded=self._control())]
+            self._alone = True
+        elif not self._isolated:
             items = self._not_isolated(credit - len(self._sent))
             self._alone = False
         elif not self._sent:
-            # After a death, an image without evidence against it shows whether the model still works.
-            control = self._not_isolated(1) if self._killers_in_a_row else []
-            items = control or [self._isolated.popleft()]
+            items = [self._isolated.popleft()]
             self._alone = True
         self._sent.update((item.id, _Sent(item=item)) for item in items)
         return items
@@ -110,15 +126,31 @@ class Dispatcher:
             if sent is not None:
                 sent.phase, sent.since_s = phase, now_s
 
-    def answered(self, id_: int, *, ran: bool) -> Item | None:
-        """Remove an item and return it; None for an unknown id. `ran`: the model has run on it."""
+    def answered(self, id_: int) -> Item | None:
+        """Remove an item and return it; None for the control and for an unknown id."""
         sent = self._sent.pop(id_, None)
         if sent is None:
             return None
+        if id_ == CONTROL_ID:
+            self._control_due = False
+            self._fail_accused()
+            return None
         self._evidence.pop(id_, None)
-        if ran:
-            self._killers_in_a_row.clear()
         return sent.item
+
+    def _fail_accused(self) -> None:
+        items, self._isolated = self._isolated, deque()
+        for item in items:
+            if item.id in self._accused:
+                self._evidence.pop(item.id, None)
+                self._failed.append(NotRun(item=item, error=self._accused.pop(item.id)))
+            else:
+                self._isolated.append(item)
+
+    def _accuse(self, item: Item, error: Rejected) -> None:
+        self._isolated.append(item)
+        self._accused[item.id] = error
+        self._control_due = True
 
     def overdue(self, *, now_s: float) -> list[int]:
         """Return the ids of items that were worked on for too long, so that the process must be killed."""
@@ -131,46 +163,61 @@ class Dispatcher:
     def killed_overdue(self, *, now_s: float) -> list[NotRun]:
         """Record that the process was killed because of overdue items, and return those that failed.
 
-        An overdue item fails if nothing but it can have been slow. A batch that was slow is isolated.
+        An overdue fetch or decode fails. A run of one image accuses it; a batch that was slow is isolated.
         """
-        late = self.overdue(now_s=now_s)
-        running = [id_ for id_, sent in self._sent.items() if sent.phase is Phase.RUN]
-        failed = [id_ for id_ in late if self._sent[id_].phase is not Phase.RUN or len(running) == 1]
-        failures = [self._fail_late(self._sent.pop(id_)) for id_ in failed]
-        batch = [self._sent.pop(id_).item for id_ in running if id_ in self._sent and id_ in late]
-        self._isolated.extend(batch)
+        if self._control_is_gone():
+            return []
+        running = sum(sent.phase is Phase.RUN for sent in self._sent.values())
+        late = [self._sent.pop(id_) for id_ in self.overdue(now_s=now_s)]
+        slow = [sent.item for sent in late if sent.phase is Phase.RUN]
+        if slow and running == 1:
+            self._accuse(slow[0], Rejected("timed_out", self._lateness(Phase.RUN)))
+        else:
+            self._isolated.extend(slow)
         self._send_again(self._sent.values())
-        return failures
+        return [self._fail_late(sent) for sent in late if sent.phase is not Phase.RUN]
 
     def _fail_late(self, sent: _Sent) -> NotRun:
         self._evidence.pop(sent.item.id, None)
-        detail = f"{sent.phase} took more than {self._item_timeout_s:g} s"
+        detail = self._lateness(sent.phase)
         if sent.phase is Phase.FETCH:
             return NotRun(item=sent.item, error=Transient("fetch_timed_out", detail))
         return NotRun(item=sent.item, error=Rejected("timed_out", detail))
 
-    def died(self, *, killed: bool = False) -> list[NotRun]:
-        """Record that the process died (`killed`: by SIGKILL), and return the items that failed by it.
+    def _lateness(self, phase: Phase) -> str:
+        return f"{phase} took more than {self._item_timeout_s:g} s"
 
-        The items it had begun are isolated; if none is known to have begun, all that were sent are.
+    def died(self, *, killed: bool = False) -> None:
+        """Record that the process died (`killed`: by SIGKILL).
+
+        The items it had begun are isolated; if none is known to have begun, all that were sent are. An item
+        that was alone with enough evidence against it is accused.
         """
+        if self._control_is_gone():
+            return
         if self._alone and self._sent:
-            evidence = EVIDENCE_OF_KILL if killed else EVIDENCE_OF_CRASH
-            return self._died_alone(self._sent.popitem()[1].item, evidence)
+            self._died_alone(self._sent.popitem()[1].item, EVIDENCE_OF_KILL if killed else EVIDENCE_OF_CRASH)
+            return
         begun = [sent.item for sent in self._sent.values() if sent.phase.touched]
         isolated = begun or [sent.item for sent in self._sent.values()]
         self._isolated.extend(isolated)
         self._send_again(sent for sent in self._sent.values() if sent.item not in isolated)
-        return []
 
-    def _died_alone(self, item: Item, evidence: int) -> list[NotRun]:
+    def _died_alone(self, item: Item, evidence: int) -> None:
         self._evidence[item.id] = self._evidence.get(item.id, 0) + evidence
-        self._killers_in_a_row.append(item.id)
-        if self._evidence[item.id] < ENOUGH_EVIDENCE or self.model_is_failing:
+        if self._evidence[item.id] >= ENOUGH_EVIDENCE:
+            self._accuse(item, Rejected("killed_process", "again and again, while it ran alone"))
+        else:
             self._isolated.append(item)
-            return []
-        del self._evidence[item.id]
-        return [NotRun(item=item, error=Rejected("killed_process", "again and again, while it ran alone"))]
+            self._control_due = True
+
+    def _control_is_gone(self) -> bool:
+        """Return whether the process ended while it had the control: then the model is failing."""
+        if CONTROL_ID not in self._sent:
+            return False
+        self._sent.clear()
+        self._model_is_failing = True
+        return True
 
     def _send_again(self, sent: Iterable[_Sent]) -> None:
         self._resend.extend([entry.item for entry in sent])
@@ -179,6 +226,7 @@ class Dispatcher:
     def release(self) -> list[Item]:
         """Drop every item, and return them."""
         waiting = self._waiting.take(len(self._waiting))
+        self._sent.pop(CONTROL_ID, None)
         items = [*(sent.item for sent in self._sent.values()), *self._isolated, *self._resend, *waiting]
         self._sent.clear()
         self._isolated.clear()

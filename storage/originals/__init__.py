@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 from panopticon.errors import Rejected, UsageError
 from panopticon.interfaces import FetchLimits, ImageSource
 from panopticon.settings import Settings
-from storage.originals.addresses import AllowedAddresses, NamedHost, host_of_setting, read_allowed
+from storage.originals.addresses import AllowedAddresses, host_of_setting, read_allowed
+from storage.originals.buckets import AllowedBucketsSource, read_buckets
 from storage.originals.files import FileSource
 
 PACKAGES = {"http": "urllib3", "https": "urllib3", "s3": "boto3"}
+MAX_SCHEME_CHARS = 40
+"""The longest scheme that a failure quotes: a message may be of any length."""
 
 
 class Originals:
@@ -28,7 +31,8 @@ class Originals:
         scheme, colon, _ = uri.partition(":")
         source = self._sources.get(scheme.lower()) if colon else None
         if source is None:
-            raise Rejected("bad_uri", f"no source for {scheme!r}; known: {', '.join(sorted(self._sources))}")
+            known = ", ".join(sorted(self._sources))
+            raise Rejected("bad_uri", f"no source for {scheme[:MAX_SCHEME_CHARS]!r}; known: {known}")
         return source.fetch(uri, limits)
 
 
@@ -54,12 +58,13 @@ def open_originals(settings: Settings) -> Originals:
     own, endpoint = host_of_setting(settings.originals), host_of_setting(settings.s3_endpoint)
     configured = [host for host in (own, endpoint) if host is not None]
     allowed = read_allowed(settings.private_hosts, configured=configured)
-    web = LazySource(lambda: _web(allowed, own))
+    buckets = read_buckets(settings.readable_buckets, originals=settings.originals)
+    web = LazySource(lambda: _web(allowed, settings.originals if own else ""))
     sources: dict[str, ImageSource] = {
         "file": FileSource([os.fsencode(os.path.realpath(root)) for root in settings.readable_roots]),
         "http": web,
         "https": web,
-        "s3": LazySource(lambda: _s3(settings)),
+        "s3": AllowedBucketsSource(buckets, LazySource(lambda: _s3(settings))),
     }
     missing = {scheme for scheme, name in PACKAGES.items() if importlib.util.find_spec(name) is None}
     _check_served(settings, missing)
@@ -91,14 +96,16 @@ def _check_served(settings: Settings, missing: Collection[str]) -> None:
         raise UsageError("setting 'originals' names files; name their folder in the setting file_roots too")
 
 
-def _web(allowed: AllowedAddresses, configured: NamedHost | None) -> ImageSource:
+def _web(allowed: AllowedAddresses, originals: str) -> ImageSource:
+    """`originals`: the setting, if its scheme is that of a web server."""
     from storage.originals.http import HttpSource
+    from storage.originals.web_client import origin_of
 
-    return HttpSource(allowed, configured=configured)
+    return HttpSource(allowed, configured=origin_of(originals) if originals else None)
 
 
 def _s3(settings: Settings) -> ImageSource:
-    from storage.originals.s3 import S3Options, S3Source
+    from storage.originals.s3 import S3Options, open_s3
 
     parts = urlsplit(settings.originals)
     options = S3Options(
@@ -107,4 +114,4 @@ def _s3(settings: Settings) -> ImageSource:
         addressing=settings.s3_addressing,
         bucket=parts.netloc if parts.scheme == "s3" else "",
     )
-    return S3Source(options)
+    return open_s3(options)

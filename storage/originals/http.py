@@ -8,8 +8,16 @@ from urllib.parse import urljoin
 
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
-from storage.originals.addresses import AllowedAddresses, NamedHost
-from storage.originals.web_client import OK, Answer, Unreachable, WebClient, parse_host
+from storage.originals.addresses import AllowedAddresses
+from storage.originals.web_client import (
+    OK,
+    Answer,
+    Unreachable,
+    WebClient,
+    WebOrigin,
+    origin_of,
+    parse_host,
+)
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -20,14 +28,13 @@ TEMPORARY = (408, 425, 429)
 class HttpSource:
     """An ImageSource of web servers, for many threads."""
 
-    def __init__(self, allowed: AllowedAddresses, *, configured: NamedHost | None) -> None:
+    def __init__(self, allowed: AllowedAddresses, *, configured: WebOrigin | None) -> None:
         """Connect to nothing yet.
 
-        `configured`: the host of the setting originals. Its outage is not the fault of any image.
+        `configured`: the origin of the setting originals. Its outage is not the fault of any image.
         """
         self._web = WebClient(allowed.resolve)
         self._configured = configured
-        self._has_succeeded = False
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
         """Fetch one original, and follow redirects.
@@ -42,10 +49,11 @@ class HttpSource:
             if answer.status in REDIRECTS and answer.location:
                 url = _next_url(url, answer)
             elif answer.status == OK:
-                self._has_succeeded |= self._is_configured(url)
                 return answer.content
+            elif answer.status in (401, 403):
+                raise self._forbidden(answer, url)
             else:
-                raise self._forbidden(answer, url) if answer.status in (401, 403) else refusal(answer)
+                raise refusal(answer)
         raise Rejected(
             "too_many_redirects", f"{parse_host(uri).host} redirects more than {MAX_REDIRECTS} times"
         )
@@ -59,15 +67,12 @@ class HttpSource:
             raise Transient(error.reason, error.detail) from None
 
     def _forbidden(self, answer: Answer, url: str) -> PanopticonError:
-        # Before its first success the configured server may not know us at all; later it is about this image.
-        if not self._is_configured(url):
-            return Rejected("forbidden", answer.detail)
-        if self._has_succeeded:
-            return Transient("forbidden", answer.detail)
-        return Unavailable("source", answer.detail)
+        # A message chooses the path, so this is about its image alone. The configured server may also refuse
+        # our address, and then the image is worth another attempt.
+        return (Transient if self._is_configured(url) else Rejected)("forbidden", answer.detail)
 
     def _is_configured(self, url: str) -> bool:
-        return self._configured is not None and parse_host(url) == self._configured
+        return self._configured is not None and origin_of(url) == self._configured
 
 
 def refusal(answer: Answer) -> PanopticonError:

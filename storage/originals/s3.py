@@ -9,15 +9,15 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ParamValidationError
 
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits
 from storage.originals.addresses import resolve
+from storage.originals.buckets import S3Object, object_of
 from storage.originals.http import refusal
 from storage.originals.web_client import OK, Answer, Unreachable, WebClient, parse_host
 
@@ -30,13 +30,26 @@ OUR_MISTAKE = frozenset(
         "InvalidToken",
         "RequestTimeTooSkewed",
         "TokenRefreshRequired",
+        # Versity's gateway, for keys that it does not know.
+        "XAdminUserNotFound",
     }
 )
 """Error codes for mistakes in our credentials or clock, which no image causes."""
+BUCKET_MISTAKE = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "AuthorizationQueryParametersError",
+        "NoSuchBucket",
+        "PermanentRedirect",
+        "TemporaryRedirect",
+    }
+)
+"""Error codes for a bucket that is missing, or in another region than the one that was signed for."""
 REDIRECTED = (301, 307)
 """Statuses of a bucket in another region than the one that was signed for."""
 
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+"""A key that every server spells like us: no escapes, and no two slashes in a row that a proxy may merge."""
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
 
 
@@ -52,22 +65,17 @@ class S3Options:
     """The bucket in the setting originals; empty if there is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Object:
-    """The place of one object."""
-
-    bucket: str
-    key: str
-
-
 class S3Source:
-    """An ImageSource of S3, for many threads. Only settings name its host, so every address is allowed."""
+    """An ImageSource of S3, for many threads. Only settings name its host, so every address is allowed.
+
+    A bucket that is missing, or that the credentials do not open, is an outage if it is the bucket of the
+    setting originals; any other is the matter of its images.
+    """
 
     def __init__(self, options: S3Options) -> None:
         self._options = options
         self._client = _client(options)
         self._web = WebClient(resolve)
-        self._has_succeeded = False
 
     def fetch(self, uri: str, limits: FetchLimits) -> bytes:
         """Fetch one object.
@@ -80,8 +88,7 @@ class S3Source:
         deadline_s = time.monotonic() + limits.timeout_s
         answer = self._get(place, limits.max_bytes, deadline_s)
         if answer.status != OK:
-            raise self._refusal(answer, place.bucket)
-        self._has_succeeded |= self._is_configured(place.bucket)
+            raise self._refusal(answer, place)
         return answer.content
 
     def _get(self, place: S3Object, max_bytes: int, deadline_s: float) -> Answer:
@@ -100,48 +107,40 @@ class S3Source:
             return str(
                 self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=SIGNED_FOR_S)
             )
+        except ParamValidationError:
+            raise Rejected("bad_uri", "S3 has no such keys") from None
         except BotoCoreError as error:
             raise Unavailable("source", f"S3 request cannot be signed: {type(error).__name__}") from None
 
-    def _refusal(self, answer: Answer, bucket: str) -> PanopticonError:
+    def _refusal(self, answer: Answer, place: S3Object) -> PanopticonError:
         found = _CODE.search(answer.content)
         code = found[1].decode() if found else ""
-        detail = f"bucket {bucket}: {answer.detail}{code and f', {code}'}"
-        if code in OUR_MISTAKE:
+        detail = f"bucket {place.bucket}: {answer.detail}{code and f', {code}'}"
+        # A message chooses the key, so only what no key can cause is the fault of the source.
+        wrong_secret = code == "SignatureDoesNotMatch" and _PLAIN_KEY.fullmatch(place.key)
+        wrong_bucket = code in BUCKET_MISTAKE and self._is_configured(place.bucket)
+        if code in OUR_MISTAKE or wrong_secret or wrong_bucket:
             return Unavailable("source", detail)
         if code == "InvalidObjectState":
             return Rejected("archived", detail)
-        if _is_about_bucket(answer.status, code):
-            # Before the first success, bucket or permissions are wrong; later it may be this image alone.
-            if self._is_configured(bucket) and not self._has_succeeded:
-                return Unavailable("source", detail)
-            return Transient("forbidden", detail)
-        return refusal(answer)
+        return Transient("forbidden", detail) if _is_about_bucket(answer.status, code) else refusal(answer)
 
     def _is_configured(self, bucket: str) -> bool:
         return bucket == self._options.bucket
 
 
-def object_of(uri: str) -> S3Object:
-    """Return bucket and key, percent-decoded. Raises: Rejected(`bad_uri`)."""
+def open_s3(options: S3Options) -> S3Source:
+    """Return a source. Raises: Unavailable(`source`) if boto3 cannot use its own configuration."""
     try:
-        parts = urlsplit(uri)
-        key = unquote(parts.path.removeprefix("/"), errors="strict")
-    except ValueError:
-        raise Rejected("bad_uri", "it is not a URL in UTF-8") from None
-    if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or not key:
-        raise Rejected("bad_uri", "an S3 URI is s3://bucket/key")
-    if parts.query or parts.fragment:
-        raise Rejected("bad_uri", "in a key write %3F for ? and %23 for #")
-    if {".", ".."} & set(key.split("/")):
-        raise Rejected("bad_uri", "a key must not have . or .. as one of its parts")
-    return S3Object(bucket=parts.netloc, key=key)
+        return S3Source(options)
+    except (BotoCoreError, ValueError) as error:
+        raise Unavailable("source", f"S3 cannot be opened: {type(error).__name__}") from None
 
 
 def _is_about_bucket(status: int, code: str) -> bool:
     # Not every server has Amazon's codes: a 404 with any code but NoSuchKey may be about the bucket.
-    malformed = code.startswith("Authorization")
-    return status in (*REDIRECTED, 401, 403) or malformed or (status == 404 and code not in ("", "NoSuchKey"))
+    refused = status in (*REDIRECTED, 401, 403) or code in BUCKET_MISTAKE
+    return refused or (status == 404 and code not in ("", "NoSuchKey"))
 
 
 def _client(options: S3Options) -> Any:

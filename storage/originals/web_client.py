@@ -54,6 +54,18 @@ class Answer:
         return f"{self.host} answered {self.status}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebOrigin:
+    """The part of a URL that decides what is connected to, and how.
+
+    Two spellings of one host are two origins: `photos` and `photos.` resolve by different rules.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+
 class WebClient:
     """A client for GET requests from many threads, over kept connections."""
 
@@ -101,6 +113,12 @@ class WebClient:
 
 def parse_host(url: str) -> NamedHost:
     """Return the host and port of a URL. Raises: Rejected(`bad_uri`)."""
+    origin = origin_of(url)
+    return named_host(origin.host, origin.port)
+
+
+def origin_of(url: str) -> WebOrigin:
+    """Return the origin of a URL. Raises: Rejected(`bad_uri`)."""
     try:
         parts = parse_url(url)
     except (LocationParseError, ValueError):
@@ -109,7 +127,7 @@ def parse_host(url: str) -> NamedHost:
         raise Rejected("bad_uri", "a web URI is http://host/path or https://host/path")
     if parts.auth is not None:
         raise Rejected("bad_uri", "a URI must not have a user name or password in it")
-    return named_host(parts.host, parts.port or PORTS[parts.scheme])
+    return WebOrigin(scheme=parts.scheme, host=parts.host, port=parts.port or PORTS[parts.scheme])
 
 
 def _content(response: BaseHTTPResponse, max_bytes: int) -> bytes:

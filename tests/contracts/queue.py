@@ -143,6 +143,14 @@ class QueueContract(BrokerAccess):
         (delivery,) = self.take(queue)
         assert (delivery.body, delivery.attempt, delivery.redelivered) == (b"1", 1, True)
 
+    def test_a_retried_message_comes_behind_those_that_wait(self, queue: Queue) -> None:
+        """Otherwise messages that fail again and again come first for ever."""
+        queue.submit([b"1", b"2", b"3"], Lane.LIVE)
+        (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=self.wait_s)
+        queue.retry(delivery, delay_s=self.retry_delay_s, spend_attempt=False)
+        self.let_time_pass(self.retry_delay_s)
+        assert bodies(self.take(queue)) == [b"2", b"3", b"1"]
+
     def test_attempts_outlive_a_lapsed_lease(self, queue: Queue, other: Queue) -> None:
         queue.submit([b"1"], Lane.LIVE)
         (delivery,) = self.take(queue)

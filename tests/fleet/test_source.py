@@ -26,9 +26,10 @@ def test_every_image_is_stored_without_a_spent_attempt_though_s3_was_down(
 ) -> None:
     for name, value in s3_server.site.as_environ().items():
         monkeypatch.setenv(name, value)
-    settings = on_three_servers.model_copy(update={"s3_endpoint": s3_server.url, "s3_region": "us-east-1"})
     with closing(client_of(s3_server.site)) as client:
         bucket = Bucket(client)
+        places = {"s3_endpoint": s3_server.url, "s3_region": "us-east-1", "s3_buckets": (bucket.name,)}
+        settings = on_three_servers.model_copy(update=places)
         with trial(settings, tmp_path, keep=bucket.place) as run:
             run.wait_until_under_way()
             s3_server.kill()

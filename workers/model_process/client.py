@@ -6,6 +6,7 @@ import itertools
 import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
+from panopticon.models.golden import control_picture
 from panopticon.scheduling.dispatch import Dispatcher
 from panopticon.scheduling.items import Answer, Hello, Item, NotRun, Ran
 from panopticon.settings import Settings
@@ -58,7 +60,9 @@ class ModelClient:
         self._clock = clock
         self._name = str(card.version_name)
         self._ids = itertools.count(1)
-        self._dispatcher = Dispatcher(item_timeout_s=settings.item_timeout_s)
+        self._dispatcher = Dispatcher(
+            item_timeout_s=settings.item_timeout_s, control=partial(control_picture, card)
+        )
         self._child = ChildProcess(card, settings, metrics=metrics, clock=clock)
         self._child_reported_down = False
         self._cpu_s: dict[str, float] = {}
@@ -94,6 +98,9 @@ class ModelClient:
 
     def poll(self, *, wait_s: float) -> list[Answer]:
         """Send what there is credit for, and return new answers, waiting up to `wait_s` for the first."""
+        return [*self._poll(wait_s=wait_s), *self._dispatcher.take_failed()]
+
+    def _poll(self, *, wait_s: float) -> list[Answer]:
         if not self._child.running:
             if self._child.start_when_due(wait_s=wait_s):
                 self._cpu_s.clear()
@@ -169,7 +176,7 @@ class ModelClient:
         if len(frame.vector) % VALUE_BYTES:
             raise FrameError(f"a vector of {len(frame.vector)} bytes")
         self._child.reset_delay()
-        item = self._dispatcher.answered(frame.id, ran=True)
+        item = self._dispatcher.answered(frame.id)
         if item is None:
             return None
         assert self.hello is not None, "an item is sent only to a child that has greeted"
@@ -186,7 +193,7 @@ class ModelClient:
 
     def _not_run(self, id_: int, error: Rejected | Transient | Unavailable) -> NotRun | None:
         self._child.reset_delay()
-        item = self._dispatcher.answered(id_, ran=False)
+        item = self._dispatcher.answered(id_)
         return None if item is None else NotRun(item=item, error=error)
 
     def _count_cpu(self, frame: AliveFrame) -> None:
@@ -226,13 +233,16 @@ class ModelClient:
         answers = self._last_answers()
         greeted = self.hello is not None
         status = self._end_child("died")
-        answers += self._dispatcher.died(killed=status == -signal.SIGKILL)
+        self._dispatcher.died(killed=status == -signal.SIGKILL)
         if not greeted and not self._child_reported_down:
             self._model_is_down(f"its process ended before its self-test ({status_text(status)}; {reason})")
-        elif self._dispatcher.model_is_failing:
-            self._dispatcher.clear_images()
-            self._model_is_down("three different images in a row killed its process")
+        self._notice_failing_model(status_text(status))
         return answers
+
+    def _notice_failing_model(self, end: str) -> None:
+        if self._dispatcher.model_is_failing:
+            self._dispatcher.clear_images()
+            self._model_is_down(f"its process ended on a picture that is known to be good ({end})")
 
     def _last_answers(self) -> list[Answer]:
         """Read what has been sent and not been read: the images begun, and those finished."""
@@ -259,7 +269,9 @@ class ModelClient:
         if not self._dispatcher.overdue(now_s=now_s):
             return answers
         self._end_child("overdue", patience_s=0)
-        return [*answers, *self._dispatcher.killed_overdue(now_s=now_s)]
+        answers += self._dispatcher.killed_overdue(now_s=now_s)
+        self._notice_failing_model(f"it took more than {self._item_timeout_s:g} s")
+        return answers
 
     def _end_child(self, reason: str, *, patience_s: float = ENDING_S) -> int | None:
         self.hello = None

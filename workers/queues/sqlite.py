@@ -27,7 +27,7 @@ SELECT EXISTS (SELECT 1 FROM messages WHERE queue = :queue AND available_at_ms =
     )
 """
 
-# Messages whose lease or retry delay is over become ready in their former places.
+# Messages whose lease or retry delay is over become ready in their places.
 _WAKE = """
 UPDATE messages SET available_at_ms = 0, leased = 0
 WHERE queue = :queue AND available_at_ms > 0 AND available_at_ms <= :now_ms
@@ -43,8 +43,10 @@ RETURNING number, deliveries, attempt, body
 
 _ACK = "DELETE FROM messages WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?"
 
+# A copy with a new number is behind all other messages, so that those which fail do not come first for ever.
 _RETRY = """
-UPDATE messages SET available_at_ms = ?, leased = 0, attempt = attempt + ?
+INSERT INTO messages (queue, available_at_ms, attempt, deliveries, body)
+SELECT queue, ?, attempt + ?, deliveries, body FROM messages
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
 
@@ -76,7 +78,7 @@ _BOUND = "SELECT model, version FROM bindings ORDER BY model, version"
 
 
 class SqliteQueue:
-    """A `Queue`. Retried and requeued messages keep their places, ahead of younger ones."""
+    """A `Queue`. Requeued messages keep their places, ahead of younger ones; retried ones go to the end."""
 
     def __init__(self, database: SqliteDatabase, name: str, *, lease_s: float, clock: Clock) -> None:
         self._database = database
@@ -111,6 +113,7 @@ class SqliteQueue:
         due_ms = now_ms + round(delay_s * 1000)
         with self._database.writing() as connection:
             connection.execute(_RETRY, (due_ms, spend_attempt, *_delivery_key(delivery), now_ms))
+            connection.execute(_ACK, (*_delivery_key(delivery), now_ms))
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()

@@ -23,7 +23,6 @@ from panopticon.metrics import Metrics
 from panopticon.results.originals import host_of, original_uri
 from panopticon.results.outputs import Output, OutputKey, quantise
 from panopticon.scheduling.breaker import Breaker
-from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
 from panopticon.scheduling.items import Answer, NotRun, Ran
 from panopticon.settings import Settings
 from workers.runtime.parking import Parking
@@ -31,7 +30,7 @@ from workers.worker.failure_policy import FailurePolicy
 from workers.worker.host_failures import Hosts
 from workers.worker.in_flight import InFlight, LeasedImage, UndecidedFailure
 from workers.worker.intake import IDLE_WAIT_S, Intake
-from workers.worker.outcomes import Retried, Skipped, Stored, Unreadable, count_outcomes
+from workers.worker.outcomes import Skipped, Stored, Unreadable, count_outcomes
 from workers.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
@@ -40,6 +39,8 @@ SETTLE_EVERY_S = 0.2
 SETTLE_IMAGES = 64
 """Outcomes that are settled at once: a settlement costs several commits, whatever its size."""
 RENEWALS_PER_LEASE = 3
+REPORT_EVERY_S = 60.0
+"""Time between two log lines about images that wait for their source."""
 PROBE_ID = "probe"
 """The image that is looked up to see whether the store answers; it does not matter whether it is stored."""
 
@@ -105,7 +106,7 @@ class Consumer:
         breaker = Breaker(failures=failures, max_pause_s=settings.park_max_s, random=SystemRandom().random)
         self._hosts = Hosts(breaker, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
-        self._renewed_s = self._settled_s = clock()
+        self._renewed_s = self._settled_s = self._report_again_s = clock()
         self._finished = 0
 
     @property
@@ -117,6 +118,11 @@ class Consumer:
     def finished(self) -> int:
         """The number of deliveries settled so far."""
         return self._finished
+
+    @property
+    def waiting_for_source(self) -> str:
+        """The reason why images wait instead of failing, and how to go on; empty while none does."""
+        return self._failures.waiting_for_source
 
     @property
     def in_flight(self) -> int:
@@ -142,9 +148,10 @@ class Consumer:
             if not draining:
                 self._receive()
             self._give_to_model()
-            if not self._failures.guard_tripped and self._intake.is_over(in_flight=self.in_flight):
+            if self._intake.is_over(in_flight=self.in_flight):
                 self._intake.resume()
-                self._parking.resume()
+                if not self._failures.source_failing:
+                    self._parking.resume()
         except Unavailable as error:
             self._park(error)
 
@@ -211,14 +218,21 @@ class Consumer:
         )
         stored = Stored(delivery=image.delivery, message=image.message, output=output)
         self._in_flight.outcomes.append(stored)
-        self._failures.ran()
+        self._failures.fetched()
 
     def _fail(self, image: LeasedImage, error: Rejected | Transient) -> None:
         at_ms = int(time.time() * 1000)
         self._in_flight.outcomes.append(self._failures.outcome(image, error, at_ms=at_ms))
-        if self._failures.guard_tripped:
-            self._intake.probe()
-            self._park(self._failures.too_many_dead(error))
+        self._report_waiting()
+        if (reason := self._failures.take_pause()) is not None:
+            self._park(reason)
+
+    def _report_waiting(self) -> None:
+        """Log that images wait for their source, once in a while."""
+        now_s = self._clock()
+        if now_s >= self._report_again_s and self.waiting_for_source:
+            log.warning("images wait and are not failed: %s", self.waiting_for_source)
+            self._report_again_s = now_s + REPORT_EVERY_S
 
     def _source_failed(self, image: LeasedImage, error: Unavailable) -> None:
         """The source is down: this image waits, and earlier failures of its host are not the fault of an
@@ -244,10 +258,7 @@ class Consumer:
             return
         if not self._parking.report_long_outage_once(self._settings.park_hold_s):
             return
-        reason = self._parking.reason
-        # It takes several different images to distinguish a model that is down from a bad image.
-        model_was_down = reason is not None and reason.component == "model"
-        self._intake.begin_with(MAX_KILLERS_IN_A_ROW if model_was_down else 1)
+        self._intake.probe()
         deliveries = [*self._release(), *(outcome.delivery for outcome in self._in_flight.outcomes)]
         self._in_flight.outcomes.clear()
         log.warning("parked for %g s: requeued what was held", self._settings.park_hold_s)
@@ -348,6 +359,7 @@ class Consumer:
         # Raises Unavailable while the store is down; the images are still waiting then.
         stored = self._stored_before(images)
         del in_flight.waiting[:limit]
+        is_host_down = False
         for image in images:
             output = stored.get(image.key)
             if output is not None and output.digest == self._card.digest:
@@ -361,7 +373,8 @@ class Consumer:
                 in_flight.at_model[item.id] = image
             else:
                 in_flight.outcomes.append(self._failures.host_down(image))
-        if not in_flight.at_model and any(isinstance(o, Retried) for o in in_flight.outcomes):
+                is_host_down = True
+        if is_host_down and not in_flight.at_model:
             self._intake.pause(now_s=self._clock())
 
     def _stored_before(self, images: Sequence[LeasedImage]) -> dict[OutputKey, Output]:

@@ -13,7 +13,7 @@ from panopticon.scheduling.breaker import Breaker
 
 log = logging.getLogger(__name__)
 
-SIGNS_OF_LIFE = frozenset({"not_found"})
+SIGNS_OF_LIFE = frozenset({"forbidden", "not_found"})
 """Reasons of failures that show that the host is up."""
 
 

@@ -93,14 +93,10 @@ class Intake:
         self._paused_until_s = now_s + PUT_OFF_PAUSE_S
 
     def probe(self) -> None:
-        """Take only a few images until `resume`."""
+        """Take only a few images until `resume`, one of each lane at first."""
         if self._mode is Mode.NORMAL:
             self._mode = Mode.PROBING
-
-    def begin_with(self, probes: int) -> None:
-        """Probe, with this many images at first."""
-        self.probe()
-        self._probes = probes
+        self._probes = 1
 
     def source_failed(self) -> None:
         """Record that the source of originals did not answer."""

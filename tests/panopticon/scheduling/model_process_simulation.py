@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-from panopticon.scheduling.dispatch import Dispatcher, Phase
+from panopticon.scheduling.dispatch import CONTROL_ID, Dispatcher, Phase
 from panopticon.scheduling.items import Item, NotRun
 
 ITEM_TIMEOUT_S = 60.0
@@ -57,6 +57,8 @@ class Simulation:
     random: Random
     credit: int
     best_batch: int
+    control_fate: Fate = Fate.FINE
+    """The effect of the model itself, which the picture that is known to be good has too."""
     outside_kills: int = 0
     patience: int = 3
     """The number of times in a row that the model may be down without an answer before the run ends."""
@@ -66,11 +68,13 @@ class Simulation:
     hit_alone: Counter[int] = field(default_factory=Counter)
     """Deaths of the process while it held this image and no other."""
     times_down: int = 0
-    """The number of times that three images in a row killed the process."""
+    """The number of times that the process died or hung on the control."""
     phases: dict[int, Phase] = field(default_factory=dict)
     """The items that the process holds."""
     isolated: set[int] = field(default_factory=set)
-    dispatcher: Dispatcher = field(default_factory=lambda: Dispatcher(item_timeout_s=ITEM_TIMEOUT_S))
+    dispatcher: Dispatcher = field(
+        default_factory=lambda: Dispatcher(item_timeout_s=ITEM_TIMEOUT_S, control=lambda: b"good")
+    )
 
     def run(self, items: Sequence[Item]) -> None:
         """Turn until every image has its answer, or the model has been down `patience` times without any."""
@@ -93,6 +97,10 @@ class Simulation:
             self._step()
         except Died as death:
             self._died(killed=death.killed)
+        self._fail(self.dispatcher.take_failed())
+
+    def _fate(self, id_: int) -> Fate:
+        return self.control_fate if id_ == CONTROL_ID else self.fates[id_]
 
     def _feed(self) -> None:
         ids = [item.id for item in self.dispatcher.next_items(self.credit)]
@@ -121,8 +129,8 @@ class Simulation:
         if phase is Phase.READY:
             return not self._in(Phase.RUN)
         if phase is Phase.RUN:
-            return not any(HANGERS.get(self.fates[each]) is Phase.RUN for each in self._in(Phase.RUN))
-        return HANGERS.get(self.fates[id_]) is not phase
+            return not any(HANGERS.get(self._fate(each)) is Phase.RUN for each in self._in(Phase.RUN))
+        return HANGERS.get(self._fate(id_)) is not phase
 
     def _move(self, id_: int) -> None:
         phase = self.phases[id_]
@@ -130,39 +138,45 @@ class Simulation:
             self._enter([id_], Phase.FETCH)
         elif phase is Phase.FETCH:
             self._enter([id_], Phase.DECODE)
-        elif phase is Phase.DECODE and self.fates[id_] is Fate.REFUSED:
-            self._answer([id_], ran=False)
+        elif phase is Phase.DECODE and self._fate(id_) is Fate.REFUSED:
+            self._answer([id_])
         elif phase is Phase.DECODE:
             self._enter([id_], Phase.READY)
         elif phase is Phase.READY:
             self._enter(self._in(Phase.READY)[: self.best_batch], Phase.RUN)
         else:
-            self._answer(self._in(Phase.RUN), ran=True)
+            self._answer(self._in(Phase.RUN))
 
     def _enter(self, ids: list[int], phase: Phase) -> None:
         """The parent hears of a fetch late, and not at all if the process dies in it."""
         self.phases.update(dict.fromkeys(ids, phase))
-        dies = any(KILLERS.get(self.fates[id_]) is phase for id_ in ids)
+        dies = any(KILLERS.get(self._fate(id_)) is phase for id_ in ids)
         if not (phase is Phase.FETCH and dies):
             self.dispatcher.started(ids, phase, now_s=self.now_s)
         if dies:
             raise Died
 
-    def _answer(self, ids: list[int], *, ran: bool) -> None:
+    def _answer(self, ids: list[int]) -> None:
         for id_ in ids:
             del self.phases[id_]
-            item = self.dispatcher.answered(id_, ran=ran)
+            item = self.dispatcher.answered(id_)
+            if id_ == CONTROL_ID:
+                assert item is None
+                continue
             assert item is not None
             assert item.id == id_
             self._settle(id_)
             self.answered[id_] += 1
 
     def _died(self, *, killed: bool) -> None:
-        if len(self.phases) == 1:
+        if len(self.phases) == 1 and CONTROL_ID not in self.phases:
             self.hit_alone.update(list(self.phases))
         self.isolated.update(id_ for id_, phase in self.phases.items() if phase.touched)
         self.phases.clear()
-        self._fail(self.dispatcher.died(killed=killed))
+        self.dispatcher.died(killed=killed)
+        self._notice_failing_model()
+
+    def _notice_failing_model(self) -> None:
         if self.dispatcher.model_is_failing:
             self.dispatcher.clear_images()
             self.times_down += 1
@@ -173,6 +187,7 @@ class Simulation:
         running = self._in(Phase.RUN)
         self.phases.clear()
         self._fail(self.dispatcher.killed_overdue(now_s=self.now_s))
+        self._notice_failing_model()
         assert len(running) < 2 or not {failure.item.id for failure in self.failed}.intersection(running)
 
     def _fail(self, failures: list[NotRun]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from panopticon.errors import Rejected, Transient
 from panopticon.messages import Lane
-from panopticon.scheduling.dispatch import Dispatcher, Phase
+from panopticon.scheduling.dispatch import CONTROL_ID, Dispatcher, Phase
 from panopticon.scheduling.items import Item, NotRun
 from tests.panopticon.scheduling.model_process_simulation import HANGERS, KILLERS, Fate, Simulation
 
@@ -33,7 +33,7 @@ def outcomes_of(failures: list[NotRun]) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def dispatcher() -> Dispatcher:
-    return Dispatcher(item_timeout_s=60)
+    return Dispatcher(item_timeout_s=60, control=lambda: b"good")
 
 
 def add(dispatcher: Dispatcher, *id_list: int, lane: Lane = Lane.LIVE) -> None:
@@ -41,11 +41,19 @@ def add(dispatcher: Dispatcher, *id_list: int, lane: Lane = Lane.LIVE) -> None:
         dispatcher.add(item(id_, lane))
 
 
-def die_running(dispatcher: Dispatcher, expected: int) -> list[NotRun]:
+def die_running(dispatcher: Dispatcher, expected: int) -> None:
     """The next image goes alone, and the model dies on it."""
     assert ids(dispatcher.next_items(8)) == [expected]
     dispatcher.started([expected], Phase.RUN, now_s=0)
-    return dispatcher.died()
+    dispatcher.died()
+
+
+def run_control(dispatcher: Dispatcher) -> list[NotRun]:
+    """The control goes alone, and the model runs on it; return the images that fail by it."""
+    assert dispatcher.next_items(8) == [Item(id=CONTROL_ID, lane=Lane.LIVE, encoded=b"good")]
+    assert dispatcher.next_items(8) == []
+    assert dispatcher.answered(CONTROL_ID) is None
+    return dispatcher.take_failed()
 
 
 def isolate(dispatcher: Dispatcher, *id_list: int) -> None:
@@ -53,11 +61,17 @@ def isolate(dispatcher: Dispatcher, *id_list: int) -> None:
     add(dispatcher, *id_list)
     dispatcher.next_items(len(id_list))
     dispatcher.started(list(id_list), Phase.RUN, now_s=0)
-    assert dispatcher.died() == []
+    dispatcher.died()
 
 
 def simulate(
-    fates: list[Fate], lanes: list[Lane], seed: int, *, credit: int, kills: int = 0, patience: int = 3
+    fates: list[Fate],
+    lanes: list[Lane],
+    seed: int,
+    *,
+    credit: int,
+    kills: int = 0,
+    model: Fate = Fate.FINE,
 ) -> Simulation:
     random = Random(seed)
     numbered = dict(enumerate(fates, start=1))
@@ -67,7 +81,8 @@ def simulate(
         credit=credit,
         best_batch=max(credit // 3, 1),
         outside_kills=kills,
-        patience=patience,
+        control_fate=model,
+        patience=3 + kills,
     )
     simulation.run([item(id_, lane) for id_, lane in zip(numbered, lanes, strict=False)])
     return simulation
@@ -134,22 +149,25 @@ def test_an_image_fails_by_kills_from_outside_only_if_four_hit_it_alone(
 
 
 @given(st.lists(any_fate, min_size=1, max_size=14), seeds, credit_sizes)
-def test_however_many_kill_it_no_innocent_image_fails_and_only_killers_may_be_left(
+def test_however_many_kill_it_they_fail_and_no_innocent_image_does(
     fates: list[Fate], seed: int, credit: int
 ) -> None:
-    # Killers in front of the others take the model down several times before it comes to those.
-    done = simulate(fates, [Lane.LIVE] * len(fates), seed, credit=credit, patience=3 + len(fates))
+    done = simulate(fates, [Lane.LIVE] * len(fates), seed, credit=credit)
     failed = {failure.item.id for failure in done.failed}
-    assert all(done.fates[id_] in KILLERS or done.fates[id_] in HANGERS for id_ in failed)
-    left = set(done.fates) - failed - set(done.answered)
-    assert all(done.fates[id_] in KILLERS for id_ in left)
-    assert len(left) != 1
-    assert done.times_down or not left
+    assert failed == {id_ for id_, fate in done.fates.items() if fate in KILLERS or fate in HANGERS}
+    assert done.times_down == 0
 
 
-@given(st.integers(3, 12), seeds, credit_sizes)
-def test_a_model_on_which_every_run_dies_fails_no_image(images: int, seed: int, credit: int) -> None:
-    done = simulate([Fate.DIES_AT_RUN] * images, [Lane.LIVE] * images, seed, credit=max(credit, 3))
+@given(
+    st.sampled_from([Fate.DIES_AT_DECODE, Fate.DIES_AT_RUN, Fate.HANGS_AT_RUN]),
+    st.integers(1, 12),
+    seeds,
+    credit_sizes,
+)
+def test_a_model_that_dies_or_hangs_at_every_run_fails_no_image_however_few_there_are(
+    model: Fate, images: int, seed: int, credit: int
+) -> None:
+    done = simulate([model] * images, [Lane.LIVE] * images, seed, credit=credit, model=model)
     assert done.failed == []
     assert done.times_down == 3
 
@@ -158,7 +176,7 @@ def test_no_more_than_the_credit_is_unanswered(dispatcher: Dispatcher) -> None:
     add(dispatcher, 1, 2, 3, 4, 5)
     assert ids(dispatcher.next_items(3)) == [1, 2, 3]
     assert dispatcher.next_items(3) == []
-    dispatcher.answered(2, ran=True)
+    dispatcher.answered(2)
     assert ids(dispatcher.next_items(3)) == [4]
 
 
@@ -177,13 +195,13 @@ def test_live_goes_before_an_older_backfill(dispatcher: Dispatcher) -> None:
 def test_an_answer_removes_the_image(dispatcher: Dispatcher) -> None:
     add(dispatcher, 1)
     dispatcher.next_items(8)
-    assert dispatcher.answered(1, ran=True) == item(1)
+    assert dispatcher.answered(1) == item(1)
     assert len(dispatcher) == 0
 
 
 def test_an_answer_about_an_unknown_image_is_ignored(dispatcher: Dispatcher) -> None:
     add(dispatcher, 1)
-    assert dispatcher.answered(1, ran=True) is None
+    assert dispatcher.answered(1) is None
     assert len(dispatcher) == 1
 
 
@@ -191,9 +209,9 @@ def test_a_death_sends_what_was_only_waiting_again_together(dispatcher: Dispatch
     add(dispatcher, 1, 2, 3)
     dispatcher.next_items(8)
     dispatcher.started([1], Phase.DECODE, now_s=0)
-    assert dispatcher.died() == []
+    dispatcher.died()
     assert ids(dispatcher.next_items(8)) == [1]
-    dispatcher.answered(1, ran=True)
+    dispatcher.answered(1)
     assert ids(dispatcher.next_items(8)) == [2, 3]
 
 
@@ -201,7 +219,7 @@ def test_an_isolated_image_runs_alone(dispatcher: Dispatcher) -> None:
     isolate(dispatcher, 1, 2)
     assert ids(dispatcher.next_items(8)) == [1]
     assert dispatcher.next_items(8) == []
-    dispatcher.answered(1, ran=True)
+    dispatcher.answered(1)
     assert ids(dispatcher.next_items(8)) == [2]
 
 
@@ -212,77 +230,69 @@ def test_a_death_with_nothing_begun_isolates_everything_sent(dispatcher: Dispatc
     assert ids(dispatcher.next_items(8)) == [1]
 
 
-def test_at_the_second_death_alone_the_image_fails(dispatcher: Dispatcher) -> None:
+def test_after_two_deaths_alone_an_image_fails_once_the_control_has_run(
+    dispatcher: Dispatcher,
+) -> None:
     isolate(dispatcher, 1)
-    assert die_running(dispatcher, 1) == []
-    assert outcomes_of(die_running(dispatcher, 1)) == [(1, "killed_process")]
-    assert len(dispatcher) == 0
-
-
-def test_after_a_death_alone_an_image_that_is_not_isolated_goes_first(dispatcher: Dispatcher) -> None:
-    isolate(dispatcher, 1, 2)
-    add(dispatcher, 3, 4)
     die_running(dispatcher, 1)
-    assert ids(dispatcher.next_items(8)) == [3]
-    assert dispatcher.next_items(8) == []
-    dispatcher.answered(3, ran=True)
-    assert ids(dispatcher.next_items(8)) == [2]
-
-
-def test_an_image_that_was_not_run_does_not_show_that_the_model_works(dispatcher: Dispatcher) -> None:
-    isolate(dispatcher, 1, 2, 3)
+    assert run_control(dispatcher) == []
     die_running(dispatcher, 1)
-    add(dispatcher, 4)
-    dispatcher.next_items(8)
-    dispatcher.answered(4, ran=False)
-    die_running(dispatcher, 2)
-    die_running(dispatcher, 3)
-    assert dispatcher.model_is_failing
+    assert dispatcher.take_failed() == []
+    assert outcomes_of(run_control(dispatcher)) == [(1, "killed_process")]
+    assert (len(dispatcher), dispatcher.take_failed()) == (0, [])
 
 
-def test_after_three_different_killers_in_a_row_the_model_is_failing(dispatcher: Dispatcher) -> None:
-    isolate(dispatcher, 1, 2, 3)
-    for id_ in (1, 2):
-        assert die_running(dispatcher, id_) == []
+def test_a_model_that_dies_on_the_control_is_failing_and_runs_it_first_from_then_on(
+    dispatcher: Dispatcher,
+) -> None:
+    isolate(dispatcher, 1)
+    die_running(dispatcher, 1)
+    for _ in range(3):
+        die_running(dispatcher, CONTROL_ID)
+        assert dispatcher.model_is_failing
+        assert len(dispatcher) == 1
+        dispatcher.clear_images()
         assert not dispatcher.model_is_failing
-    assert die_running(dispatcher, 3) == []
-    assert dispatcher.model_is_failing
-    assert len(dispatcher) == 3
+    assert run_control(dispatcher) == []
+    assert ids(dispatcher.next_items(8)) == [1]
 
 
-def test_a_second_death_that_makes_three_in_a_row_fails_no_image(dispatcher: Dispatcher) -> None:
-    isolate(dispatcher, 1, 2, 3)
+def test_a_model_that_hangs_on_the_control_is_failing(dispatcher: Dispatcher) -> None:
+    isolate(dispatcher, 1)
     die_running(dispatcher, 1)
-    add(dispatcher, 4)
-    dispatcher.next_items(8)
-    dispatcher.answered(4, ran=True)
-    for id_ in (2, 3, 1):
-        assert die_running(dispatcher, id_) == []
+    assert ids(dispatcher.next_items(8)) == [CONTROL_ID]
+    dispatcher.started([CONTROL_ID], Phase.RUN, now_s=0)
+    assert dispatcher.killed_overdue(now_s=61) == []
     assert dispatcher.model_is_failing
+    assert len(dispatcher) == 1
+
+
+def test_a_control_that_is_refused_shows_that_the_process_lives(dispatcher: Dispatcher) -> None:
+    """A limit of the settings may refuse even the golden image."""
+    isolate(dispatcher, 1)
+    die_running(dispatcher, 1)
+    run_control(dispatcher)
+    die_running(dispatcher, 1)
+    assert outcomes_of(run_control(dispatcher)) == [(1, "killed_process")]
 
 
 def test_cleared_images_start_without_evidence(dispatcher: Dispatcher) -> None:
-    isolate(dispatcher, 1, 2, 3)
-    for id_ in (1, 2, 3):
-        die_running(dispatcher, id_)
+    isolate(dispatcher, 1)
+    die_running(dispatcher, 1)
+    die_running(dispatcher, CONTROL_ID)
     dispatcher.clear_images()
-    assert not dispatcher.model_is_failing
-    assert die_running(dispatcher, 1) == []
+    run_control(dispatcher)
+    die_running(dispatcher, 1)
+    assert run_control(dispatcher) == []
 
 
-def test_images_that_run_distinguish_three_killers_from_a_bad_model(dispatcher: Dispatcher) -> None:
+def test_three_killers_in_a_row_fail_if_the_control_runs(dispatcher: Dispatcher) -> None:
     isolate(dispatcher, 1, 2, 3)
-    add(dispatcher, *range(10, 20))
     failures: list[NotRun] = []
-    while len(dispatcher):
-        sent = ids(dispatcher.next_items(1))
-        dispatcher.started(sent, Phase.RUN, now_s=0)
-        if sent[0] in (1, 2, 3):
-            failures += dispatcher.died()
-        else:
-            dispatcher.answered(sent[0], ran=True)
-        assert not dispatcher.model_is_failing
-    assert sorted(outcomes_of(failures)) == [(id_, "killed_process") for id_ in (1, 2, 3)]
+    for id_ in (1, 2, 3, 1, 2, 3):
+        die_running(dispatcher, id_)
+        failures += run_control(dispatcher)
+    assert outcomes_of(failures) == [(id_, "killed_process") for id_ in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("phase", [Phase.FETCH, Phase.DECODE, Phase.RUN])
@@ -309,7 +319,8 @@ def test_a_batch_that_hangs_runs_again_one_by_one_before_any_image_fails(dispatc
     assert dispatcher.killed_overdue(now_s=61) == []
     assert ids(dispatcher.next_items(8)) == [1]
     dispatcher.started([1], Phase.RUN, now_s=100)
-    assert outcomes_of(dispatcher.killed_overdue(now_s=161)) == [(1, "timed_out")]
+    assert dispatcher.killed_overdue(now_s=161) == []
+    assert outcomes_of(run_control(dispatcher)) == [(1, "timed_out")]
     assert ids(dispatcher.next_items(8)) == [2]
 
 
@@ -330,14 +341,17 @@ def test_release_returns_every_item_once(dispatcher: Dispatcher) -> None:
     assert (len(dispatcher), dispatcher.release(), dispatcher.next_items(8)) == (0, [], [])
 
 
-def test_kills_from_outside_need_twice_the_evidence_of_crashes() -> None:
-    dispatcher = Dispatcher(item_timeout_s=1.0)
-    dispatcher.add(Item(id=1, lane=Lane.LIVE, uri="file:///1.jpg"))
+def test_kills_from_outside_need_twice_the_evidence_of_crashes(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1)
     failures: list[NotRun] = []
     deaths = 0
     while not failures:
-        (item,) = dispatcher.next_items(8)
-        dispatcher.started([item.id], Phase.RUN, now_s=0.0)
-        failures = dispatcher.died(killed=True)
+        (sent,) = dispatcher.next_items(8)
+        if sent.id == CONTROL_ID:
+            dispatcher.answered(CONTROL_ID)
+            failures = dispatcher.take_failed()
+            continue
+        dispatcher.started([sent.id], Phase.RUN, now_s=0.0)
+        dispatcher.died(killed=True)
         deaths += 1
     assert deaths == 5, "one in a batch of one, then four alone"

@@ -15,8 +15,9 @@ import trustme
 
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, ImageSource
-from storage.originals.addresses import NamedHost, host_of_setting, read_allowed
+from storage.originals.addresses import read_allowed
 from storage.originals.http import HttpSource
+from storage.originals.web_client import WebOrigin, origin_of
 from tests.contracts.image_source import LIMITS, ImageSourceContract
 from tests.servers import http
 from tests.servers.http import HttpServer
@@ -34,10 +35,11 @@ def server() -> Iterator[HttpServer]:
 def source_of(*servers: HttpServer, configured: str = "") -> HttpSource:
     """Return a source that may read from these servers, although they are on loopback."""
     entries = [f"127.0.0.1:{server.port}" for server in servers]
-    return HttpSource(read_allowed(entries, configured=()), configured=host_of_setting(configured))
+    origin = origin_of(configured) if configured else None
+    return HttpSource(read_allowed(entries, configured=()), configured=origin)
 
 
-def strict_source(*names: str, configured: NamedHost | None = None) -> HttpSource:
+def strict_source(*names: str, configured: WebOrigin | None = None) -> HttpSource:
     return HttpSource(read_allowed(names, configured=()), configured=configured)
 
 
@@ -100,27 +102,13 @@ class TestStatus:
         assert failure_of(source_of(server), url) == expected
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refused_login_at_the_configured_source_is_an_outage(
+    def test_a_refusal_at_the_configured_source_costs_its_image_an_attempt_and_is_not_an_outage(
         self, server: HttpServer, status: int
     ) -> None:
+        """A message chooses the path, and must not be able to park the workers with one that is closed."""
         url = server.behave("/x", http.status(status))
         error = refusal(source_of(server, configured=server.url), url)
-        assert isinstance(error, Unavailable)
-        assert str(error) == f"source unavailable: 127.0.0.1 answered {status}"
-
-    def test_after_a_success_a_refusal_fails_only_its_image(self, server: HttpServer) -> None:
-        source = source_of(server, configured=server.url)
-        url = server.behave("/x", http.status(403))
-        source.fetch(server.place("photo.jpg", b"x"), LIMITS)
-        assert failure_of(source, url) == ("Transient", "forbidden")
-
-    def test_a_success_at_another_host_does_not_count_for_the_configured_one(
-        self, server: HttpServer
-    ) -> None:
-        with HttpServer() as other:
-            source = source_of(server, other, configured=server.url)
-            source.fetch(other.place("photo.jpg", b"x"), LIMITS)
-            assert failure_of(source, server.behave("/x", http.status(403)))[0] == "Unavailable"
+        assert (type(error), str(error)) == (Transient, f"forbidden: 127.0.0.1 answered {status}")
 
     def test_an_error_contains_host_and_status_but_not_the_query(self, server: HttpServer) -> None:
         for status in (301, 400, 403, 404, 503):
@@ -313,9 +301,15 @@ class TestUnreachable:
 
     def test_an_unknown_host_name_of_the_configured_source_is_an_outage(self, names: Names) -> None:
         names.resolve("photos.example")
-        source = strict_source(configured=host_of_setting("http://photos.example/{image_id}"))
+        source = strict_source(configured=origin_of("http://photos.example/{image_id}"))
         error = refusal(source, "http://photos.example/x")
         assert str(error) == "source unavailable: photos.example cannot be resolved"
+
+    def test_another_spelling_of_the_configured_host_is_the_matter_of_its_image(self, names: Names) -> None:
+        """`photos.` is absolute, while `photos` may be completed by the search list of the resolver."""
+        names.resolve("photos.")
+        source = strict_source("photos", configured=origin_of("http://photos/{image_id}"))
+        assert failure_of(source, "http://photos./x") == ("Transient", "dns")
 
     def test_a_server_that_refuses_connections_is_transient(self, server: HttpServer) -> None:
         source, url = source_of(server), server.place("photo.jpg", b"x")
@@ -346,6 +340,12 @@ class TestTls:
     def _trusted(self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+    def test_another_scheme_than_the_configured_one_is_the_matter_of_its_image(self) -> None:
+        with HttpServer() as plain:
+            source = source_of(plain, configured=plain.url)
+            url = plain.place("photo.jpg", b"x").replace("http:", "https:")
+            assert failure_of(source, url) == ("Transient", "tls")
 
     @pytest.mark.usefixtures("_trusted")
     def test_a_certificate_that_verifies_is_accepted(self, encrypted: HttpServer) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, ImageSource
-from storage.originals.s3 import S3Object, S3Options, S3Source, object_of
+from storage.originals.buckets import S3Object, object_of
+from storage.originals.s3 import S3Options, S3Source, open_s3
 from tests.contracts.image_source import LIMITS, ImageSourceContract
 from tests.servers import http
 from tests.servers.buckets import Bucket, client_of
@@ -179,15 +181,32 @@ class TestRefusals:
     ) -> None:
         assert imitated.failure_for(400, code)[0] == "Unavailable"
 
-    def test_access_denied_fails_the_source_before_its_first_success_and_the_image_afterwards(self) -> None:
+    def test_access_denied_fails_only_its_image_since_a_message_chooses_the_key(self) -> None:
         denied = http.status(403, b"<Error><Code>AccessDenied</Code></Error>")
         with HttpServer() as server:
             source = source_of(server.url, bucket="photos")
             server.behave("/photos/denied.jpg", denied)
-            assert failure_of(source, "s3://photos/denied.jpg")[0] == "Unavailable"
-            server.place("photos/x.jpg", b"x")
-            source.fetch("s3://photos/x.jpg", LIMITS)
             assert failure_of(source, "s3://photos/denied.jpg") == ("Transient", "forbidden")
+
+    @pytest.mark.parametrize(
+        ("key", "expected"),
+        [("2026/a.jpg", "Unavailable"), ("2026//a.jpg", "Transient"), ("a%20b.jpg", "Transient")],
+    )
+    def test_a_wrong_signature_is_an_outage_only_for_a_key_that_every_server_spells_alike(
+        self, key: str, expected: str
+    ) -> None:
+        refused = http.status(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>")
+        with HttpServer() as server:
+            server.behave(f"/photos/{key}", refused)
+            assert failure_of(source_of(server.url, bucket="photos"), f"s3://photos/{key}")[0] == expected
+
+    def test_a_configuration_of_boto3_that_cannot_be_read_means_that_the_source_is_down(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "config").write_text("no section")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        with pytest.raises(Unavailable, match="source unavailable: S3 cannot be opened: "):
+            open_s3(S3Options(endpoint="", region="", addressing="auto", bucket="photos"))
 
     def test_a_redirect_is_not_followed(self, imitated: ImitatedS3) -> None:
         imitated.server.place("photo.jpg", b"x")

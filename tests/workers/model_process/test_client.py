@@ -18,7 +18,8 @@ from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
-from panopticon.scheduling.dispatch import Phase
+from panopticon.models.golden import control_picture
+from panopticon.scheduling.dispatch import CONTROL_ID, Phase
 from panopticon.scheduling.items import Answer, Item, NotRun, Ran
 from panopticon.settings import Settings
 from tests.panopticon.null_card import write_null_card
@@ -264,15 +265,59 @@ def test_a_child_that_died_is_started_again_at_once_and_gets_what_was_unanswered
     assert bench.child.heard() == [2]
 
 
-def test_an_image_that_kills_two_children_alone_fails(bench: Bench) -> None:
+def kill_alone(bench: Bench, id_: int) -> None:
+    """The next child gets this image alone, and dies on it."""
+    child = bench.greeted()
+    assert child.heard() == [id_]
+    child.send(started("run", id_))
+    child.die()
+    assert bench.bury() == []
+
+
+def test_an_image_that_kills_two_children_alone_fails_once_the_golden_image_has_run(bench: Bench) -> None:
     bench.add(1)
-    answers: list[tuple[int, str]] = []
+    for _ in range(2):
+        kill_alone(bench, 1)
+    child = bench.greeted()
+    (control,) = child.items_heard()
+    assert control.encoded == control_picture(bench.card)
+    child.send(output(CONTROL_ID))
+    assert bench.poll() == []
+    assert child.heard() == [1]
+    child.send(started("run", 1))
+    child.die()
+    assert bench.bury() == []
+    bench.greeted().send(output(CONTROL_ID))
+    assert bench.poll() == [(1, "killed_process")]
+    assert bench.client.down is None
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_a_model_that_dies_on_the_golden_image_too_is_down_and_fails_no_image(
+    bench: Bench, images: int
+) -> None:
+    bench.add(images)
+    bench.greeted().send(started("run", *range(1, images + 1)))
+    bench.child.die()
+    assert bench.bury() == []
+    kill_alone(bench, 1)
     for _ in range(3):
+        kill_alone(bench, CONTROL_ID)
+        assert "ended on a picture that is known to be good" in str(bench.client.down)
+        assert len(bench.client) == images
+
+
+def test_a_model_that_hangs_on_the_golden_image_too_is_down_and_fails_no_image(bench: Bench) -> None:
+    bench.add(1)
+    for id_ in (1, CONTROL_ID):
         child = bench.greeted()
-        child.send(started("run", 1))
-        child.die()
-        answers += bench.bury()
-    assert answers == [(1, "killed_process")]
+        assert child.heard() == [id_]
+        child.send(started("run", id_))
+        bench.poll()
+        bench.clock.now_s += ITEM_TIMEOUT_S + 1
+        assert bench.poll() == []
+    assert "it took more than 60 s" in str(bench.client.down)
+    assert len(bench.client) == 1
 
 
 def test_an_item_may_carry_the_encoded_image_itself(bench: Bench) -> None:
@@ -331,24 +376,6 @@ def test_a_child_of_another_card_is_ended_and_tried_again(bench: Bench, other: d
     assert (str(bench.client.down)[:17], bench.client.pid) == ("model unavailable", None)
     assert bench.greeted().heard() == [1]
     assert bench.client.down is None
-
-
-def test_three_images_that_kill_in_a_row_mean_that_the_model_is_down_and_do_not_fail(
-    bench: Bench,
-) -> None:
-    bench.add(3)
-    bench.greeted().send(started("run", 1, 2, 3))
-    bench.child.die()
-    assert bench.bury() == []
-    for id_ in (1, 2, 3):
-        assert bench.client.down is None
-        child = bench.greeted()
-        assert child.heard() == [id_]
-        child.send(started("run", id_))
-        child.die()
-        assert bench.bury() == []
-    assert bench.client.down is not None
-    assert len(bench.client) == 3
 
 
 def test_an_overdue_image_fails_and_its_child_is_killed(bench: Bench) -> None:

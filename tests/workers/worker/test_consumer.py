@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 
 from panopticon.errors import Rejected, Transient, Unavailable
-from panopticon.interfaces import ModelRunner
+from panopticon.interfaces import FetchLimits, ModelRunner
 from panopticon.messages import Lane
 from panopticon.results.undeliverable import failure_of
-from panopticon.scheduling.dispatch import MAX_KILLERS_IN_A_ROW
-from panopticon.scheduling.items import Answer, Item
+from panopticon.scheduling.guard import LEAST, WINDOW
+from panopticon.scheduling.items import Answer, Item, NotRun
+from panopticon.settings import Settings
+from storage.originals import open_originals
 from tests.contracts.model_runner import ModelRunnerContract
+from tests.stranger_uris import NOT_SERVED, WITHOUT_CREDENTIALS
 from tests.workers.queues.fake_clock import FakeClock
 from tests.workers.worker.consumer_bench import (
     BEST_BATCH,
@@ -31,6 +35,8 @@ from tests.workers.worker.consumer_bench import (
 
 DOWN = Unavailable("source", "no answer")
 MODEL_DOWN = Unavailable("model", "its self-test failed")
+FAILED_AT_FIRST = LEAST // 2 + 1
+"""The images that a worker without a success fails before the others wait."""
 
 
 @pytest.fixture
@@ -449,9 +455,7 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         assert (bench.consumer.in_flight, bench.model.held, bench.attempts()) == (0, [], [0] * 6)
 
-    def test_a_model_that_is_back_is_tried_with_enough_images_to_distinguish_it_from_a_bad_image(
-        self, bench: ConsumerBench
-    ) -> None:
+    def test_a_model_that_is_back_is_tried_with_one_image(self, bench: ConsumerBench) -> None:
         bench.model.answer = silent
         bench.submit(*numbers(1, 6))
         bench.turns(1)
@@ -459,7 +463,7 @@ class TestParkedForLong:
         self.hold_for_long(bench)
         bench.model.down, bench.model.hello = None, HELLO
         bench.turns(1000)
-        assert len(bench.model.held) == MAX_KILLERS_IN_A_ROW
+        assert len(bench.model.held) == 1
 
     def test_a_model_that_greets_and_runs_nothing_is_parked_on(self, bench: ConsumerBench) -> None:
         """Otherwise each greeting would restart the time for which it may keep what others could run."""
@@ -562,45 +566,79 @@ class TestParkedForLong:
 
 class TestGuard:
     def trip(self, bench: ConsumerBench, images: int) -> None:
+        """Submit images that cannot be fetched, until some wait instead of failing."""
         bench.model.answer = not_run(Rejected("not_found"))
         bench.submit(*numbers(1, images))
-        bench.run_until(lambda: bench.consumer.parked is not None)
+        bench.run_until(lambda: bench.consumer.waiting_for_source != "")
 
     def test_a_source_that_refuses_everything_parks_the_worker_and_few_images_are_dead(
         self, bench: ConsumerBench
     ) -> None:
         self.trip(bench, 300)
-        bench.turns(2000)
-        assert str(bench.consumer.parked) == (
-            "source unavailable: too many of the last 200 images were dead, the latest by 'not_found'"
-        )
-        assert len(bench.dead()) == 101
-        assert bench.waiting() == 199
+        bench.turns(300)
+        assert str(bench.consumer.parked).startswith("source unavailable: the latest ")
+        assert len(bench.dead()) == FAILED_AT_FIRST == 26
+        assert bench.waiting() == 300 - FAILED_AT_FIRST
 
-    def test_a_parked_worker_begins_with_one_image_and_no_image_spends_an_attempt(
+    def test_a_worker_that_is_started_again_and_again_fails_few_images_each_time(
+        self, tmp_path: Path
+    ) -> None:
+        dead: list[int] = []
+        for _ in range(3):
+            with consumer_bench(tmp_path) as bench:
+                self.trip(bench, 0 if dead else 300)
+                bench.turns(50)
+                bench.consumer.drain(timeout_s=25)
+                dead.append(len(bench.dead()))
+        assert dead == [26, 52, 78]
+
+    def test_while_images_wait_none_is_dead_and_no_image_spends_an_attempt(
         self, bench: ConsumerBench
     ) -> None:
         self.trip(bench, 300)
-        bench.model.most_held, seen = 0, len(bench.model.seen)
-        bench.run_until(lambda: len(bench.model.seen) > seen)
-        assert bench.model.most_held == 1
+        bench.turns(150)
         bench.consumer.drain(timeout_s=25)
         bench.clock.now_s += bench.settings.retry_delays_s[0]
-        assert bench.attempts() == [0] * 199
+        assert (len(bench.dead()), bench.attempts()) == (FAILED_AT_FIRST, [0] * (300 - FAILED_AT_FIRST))
 
-    def test_what_it_tries_waits_on_a_retry_delay_where_no_broker_counts_its_deliveries(
+    def test_good_images_behind_many_that_cannot_be_fetched_are_stored_before_any_is_tried_twice(
         self, bench: ConsumerBench
     ) -> None:
-        self.trip(bench, 300)
-        bench.run_until(lambda: bench.depth().retrying > 0)
-        assert len(bench.dead()) == 101
+        refuse = not_run(Rejected("not_found"))
+        bench.model.answer = lambda item: refuse(item) if "absent" in item.uri else ran(item)
+        for number in range(1, 701):
+            bench.submit(str(number), image_uri=f"file:///absent/{number}")
+        bench.submit(*numbers(801, 820))
+        bench.run_until(lambda: len(bench.stored()) == 20)
+        tried = [item.uri for item in bench.model.seen]
+        assert len(tried) == len(set(tried)) == 720
+        assert len(bench.dead()) < 50
+
+    def test_it_parks_only_when_a_whole_window_in_a_row_could_not_be_fetched(
+        self, bench: ConsumerBench
+    ) -> None:
+        self.trip(bench, FAILED_AT_FIRST + WINDOW)
+        bench.run_until(lambda: len(bench.model.seen) > 200)
+        assert bench.consumer.parked is None
+        bench.run_until(lambda: bench.consumer.parked is not None)
+        assert "not_found 226" in str(bench.consumer.parked)
+
+    def test_a_parked_worker_tries_twice_as_many_images_after_each_pause(self, bench: ConsumerBench) -> None:
+        self.trip(bench, 900)
+        tried = []
+        for _ in range(3):
+            bench.run_until(lambda: bench.consumer.parked is not None and not bench.model.held)
+            tried.append(len(bench.model.seen))
+            bench.run_until(lambda: len(bench.model.seen) > tried[-1])
+        assert tried[0] >= FAILED_AT_FIRST + WINDOW
+        assert tried[1] - tried[0] >= 400 - CREDIT
 
     def test_without_a_retry_delay_what_it_tries_is_requeued(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, retry_delays_s=()) as bench:
             self.trip(bench, 300)
-            bench.turns(500)
+            bench.turns(150)
             bench.consumer.drain(timeout_s=25)
-            assert (len(bench.dead()), bench.attempts()) == (101, [0] * 199)
+            assert (len(bench.dead()), bench.attempts()) == (FAILED_AT_FIRST, [0] * (300 - FAILED_AT_FIRST))
 
     def test_a_bad_image_at_the_head_of_the_queue_does_not_hide_that_the_source_is_back(
         self, bench: ConsumerBench
@@ -610,7 +648,7 @@ class TestGuard:
         refuse = not_run(Rejected("corrupt"))
         bench.model.answer = lambda item: refuse(item) if item.uri == head else ran(item)
         bench.run_until_settled()
-        assert (bench.dead()["102"].reason, len(bench.stored())) == ("corrupt", 198)
+        assert (bench.dead()["102"].reason, len(bench.stored())) == ("corrupt", 299 - FAILED_AT_FIRST)
 
     def test_several_bad_images_that_are_requeued_to_the_head_of_the_queue_do_not_hide_it_either(
         self, tmp_path: Path
@@ -620,24 +658,40 @@ class TestGuard:
             heads, refuse = ("file:///102", "file:///103"), not_run(Rejected("corrupt"))
             bench.model.answer = lambda item: refuse(item) if item.uri in heads else ran(item)
             bench.run_until_settled()
-            assert len(bench.stored()) == 197
+            assert len(bench.stored()) == 298 - FAILED_AT_FIRST
 
     def test_it_goes_on_as_soon_as_one_image_is_stored(self, bench: ConsumerBench) -> None:
         self.trip(bench, 300)
+        bench.run_until(lambda: bench.consumer.parked is not None)
         bench.model.answer = ran
         bench.run_until_settled()
-        assert (bench.parked_on(), len(bench.stored()), len(bench.dead())) == (None, 199, 101)
+        assert (bench.parked_on(), len(bench.stored()), len(bench.dead())) == (
+            None,
+            300 - FAILED_AT_FIRST,
+            FAILED_AT_FIRST,
+        )
 
-    def test_transient_errors_spend_no_attempt_while_it_is_parked(self, bench: ConsumerBench) -> None:
+    def test_transient_errors_spend_no_attempt_while_images_wait(self, bench: ConsumerBench) -> None:
         self.trip(bench, 300)
         bench.model.answer = not_run(Transient("io_error"))
-        bench.turns(500)
+        bench.turns(150)
         bench.consumer.drain(timeout_s=25)
         bench.clock.now_s += bench.settings.retry_delays_s[0]
-        assert (len(bench.dead()), bench.attempts()) == (101, [0] * 199)
+        assert (len(bench.dead()), bench.attempts()) == (FAILED_AT_FIRST, [0] * (300 - FAILED_AT_FIRST))
+
+    def test_files_that_are_not_pictures_are_dead_and_hold_up_no_other(self, bench: ConsumerBench) -> None:
+        """A folder that came from a Mac: with each photo a `._` twin, which holds no picture."""
+        refuse = not_run(Rejected("not_an_image"))
+        bench.model.answer = lambda item: refuse(item) if "._" in item.uri else ran(item)
+        for number in range(300):
+            bench.submit(str(number + 300), image_uri=f"file:///._{number}.jpg")
+        bench.submit(*numbers(0, 299))
+        bench.run_until_settled()
+        assert (len(bench.dead()), len(bench.stored())) == (300, 300)
+        assert bench.parked_on() is None
 
     def test_half_of_the_images_dead_does_not_park_the_worker(self, bench: ConsumerBench) -> None:
-        refuse = not_run(Rejected("corrupt"))
+        refuse = not_run(Rejected("not_found"))
         bench.model.answer = lambda item: refuse(item) if item.id % 2 else ran(item)
         bench.submit(*numbers(1, 300))
         bench.run_until_settled()
@@ -645,10 +699,37 @@ class TestGuard:
 
     def test_a_share_of_one_never_parks(self, tmp_path: Path) -> None:
         with consumer_bench(tmp_path, dead_share=1.0) as bench:
-            bench.model.answer = not_run(Rejected("corrupt"))
+            bench.model.answer = not_run(Rejected("not_found"))
             bench.submit(*numbers(1, 300))
             bench.run_until_settled()
             assert len(bench.dead()) == 300
+
+
+def test_one_message_of_every_kind_that_the_settings_do_not_serve_parks_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**WITHOUT_CREDENTIALS, "AWS_ACCESS_KEY_ID": ""}.items():
+        monkeypatch.setenv(name, value)
+    source = open_originals(Settings(file_roots=(tmp_path,)))
+    (tmp_path / "good.jpg").write_bytes(b"x")
+
+    def fetch(item: Item) -> Answer:
+        try:
+            source.fetch(item.uri, FetchLimits(max_bytes=1000, timeout_s=5.0))
+        except (Rejected, Transient, Unavailable) as error:
+            return NotRun(item=item, error=error)
+        return ran(item)
+
+    with consumer_bench(tmp_path, retry_delays_s=(10.0,)) as bench:
+        bench.model.answer = fetch
+        # Not every one is a message: a URI has at most 4,096 characters.
+        bodies = [{"image_id": kind, "image_uri": uri} for kind, uri in NOT_SERVED.items()]
+        bench.queue.submit([json.dumps(body).encode() for body in bodies], Lane.LIVE)
+        bench.submit(*numbers(900, 919), image_uri=f"file://{tmp_path}/good.jpg")
+        bench.run_until(lambda: len(bench.stored()) == 20)
+        assert bench.parked_on() is None
+        tried = {item.uri for item in bench.model.seen}
+        assert tried >= {uri for uri in NOT_SERVED.values() if len(uri) <= 4096}
 
 
 class TestLanes:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import storage.originals
 from panopticon.errors import Rejected, Transient
+from panopticon.results.failure_reasons import may_befall_every_image
 from panopticon.results.outputs import FailureState
-from panopticon.scheduling.guard import WINDOW
+from panopticon.scheduling.guard import LEAST, WINDOW
+from storage.originals import files
 from tests.workers.worker.images import leased
 from workers.worker.failure_policy import FailurePolicy
 from workers.worker.outcomes import Dead, Requeued, Retried
 
 AT_MS = 1_700_000_000_000
 CORRUPT = Rejected("corrupt", "bad marker")
+MISSING = Rejected("not_found", "No such file")
 IO_ERROR = Transient("io_error", "EIO")
 
 
@@ -23,7 +30,7 @@ def policy(*retry_delays_s: float, max_dead_share: float = 0.5) -> FailurePolicy
 def tripped(*retry_delays_s: float) -> FailurePolicy:
     made = policy(*retry_delays_s)
     while not made.guard_tripped:
-        made.outcome(leased(), CORRUPT, at_ms=AT_MS)
+        made.outcome(leased(), MISSING, at_ms=AT_MS)
     return made
 
 
@@ -60,11 +67,23 @@ def test_an_image_whose_host_is_down_waits_and_spends_no_attempt() -> None:
 
 
 class TestGuard:
-    def test_it_trips_when_more_than_the_share_of_the_latest_images_are_dead(self) -> None:
+    def test_a_worker_that_has_seen_no_success_fails_few_images(self) -> None:
         made = policy(10)
         dead = 0
         while not made.guard_tripped:
-            made.outcome(leased(), CORRUPT, at_ms=AT_MS)
+            made.outcome(leased(), MISSING, at_ms=AT_MS)
+            dead += 1
+        assert dead == LEAST // 2 + 1 == 26
+
+    def test_after_many_successes_it_trips_when_more_than_the_share_of_the_latest_images_are_dead(
+        self,
+    ) -> None:
+        made = policy(10)
+        for _ in range(WINDOW):
+            made.fetched()
+        dead = 0
+        while not made.guard_tripped:
+            made.outcome(leased(), MISSING, at_ms=AT_MS)
             dead += 1
         assert dead == WINDOW // 2 + 1
 
@@ -74,7 +93,26 @@ class TestGuard:
             made.outcome(leased(), IO_ERROR, at_ms=AT_MS)
         assert not made.guard_tripped
 
-    @pytest.mark.parametrize("error", [CORRUPT, IO_ERROR])
+    @pytest.mark.parametrize(
+        "reason", ["corrupt", "not_an_image", "too_many_bytes", "truncated", "killed_process"]
+    )
+    def test_pictures_that_were_fetched_and_are_bad_never_trip_it(self, reason: str) -> None:
+        made = policy(10)
+        for _ in range(2 * WINDOW):
+            outcome = made.outcome(leased(), Rejected(reason), at_ms=AT_MS)
+            assert isinstance(outcome, Dead)
+        assert not made.guard_tripped
+
+    @pytest.mark.parametrize(
+        "reason", ["not_found", "no_uri", "bucket_not_allowed", "http_402", "not_finite"]
+    )
+    def test_failures_that_may_befall_every_image_trip_it(self, reason: str) -> None:
+        made = policy(10)
+        for _ in range(LEAST):
+            made.outcome(leased(), Rejected(reason), at_ms=AT_MS)
+        assert made.guard_tripped
+
+    @pytest.mark.parametrize("error", [MISSING, IO_ERROR])
     def test_while_it_is_tripped_no_image_is_dead_and_none_spends_an_attempt(
         self, error: Rejected | Transient
     ) -> None:
@@ -83,31 +121,56 @@ class TestGuard:
             delivery=image.delivery, delay_s=10, reason="probe", spend_attempt=False
         )
 
+    def test_while_it_is_tripped_a_bad_picture_is_dead_and_shows_that_the_source_works(self) -> None:
+        made = tripped(10)
+        assert isinstance(made.outcome(leased(), CORRUPT, at_ms=AT_MS), Dead)
+        assert made.waiting_for_source == ""
+
     def test_without_a_retry_delay_the_image_is_requeued_meanwhile(self) -> None:
         image = leased()
-        assert tripped().outcome(image, CORRUPT, at_ms=AT_MS) == Requeued(delivery=image.delivery)
+        assert tripped().outcome(image, MISSING, at_ms=AT_MS) == Requeued(delivery=image.delivery)
 
-    def test_one_image_that_is_stored_resets_it(self) -> None:
+    def test_each_success_lets_one_more_image_fail(self) -> None:
         made = tripped(10)
-        made.ran()
+        for _ in range(LEAST):
+            made.fetched()
         assert not made.guard_tripped
-        assert isinstance(made.outcome(leased(), CORRUPT, at_ms=AT_MS), Dead)
-        assert not made.guard_tripped
+        dead = [isinstance(made.outcome(leased(), MISSING, at_ms=AT_MS), Dead) for _ in range(100)]
+        assert sum(dead) == LEAST - 26 + 1
 
     def test_stored_images_keep_it_from_tripping(self) -> None:
         made = policy(10)
         for _ in range(2 * WINDOW):
-            made.outcome(leased(), CORRUPT, at_ms=AT_MS)
-            made.ran()
+            made.outcome(leased(), MISSING, at_ms=AT_MS)
+            made.fetched()
         assert not made.guard_tripped
 
     def test_a_share_of_one_never_trips_it(self) -> None:
         made = policy(10, max_dead_share=1)
         for _ in range(2 * WINDOW):
-            made.outcome(leased(), CORRUPT, at_ms=AT_MS)
+            made.outcome(leased(), MISSING, at_ms=AT_MS)
         assert not made.guard_tripped
+        assert (made.waiting_for_source, made.take_pause()) == ("", None)
 
-    def test_the_reason_to_park_names_the_latest_failure(self) -> None:
-        reason = tripped(10).too_many_dead(Rejected("not_found"))
-        assert reason.component == "source"
-        assert reason.reason == "too many of the last 200 images were dead, the latest by 'not_found'"
+    def test_the_reason_to_pause_names_what_was_seen_an_example_and_the_way_out(self) -> None:
+        made = tripped(10)
+        while (reason := made.take_pause()) is None:
+            made.outcome(leased("a\u202eb"), MISSING, at_ms=AT_MS)
+        assert (reason.component, reason.reason) == (
+            "source",
+            "the latest 226 images could not be fetched (not_found 226; last 'a\\u202eb': not_found: "
+            "No such file): correct the settings originals, file_roots, private_hosts or s3_buckets, or "
+            "what they name; if these images are gone for good, start the worker with --set dead_share=1",
+        )
+        assert made.take_pause() is None
+
+
+def test_every_reason_of_a_source_is_known_to_the_guard() -> None:
+    """A new one that is missing there would let a wrong source fail a whole catalogue."""
+    sources = [path.read_text() for path in Path(storage.originals.__file__).parent.glob("*.py")]
+    calls = "|".join(["Rejected", "Transient", "Unreachable"])
+    raised = {name for text in sources for name in re.findall(rf'(?:{calls})\)?\(\s*"(\w+)"', text)}
+    raised |= set(files._REASONS.values())
+    about_pictures = {"too_many_bytes"}
+    assert len(raised) >= 20
+    assert {name for name in raised if not may_befall_every_image(name)} == about_pictures

@@ -94,16 +94,12 @@ class TestProbing:
         intake.received(0, best_batch=BEST_BATCH)
         assert room(intake).live == 1
 
-    def test_it_may_begin_with_several_images(self, intake: Intake) -> None:
-        intake.begin_with(3)
-        assert (intake.mode, room(intake).live) == (Mode.PROBING, 3)
-
     def test_a_model_that_has_not_greeted_gets_no_probe(self, intake: Intake) -> None:
         intake.probe()
         assert room(intake, best_batch=0) == NO_ROOM
 
     def test_after_it_the_credit_is_taken_again_and_the_next_probe_is_one_image(self, intake: Intake) -> None:
-        intake.begin_with(3)
+        intake.probe()
         intake.resume()
         assert room(intake).live == CREDIT
         intake.probe()
@@ -147,7 +143,7 @@ class TestSourceDown:
 
     def test_probing_for_another_reason_does_not_hide_that_the_source_is_down(self, intake: Intake) -> None:
         intake.source_failed()
-        intake.begin_with(3)
+        intake.probe()
         assert intake.mode is Mode.SOURCE_DOWN
 
 
