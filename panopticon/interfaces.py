@@ -42,6 +42,8 @@ class Delivery:
     """Attempts spent so far by `Queue.retry`, starting at 0; never the broker's own count."""
     redelivered: bool
     """True if the message was delivered before, so that its output may be stored already."""
+    routing_key: str = ""
+    """The key by which a broker chose the queue, such as `image.deleted`; empty where there are no keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +232,9 @@ class LedgerCounts(Protocol):
 
     def count(self, version: VersionName, *, retired: bool) -> Ledger:
         """Count all known images by their state for one version, which `ledger.state_of` defines."""
+
+    def dead(self, version: VersionName) -> int:
+        """Count the failures of one version that are dead, of images and of messages."""
 
 
 class Registry(Protocol):

@@ -90,6 +90,13 @@ class LedgerCountsContract:
             assert store.counts is not None
             assert store.counts.count(TAGGER, retired=False) == Ledger(pending=1)
 
+    def test_failures_of_one_version_are_counted_while_they_are_dead(self) -> None:
+        with closing(self.fresh_store()) as store:
+            put = [failure(key(f"{state}"), state=state) for state in FailureState]
+            store.outputs.put_failures([*put, failure(key("a")), failure(key("b", version=QUALITY))])
+            assert store.counts is not None
+            assert store.counts.dead(TAGGER) == 2
+
     def test_an_empty_store_counts_nothing(self) -> None:
         with closing(self.fresh_store()) as store:
             assert store.counts is not None

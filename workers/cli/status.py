@@ -18,6 +18,7 @@ from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
+from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
 from workers.cli.formatting import counted, lasting, rfc_3339, table
@@ -100,6 +101,7 @@ def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) ->
             "results": _depths_json(now.results),
             "undeliverable": _depths_json(now.undeliverable),
         },
+        "dead_messages": now.dead_messages,
         "backfills": [
             backfill_json(record, earlier, now_ms=_now_ms()) for record, earlier in _backfills(before, now)
         ],
@@ -218,6 +220,11 @@ def _advice(before: Snapshot | None, now: Snapshot, settle_s: float) -> list[str
     # Leased messages mean that an indexer is at work.
     if for_indexer and not _leased(now.catalogue, now.results, now.undeliverable):
         lines.append(f"{counted(for_indexer, 'message')} for the indexer: panopticon indexer")
+    if now.dead_messages:
+        lines.append(
+            f"{counted(now.dead_messages, 'message')} that could not be read: "
+            f"panopticon dead list --model {NO_VERSION}"
+        )
     return lines + [
         f"No process runs the backfill {record.name}: {command_of(record)}"
         for record in now.backfills

@@ -11,6 +11,7 @@ from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import all_backfills
 from workers.registry.records import all_versions
 
@@ -41,6 +42,8 @@ class Snapshot:
     catalogue: Depths
     results: Depths
     undeliverable: Depths
+    dead_messages: int | None
+    """Failures without a version: bodies that could not be read. None where the store cannot count."""
     backfills: Sequence[Backfill]
     """All backfills there ever were, the latest first."""
 
@@ -85,6 +88,7 @@ def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -
         catalogue=catalogue,
         results=results,
         undeliverable=undeliverable,
+        dead_messages=store.counts.dead(NO_VERSION) if store.counts else None,
         backfills=all_backfills(store.backfills),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from panopticon.interfaces import OutputStore, Queue
 from panopticon.messages import FailedPublished, Lane, encode
 from panopticon.results.outputs import VersionName
-from panopticon.results.undeliverable import encode_envelope
+from panopticon.results.undeliverable import BAD_MESSAGE, encode_envelope
 from workers.registry.policy_cache import ResolvedPolicy, result_message
 from workers.worker.outcomes import Dead, Outcome, Requeued, Retried, Stored, Unreadable
 
@@ -51,7 +51,7 @@ class Settlement:
         for lane in Lane:
             self._publish(outcomes, lane)
         envelopes = [
-            encode_envelope(o.delivery.body, version=self._version, reason="bad_message", detail=o.detail)
+            encode_envelope(o.delivery.body, version=self._version, reason=BAD_MESSAGE, detail=o.detail)
             for o in outcomes
             if isinstance(o, Unreadable)
         ]

@@ -40,6 +40,9 @@ GROUP BY state
 """
 
 
+_DEAD = "SELECT count(*) FROM failures WHERE model = ? AND version = ? AND state = 'dead'"
+
+
 class SqliteLedgerCounts:
     """A `LedgerCounts`. It scans the catalogue once, with one index look-up for each image."""
 
@@ -51,3 +54,8 @@ class SqliteLedgerCounts:
         with self._database.reading() as connection:
             rows = connection.execute(_COUNT, where).fetchall()
         return Ledger(**{State(state).value: count for count, state in rows})
+
+    def dead(self, version: VersionName) -> int:
+        with self._database.reading() as connection:
+            row = connection.execute(_DEAD, (version.model, version.version)).fetchone()
+        return int(row[0])
