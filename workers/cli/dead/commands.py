@@ -70,7 +70,8 @@ def _filters(command: Command) -> Command:
 @_filters
 @click.option(
     "--state",
-    type=click.Choice([state.value for state in FailureState]),
+    # An image on a retry delay has not failed yet: `panopticon show` is for it.
+    type=click.Choice([state.value for state in FailureState if state is not FailureState.RETRYING]),
     default=FailureState.DEAD.value,
     show_default=True,
     help="State of the failures.",
@@ -105,7 +106,8 @@ def list_command(
 @pass_session
 def show_command(session: Session, *, image_id: str, as_json: bool) -> None:
     """Show every failure of one image, in any state, with its message."""
-    failures = session.store.outputs.failures_of([image_id]) if is_utf_8(image_id) else []
+    found = session.store.outputs.failures_of([image_id]) if is_utf_8(image_id) else []
+    failures = [failure for failure in found if failure.state is not FailureState.RETRYING]
     if not failures:
         raise UsageError(
             f"image {image_id!r} has no failure; panopticon dead list names the images that have one"

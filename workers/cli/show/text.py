@@ -37,7 +37,7 @@ def print_report(session: Session, report: ImageReport) -> None:
     _print_row(session, record.row)
     for explanation in report.explanations:
         _print_output(session, explanation)
-    for failure in record.failures:
+    for failure in record.open_failures:
         print_failure(session, failure, next_step=next_step(failure))
     _print_document(session, report)
 
