@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from panopticon.results.undeliverable import NO_VERSION
 from workers.inspection.audit import AuditResult, AuditStatus, audit_result
 from workers.registry.image_record import ImageRecord
 from workers.registry.records import Registered
+from workers.runtime.terminal_text import shell_word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def pending_versions(record: ImageRecord, registered: Registered) -> list[Versio
 
 def next_step(failure: Failure) -> str:
     """Return a command that a person can type about a failure; empty for a replayed or discarded one."""
-    image_id = shlex.quote(failure.key.image_id)
+    image_id = shell_word(failure.key.image_id)
     if failure.state is not FailureState.DEAD:
         return ""
     if failure.reason == INDEX_REFUSED:
@@ -104,7 +104,7 @@ def explain(facts: Facts, result: AuditResult) -> tuple[str, str]:
     failure = record.failure(version)
     match result.status:
         case AuditStatus.DEAD:
-            return result.reason, f"panopticon dead replay {shlex.quote(record.image_id)}"
+            return result.reason, f"panopticon dead replay {shell_word(record.image_id)}"
         case AuditStatus.SKIPPED:
             return _why_skipped(facts), ""
         case AuditStatus.STORED if result.in_search is None:
@@ -189,4 +189,4 @@ def _is_refused_by_search(failure: Failure) -> bool:
 
 
 def _audit_command(image_id: str) -> str:
-    return f"echo {shlex.quote(image_id)} | panopticon audit --ids -"
+    return f"echo {shell_word(image_id)} | panopticon audit --ids -"

@@ -79,10 +79,10 @@ class TestList:
         assert (len(ids(ran)), ran.json["more"]) == (3, True)
         assert panopticon("dead", "list", "--json", "--limit", "4").json["more"] is False
 
-    def test_people_see_time_version_reason_path_and_a_summary(self, panopticon: Panopticon) -> None:
+    def test_people_see_time_version_reason_id_path_and_a_summary(self, panopticon: Panopticon) -> None:
         shown = panopticon("dead", "list").out
-        assert ["2026-11-21", "12:00:00", "tagger@1", "corrupt", "/photos/a.jpg"] in [
-            line.split()[:5] for line in shown.splitlines()
+        assert ["2026-11-21", "12:00:00", "tagger@1", "corrupt", "a", "/photos/a.jpg"] in [
+            line.split()[:6] for line in shown.splitlines()
         ]
         assert "4 failures: 3 corrupt, 1 not_found" in shown
 

@@ -44,7 +44,7 @@ def print_failure(
         message = without_queries(failure.message.decode("utf-8", "backslashreplace"))
         lines.append(("message", printable(message)))
     if next_step:
-        lines.append(("next", printable(next_step)))
+        lines.append(("next", next_step))
     heading = f"{failure.key.version_name} · {failure.state.value} · revision {failure.key.revision}"
     style = {FailureState.DEAD: "red", FailureState.RETRYING: "yellow"}.get(failure.state, "dim")
     session.out.print(headed(heading, lines, style=style))
