@@ -72,5 +72,5 @@ def _host_of(node: str) -> tuple[str, int]:
         host, port = None, None
     if not host:
         # It is not quoted, because it may be a password with the host left out.
-        raise UsageError(f"search: the URL names no host, or a port that is no number; write {FORM}")
+        raise UsageError(f"search: the URL names no host, or a port that is not a number; write {FORM}")
     return host, DEFAULT_PORT if port is None else port

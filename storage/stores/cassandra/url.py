@@ -73,7 +73,7 @@ def _nodes_of(text: str) -> tuple[tuple[str, ...], int]:
     except ValueError:
         # It is not quoted, because it may be a password with the host left out.
         raise UsageError(
-            f"store: the URL names no hosts, or a port that is no number; write {FORM}"
+            f"store: the URL names no hosts, or a port that is not a number; write {FORM}"
         ) from None
     hosts = tuple(node.hostname for node in nodes if node.hostname)
     if len(hosts) != len(nodes):
