@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from panopticon.depths import Depths, total
+from panopticon.depths import Depths, at_work, total
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry.records import VersionState
@@ -56,8 +56,8 @@ UNDECIDED = "pending or lost, not decidable yet"
 def status_command(session: Session, *, watch: bool, every_s: float, as_json: bool) -> None:
     """Show the ledger, queues and rate of every version.
 
-    If images are pending though every queue is empty, a second reading `settle_s` later shows whether they
-    are lost.
+    If images are pending though no message is ready or leased, a second reading `settle_s` later shows
+    whether they are lost.
     """
     if watch:
         _watch(session, every_s=every_s, as_json=as_json)
@@ -75,7 +75,7 @@ def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
     if worth_settling(first):
         wait_s = session.settings.settle_s
         session.err.print(
-            f"Images are pending though every queue is empty: reading again in {lasting(wait_s)}.",
+            f"Images are pending, and no message is ready or leased: reading again in {lasting(wait_s)}.",
             style="dim",
         )
     # The rate of work in progress takes two readings.
@@ -247,7 +247,8 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
         lines.append(f"{status.version}: {UNDECIDED}")
     # A worker is at work if it holds a lease, or if the ledger moved between the two readings.
     moved = bool(before and images_per_s(before, now, status.version))
-    if status.waiting and not _leased(status.depths) and not moved:
+    # Messages on a retry delay wait for their time, and not for a worker.
+    if at_work(status.depths) and not _leased(status.depths) and not moved:
         lines.append(f"No worker takes from its queue: panopticon worker --model {status.version}")
     if status.ledger and status.ledger.dead:
         lines.append(

@@ -116,6 +116,7 @@ def test_images_on_a_retry_delay_are_pending_and_not_lost(
     put_on_delay(house, "d")
     assert counts(panopticon("status", "--json")) == [4, 1, 1, 1, 1, 0]
     assert sum(pauses) < 2
+    assert "No worker takes from its queue" not in panopticon("status").out
 
 
 def test_an_image_is_lost_though_another_is_on_a_retry_delay(

@@ -22,7 +22,7 @@ from panopticon.messages import (
     encode,
 )
 from panopticon.results.outputs import FailureState
-from panopticon.results.undeliverable import NO_VERSION, encode_envelope
+from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
 from tests.contracts.examples import QUALITY, TAGGER
 from tests.house import House, open_house
 from workers.indexer.indexer import Indexer
@@ -272,6 +272,18 @@ class TestBadBodies:
             run_until_empty(house)
         assert house.journal.steps.count("outputs.put_failures") == 1
         assert dead_messages_counted(house) == 1
+
+    def test_a_body_that_was_kept_long_ago_gets_the_new_time_and_is_not_counted_again(
+        self, house: House
+    ) -> None:
+        envelope = encode_envelope(b"bad", version=NO_VERSION, reason="bad_message", detail="")
+        long_ago = failure_of(envelope, at_ms=1)
+        house.real.store.outputs.put_failures([long_ago])
+        house.real.broker.undeliverable().submit([envelope], Lane.LIVE)
+        run_until_empty(house)
+        (kept,) = house.real.store.outputs.failures_of([long_ago.key.image_id])
+        assert kept.last_at_ms > long_ago.last_at_ms
+        assert dead_messages_counted(house) == 0
 
     def test_a_discarded_body_that_comes_again_is_dead_again(self, house: House) -> None:
         for _ in range(2):
