@@ -19,3 +19,13 @@ before the first reading is still in transit."""
 def total(depths: Depths) -> int:
     """Return the number of messages of both lanes, in any state."""
     return sum(depth.total for depth in depths.values())
+
+
+def at_work(depths: Depths) -> int:
+    """Return the number of messages of both lanes that are ready or leased."""
+    return sum(depth.ready + depth.leased for depth in depths.values())
+
+
+def delayed(depths: Depths) -> int:
+    """Return the number of messages of both lanes that wait on a retry delay."""
+    return sum(depth.retrying for depth in depths.values())

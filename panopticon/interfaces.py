@@ -43,6 +43,8 @@ class Delivery:
     """Attempts spent so far by `Queue.retry`, starting at 0; never the broker's own count."""
     redelivered: bool
     """True if the message was delivered before, so that its output may be stored already."""
+    routing_key: str = ""
+    """The key by which a broker chose the queue, such as `image.deleted`; empty where there are no keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,20 +196,23 @@ class OutputStore(Protocol):
         """Insert or replace failures by their key; repeating is harmless.
 
         Of two failures with one key, the one with the later `last_at_ms` stays; at the same time, the one
-        whose state is further along dead, replayed, discarded.
+        whose state is further along retrying, dead, replayed, discarded.
         """
 
     def failures_of(self, image_ids: Sequence[str]) -> list[Failure]:
         """Return every failure of these images, in any state, ordered by key."""
 
     def failures(self, version: VersionName, *, day: str, state: FailureState) -> Iterator[Failure]:
-        """Yield the failures of one version and one UTC day (`2026-11-21`), by `last_at_ms`, then by key."""
+        """Yield the failures of one version and one UTC day (`2026-11-21`), by `last_at_ms`, then by key.
+
+        Those that are `retrying` are in no day.
+        """
 
     def failure_days(self, version: VersionName) -> list[str]:
-        """Return the UTC days on which this version has failures in any state, newest first."""
+        """Return the UTC days on which this version has failures, newest first."""
 
     def discard_failures(self, keys: Sequence[OutputKey]) -> None:
-        """Set the state of these failures to `discarded`; unknown keys change nothing."""
+        """Set the state of these failures to `discarded`; unknown keys and `retrying` ones change nothing."""
 
     def erase(self, image_ids: Sequence[str]) -> None:
         """Delete every output and failure of these images, of all models, for good.
@@ -231,6 +236,9 @@ class LedgerCounts(Protocol):
 
     def count(self, version: VersionName, *, retired: bool) -> Ledger:
         """Count all known images by their state for one version, which `ledger.state_of` defines."""
+
+    def dead(self, version: VersionName) -> int:
+        """Count the failures of one version that are dead, of images and of messages."""
 
 
 class Registry(Protocol):

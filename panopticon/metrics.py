@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 CounterName = Literal[
     "panopticon_images_stored_total",
     "panopticon_images_dead_total",
+    "panopticon_messages_dead_total",
     "panopticon_images_retried_total",
     "panopticon_images_republished_total",
     "panopticon_park_total",
@@ -47,6 +48,10 @@ COUNTERS: dict[CounterName, MetricSpec] = {
     ),
     "panopticon_images_dead_total": MetricSpec(
         help="Images that failed for good: a Failure was stored.",
+        labels=("model", "reason"),
+    ),
+    "panopticon_messages_dead_total": MetricSpec(
+        help="Message bodies that could not be read or delivered: one Failure was stored for each body.",
         labels=("model", "reason"),
     ),
     "panopticon_images_retried_total": MetricSpec(

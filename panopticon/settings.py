@@ -296,8 +296,10 @@ def _check_known(key: str, origin: str) -> None:
         return
     close = difflib.get_close_matches(key, Settings.model_fields, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    # A URL that was given without its key is cut at the first equals sign, which may be in its password.
+    named = "" if ":" in key else f" {key!r}"
     raise SettingsError(
-        f"unknown setting {key!r} from {origin}{hint}; known: {', '.join(Settings.model_fields)}"
+        f"unknown setting{named} from {origin}{hint}; known: {', '.join(Settings.model_fields)}"
     )
 
 

@@ -17,13 +17,19 @@ MAX_DIGITS = 4
 
 
 def split_url(url: str, *, setting: str, schemes: Collection[str], form: str) -> SplitResult:
-    """Split a URL. Raises: UsageError, which quotes `form`, for another scheme, no host, or a fragment."""
+    """Split a URL.
+
+    Raises: UsageError, which quotes `form`, for another scheme, no host, a fragment, or `@` in the path.
+    """
     try:
         split = urlsplit(url)
     except ValueError:
         raise UsageError(f"{setting}: write {form}") from None
     if split.scheme not in schemes or not split.netloc or split.fragment:
         raise UsageError(f"{setting}: write {form}")
+    # A password with an unescaped `/` in it ends the host too early; its rest must not be taken for a name.
+    if "@" in split.path:
+        raise UsageError(f"{setting}: escape user and password: %2f for /, %40 for @; write {form}")
     return split
 
 
@@ -51,7 +57,9 @@ class UrlOptions:
         """Read a query. Raises: UsageError for an option that is not `known`."""
         values = dict(parse_qsl(query, keep_blank_values=True))
         if unknown := sorted(values.keys() - set(known)):
-            raise UsageError(f"{setting}: unknown option {unknown[0]!r}; known: {', '.join(known)}")
+            # With an unescaped `?` in it, the rest of a password is taken for options, up to the `@`.
+            name = "" if "@" in query else f" {unknown[0]!r}"
+            raise UsageError(f"{setting}: unknown option{name}; known: {', '.join(known)}")
         return cls(setting=setting, values=values)
 
     def number(self, name: str, *, default: int) -> int:

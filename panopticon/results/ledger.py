@@ -25,6 +25,8 @@ class Ledger:
     dead: int = 0
     skipped: int = 0
     pending: int = 0
+    retrying: int = 0
+    """The pending images that wait on a retry delay, by their record; one may be overdue."""
 
     @property
     def accepted(self) -> int:
@@ -40,7 +42,7 @@ def state_of(
     Args:
         image: its catalogue row; None if only a failure of it is known (from a malformed message).
         has_output: true if an output of the row's revision is stored.
-        failure: the failure stored for that revision, if any.
+        failure: the failure stored for that revision, if any; one that is `retrying` leaves it pending.
         retired: true if the version accepts no images any more.
     """
     if has_output:

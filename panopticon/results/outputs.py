@@ -71,8 +71,13 @@ class Output:
 
 
 class FailureState(StrEnum):
-    """The state of a failure. Only `dead` counts in the ledger; the others are history, in this order."""
+    """The state of a failure, in the order that one failure may go through.
 
+    An image whose failure is `retrying` or `replayed` is pending, one whose failure is `discarded` skipped.
+    """
+
+    RETRYING = "retrying"
+    """The message waits on a retry delay. By ID only: no list of failures has it."""
     DEAD = "dead"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
@@ -80,7 +85,8 @@ class FailureState(StrEnum):
     @property
     def rank(self) -> int:
         """The place in the order, 0 for `dead`: of two states of one failure the higher is the later."""
-        return list(FailureState).index(self)
+        # Stores keep write times made of ranks, so the other states keep theirs.
+        return list(FailureState).index(self) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +102,16 @@ class Failure:
     last_at_ms: int
     message: bytes
     """The message body as it came, so that a replay needs no other source."""
+    retry_at_ms: int = 0
+    """The time until which the message waits on a retry delay; 0 unless the state is `retrying`."""
+
+    def waits(self, *, now_ms: int, margin_ms: int) -> bool:
+        """Return whether the message is still on its retry delay, by this record.
+
+        A record from the future was written by a clock that was wrong, and shows nothing.
+        """
+        is_plausible = self.last_at_ms <= now_ms + margin_ms
+        return self.state is FailureState.RETRYING and is_plausible and now_ms <= self.retry_at_ms + margin_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,13 @@ from typing import Literal
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from panopticon.messages import Count, ModelName
-from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
+from panopticon.results.outputs import Failure, FailureState, VersionName
 
 NO_VERSION = VersionName(model="catalogue", version=1)
-"""The version that `dead list` names for a body that came from no model's queue."""
+"""The version that `dead list` names for a body that cannot be read, or that came from no model's queue."""
+
+BAD_MESSAGE = "bad_message"
+"""The reason code of a body that breaks the wire contract."""
 
 
 class Undeliverable(BaseModel):
@@ -35,18 +38,23 @@ def encode_envelope(body: bytes, *, version: VersionName, reason: str, detail: s
 def failure_of(envelope: bytes, *, at_ms: int) -> Failure:
     """Make the Failure that stores a dead letter. Its ID is a hash of the body, so repeats are one failure.
 
+    An upload reaches the queues of the catalogue and of every model. So a body that cannot be read is kept
+    under `NO_VERSION`, whichever queue it came from: it is one failure, and the detail names the queue.
     A body that is not an envelope was put there by the broker, and is stored verbatim.
     """
     try:
         parsed = Undeliverable.model_validate_json(envelope)
     except ValidationError:
         parsed = _envelope(envelope, NO_VERSION, "undeliverable", "the broker gave it up")
+    version, detail = VersionName(model=parsed.model, version=parsed.version), parsed.detail
+    if parsed.reason == BAD_MESSAGE and version != NO_VERSION:
+        version, detail = NO_VERSION, f"{detail} (in the queue of {version})"
     image_id = f"message-{hashlib.sha256(parsed.body).hexdigest()[:32]}"
     return Failure(
-        key=OutputKey(image_id=image_id, model=parsed.model, version=parsed.version, revision=0),
+        key=version.key(image_id, revision=0),
         state=FailureState.DEAD,
         reason=parsed.reason,
-        detail=parsed.detail,
+        detail=detail,
         attempts=0,
         last_at_ms=at_ms,
         message=parsed.body,

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urlsplit
 
+from panopticon.credentials import masked
 from panopticon.errors import Rejected, UsageError
 from panopticon.interfaces import FetchLimits, ImageSource
 from panopticon.settings import Settings
@@ -82,7 +83,9 @@ def check_template(template: str) -> None:
             "leave it out, and allow the workers' addresses or use S3"
         )
     if "{image_id}" not in template or not parts.scheme:
-        raise UsageError(f"setting 'originals' is {template!r}; it must be like file:///photos/{{image_id}}")
+        raise UsageError(
+            f"setting 'originals' is {masked(template)!r}; it must be like file:///photos/{{image_id}}"
+        )
 
 
 def _check_served(settings: Settings, missing: Collection[str]) -> None:

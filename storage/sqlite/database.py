@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+from panopticon.credentials import masked
 from panopticon.errors import Unavailable, UsageError
 
 SCHEME = "sqlite:///"
@@ -133,7 +134,9 @@ class SqliteDatabase:
 def path_of(url: str) -> Path:
     """Return the file of a URL. Raises: UsageError unless it begins with `sqlite:///` and names a file."""
     if not url.startswith(SCHEME) or not url.removeprefix(SCHEME):
-        raise UsageError(f"database {url!r}: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
+        raise UsageError(
+            f"database {masked(url)!r}: write sqlite:///relative/path.db or sqlite:////absolute/path.db"
+        )
     return Path(url.removeprefix(SCHEME))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,6 +54,12 @@ def failure(
         last_at_ms=last_at_ms,
         message=b'{"image_id": "\xff\x00"}',
     )
+
+
+def retrying(of: OutputKey, *, last_at_ms: int = NOON_MS, delay_s: float = 3600) -> Failure:
+    """Return the record of a retry delay that begins at `last_at_ms`."""
+    record = failure(of, state=FailureState.RETRYING, reason="io_error", last_at_ms=last_at_ms)
+    return replace(record, retry_at_ms=last_at_ms + round(delay_s * 1000))
 
 
 def image(image_id: str = "photo", *, revision: int = 0, event: str = "uploaded") -> CatalogueImage:

@@ -9,10 +9,11 @@ import pytest
 
 from panopticon.interfaces import Store
 from panopticon.results.outputs import FailureState
-from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, TAGGER_2, failure, key
+from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, TAGGER_2, failure, key, retrying
 from tests.contracts.store import StoreAccess
 
 TODAY = "2026-11-21"
+LISTED_STATES = [state for state in FailureState if state is not FailureState.RETRYING]
 
 
 class FailuresContract(StoreAccess):
@@ -51,8 +52,7 @@ class FailuresContract(StoreAccess):
 
     def test_failures_of_returns_every_state_ordered_by_key(self, store: Store) -> None:
         keys = [key("a", version=QUALITY), key("a"), key("a", revision=1), key("b")]
-        states = [*FailureState, FailureState.DEAD]
-        put = [failure(each, state=state) for each, state in zip(keys, states, strict=True)]
+        put = [failure(each, state=state) for each, state in zip(keys, FailureState, strict=True)]
         store.outputs.put_failures([*reversed(put), failure(key("c"))])
         assert store.outputs.failures_of(["b", "a", "nobody", "a"]) == put
 
@@ -107,7 +107,7 @@ class FailuresContract(StoreAccess):
     def test_failure_days_are_returned_newest_first(self, store: Store) -> None:
         put = [
             failure(key(f"{day}"), last_at_ms=NOON_MS - day * A_DAY_MS, state=state)
-            for day, state in enumerate(FailureState)
+            for day, state in enumerate(LISTED_STATES)
         ]
         store.outputs.put_failures([*put, failure(key("x", version=QUALITY), last_at_ms=0)])
         assert store.outputs.failure_days(TAGGER) == ["2026-11-21", "2026-11-20", "2026-11-19"]
@@ -126,6 +126,47 @@ class FailuresContract(StoreAccess):
         store.outputs.put_failures([failure(key(), last_at_ms=NOON_MS + 1)])
         assert [each.state for each in store.outputs.failures_of(["photo"])] == [FailureState.DEAD]
 
+    def test_the_record_of_a_retry_delay_is_read_as_it_was_put(self, store: Store) -> None:
+        put = retrying(key(revision=3))
+        store.outputs.put_failures([put])
+        assert store.outputs.failures_of(["photo"]) == [put]
+
+    def test_the_record_of_a_retry_delay_is_in_no_list_of_a_day(self, store: Store) -> None:
+        store.outputs.put_failures([retrying(key())])
+        assert store.outputs.failure_days(TAGGER) == []
+        listed = [store.outputs.failures(TAGGER, day=TODAY, state=state) for state in FailureState]
+        assert [failure for failures in listed for failure in failures] == []
+
+    def test_the_record_of_a_retry_delay_takes_the_place_of_an_earlier_failure(self, store: Store) -> None:
+        store.outputs.put_failures([failure(key(), state=FailureState.REPLAYED)])
+        waits = retrying(key(), last_at_ms=NOON_MS + 1)
+        store.outputs.put_failures([waits])
+        assert store.outputs.failures_of(["photo"]) == [waits]
+        assert list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.REPLAYED)) == []
+        assert store.outputs.failure_days(TAGGER) == []
+
+    @pytest.mark.parametrize("later_ms", [0, 1])
+    def test_a_death_takes_the_place_of_the_record_of_a_retry_delay(
+        self, store: Store, later_ms: int
+    ) -> None:
+        died = failure(key(), last_at_ms=NOON_MS + later_ms)
+        store.outputs.put_failures([retrying(key())])
+        store.outputs.put_failures([died])
+        store.outputs.put_failures([retrying(key())])
+        assert store.outputs.failures_of(["photo"]) == [died]
+        assert list(store.outputs.failures(TAGGER, day=TODAY, state=FailureState.DEAD)) == [died]
+
+    def test_of_two_records_of_retry_delays_the_later_stays(self, store: Store) -> None:
+        records = [retrying(key(), last_at_ms=NOON_MS + number) for number in (2, 1)]
+        for record in records:
+            store.outputs.put_failures([record])
+        assert store.outputs.failures_of(["photo"]) == [records[0]]
+
+    def test_the_record_of_a_retry_delay_cannot_be_discarded(self, store: Store) -> None:
+        store.outputs.put_failures([retrying(key())])
+        store.outputs.discard_failures([key()])
+        assert store.outputs.failures_of(["photo"]) == [retrying(key())]
+
     def test_a_failure_that_moved_to_another_day_is_listed_once(self, store: Store) -> None:
         store.outputs.put_failures([failure(key(), last_at_ms=NOON_MS - A_DAY_MS), failure(key())])
         days = ["2026-11-20", TODAY]
@@ -143,10 +184,10 @@ class FailuresContract(StoreAccess):
         listed = {
             state: len(list(store.outputs.failures(TAGGER, day=TODAY, state=state))) for state in FailureState
         }
-        assert listed == {FailureState.DEAD: 0, FailureState.REPLAYED: 0, FailureState.DISCARDED: 1}
+        assert {state: count for state, count in listed.items() if count} == {FailureState.DISCARDED: 1}
 
     def test_erasing_an_image_removes_its_failures_of_every_version_and_state(self, store: Store) -> None:
-        keys = [key(), key(version=TAGGER_2), key(version=QUALITY, revision=3)]
+        keys = [key(), key(version=TAGGER_2), key(version=QUALITY, revision=3), key(revision=1)]
         put = [failure(each, state=state) for each, state in zip(keys, FailureState, strict=True)]
         store.outputs.put_failures(put)
         store.outputs.erase(["photo", "nobody"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from panopticon.interfaces import Store
 from panopticon.results.ledger import Ledger, state_of
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, OutputKey, VersionName
-from tests.contracts.examples import QUALITY, TAGGER, TAGGER_2, failure, image, key, output
+from tests.contracts.examples import QUALITY, TAGGER, TAGGER_2, failure, image, key, output, retrying
 
 IMAGES = st.builds(
     image,
@@ -41,7 +41,8 @@ def fold(
         if each.image_id not in rows or each.supersedes(rows[each.image_id]):
             rows[each.image_id] = each
     failed = {each.key: each for each in sorted(failures, key=lambda each: each.state.rank)}
-    ours = sorted(each for each in failed if VersionName(model=each.model, version=each.version) == version)
+    waits = {each for each, its in failed.items() if its.state is FailureState.RETRYING}
+    ours = sorted(each for each in failed if each.version_name == version and each not in waits)
     newest = {each.image_id: each.revision for each in ours}
     revisions = {**newest, **{image_id: row.revision for image_id, row in rows.items()}}
     counts = Counter(
@@ -53,7 +54,12 @@ def fold(
         )
         for image_id, revision in revisions.items()
     )
-    return Ledger(**{state.value: count for state, count in counts.items()})
+    retrying = sum(
+        key(image_id, version=version, revision=row.revision) in waits - set(keys)
+        for image_id, row in rows.items()
+        if not row.deleted and not retired
+    )
+    return Ledger(retrying=retrying, **{state.value: count for state, count in counts.items()})
 
 
 class LedgerCountsContract:
@@ -89,6 +95,22 @@ class LedgerCountsContract:
             store.outputs.put([output(key(revision=1))])
             assert store.counts is not None
             assert store.counts.count(TAGGER, retired=False) == Ledger(pending=1)
+
+    def test_an_image_on_a_retry_delay_is_pending_until_it_is_stored(self) -> None:
+        with closing(self.fresh_store()) as store:
+            store.catalogue.put([image("waits"), image("stored"), image("lost")])
+            store.outputs.put_failures([retrying(key("waits")), retrying(key("stored"))])
+            store.outputs.put([output(key("stored"))])
+            assert store.counts is not None
+            ledger = store.counts.count(TAGGER, retired=False)
+        assert ledger == Ledger(stored=1, pending=2, retrying=1)
+
+    def test_failures_of_one_version_are_counted_while_they_are_dead(self) -> None:
+        with closing(self.fresh_store()) as store:
+            put = [failure(key(f"{state}"), state=state) for state in FailureState]
+            store.outputs.put_failures([*put, failure(key("a")), failure(key("b", version=QUALITY))])
+            assert store.counts is not None
+            assert store.counts.dead(TAGGER) == 2
 
     def test_an_empty_store_counts_nothing(self) -> None:
         with closing(self.fresh_store()) as store:

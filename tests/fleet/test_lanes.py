@@ -122,6 +122,7 @@ def consuming(settings: Settings) -> Iterator[tuple[Consumer, ObservedModelClien
             settings=ConsumerSettings.of(settings),
             queue=queue,
             outputs=store.outputs,
+            catalogue=store.catalogue,
             settlement=settlement,
             model=model,
             metrics=Metrics(),

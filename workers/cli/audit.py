@@ -16,7 +16,7 @@ from panopticon.errors import UsageError
 from panopticon.models import parse_version
 from panopticon.registry.records import VersionEntry
 from panopticon.results.outputs import VersionName
-from workers.cli.formatting import counted, lasting, rfc_3339, table
+from workers.cli.formatting import counted, lasting, rfc_3339, table, utc
 from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
 from workers.registry.records import all_versions
@@ -136,6 +136,7 @@ def _audit_json(
                 "verdict": result.status.value,
                 "revision": result.revision,
                 "reason": result.reason,
+                "next_try_at": rfc_3339(result.next_try_at_ms),
                 "in_search": result.in_search,
             }
             for result in results
@@ -185,7 +186,11 @@ def _conclusions(
     """Return the last lines, each with its style."""
     wrong = [result for result in results if result.status in WRONG]
     undecided = sum(1 for result in results if result.open)
+    delayed = [result.next_try_at_ms for result in results if result.next_try_at_ms]
     lines = []
+    if delayed:
+        line = f"{len(delayed):,} pending on a retry delay, the last until {utc(max(delayed))} UTC"
+        lines.append((line, "yellow"))
     if undecided:
         line = f"{undecided:,} pending or lost, not decidable yet: work is still in progress"
         lines.append((line, "yellow"))

@@ -11,9 +11,10 @@ from typing import Any
 import click
 from rich.text import Text
 
+from panopticon.credentials import masked
 from panopticon.interfaces import Finding, Health
 from storage.originals import open_originals
-from workers.cli.formatting import counted, masked, table
+from workers.cli.formatting import counted, table
 from workers.cli.session import Session, json_option
 from workers.doctor.checks import examine
 from workers.runtime.terminal_text import printable

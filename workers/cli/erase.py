@@ -84,6 +84,7 @@ def _json(image_ids: Sequence[str], erased: Erased | None, remains: Remains) -> 
             "revisions": dict(erased.revisions),
         },
         "in_flight": remains.in_flight,
+        "delayed": remains.delayed,
         "on_the_way": remains.on_the_way,
         "kept": [
             {
@@ -130,6 +131,10 @@ def _conclusions(image_ids: Sequence[str], remains: Remains, ids_file: str) -> l
         in_progress = counted(remains.under_way, "message")
         line = f"{in_progress} in progress, which may store an output again; afterwards: {again} --check"
         lines.append((line, "yellow"))
+    if remains.delayed:
+        on_delay = counted(remains.delayed, "message")
+        line = f"{on_delay} on a retry delay, which stores nothing: workers skip deleted images."
+        lines.append((line, "dim"))
     if remains.final:
         line = f"Nothing is stored of {counted(len(image_ids), 'image')}, and no message is in progress."
         lines.append((line, "green"))

@@ -16,9 +16,6 @@ from panopticon.messages import from_ms
 from storage.originals.files import path_of
 from workers.runtime.terminal_text import printable, shown
 
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
-_SECRET = re.compile(r"(?i)((?:pass|secret|token|key)[^=&?]*=)[^&\s]+")
-
 _QUERY = re.compile(r"""(https?:\\?/\\?/[^\s"?#]*?)(?:\?|\\u003f)[^\s"#]*""", re.IGNORECASE)
 
 
@@ -93,8 +90,3 @@ def block(lines: Iterable[tuple[str, str | Text]]) -> Table:
 def headed(heading: str, lines: Iterable[tuple[str, str | Text]], *, style: str = "bold") -> Group:
     """Return a block under its heading, with an empty line before it."""
     return Group("", Text(heading, style=style), block(lines))
-
-
-def masked(text: str) -> str:
-    """Return the text without the credentials that a URL in it may hold."""
-    return _SECRET.sub(r"\1***", _USER_INFO.sub("***", text))

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from panopticon.credentials import masked
 from panopticon.errors import Unavailable, UsageError
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session
-from workers.runtime.terminal_text import printable
+from workers.runtime.terminal_text import printable, printable_lines
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
@@ -36,7 +37,7 @@ def cli(context: click.Context, config: Path | None, database: str | None, sets:
     for pair in sets:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError(f"--set takes KEY=VALUE, not {pair!r}")
+            raise UsageError(f"--set takes KEY=VALUE, not {masked(pair)!r}")
         flags[key.strip()] = value
     # The option of its own wins over --set database=URL.
     if database is not None:
@@ -48,7 +49,7 @@ def cli(context: click.Context, config: Path | None, database: str | None, sets:
 def _one_line(error: click.ClickException) -> str:
     """Return click's message as one line, with the command that shows the help."""
     message = " ".join(error.format_message().split()).removesuffix(".")
-    message = printable(f"{message[:1].lower()}{message[1:]}")
+    message = printable(masked(f"{message[:1].lower()}{message[1:]}"))
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{message} ({context.command_path} --help)" if context else message
 
@@ -70,10 +71,10 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except UsageError as error:
-        click.echo(f"panopticon: {error}", err=True)
+        click.echo(f"panopticon: {printable_lines(str(error))}", err=True)
         sys.exit(EXIT_USAGE)
     except Unavailable as error:
-        click.echo(f"panopticon: {error}", err=True)
+        click.echo(f"panopticon: {printable_lines(str(error))}", err=True)
         sys.exit(EXIT_UNAVAILABLE)
     except BrokenPipeError:
         sys.exit(141)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import cached_property
@@ -23,6 +24,7 @@ from workers.runtime.terminal_text import printable
 from workers.submission.id_list import read_image_ids
 
 SETTINGS_FILE = Path("panopticon.toml")
+_NOT_PLAIN = re.compile(r"[^\n -~]")
 PIPED_WIDTH = 10_000
 """Width in columns if the output is not a terminal, so that nothing is wrapped that a program may read."""
 
@@ -73,8 +75,9 @@ class Session:
         return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 
     def print_json(self, value: Any) -> None:
-        """Print one JSON value on standard output."""
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        """Print one JSON value on standard output, with escapes for what a terminal would not show."""
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        click.echo(_NOT_PLAIN.sub(_json_escaped, text))
 
 
 pass_session = click.make_pass_decorator(Session)
@@ -82,6 +85,10 @@ pass_session = click.make_pass_decorator(Session)
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of text."
 )
+
+
+def _json_escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def read_text(source: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
+from panopticon.credentials import masked
 from panopticon.settings import PREFIX, describe
-from workers.cli.formatting import masked, table
+from workers.cli.formatting import table
 from workers.cli.session import Session, json_option, pass_session
+from workers.runtime.terminal_text import printable
 
 
 @click.command("settings")
@@ -36,7 +38,7 @@ def settings_command(session: Session, *, as_json: bool) -> None:
         changed, meaning = row["value"] != row["default"], row["description"]
         if changed:
             meaning += f" (default: {row['default'] or 'none'})"
-        value = Text(row["value"] or "–", style="bold green" if changed else "")
+        value = Text(printable(row["value"]) or "–", style="bold green" if changed else "")
         settings.add_row(row["key"], value, Text(meaning, style="dim"))
     session.out.print(settings)
     session.out.print(

@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from panopticon.depths import Depths, total
+from panopticon.depths import Depths, at_work, total
 from panopticon.interfaces import Depth
 from panopticon.messages import Lane
 from panopticon.registry.heartbeats import ProcessState
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
+from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
 from workers.cli.formatting import counted, lasting, rfc_3339, table
@@ -57,8 +58,8 @@ UNDECIDED = "pending or lost, not decidable yet"
 def status_command(session: Session, *, watch: bool, every_s: float, as_json: bool) -> None:
     """Show the ledger, queues and rate of every version.
 
-    If images are pending though every queue is empty, a second reading `settle_s` later shows whether they
-    are lost.
+    If images are pending though no message is ready or leased, a second reading `settle_s` later shows
+    whether they are lost.
     """
     if watch:
         _watch(session, every_s=every_s, as_json=as_json)
@@ -76,7 +77,7 @@ def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
     if worth_settling(first):
         wait_s = session.settings.settle_s
         session.err.print(
-            f"Images are pending though every queue is empty: reading again in {lasting(wait_s)}.",
+            f"Images are pending, and no message is ready or leased: reading again in {lasting(wait_s)}.",
             style="dim",
         )
     # The rate of work in progress takes two readings.
@@ -102,6 +103,7 @@ def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) ->
             "results": _depths_json(now.results),
             "undeliverable": _depths_json(now.undeliverable),
         },
+        "dead_messages": now.dead_messages,
         "backfills": [
             backfill_json(record, earlier, now_ms=_now_ms()) for record, earlier in _backfills(before, now)
         ],
@@ -223,6 +225,11 @@ def _advice(before: Snapshot | None, now: Snapshot, settle_s: float) -> list[str
     # An indexer of an older release has no heartbeat, but holds leases.
     if for_indexer and not now.indexers and not _leased(now.catalogue, now.results, now.undeliverable):
         lines.append(f"{counted(for_indexer, 'message')} and no indexer runs: panopticon indexer")
+    if now.dead_messages:
+        lines.append(
+            f"{counted(now.dead_messages, 'message')} that could not be read: "
+            f"panopticon dead list --model {NO_VERSION}"
+        )
     return lines + [
         f"No process runs the backfill {record.name}: {command_of(record)}"
         for record in now.backfills
@@ -246,7 +253,8 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
     workers = now.workers_of(status.version)
     # A worker of an older release has no heartbeat, but holds leases, and moves the ledger.
     moved = bool(before and images_per_s(before, now, status.version))
-    if status.waiting and not (workers or moved or _leased(status.depths)):
+    # Messages on a retry delay wait for their time, and not for a worker.
+    if at_work(status.depths) and not (workers or moved or _leased(status.depths)):
         lines.append(f"No worker takes from its queue: panopticon worker --model {status.version}")
     if status.waiting and workers and all(each.state is ProcessState.PARKED for each in workers):
         reasons = dict.fromkeys(reason_of(each) for each in workers)

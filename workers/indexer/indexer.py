@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ from panopticon.results.documents import Change, ChangeKind, change_of
 from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
-from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
+from panopticon.results.undeliverable import BAD_MESSAGE, NO_VERSION, encode_envelope, failure_of
 from panopticon.settings import Settings
 from workers.registry.policy_cache import PolicyCache, result_message
 from workers.runtime.parking import Parking
@@ -42,6 +42,8 @@ MAX_BACKFILL = 96
 that turn and for its own, which together take fewer than 200 backfill messages."""
 MAX_BACKFILL_WITH_LIVE = 16
 IDLE_WAIT_S = 0.25
+REPEATED_MS = 3_600_000
+"""The time in which a body that is kept already is not stored again, however often it comes."""
 PROBE_ID = "probe"
 """An image ID that is looked up to see whether a part answers; the answer itself does not matter."""
 
@@ -213,9 +215,30 @@ class Indexer:
         with self._received(self._undeliverable, wait_s=0.0) as deliveries:
             if deliveries:
                 at_ms = int(time.time() * 1000)
-                failures = [failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries]
-                self._store.outputs.put_failures(failures)
+                self._keep(failure_of(delivery.body, at_ms=at_ms) for delivery in deliveries)
             return len(deliveries)
+
+    def _keep(self, dead_letters: Iterable[Failure]) -> None:
+        """Store dead letters, each body once. One that is kept already is not counted again."""
+        latest = {failure.key: failure for failure in dead_letters}
+        ids = [key.image_id for key in latest]
+        kept_at_ms = {
+            failure.key: failure.last_at_ms
+            for failure in self._store.outputs.failures_of(ids)
+            if failure.state is FailureState.DEAD
+        }
+        # Each time that is stored is one more entry in the list of its day, for as long as the list is kept.
+        due = [
+            failure
+            for key, failure in latest.items()
+            if key not in kept_at_ms or failure.last_at_ms - kept_at_ms[key] >= REPEATED_MS
+        ]
+        if due:
+            self._store.outputs.put_failures(due)
+        for failure in due:
+            if failure.key not in kept_at_ms:
+                version = str(failure.key.version_name)
+                self._metrics.count("panopticon_messages_dead_total", model=version, reason=failure.reason)
 
     @contextmanager
     def _received(self, paced: _PacedQueue, *, wait_s: float) -> Iterator[list[Delivery]]:
@@ -235,10 +258,12 @@ class Indexer:
 
     def _image_message(self, delivery: Delivery) -> ImageMessage | None:
         try:
-            return decode_image_message(delivery.body)
+            message = decode_image_message(delivery.body)
+            _check_event(message, delivery)
         except MessageInvalid as error:
             self._dead_letter(error)
             return None
+        return message
 
     def _step(self, delivery: Delivery) -> _Step | None:
         try:
@@ -251,7 +276,7 @@ class Indexer:
         return _step_of(message, body=delivery.body)
 
     def _dead_letter(self, error: MessageInvalid) -> None:
-        envelope = encode_envelope(error.body, version=NO_VERSION, reason="bad_message", detail=str(error))
+        envelope = encode_envelope(error.body, version=NO_VERSION, reason=BAD_MESSAGE, detail=str(error))
         self._undeliverable.queue.submit([envelope], Lane.LIVE)
 
     def _catalogue_image(self, message: ImageMessage) -> CatalogueImage:
@@ -274,6 +299,18 @@ class Indexer:
             log.error("the search index refused changes: panopticon dead list --reason %s", INDEX_REFUSED)
             at_ms = int(time.time() * 1000)
             self._store.outputs.put_failures([_refusal(step, at_ms=at_ms) for step in refused])
+
+
+def _check_event(message: ImageMessage, delivery: Delivery) -> None:
+    """Raise MessageInvalid if the routing key announces another event than the body.
+
+    The key decides which queues a message reaches. An upload under the key of deletes would be in the
+    catalogue without any model being sent it, and a delete under the key of uploads is a mistake as well.
+    """
+    announced = delivery.routing_key.rpartition(".")[2]
+    if announced in ("uploaded", "deleted") and announced != message.event:
+        key = delivery.routing_key
+        raise MessageInvalid(f"the routing key is {key!r}, but the event is {message.event!r}", delivery.body)
 
 
 def _step_of(message: ResultPublished | FailedPublished | DeletedPublished, *, body: bytes) -> _Step:

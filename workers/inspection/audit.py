@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from panopticon.chunks import CHUNK, chunks
-from panopticon.depths import total
+from panopticon.depths import at_work, delayed, total
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import Lane
 from panopticon.registry.records import VersionEntry, VersionState
@@ -34,6 +35,8 @@ class AuditStatus(StrEnum):
 
 
 WRONG = frozenset({AuditStatus.LOST, AuditStatus.NOT_IN_SEARCH, AuditStatus.UNKNOWN})
+RETRY_MARGIN_MS = 60_000
+"""The time by which a message may return later than its record shows, or its worker's clock may differ."""
 REPAIRABLE = frozenset({AuditStatus.LOST, AuditStatus.NOT_IN_SEARCH})
 
 
@@ -47,24 +50,29 @@ class AuditResult:
     revision: int | None = None
     """The catalogue's revision; None if the catalogue lacks the image, or the registry the version."""
     reason: str = ""
-    """The reason of its failure; empty unless it is dead."""
+    """The reason of its failure; empty unless it is dead, or waits on a retry delay."""
+    next_try_at_ms: int = 0
+    """The time until which it waits on a retry delay; 0 if it does not, or if that time is over."""
+    overdue: bool = False
+    """True if the time until which it waited is over, so that nothing shows where its message is."""
     in_search: bool | None = None
     """True if search has this revision by the present policy; None if search need not have it."""
 
     @property
     def open(self) -> bool:
-        """True if something is missing that may still be on its way."""
-        return self.status is AuditStatus.PENDING or (
-            self.status is AuditStatus.STORED and self.in_search is False
-        )
+        """True if something is missing that may still be on its way, or may be lost."""
+        missing = self.status is AuditStatus.PENDING and not self.next_try_at_ms
+        return missing or (self.status is AuditStatus.STORED and self.in_search is False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmptyQueues:
-    """Queues without a message in either lane, in any state."""
+    """Queues without a message in either lane."""
 
     versions: frozenset[VersionName]
-    """Versions with an empty queue; never one that uploads do not reach."""
+    """Versions without a message that is ready or leased; never one that uploads do not reach."""
+    delays: frozenset[VersionName]
+    """Versions without a message on a retry delay."""
     catalogue: bool
     results: bool
 
@@ -72,6 +80,7 @@ class EmptyQueues:
         """Return the queues that are empty here and in `other`."""
         return EmptyQueues(
             versions=self.versions & other.versions,
+            delays=self.delays & other.delays,
             catalogue=self.catalogue and other.catalogue,
             results=self.results and other.results,
         )
@@ -87,18 +96,22 @@ class Audit:
         search: SearchIndex,
         broker: Broker,
         versions: Mapping[VersionName, VersionEntry],
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`clock` returns the time of day in seconds."""
         self._store = store
         self._search = search
         self._broker = broker
         self._versions = versions
+        self._clock = clock
 
     def results(self, image_ids: Sequence[str], *, settle: Callable[[], None]) -> list[AuditResult]:
         """Return one result per ID and version, in order of the IDs.
 
         If something is missing, `settle` is called once, to let `settle_s` pass, and the missing images are
-        looked up again. One is lost if it was missing both times at one revision, and the queues were empty
-        both times: a message accepted before the first look was in a queue, or done with, at the second.
+        looked up again. One is lost if it was missing both times at one revision, and no message was ready or
+        leased both times: a message accepted before the first look was in a queue, or done with, at the
+        second. Messages on a retry delay do not count, because each has a record, under its image.
         Raises: Unavailable.
         """
         empty = self._empty_queues()
@@ -129,16 +142,17 @@ class Audit:
 
     def _empty_queues(self) -> EmptyQueues:
         routed = (version for version, entry in self._versions.items() if entry.state.routed)
-        queues = {version: self._broker.model_queue(version) for version in routed}
+        depths = {version: self._broker.model_queue(version).depth() for version in routed}
         return EmptyQueues(
-            versions=frozenset(version for version, queue in queues.items() if not total(queue.depth())),
+            versions=frozenset(version for version, queues in depths.items() if not at_work(queues)),
+            delays=frozenset(version for version, queues in depths.items() if not delayed(queues)),
             catalogue=not total(self._broker.catalogue().depth()),
             results=not total(self._broker.results().depth()),
         )
 
     def _look_up(self, image_ids: Sequence[str]) -> list[AuditResult]:
         return [
-            audit_result(record, version, entry)
+            audit_result(record, version, entry, now_ms=int(self._clock() * 1000))
             for chunk in chunks(image_ids, CHUNK)
             for record in self._records(chunk)
             for version, entry in self._versions.items()
@@ -162,7 +176,9 @@ class Audit:
         ]
 
 
-def audit_result(record: ImageRecord, version: VersionName, entry: VersionEntry) -> AuditResult:
+def audit_result(
+    record: ImageRecord, version: VersionName, entry: VersionEntry, *, now_ms: int
+) -> AuditResult:
     """Return the status of one image under one version, as far as it shows without a look at the queues."""
     row = record.row
     if row is None:
@@ -172,12 +188,16 @@ def audit_result(record: ImageRecord, version: VersionName, entry: VersionEntry)
     state = state_of(row, has_output=record.has_output(version), failure=failure, retired=retired)
     # Search keeps no parts of retired versions, and nothing of deleted images.
     searchable = state is State.STORED and not retired and not row.deleted
+    retrying = failure and state is State.PENDING and failure.state is FailureState.RETRYING
+    waits = failure is not None and failure.waits(now_ms=now_ms, margin_ms=RETRY_MARGIN_MS)
     return AuditResult(
         image_id=record.image_id,
         version=version,
         status=AuditStatus(state.value),
         revision=row.revision,
-        reason=failure.reason if failure and state is State.DEAD else "",
+        reason=failure.reason if failure and (retrying or state is State.DEAD) else "",
+        next_try_at_ms=failure.retry_at_ms if failure and retrying and waits else 0,
+        overdue=bool(retrying) and not waits,
         in_search=_in_search(row, version, entry, record.document) if searchable else None,
     )
 
@@ -223,6 +243,9 @@ def _final(first: AuditResult, again: AuditResult | None, empty: EmptyQueues) ->
         return replace(again, status=AuditStatus.UNKNOWN) if empty.catalogue else again
     # A message of it may be in a queue, or a newer revision in the catalogue's.
     if not empty.catalogue or again.version not in empty.versions:
+        return again
+    # By its record it was on a delay; its worker's clock may be wrong, so it may still be there.
+    if again.overdue and again.version not in empty.delays:
         return again
     if again.status is AuditStatus.PENDING:
         return replace(again, status=AuditStatus.LOST)

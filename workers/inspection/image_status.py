@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from panopticon.depths import Depths, total
+from panopticon.depths import Depths, at_work
+from panopticon.messages import from_ms
 from panopticon.registry.records import VersionEntry, VersionState
 from panopticon.results.documents import Part
 from panopticon.results.failure_reasons import INDEX_REFUSED
@@ -16,6 +16,7 @@ from panopticon.results.undeliverable import NO_VERSION
 from workers.inspection.audit import AuditResult, AuditStatus, audit_result
 from workers.registry.image_record import ImageRecord
 from workers.registry.records import Registered
+from workers.runtime.terminal_text import shell_word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +54,13 @@ class Facts:
 
 
 def statuses(
-    record: ImageRecord, registered: Registered, depths: Mapping[VersionName, Depths]
+    record: ImageRecord, registered: Registered, depths: Mapping[VersionName, Depths], *, now_ms: int
 ) -> list[ImageStatus]:
     """Return the status under every version that gets uploads, and under any other with results of the image,
     ordered by name.
 
     An image that the catalogue does not know has a status only under versions with results of it.
-    `depths`: the queues of pending versions, as far as they could be read.
+    `depths`: the queues of pending versions, as far as they could be read. `now_ms`: the time of day.
     """
     kept = {key.version_name for key in record.keys}
     parts = record.document.parts if record.document else {}
@@ -67,21 +68,21 @@ def statuses(
     routed = {name for name, (_, entry) in registered.items() if entry.state.routed and record.row}
     # Failures without a version are under a name that no version has.
     versions = sorted((kept | routed) - {NO_VERSION})
-    return [_status(version, record, registered, depths.get(version)) for version in versions]
+    return [_status(version, record, registered, depths.get(version), now_ms) for version in versions]
 
 
 def pending_versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
     """Return the versions under which the image is pending and that get uploads: their queues matter."""
     return [
         status.version
-        for status in statuses(record, registered, {})
+        for status in statuses(record, registered, {}, now_ms=0)
         if status.result.status is AuditStatus.PENDING and status.entry and status.entry.state.routed
     ]
 
 
 def next_step(failure: Failure) -> str:
     """Return a command that a person can type about a failure; empty for a replayed or discarded one."""
-    image_id = shlex.quote(failure.key.image_id)
+    image_id = shell_word(failure.key.image_id)
     if failure.state is not FailureState.DEAD:
         return ""
     if failure.reason == INDEX_REFUSED:
@@ -103,7 +104,7 @@ def explain(facts: Facts, result: AuditResult) -> tuple[str, str]:
     failure = record.failure(version)
     match result.status:
         case AuditStatus.DEAD:
-            return result.reason, f"panopticon dead replay {shlex.quote(record.image_id)}"
+            return result.reason, f"panopticon dead replay {shell_word(record.image_id)}"
         case AuditStatus.SKIPPED:
             return _why_skipped(facts), ""
         case AuditStatus.STORED if result.in_search is None:
@@ -119,8 +120,11 @@ def explain(facts: Facts, result: AuditResult) -> tuple[str, str]:
             return "the catalogue does not know the image yet", _audit_command(record.image_id)
         case _ if entry and entry.state is VersionState.REGISTERED:
             return "no upload reaches this version", f"panopticon models shadow {version}"
-        case _ if depths is not None and not total(depths):
-            return "its queue is empty: on its way, or lost", _audit_command(record.image_id)
+        case _ if result.next_try_at_ms:
+            return f"{result.reason}, next try at {from_ms(result.next_try_at_ms):%Y-%m-%d %H:%M:%S} UTC", ""
+        case _ if depths is not None and not at_work(depths):
+            where = "its retry delay is over" if result.overdue else "its queue is empty"
+            return f"{where}: on its way, or lost", _audit_command(record.image_id)
         case _ if depths is not None and not any(depth.leased or depth.retrying for depth in depths.values()):
             return "waiting in its queue, and no worker takes from it", f"panopticon worker --model {version}"
         case _:
@@ -128,11 +132,15 @@ def explain(facts: Facts, result: AuditResult) -> tuple[str, str]:
 
 
 def _status(
-    version: VersionName, record: ImageRecord, registered: Registered, depths: Depths | None
+    version: VersionName, record: ImageRecord, registered: Registered, depths: Depths | None, now_ms: int
 ) -> ImageStatus:
     model, entry = registered.get(version, (None, None))
     part = record.document.parts.get(version.part) if record.document else None
-    result = audit_result(record, version, entry) if entry else _unregistered_result(record, version)
+    result = (
+        audit_result(record, version, entry, now_ms=now_ms)
+        if entry
+        else _unregistered_result(record, version)
+    )
     facts = Facts(record=record, version=version, entry=entry, part=part, depths=depths)
     why, command = explain(facts, result)
     return ImageStatus(
@@ -181,4 +189,4 @@ def _is_refused_by_search(failure: Failure) -> bool:
 
 
 def _audit_command(image_id: str) -> str:
-    return f"echo {shlex.quote(image_id)} | panopticon audit --ids -"
+    return f"echo {shell_word(image_id)} | panopticon audit --ids -"

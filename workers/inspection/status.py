@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from panopticon.depths import Depths, total
+from panopticon.depths import Depths, at_work, delayed, total
 from panopticon.interfaces import Broker, Store
 from panopticon.registry.heartbeats import Heartbeat, ProcessRole
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import VersionName
+from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import all_backfills
 from workers.registry.records import all_versions
 
@@ -43,6 +44,8 @@ class Snapshot:
     catalogue: Depths
     results: Depths
     undeliverable: Depths
+    dead_messages: int | None
+    """Failures without a version: bodies that could not be read. None where the store cannot count."""
     backfills: Sequence[Backfill]
     """All backfills there ever were, the latest first."""
     processes: Sequence[Heartbeat] = ()
@@ -98,6 +101,7 @@ def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -
         catalogue=catalogue,
         results=results,
         undeliverable=undeliverable,
+        dead_messages=store.counts.dead(NO_VERSION) if store.counts else None,
         backfills=all_backfills(store.backfills),
         processes=store.heartbeats.alive(now_ms=int(time.time() * 1000)),
     )
@@ -105,7 +109,7 @@ def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -
 
 def worth_settling(snapshot: Snapshot) -> bool:
     """Return whether a second snapshot, `settle_s` later, could show that pending images are lost."""
-    return any(_queues_empty(snapshot, status) and _pending(status) for status in snapshot.versions)
+    return any(_nothing_at_work(snapshot, status) and _missing(status) for status in snapshot.versions)
 
 
 def settle(
@@ -125,21 +129,22 @@ def settle(
 def lost(before: Snapshot | None, now: Snapshot, version: VersionName, *, settle_s: float) -> int | None:
     """Return how many pending images are in no queue any more; None while that cannot be decided.
 
-    It is decided by two snapshots at least `settle_s` apart: in both the version's queues and the catalogue's
-    are empty, and the ledger is the same in both. A version that uploads do not reach has no lost images,
-    since none was sent to it.
+    It is decided by two snapshots at least `settle_s` apart: in both no message of the version is ready or
+    leased, the catalogue's queue is empty, and the ledger is the same. Images that wait on a retry delay are
+    not lost. A version that uploads do not reach has no lost images, since none was sent to it.
     """
     later = now.of(version)
     if later is None or later.ledger is None:
         return None
+    missing = _missing(later)
     # An upload that the catalogue has not applied yet is not in the ledger either.
-    if _pending(later) == 0:
+    if missing == 0:
         return 0 if total(now.catalogue) == 0 else None
     earlier = before.of(version) if before else None
     if before is None or earlier is None or now.at_s - before.at_s < settle_s:
         return None
-    empty = _queues_empty(before, earlier) and _queues_empty(now, later)
-    return later.ledger.pending if empty and earlier.ledger == later.ledger else None
+    quiet = _nothing_at_work(before, earlier) and _nothing_at_work(now, later)
+    return missing if quiet and earlier.ledger == later.ledger else None
 
 
 def images_per_s(before: Snapshot, now: Snapshot, version: VersionName) -> float | None:
@@ -155,10 +160,16 @@ def images_per_s(before: Snapshot, now: Snapshot, version: VersionName) -> float
     return max(done, 0) / elapsed_s
 
 
-def _queues_empty(snapshot: Snapshot, status: VersionStatus) -> bool:
-    return status.waiting == 0 and total(snapshot.catalogue) == 0
+def _nothing_at_work(snapshot: Snapshot, status: VersionStatus) -> bool:
+    return at_work(status.depths) == 0 and total(snapshot.catalogue) == 0
 
 
-def _pending(status: VersionStatus) -> int:
-    """Return how many images ought to have a message in a queue."""
-    return status.ledger.pending if status.ledger and status.state.routed else 0
+def _missing(status: VersionStatus) -> int | None:
+    """Return how many images ought to have a message that is ready or leased; None if it is not known."""
+    if status.ledger is None or not status.state.routed:
+        return 0
+    on_delay = delayed(status.depths)
+    # With fewer messages on a delay than images that wait by their record, some of those may be lost.
+    if 0 < on_delay < status.ledger.retrying:
+        return None
+    return status.ledger.pending - (status.ledger.retrying if on_delay else 0)

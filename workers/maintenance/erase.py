@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from panopticon.chunks import CHUNK, chunks
-from panopticon.depths import HOPS, total
+from panopticon.depths import HOPS, at_work, delayed, total
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import MAX_REVISION, ImageMessage, Lane
 from panopticon.results.originals import original_uri
@@ -35,7 +35,9 @@ class Remains:
     """Everything that is left of erased images."""
 
     in_flight: int
-    """Messages for models, in any state: one of these images may be among them."""
+    """Messages for models that are ready or leased: one of these images may be among them."""
+    delayed: int
+    """Messages for models on a retry delay, which bring nothing back: the worker skips a deleted image."""
     on_the_way: int
     """Messages for the indexer, which may not have applied the erasure to search yet."""
     kept: Sequence[ImageRecord]
@@ -97,10 +99,11 @@ class Eraser:
 
         Queues are read before the store: a result that was in none of them had been stored by then.
         """
-        in_flight, on_the_way = self._under_way()
+        on_delay, in_flight, on_the_way = self._under_way()
         records = [record for chunk in chunks(image_ids, CHUNK) for record in self._read(chunk)]
         return Remains(
             in_flight=in_flight,
+            delayed=on_delay,
             on_the_way=on_the_way,
             kept=[record for record in records if record.keys or record.in_catalogue],
             searchable=[record.image_id for record in records if record.in_search],
@@ -156,20 +159,21 @@ class Eraser:
             return row.revision
         return min(max(newest, row.revision) + 1, MAX_REVISION)
 
-    def _under_way(self) -> tuple[int, int]:
-        """Return the messages for models, and those for the indexer."""
-        counts, lag_s = (self._in_flight(), self._on_the_way()), self._broker.depth_lag_s
+    def _under_way(self) -> tuple[int, int, int]:
+        """Return the messages on a retry delay, the other messages for models, and those for the indexer."""
+        counts, lag_s = self._counts(), self._broker.depth_lag_s
         # A broker whose counts lag may show none just now, so they are read again once they have caught up.
         for _ in range(HOPS if lag_s else 0):
-            if any(counts):
+            if any(counts[1:]):
                 break
             self._sleep(lag_s)
-            counts = self._in_flight(), self._on_the_way()
+            counts = self._counts()
         return counts
 
-    def _in_flight(self) -> int:
+    def _counts(self) -> tuple[int, int, int]:
         versions = {*all_versions(self._store.registry), *self._broker.topology.bound()}
-        return sum(total(self._broker.model_queue(version).depth()) for version in versions)
+        depths = [self._broker.model_queue(version).depth() for version in versions]
+        return sum(map(delayed, depths)), sum(map(at_work, depths)), self._on_the_way()
 
     def _on_the_way(self) -> int:
         return total(self._broker.catalogue().depth()) + total(self._broker.results().depth())

@@ -10,7 +10,7 @@ from panopticon.interfaces import Applied, SearchRebuild, Store
 from panopticon.messages import from_ms
 from panopticon.registry.records import VersionState
 from panopticon.results.documents import Change, ChangeKind, change_of
-from panopticon.results.outputs import CatalogueImage, VersionName
+from panopticon.results.outputs import CatalogueImage, FailureState, VersionName
 from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.records import all_versions
 
@@ -84,6 +84,9 @@ class Rebuilder:
                     at_ms = _occurred_at_ms(image_id, revision, rows)
                     yield change_of(result_message(output, policy, occurred_at=from_ms(at_ms)))
         for failure in self._store.outputs.failures_of(image_ids):
+            # Until an image has failed for good, search keeps the results of its older revision.
+            if failure.state is FailureState.RETRYING:
+                continue
             yield _step(ChangeKind.FAILED, failure.key.image_id, failure.key.revision, rows)
         for row in rows.values():
             if row.deleted:

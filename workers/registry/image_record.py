@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from panopticon.interfaces import SearchIndex, Store
 from panopticon.results.documents import SearchDocument
-from panopticon.results.outputs import CatalogueImage, Failure, Output, OutputKey, VersionName
+from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 
 Result = TypeVar("Result", Output, Failure)
 
@@ -34,6 +34,16 @@ class ImageRecord:
     def keys(self) -> list[OutputKey]:
         """The keys of the outputs and failures, each once, sorted."""
         return sorted({output.key for output in self.outputs} | {failure.key for failure in self.failures})
+
+    @property
+    def open_failures(self) -> list[Failure]:
+        """The failures, without the records of retry delays after which an output was stored."""
+        stored = {output.key for output in self.outputs}
+        return [
+            failure
+            for failure in self.failures
+            if failure.state is not FailureState.RETRYING or failure.key not in stored
+        ]
 
     @property
     def in_catalogue(self) -> bool:

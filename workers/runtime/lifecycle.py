@@ -17,6 +17,7 @@ from prometheus_client import start_http_server
 from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from workers.runtime.log_events import FORMAT_VARIABLE, JSON, JsonFormatter
+from workers.runtime.terminal_text import PrintableFormatter
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def log_to_stderr(*, name: str) -> None:
     if os.environ.get(FORMAT_VARIABLE) == JSON:
         handler.setFormatter(JsonFormatter(name=name))
     else:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s {name} %(levelname)s %(message)s"))
+        handler.setFormatter(PrintableFormatter(f"%(asctime)s {name} %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

@@ -49,8 +49,9 @@ def make_plan(submission: Submission, versions: Sequence[VersionName], store: St
         ids = [entry.image_id for entry in chunk]
         known = store.catalogue.get(ids)
         stored = {key for version in versions for key in store.outputs.get(ids, version)}
-        # A replayed failure leads to another attempt, so its image is not finished.
-        dead = {f.key for f in store.outputs.failures_of(ids) if f.state is not FailureState.REPLAYED}
+        # A failure that is retried or replayed leads to another attempt, so its image is not finished.
+        open_states = (FailureState.RETRYING, FailureState.REPLAYED)
+        dead = {f.key for f in store.outputs.failures_of(ids) if f.state not in open_states}
         for entry in chunk:
             row = known.get(entry.image_id)
             if row is None or row.revision < entry.revision:

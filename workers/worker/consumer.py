@@ -17,7 +17,7 @@ from typing import Self
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
-from panopticon.interfaces import Delivery, ModelRunner, OutputStore, Queue
+from panopticon.interfaces import Catalogue, Delivery, ModelRunner, OutputStore, Queue
 from panopticon.messages import Lane, MessageInvalid, decode_image_message
 from panopticon.metrics import Metrics
 from panopticon.results.originals import host_of, original_uri
@@ -82,6 +82,7 @@ class Consumer:
         settings: ConsumerSettings,
         queue: Queue,
         outputs: OutputStore,
+        catalogue: Catalogue,
         settlement: Settlement,
         model: ModelRunner,
         metrics: Metrics,
@@ -92,6 +93,7 @@ class Consumer:
         self._settings = settings
         self._queue = queue
         self._outputs = outputs
+        self._catalogue = catalogue
         self._settlement = settlement
         self._model = model
         self._metrics = metrics
@@ -357,12 +359,14 @@ class Consumer:
         limit = self._intake.next_images(waiting=len(in_flight.waiting), at_model=len(in_flight.at_model))
         images = in_flight.waiting[:limit]
         # Raises Unavailable while the store is down; the images are still waiting then.
-        stored = self._stored_before(images)
+        stored, deleted = self._stored_before(images), self._deleted_since(images)
         del in_flight.waiting[:limit]
         is_host_down = False
         for image in images:
             output = stored.get(image.key)
-            if output is not None and output.digest == self._card.digest:
+            if image.key in deleted:
+                in_flight.outcomes.append(Skipped(delivery=image.delivery))
+            elif output is not None and output.digest == self._card.digest:
                 in_flight.outcomes.append(
                     Stored(delivery=image.delivery, message=image.message, output=output, already=True)
                 )
@@ -385,3 +389,13 @@ class Consumer:
             if image.delivery.redelivered or image.delivery.attempt or image.delivery.lane is Lane.BACKFILL
         ]
         return self._outputs.get(ids, self._version) if ids else {}
+
+    def _deleted_since(self, images: Sequence[LeasedImage]) -> set[OutputKey]:
+        """Return those that were deleted or erased while their messages waited on a retry delay."""
+        keys = [image.key for image in images if image.delivery.redelivered or image.delivery.attempt]
+        rows = self._catalogue.get([key.image_id for key in keys]) if keys else {}
+        return {
+            key
+            for key in keys
+            if (row := rows.get(key.image_id)) and row.deleted and row.revision >= key.revision
+        }

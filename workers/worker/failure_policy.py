@@ -74,7 +74,13 @@ class FailurePolicy:
             # a retry delay is not counted.
             return self._delayed(image, "probe") if delays_s else Requeued(delivery=image.delivery)
         if isinstance(error, Transient) and attempt < len(delays_s):
-            return Retried(delivery=image.delivery, delay_s=delays_s[attempt], reason=error.reason)
+            return Retried(
+                delivery=image.delivery,
+                message=image.message,
+                delay_s=delays_s[attempt],
+                reason=error.reason,
+                detail=error.detail,
+            )
         if is_suspicious:
             self._guard.record(dead=True)
         failure = Failure(
@@ -102,4 +108,10 @@ class FailurePolicy:
 
     def _delayed(self, image: LeasedImage, reason: str) -> Retried:
         delay_s = self._retry_delays_s[0]
-        return Retried(delivery=image.delivery, delay_s=delay_s, reason=reason, spend_attempt=False)
+        return Retried(
+            delivery=image.delivery,
+            message=image.message,
+            delay_s=delay_s,
+            reason=reason,
+            spend_attempt=False,
+        )

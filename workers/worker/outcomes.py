@@ -36,8 +36,10 @@ class Retried:
     """The message comes again after a delay."""
 
     delivery: Delivery
+    message: ImageMessage
     delay_s: float
     reason: str
+    detail: str = ""
     spend_attempt: bool = True
 
 

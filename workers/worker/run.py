@@ -93,6 +93,7 @@ def run_worker(
         settings=ConsumerSettings.of(settings),
         queue=queue,
         outputs=store.outputs,
+        catalogue=store.catalogue,
         settlement=settlement,
         model=model,
         metrics=metrics,

@@ -71,5 +71,6 @@ def _host_of(node: str) -> tuple[str, int]:
     except ValueError:
         host, port = None, None
     if not host:
-        raise UsageError(f"search: {node!r} names no host; write {FORM}")
+        # It is not quoted, because it may be a password with the host left out.
+        raise UsageError(f"search: the URL names no host, or a port that is not a number; write {FORM}")
     return host, DEFAULT_PORT if port is None else port

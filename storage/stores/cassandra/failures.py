@@ -45,10 +45,11 @@ class CassandraFailures:
 
     def put(self, failures: Sequence[Failure]) -> None:
         """Insert or replace failures by their key."""
-        days = {(each.key.model, each.key.version, day_of(each.last_at_ms)): each for each in failures}
-        # The row is written last, so that every stored row is in a list.
+        listed = [each for each in failures if each.state is not FailureState.RETRYING]
+        days = {(each.key.model, each.key.version, day_of(each.last_at_ms)): each for each in listed}
+        # The row is written last, so that every stored row that is dead is in a list.
         self._session.write_each(PUT_DAY, [(*day, _timestamp(each)) for day, each in days.items()])
-        self._session.write_each(LIST_FAILURE, [(*_entry(each), _timestamp(each)) for each in failures])
+        self._session.write_each(LIST_FAILURE, [(*_entry(each), _timestamp(each)) for each in listed])
         rows = [(*each.key.columns, encode_failure(each), _timestamp(each)) for each in failures]
         self._session.write_each(PUT_FAILURE, rows)
 
@@ -70,7 +71,7 @@ class CassandraFailures:
 
     def discard(self, keys: Sequence[OutputKey]) -> None:
         """Set failures to `discarded`; one that happens again in the meantime is later, and stays."""
-        found = self._read(keys)
+        found = [failure for failure in self._read(keys) if failure.state is not FailureState.RETRYING]
         self.put([replace(failure, state=FailureState.DISCARDED) for failure in found])
 
     def erase(self, image_ids: Sequence[str], *, now_us: int) -> None:

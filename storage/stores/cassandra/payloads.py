@@ -16,16 +16,18 @@ _SHIFT = 2**63
 
 def encode_failure(failure: Failure) -> bytes:
     """Encode everything but the key."""
-    packed: bytes = msgpack.packb(
-        {
-            "state": failure.state.value,
-            "reason": failure.reason,
-            "detail": storable(failure.detail),
-            "attempts": failure.attempts,
-            "last_at_ms": failure.last_at_ms,
-            "message": failure.message,
-        }
-    )
+    fields = {
+        "state": failure.state.value,
+        "reason": failure.reason,
+        "detail": storable(failure.detail),
+        "attempts": failure.attempts,
+        "last_at_ms": failure.last_at_ms,
+        "message": failure.message,
+    }
+    # The release before does not know this field, and reads failures of every other state.
+    if failure.retry_at_ms:
+        fields["retry_at_ms"] = failure.retry_at_ms
+    packed: bytes = msgpack.packb(fields)
     return packed
 
 

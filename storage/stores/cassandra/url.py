@@ -71,10 +71,13 @@ def _nodes_of(text: str) -> tuple[tuple[str, ...], int]:
         nodes = [urlsplit(f"//{node}") for node in text.split(",")]
         ports = {node.port for node in nodes} - {None}
     except ValueError:
-        raise UsageError(f"store: {text!r} names no hosts; write {FORM}") from None
+        # It is not quoted, because it may be a password with the host left out.
+        raise UsageError(
+            f"store: the URL names no hosts, or a port that is not a number; write {FORM}"
+        ) from None
     hosts = tuple(node.hostname for node in nodes if node.hostname)
     if len(hosts) != len(nodes):
-        raise UsageError(f"store: {text!r} names no hosts; write {FORM}")
+        raise UsageError(f"store: the URL names no hosts; write {FORM}")
     if len(ports) > 1:
         raise UsageError(f"store: {text!r} has several ports; all nodes of a cluster have the same")
     return hosts, ports.pop() or DEFAULT_PORT if ports else DEFAULT_PORT

@@ -16,7 +16,7 @@ from panopticon.results.outputs import (
     encode_payload,
 )
 from storage.sqlite.database import SqliteDatabase
-from storage.stores.failure_fields import day_of, storable
+from storage.stores.failure_fields import listed_day_of, storable
 
 PAGE_ROWS = 500
 
@@ -40,23 +40,25 @@ FROM outputs WHERE image_id = ? ORDER BY model, version DESC, revision DESC
 # States further along are further right in the list.
 _PUT_FAILURE = """
 INSERT INTO failures
-(image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, day, message)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+(image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, day, message, retry_at_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason, detail = excluded.detail,
-attempts = excluded.attempts, last_at_ms = excluded.last_at_ms, day = excluded.day, message = excluded.message
+attempts = excluded.attempts, last_at_ms = excluded.last_at_ms, day = excluded.day,
+message = excluded.message, retry_at_ms = excluded.retry_at_ms
 WHERE excluded.last_at_ms > failures.last_at_ms
 OR (excluded.last_at_ms = failures.last_at_ms
-    AND instr('dead replayed discarded', excluded.state) >= instr('dead replayed discarded', failures.state))
+    AND instr('retrying dead replayed discarded', excluded.state)
+        >= instr('retrying dead replayed discarded', failures.state))
 """
 
 _FAILURES_OF = """
-SELECT image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, message
+SELECT image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, message, retry_at_ms
 FROM json_each(?) AS wanted CROSS JOIN failures ON image_id = wanted.value
 ORDER BY image_id, model, version, revision
 """
 
 _FAILURES = """
-SELECT image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, message
+SELECT image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, message, retry_at_ms
 FROM failures
 WHERE model = ? AND version = ? AND day = ? AND state = ? AND (last_at_ms, image_id, revision) > (?, ?, ?)
 ORDER BY last_at_ms, image_id, revision LIMIT ?
@@ -68,14 +70,14 @@ WITH RECURSIVE days (day) AS (
     SELECT max(day) FROM failures WHERE model = :model AND version = :version
     UNION ALL
     SELECT (SELECT max(day) FROM failures WHERE model = :model AND version = :version AND day < days.day)
-    FROM days WHERE day IS NOT NULL
+    FROM days WHERE day > ''
 )
-SELECT day FROM days WHERE day IS NOT NULL
+SELECT day FROM days WHERE day > ''
 """
 
 _DISCARD = """
 UPDATE failures SET state = 'discarded'
-WHERE image_id = ? AND model = ? AND version = ? AND revision = ?
+WHERE image_id = ? AND model = ? AND version = ? AND revision = ? AND state <> 'retrying'
 """
 
 _ERASE_OUTPUTS = "DELETE FROM outputs WHERE image_id = ?"
@@ -165,8 +167,9 @@ def _failure_row(failure: Failure) -> tuple[Any, ...]:
         storable(failure.detail),
         failure.attempts,
         failure.last_at_ms,
-        day_of(failure.last_at_ms),
+        listed_day_of(failure),
         failure.message,
+        failure.retry_at_ms,
     )
 
 
@@ -179,4 +182,5 @@ def _failure_of(row: tuple[Any, ...]) -> Failure:
         attempts=row[7],
         last_at_ms=row[8],
         message=row[9],
+        retry_at_ms=row[10],
     )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +47,22 @@ def test_a_dead_failure_without_an_output_makes_an_image_dead(
 def test_a_replayed_failure_leaves_an_image_pending() -> None:
     replayed = failure(FailureState.REPLAYED)
     assert state_of(image(), has_output=False, failure=replayed, retired=False) is State.PENDING
+
+
+def test_an_image_on_a_retry_delay_is_pending() -> None:
+    waits = failure(FailureState.RETRYING)
+    assert state_of(image(), has_output=False, failure=waits, retired=False) is State.PENDING
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "waits"), [(-11, False), (-10, True), (0, True), (60, True), (70, True), (71, False)]
+)
+def test_a_record_of_a_retry_delay_holds_until_its_time_and_not_if_it_is_from_the_future(
+    now_ms: int, waits: bool
+) -> None:
+    record = replace(failure(FailureState.RETRYING), retry_at_ms=60)
+    assert record.waits(now_ms=now_ms, margin_ms=10) is waits
+    assert not replace(record, state=FailureState.DEAD).waits(now_ms=now_ms, margin_ms=10)
 
 
 def test_a_discarded_failure_leaves_an_image_skipped() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panopticon.results.outputs import FailureState, VersionName
-from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
+from panopticon.results.undeliverable import BAD_MESSAGE, NO_VERSION, encode_envelope, failure_of
 from tests.panopticon.strategies import counts, model_names, texts
 
 AT_MS = 1_795_262_400_000
@@ -43,6 +43,29 @@ def test_repeats_of_one_body_are_one_failure() -> None:
         encode_envelope(b"x", version=TAGGER, reason="bad_message", detail=detail) for detail in "ab"
     ]
     assert failure_of(envelopes[0], at_ms=1).key == failure_of(envelopes[1], at_ms=2).key
+
+
+def test_a_body_that_cannot_be_read_is_one_failure_whichever_queues_it_was_in() -> None:
+    versions = [TAGGER, VersionName(model="quality", version=2), NO_VERSION]
+    envelopes = [
+        encode_envelope(b"x", version=version, reason=BAD_MESSAGE, detail="no JSON") for version in versions
+    ]
+    failures = [failure_of(envelope, at_ms=1) for envelope in envelopes]
+    assert len({failure.key for failure in failures}) == 1
+    assert failures[0].key.version_name == NO_VERSION
+    assert [failure.detail for failure in failures] == [
+        "no JSON (in the queue of tagger@1)",
+        "no JSON (in the queue of quality@2)",
+        "no JSON",
+    ]
+
+
+def test_a_body_that_was_delivered_too_often_is_a_failure_of_each_version() -> None:
+    versions = [TAGGER, VersionName(model="quality", version=2)]
+    envelopes = [
+        encode_envelope(b"x", version=version, reason="delivery_limit", detail="") for version in versions
+    ]
+    assert [failure_of(envelope, at_ms=1).key.version_name for envelope in envelopes] == versions
 
 
 def test_two_bodies_are_two_failures() -> None:

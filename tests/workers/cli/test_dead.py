@@ -9,7 +9,7 @@ import pytest
 from panopticon.messages import Lane
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
-from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, failure, key
+from tests.contracts.examples import A_DAY_MS, NOON_MS, QUALITY, TAGGER, failure, key, retrying
 from tests.house import House
 from tests.workers.cli.conftest import Panopticon, Ran
 
@@ -65,15 +65,24 @@ class TestList:
     ) -> None:
         assert ids(panopticon("dead", "list", "--json", *arguments)) == expected
 
+    def test_an_image_on_a_retry_delay_is_not_listed_and_has_no_failure_yet(
+        self, panopticon: Panopticon, house: House
+    ) -> None:
+        house.store.outputs.put_failures([retrying(key("waits"))])
+        assert ids(panopticon("dead", "list", "--json")) == ["c", "a", "b", "message-1"]
+        assert "'retrying' is not one of" in panopticon("dead", "list", "--state", "retrying").err
+        assert panopticon("dead", "show", "waits").complaint.startswith("image 'waits' has no failure")
+        assert panopticon("dead", "replay", "waits").out.startswith("0 failures sent back")
+
     def test_a_list_that_is_cut_reports_that_there_are_more(self, panopticon: Panopticon) -> None:
         ran = panopticon("dead", "list", "--json", "--limit", "3")
         assert (len(ids(ran)), ran.json["more"]) == (3, True)
         assert panopticon("dead", "list", "--json", "--limit", "4").json["more"] is False
 
-    def test_people_see_time_version_reason_path_and_a_summary(self, panopticon: Panopticon) -> None:
+    def test_people_see_time_version_reason_id_path_and_a_summary(self, panopticon: Panopticon) -> None:
         shown = panopticon("dead", "list").out
-        assert ["2026-11-21", "12:00:00", "tagger@1", "corrupt", "/photos/a.jpg"] in [
-            line.split()[:5] for line in shown.splitlines()
+        assert ["2026-11-21", "12:00:00", "tagger@1", "corrupt", "a", "/photos/a.jpg"] in [
+            line.split()[:6] for line in shown.splitlines()
         ]
         assert "4 failures: 3 corrupt, 1 not_found" in shown
 

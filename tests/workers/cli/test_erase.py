@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.messages import ImageMessage, Lane
-from tests.contracts.examples import QUALITY, failure, image, key, output, part, result
+from panopticon.messages import ImageMessage, Lane, encode
+from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result
 from tests.house import House
 from tests.workers.cli.conftest import Panopticon
 
@@ -63,6 +63,7 @@ def test_the_same_as_json(panopticon: Panopticon) -> None:
             "revisions": {"me": 2},
         },
         "in_flight": 0,
+        "delayed": 0,
         "on_the_way": 1,
         "kept": [],
         "in_search": [],
@@ -75,6 +76,23 @@ def test_messages_in_progress_are_reported(panopticon: Panopticon, house: House)
     assert ran.code == 0
     assert "4 messages in progress, which may store an output again" in ran.out
     assert "afterwards: panopticon erase --ids - --check" in ran.out
+
+
+def test_messages_on_a_retry_delay_are_reported_and_the_erasure_is_final(
+    panopticon: Panopticon, house: House
+) -> None:
+    queue = house.broker.model_queue(TAGGER)
+    queue.submit([encode(ImageMessage(image_id="me", revision=1))], Lane.LIVE)
+    (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=0)
+    queue.retry(delivery, delay_s=3600)
+    panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n")
+    house.index()
+    ran = panopticon("erase", "--ids", "-", "--check", stdin=b"me\n")
+    assert ran.out == (
+        "1 message on a retry delay, which stores nothing: workers skip deleted images.\n"
+        "Nothing is stored of 1 image, and no message is in progress.\n"
+    )
+    assert panopticon("erase", "--ids", "-", "--check", "--json", stdin=b"me\n").json["final"] is True
 
 
 def test_check_erases_nothing_and_exits_with_1_while_anything_is_stored(

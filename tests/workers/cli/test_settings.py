@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from panopticon.credentials import masked
 from tests.workers.cli.conftest import Panopticon
-from workers.cli.formatting import masked
 
 
 def test_every_setting_is_shown_with_its_value_and_default(panopticon: Panopticon) -> None:
@@ -29,6 +29,14 @@ def test_people_see_what_differs_from_its_default(panopticon: Panopticon) -> Non
     ("url", "expected"),
     [
         ("amqp://guest:guest@broker:5672/", "amqp://***@broker:5672/"),
+        ("amqp://guest:se/cret@broker:5672/", "amqp://***@broker:5672/"),
+        ("amqp://guest:se@cret@broker:5672/", "amqp://***@broker:5672/"),
+        ("amqp://guest:12/34?5#6@broker/", "amqp://***@broker/"),
+        ("amqp://gue/st:se cret@broker/", "amqp://***@broker/"),
+        (
+            "amqp://guest:guest@broker/v?management=http://m:15672",
+            "amqp://***@broker/v?management=http://m:15672",
+        ),
         ("https://search/?api_key=abc&x=1", "https://search/?api_key=***&x=1"),
         ("cassandra://host/space?password=p%20q", "cassandra://host/space?password=***"),
         ("sqlite:////var/lib/photos.db", "sqlite:////var/lib/photos.db"),

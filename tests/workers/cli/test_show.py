@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from panopticon.models import find_card
 from panopticon.registry import transitions
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
-from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result
+from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result, retrying
 from tests.house import House
 from tests.workers.cli.conftest import Panopticon
+from workers.cli.formatting import rfc_3339, utc
 from workers.submission.folders import image_id_of
 
 
@@ -42,6 +44,21 @@ def test_catalogue_outputs_failures_and_search_are_shown(panopticon: Panopticon,
         ("tagger@1", "dead", "corrupt")
     ]
     assert report["search"]["parts"]["tagger_1"]["tags"][0]["label"] == "cat"
+
+
+def test_an_image_on_a_retry_delay_is_shown_with_reason_attempts_and_next_try(
+    panopticon: Panopticon, house: House
+) -> None:
+    fill(house)
+    now_ms = int(time.time() * 1000)
+    waits = retrying(key("photo", revision=1), last_at_ms=now_ms)
+    house.store.outputs.put_failures([waits, retrying(key("photo", version=QUALITY))])
+    shown = panopticon("show", "photo").out
+    assert f"tagger@1   pending: io_error, next try at {utc(waits.retry_at_ms)} UTC" in shown
+    assert "tagger@1 · retrying · revision 1" in shown
+    assert "2 of 4 retry delays" in shown
+    (kept,) = panopticon("show", "photo", "--json").json["failures"]
+    assert (kept["state"], kept["next_try_at"]) == ("retrying", rfc_3339(waits.retry_at_ms))
 
 
 def test_an_output_is_shown_with_its_origin(panopticon: Panopticon, house: House) -> None:

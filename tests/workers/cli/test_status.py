@@ -14,7 +14,8 @@ from panopticon.messages import Lane
 from panopticon.registry.heartbeats import ProcessState
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import FailureState
-from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output
+from panopticon.results.undeliverable import NO_VERSION
+from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, retrying
 from tests.contracts.heartbeats import heartbeat
 from tests.house import AUTHOR, House
 from tests.workers.cli.conftest import Panopticon, Ran
@@ -97,6 +98,68 @@ def test_images_pending_while_a_message_waits_are_not_decidable(
     assert counts(ran) == [1, 0, 0, 0, 1, None]
     assert row(ran)["note"] == "pending or lost, not decidable yet"
     assert sum(pauses) < 2
+
+
+def put_on_delay(house: House, *image_ids: str, records: bool = True) -> None:
+    """Put a message of each image on a retry delay, with the record that a worker stores before."""
+    queue = house.broker.model_queue(TAGGER)
+    for image_id in image_ids:
+        if records:
+            house.store.outputs.put_failures([retrying(key(image_id))])
+        queue.submit([b"{}"], Lane.LIVE)
+        (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=0)
+        queue.retry(delivery, delay_s=3600)
+
+
+def test_images_on_a_retry_delay_are_pending_and_not_lost(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d")])
+    house.store.outputs.put([output(key("d", version=QUALITY))])
+    put_on_delay(house, "d")
+    assert counts(panopticon("status", "--json")) == [4, 1, 1, 1, 1, 0]
+    assert sum(pauses) < 2
+    assert "No worker takes from its queue" not in panopticon("status").out
+
+
+def test_an_image_is_lost_though_another_is_on_a_retry_delay(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d"), image("lost")])
+    put_on_delay(house, "d")
+    assert counts(panopticon("status", "--json")) == [5, 1, 1, 1, 2, 1]
+
+
+def test_it_cannot_be_decided_which_of_two_images_the_one_message_on_a_retry_delay_is_of(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d"), image("e")])
+    house.store.outputs.put_failures([retrying(key("e"))])
+    put_on_delay(house, "d")
+    assert counts(panopticon("status", "--json"))[-1] is None
+
+
+def test_records_of_retry_delays_hide_no_loss_once_nothing_is_on_a_delay(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    fill(house)
+    house.store.catalogue.put([image("d")])
+    house.store.outputs.put_failures([retrying(key("d"))])
+    assert counts(panopticon("status", "--json")) == [4, 1, 1, 1, 1, 1]
+
+
+def test_bodies_that_could_not_be_read_are_counted(panopticon: Panopticon, house: House) -> None:
+    fill(house)
+    assert panopticon("status", "--json").json["dead_messages"] == 0
+    house.store.outputs.put_failures(
+        [failure(key(f"message-{number}", version=NO_VERSION)) for number in range(3)]
+    )
+    assert panopticon("status", "--json").json["dead_messages"] == 3
+    line = "3 messages that could not be read: panopticon dead list --model catalogue@1"
+    assert line in panopticon("status").out
 
 
 def test_nothing_is_lost_while_the_catalogue_is_behind(

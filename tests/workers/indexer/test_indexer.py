@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from panopticon.interfaces import Depth
+from panopticon.interfaces import Broker, Delivery, Depth, Queue
 from panopticon.messages import (
     EPOCH,
     DeletedPublished,
@@ -17,11 +19,13 @@ from panopticon.messages import (
     Lane,
     ModelActivated,
     ResultPublished,
+    encode,
 )
 from panopticon.results.outputs import FailureState
-from panopticon.results.undeliverable import NO_VERSION, encode_envelope
-from tests.contracts.examples import TAGGER
+from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
+from tests.contracts.examples import QUALITY, TAGGER
 from tests.house import House, open_house
+from workers.indexer.indexer import Indexer
 
 DEAD = FailureState.DEAD
 ACTIVATED = ModelActivated(model="tagger", version=1, activated_at=EPOCH, activated_by="ann")
@@ -80,6 +84,12 @@ def dead_letters(house: House) -> Sequence[tuple[str, bytes]]:
     outputs = house.real.store.outputs
     found = [outputs.failures(NO_VERSION, day=day, state=DEAD) for day in outputs.failure_days(NO_VERSION)]
     return sorted((failure.reason, failure.message) for failures in found for failure in failures)
+
+
+def dead_messages_counted(house: House) -> float:
+    """Return the metric of message bodies that were kept as failures."""
+    labels = {"model": str(NO_VERSION), "reason": "bad_message"}
+    return house.metrics.registry.get_sample_value("panopticon_messages_dead_total", labels) or 0.0
 
 
 class TestCatalogue:
@@ -222,15 +232,68 @@ class TestBadBodies:
         assert set(house.real.store.catalogue.get(["1", "2"])) == {"1", "2"}
         assert dead_letters(house) == sorted(("bad_message", body) for body in self.BODIES)
 
-    def test_a_message_that_a_consumer_dead_lettered_becomes_a_failure_of_its_version(
+    def test_a_message_that_was_delivered_too_often_becomes_a_failure_of_its_version(
         self, house: House
     ) -> None:
-        envelope = encode_envelope(b"body", version=TAGGER, reason="bad_message", detail="no JSON")
+        envelope = encode_envelope(b"body", version=TAGGER, reason="delivery_limit", detail="too often")
         house.real.broker.undeliverable().submit([envelope], Lane.LIVE)
         run_until_empty(house)
         (day,) = house.real.store.outputs.failure_days(TAGGER)
         (failure,) = house.real.store.outputs.failures(TAGGER, day=day, state=DEAD)
-        assert (failure.reason, failure.detail, failure.message) == ("bad_message", "no JSON", b"body")
+        assert (failure.reason, failure.detail, failure.message) == ("delivery_limit", "too often", b"body")
+
+    def test_bad_uploads_are_stored_and_counted_once_though_every_queue_has_them(self, house: House) -> None:
+        house.register(TAGGER, QUALITY)
+        bodies = [b"bad %d" % number for number in range(330)]
+        house.real.broker.catalogue().submit(bodies, Lane.LIVE)
+        in_model_queues = [
+            encode_envelope(body, version=version, reason="bad_message", detail="no JSON")
+            for version in (TAGGER, QUALITY)
+            for body in bodies
+        ]
+        house.real.broker.undeliverable().submit(in_model_queues, Lane.LIVE)
+        run_until_empty(house)
+        assert dead_letters(house) == sorted(("bad_message", body) for body in bodies)
+        assert house.real.store.counts is not None
+        assert house.real.store.counts.dead(NO_VERSION) == 330
+        assert house.real.store.counts.count(TAGGER, retired=False).dead == 0
+        assert dead_messages_counted(house) == 330
+
+    def test_a_bad_message_in_one_model_s_queue_only_is_kept(self, house: House) -> None:
+        envelope = encode_envelope(b"body", version=TAGGER, reason="bad_message", detail="no JSON")
+        house.real.broker.undeliverable().submit([envelope], Lane.LIVE)
+        run_until_empty(house)
+        assert dead_letters(house) == [("bad_message", b"body")]
+        assert dead_messages_counted(house) == 1
+
+    def test_a_bad_body_that_comes_again_and_again_is_written_once_an_hour(self, house: House) -> None:
+        for _ in range(5):
+            house.real.broker.catalogue().submit([b"bad"] * 300, Lane.LIVE)
+            run_until_empty(house)
+        assert house.journal.steps.count("outputs.put_failures") == 1
+        assert dead_messages_counted(house) == 1
+
+    def test_a_body_that_was_kept_long_ago_gets_the_new_time_and_is_not_counted_again(
+        self, house: House
+    ) -> None:
+        envelope = encode_envelope(b"bad", version=NO_VERSION, reason="bad_message", detail="")
+        long_ago = failure_of(envelope, at_ms=1)
+        house.real.store.outputs.put_failures([long_ago])
+        house.real.broker.undeliverable().submit([envelope], Lane.LIVE)
+        run_until_empty(house)
+        (kept,) = house.real.store.outputs.failures_of([long_ago.key.image_id])
+        assert kept.last_at_ms > long_ago.last_at_ms
+        assert dead_messages_counted(house) == 0
+
+    def test_a_discarded_body_that_comes_again_is_dead_again(self, house: House) -> None:
+        for _ in range(2):
+            house.real.broker.catalogue().submit([b"bad"], Lane.LIVE)
+            run_until_empty(house)
+            assert dead_letters(house) == [("bad_message", b"bad")]
+            (day,) = house.real.store.outputs.failure_days(NO_VERSION)
+            failures = house.real.store.outputs.failures(NO_VERSION, day=day, state=DEAD)
+            house.real.store.outputs.discard_failures([failure.key for failure in failures])
+        assert dead_messages_counted(house) == 2
 
     def test_a_message_that_the_broker_dead_lettered_is_kept_and_the_others_too(self, house: House) -> None:
         envelope = encode_envelope(b"body", version=NO_VERSION, reason="bad_message", detail="")
@@ -242,6 +305,91 @@ class TestBadBodies:
         house.real.broker.results().submit([b"bad", b"bad"], Lane.LIVE)
         run_until_empty(house)
         assert dead_letters(house) == [("bad_message", b"bad")]
+
+
+class KeyedQueueFake:
+    """A queue whose deliveries carry a routing key, as those of RabbitMQ do."""
+
+    def __init__(self, inner: Queue, routing_key: str) -> None:
+        self._inner = inner
+        self._routing_key = routing_key
+
+    def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
+        received = self._inner.receive(max_live=max_live, max_backfill=max_backfill, wait_s=wait_s)
+        return [replace(delivery, routing_key=self._routing_key) for delivery in received]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class KeyedBrokerFake:
+    """A broker whose catalogue queue is a `KeyedQueueFake`."""
+
+    def __init__(self, inner: Broker, routing_key: str) -> None:
+        self._inner = inner
+        self._routing_key = routing_key
+
+    def catalogue(self) -> KeyedQueueFake:
+        return KeyedQueueFake(self._inner.catalogue(), self._routing_key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class TestRoutingKeys:
+    """On RabbitMQ the key decides which queues a message reaches, and the body what it is about."""
+
+    def indexed_under(self, house: House, key: str, message: ImageMessage) -> None:
+        house.real.broker.catalogue().submit([encode(message)], Lane.LIVE)
+        indexer = Indexer(
+            settings=house.settings,
+            store=house.store,
+            broker=KeyedBrokerFake(house.broker, key),
+            search=house.search,
+            metrics=house.metrics,
+        )
+        while indexer.turn():
+            pass
+
+    @pytest.mark.parametrize("key", ["image.deleted", "backfill.deleted"])
+    def test_an_upload_under_the_key_of_deletes_is_refused_and_not_catalogued(
+        self, house: House, key: str
+    ) -> None:
+        self.indexed_under(house, key, upload())
+        assert house.real.store.catalogue.get(["1"]) == {}
+        ((reason, body),) = dead_letters(house)
+        assert (reason, body) == ("bad_message", encode(upload()))
+        (day,) = house.real.store.outputs.failure_days(NO_VERSION)
+        (failure,) = house.real.store.outputs.failures(NO_VERSION, day=day, state=DEAD)
+        assert key in failure.detail
+        assert "'uploaded'" in failure.detail
+
+    @pytest.mark.parametrize("key", ["image.uploaded", "backfill.uploaded"])
+    def test_a_delete_under_the_key_of_uploads_is_refused_and_deletes_nothing(
+        self, house: House, key: str
+    ) -> None:
+        house.submit(upload())
+        run_until_empty(house)
+        self.indexed_under(house, key, upload(event="deleted"))
+        assert not house.row("1").deleted
+        assert [reason for reason, _ in dead_letters(house)] == ["bad_message"]
+
+    @pytest.mark.parametrize(
+        ("key", "event"),
+        [
+            ("image.uploaded", "uploaded"),
+            ("backfill.deleted", "deleted"),
+            ("panopticon.catalogue", "uploaded"),
+            ("panopticon.catalogue.backfill", "deleted"),
+            ("", "deleted"),
+        ],
+    )
+    def test_a_key_that_agrees_and_the_name_of_a_queue_are_accepted(
+        self, house: House, key: str, event: str
+    ) -> None:
+        self.indexed_under(house, key, upload(event=event))
+        assert house.row("1").event == event
+        assert dead_letters(house) == []
 
 
 class TestUnavailable:

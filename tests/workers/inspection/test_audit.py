@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from panopticon.messages import Lane, decode_image_message
+from panopticon.messages import ImageMessage, Lane, decode_image_message, encode
 from panopticon.registry.records import VersionEntry, VersionState
 from panopticon.results.outputs import FailureState
 from tests.contracts.examples import (
@@ -19,9 +19,10 @@ from tests.contracts.examples import (
     output,
     part,
     result,
+    retrying,
 )
 from tests.house import House
-from workers.inspection.audit import Audit, AuditResult, AuditStatus
+from workers.inspection.audit import RETRY_MARGIN_MS, Audit, AuditResult, AuditStatus
 
 ENTRY = VersionEntry(
     version=1, digest="d1", state=VersionState.ACTIVE, labels=("a",), policy_toml="", policy_number=2
@@ -32,7 +33,13 @@ SETTLE_S = 5.0
 
 
 def audit(house: House, entry: VersionEntry = ENTRY) -> Audit:
-    return Audit(store=house.store, search=house.search, broker=house.broker, versions={TAGGER: entry})
+    return Audit(
+        store=house.store,
+        search=house.search,
+        broker=house.broker,
+        versions={TAGGER: entry},
+        clock=house.clock.time,
+    )
 
 
 def audited(house: House, image_id: str = "photo", entry: VersionEntry = ENTRY) -> AuditResult:
@@ -118,13 +125,96 @@ def test_nothing_is_lost_while_a_worker_holds_a_message(house: House) -> None:
     assert status(house) is AuditStatus.PENDING
 
 
-def test_nothing_is_lost_while_a_message_waits_on_a_retry_delay(house: House) -> None:
-    house.store.catalogue.put([image()])
+def put_on_delay(house: House, image_id: str, *, delay_s: float = 3600) -> None:
+    """Put a message on a retry delay, with the record that a worker stores before."""
+    now_ms = int(house.clock.time() * 1000)
+    house.store.outputs.put_failures([retrying(key(image_id), last_at_ms=now_ms, delay_s=delay_s)])
     queue = house.broker.model_queue(TAGGER)
-    queue.submit([b"{}"], Lane.LIVE)
+    queue.submit([encode(ImageMessage(image_id=image_id))], Lane.LIVE)
     (delivery,) = queue.receive(max_live=1, max_backfill=0, wait_s=0)
-    queue.retry(delivery, delay_s=3600)
-    assert status(house) is AuditStatus.PENDING
+    queue.retry(delivery, delay_s=delay_s)
+
+
+class TestRetryDelays:
+    def test_an_image_on_a_delay_is_pending_with_its_next_try_and_needs_no_second_look(
+        self, house: House
+    ) -> None:
+        house.store.catalogue.put([image()])
+        put_on_delay(house, "photo")
+        began_s = house.clock.now_s
+        found = audited(house)
+        assert (found.status, found.reason, found.open) == (AuditStatus.PENDING, "io_error", False)
+        assert (found.next_try_at_ms, house.clock.now_s) == (round((began_s + 3600) * 1000), began_s)
+
+    def test_a_lost_image_is_found_while_another_is_on_a_delay(self, house: House) -> None:
+        house.store.catalogue.put([image("lost"), image("waits")])
+        put_on_delay(house, "waits")
+        assert [status(house, "lost"), status(house, "waits")] == [AuditStatus.LOST, AuditStatus.PENDING]
+
+    def test_an_image_stored_while_another_is_on_a_delay_can_be_missing_in_search(self, house: House) -> None:
+        house.store.catalogue.put([image()])
+        house.store.outputs.put([output(key())])
+        put_on_delay(house, "waits")
+        assert status(house) is AuditStatus.NOT_IN_SEARCH
+
+    def test_a_lost_image_with_an_overdue_record_is_found_once_nothing_is_on_a_delay(
+        self, house: House
+    ) -> None:
+        house.store.catalogue.put([image()])
+        put_on_delay(house, "photo", delay_s=60)
+        house.clock.now_s += 60
+        house.take(house.broker.model_queue(TAGGER))
+        assert status(house) is AuditStatus.PENDING
+        house.clock.now_s += 61
+        assert (status(house), audited(house).overdue) == (AuditStatus.LOST, True)
+
+    def test_an_overdue_image_alone_cannot_be_decided_while_others_are_on_a_delay(self, house: House) -> None:
+        house.store.catalogue.put([image("overdue"), image("waits"), image("lost")])
+        put_on_delay(house, "overdue", delay_s=60)
+        house.clock.now_s += 180
+        house.take(house.broker.model_queue(TAGGER))
+        put_on_delay(house, "waits")
+        ids = ["overdue", "waits", "lost"]
+        results = audit(house).results(ids, settle=lambda: house.clock.sleep(SETTLE_S))
+        assert [(result.status, result.open) for result in results] == [
+            (AuditStatus.PENDING, True),
+            (AuditStatus.PENDING, False),
+            (AuditStatus.LOST, False),
+        ]
+
+    def test_a_message_that_is_late_within_the_margin_is_not_overdue(self, house: House) -> None:
+        house.store.catalogue.put([image()])
+        put_on_delay(house, "photo", delay_s=60)
+        house.clock.now_s += 60 + RETRY_MARGIN_MS / 1000
+        assert not audited(house).overdue
+
+    def test_a_record_from_the_future_hides_no_loss(self, house: House) -> None:
+        house.store.catalogue.put([image()])
+        a_day_ahead_ms = int((house.clock.now_s + 86_400) * 1000)
+        house.store.outputs.put_failures([retrying(key(), last_at_ms=a_day_ahead_ms)])
+        assert status(house) is AuditStatus.LOST
+
+    def test_a_record_of_an_older_revision_hides_no_loss(self, house: House) -> None:
+        house.store.catalogue.put([image(revision=1)])
+        put_on_delay(house, "photo")
+        assert status(house) is AuditStatus.LOST
+
+    def test_an_image_on_a_delay_that_was_deleted_is_skipped(self, house: House) -> None:
+        house.store.catalogue.put([image(event="deleted")])
+        put_on_delay(house, "photo")
+        assert status(house) is AuditStatus.SKIPPED
+
+    def test_an_image_that_is_put_on_a_delay_between_the_looks_is_pending(self, house: House) -> None:
+        house.store.catalogue.put([image()])
+        house.clock.on_sleep = lambda: put_on_delay(house, "photo")
+        assert status(house) is AuditStatus.PENDING
+
+    def test_a_record_whose_message_is_leased_again_leaves_the_image_pending(self, house: House) -> None:
+        house.store.catalogue.put([image()])
+        put_on_delay(house, "photo", delay_s=60)
+        house.clock.now_s += 600
+        house.broker.model_queue(TAGGER).receive(max_live=1, max_backfill=0, wait_s=0)
+        assert status(house) is AuditStatus.PENDING
 
 
 def test_nothing_is_lost_if_its_queue_was_empty_at_the_second_look_only(house: House) -> None:

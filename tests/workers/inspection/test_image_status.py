@@ -16,7 +16,7 @@ from panopticon.results.documents import SearchDocument
 from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from panopticon.results.undeliverable import NO_VERSION
-from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part
+from tests.contracts.examples import NOON_MS, QUALITY, TAGGER, failure, image, key, output, part, retrying
 from workers.inspection.audit import AuditStatus
 from workers.inspection.image_status import ImageStatus, next_step, pending_versions, statuses
 from workers.registry.image_record import ImageRecord
@@ -54,7 +54,7 @@ def depths(*, ready: int = 0, held: int = 0, retrying: int = 0) -> Mapping[Versi
 def status(
     of: ImageRecord, known: Registered | None = None, waiting: Mapping[VersionName, Depths] | None = None
 ) -> ImageStatus:
-    (only,) = statuses(of, registered() if known is None else known, waiting or {})
+    (only,) = statuses(of, registered() if known is None else known, waiting or {}, now_ms=NOON_MS)
     return only
 
 
@@ -159,7 +159,7 @@ def test_a_stored_image_that_need_not_be_in_search_is_reported_with_the_cause(
             "panopticon worker --model tagger@1",
         ),
         (depths(ready=3, held=1), "waiting in its queue, or being processed", ""),
-        (depths(retrying=1), "waiting in its queue, or being processed", ""),
+        (depths(retrying=1), "its queue is empty: on its way, or lost", AUDIT),
     ],
 )
 def test_a_pending_image_is_explained_by_its_queue(
@@ -170,7 +170,7 @@ def test_a_pending_image_is_explained_by_its_queue(
 
 def test_a_version_that_gets_no_uploads_is_listed_only_if_something_is_kept_of_it() -> None:
     unrouted = registered(VersionState.REGISTERED)
-    assert statuses(record(), unrouted, {}) == []
+    assert statuses(record(), unrouted, {}, now_ms=NOON_MS) == []
     assert explained(record(document=document()), unrouted) == (
         AuditStatus.PENDING,
         "no upload reaches this version",
@@ -179,7 +179,10 @@ def test_a_version_that_gets_no_uploads_is_listed_only_if_something_is_kept_of_i
 
 
 def test_an_image_without_a_row_is_listed_only_under_versions_of_which_something_is_kept() -> None:
-    assert statuses(record(row=None, document=document(name=QUALITY.part)), registered(), {}) == []
+    assert (
+        statuses(record(row=None, document=document(name=QUALITY.part)), registered(), {}, now_ms=NOON_MS)
+        == []
+    )
     assert explained(record(row=None, outputs=[output(key())])) == (
         AuditStatus.PENDING,
         "the catalogue does not know the image yet",
@@ -204,3 +207,22 @@ def test_only_queues_of_versions_that_get_uploads_are_worth_reading() -> None:
 )
 def test_a_failure_comes_with_the_command_that_helps(of: Failure, step: str) -> None:
     assert next_step(of) == step
+
+
+def test_an_image_on_a_retry_delay_has_its_reason_and_the_time_of_its_next_try() -> None:
+    waits = record(failures=[retrying(key(), delay_s=600)])
+    why = "io_error, next try at 2026-11-21 12:10:00 UTC"
+    assert explained(waits, None, depths(retrying=1)) == (AuditStatus.PENDING, why, "")
+
+
+def test_an_image_whose_retry_delay_is_over_is_on_its_way_or_lost() -> None:
+    overdue = record(failures=[retrying(key(), last_at_ms=NOON_MS - 7_200_000)])
+    why = "its retry delay is over: on its way, or lost"
+    assert explained(overdue, None, depths(retrying=1)) == (AuditStatus.PENDING, why, AUDIT)
+    why = "waiting in its queue, or being processed"
+    assert explained(overdue, None, depths(held=1)) == (AuditStatus.PENDING, why, "")
+
+
+def test_the_record_of_a_retry_delay_is_history_once_the_image_is_stored() -> None:
+    stored = record(outputs=[output(key())], failures=[retrying(key()), retrying(key(revision=1))])
+    assert stored.open_failures == [retrying(key(revision=1))]

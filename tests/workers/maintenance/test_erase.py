@@ -20,6 +20,7 @@ from tests.contracts.examples import (
     output,
     part,
     result,
+    retrying,
 )
 from tests.house import House, open_house
 from workers.maintenance.erase import Erased, Eraser, Remains
@@ -206,6 +207,30 @@ class TestCheck:
         house.index()
         remains = check(house, "me")
         assert (remains.in_flight, remains.clean, remains.final) == (1, True, False)
+
+    def test_messages_on_a_retry_delay_do_not_keep_an_erasure_from_being_final(self, house: House) -> None:
+        plant(house, "me")
+        house.store.outputs.put_failures([retrying(key("me", revision=3))])
+        queue = house.broker.model_queue(TAGGER)
+        queue.submit([encode(ImageMessage(image_id=image_id)) for image_id in ("me", "another")], Lane.LIVE)
+        for delivery in queue.receive(max_live=2, max_backfill=0, wait_s=0):
+            queue.retry(delivery, delay_s=3600)
+        erase(house, "me")
+        assert house.store.outputs.failures_of(["me"]) == []
+        house.index()
+        remains = check(house, "me")
+        assert (remains.delayed, remains.in_flight, remains.final) == (2, 0, True)
+
+    def test_a_record_of_a_retry_delay_that_is_stored_afterwards_is_named(self, house: House) -> None:
+        plant(house, "me")
+        erase(house, "me")
+        house.index()
+        late = retrying(key("me", revision=3), last_at_ms=NOW_MS + 5)
+        house.store.outputs.put_failures([late])
+        assert [record.failures for record in check(house, "me").kept] == [[late]]
+        erase(house, "me")
+        house.index()
+        assert check(house, "me").final
 
     def test_an_output_stored_afterwards_is_named_and_erased_by_the_next_call(self, house: House) -> None:
         plant(house, "me")

@@ -23,6 +23,7 @@ from tests.contracts.examples import (
     key,
     part,
     result,
+    retrying,
 )
 from tests.house import AUTHOR, House
 from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, policies
@@ -67,6 +68,14 @@ def test_parts_of_older_revisions_are_left_out(house: House) -> None:
     put(house, "a", revision=1)
     rebuild(house, "a")
     assert set(house.document("a").parts) == {"tagger_1"}
+
+
+def test_an_image_whose_newest_revision_waits_on_a_retry_delay_keeps_the_older_one(house: House) -> None:
+    house.store.catalogue.put([image("a", revision=5)])
+    put(house, "a", revision=4)
+    house.store.outputs.put_failures([retrying(key("a", revision=5))])
+    rebuild(house, "a")
+    assert (house.document("a").revision, set(house.document("a").parts)) == (4, {"tagger_1"})
 
 
 def test_an_image_whose_newest_revision_is_still_on_its_way_keeps_the_older_one(house: House) -> None:

@@ -18,12 +18,12 @@ from panopticon.interfaces import Depth
 from panopticon.messages import ImageMessage, Lane, decode_result_message, encode
 from panopticon.metrics import Metrics
 from panopticon.policy.policy import Policy, PolicyEvaluator
-from panopticon.results.outputs import Failure, Output
+from panopticon.results.outputs import Failure, FailureState, Output
 from panopticon.scheduling.items import Answer, Hello, Item, NotRun, Ran
 from panopticon.settings import Settings
 from storage.stores.sqlite import SqliteStore
 from tests.panopticon.null_card import write_null_card
-from tests.workers.fakes import Journal, OutputStoreFake, QueueFake
+from tests.workers.fakes import CatalogueFake, Journal, OutputStoreFake, QueueFake
 from tests.workers.queues.fake_clock import FakeClock
 from workers.queues.sqlite import SqliteBroker, SqliteQueue
 from workers.registry.policy_cache import ResolvedPolicy
@@ -125,6 +125,7 @@ class ConsumerBench:
             settings=ConsumerSettings.of(self.settings),
             queue=queue,
             outputs=outputs,
+            catalogue=CatalogueFake(self.store.catalogue, self.journal),
             settlement=settlement,
             model=self.model,
             metrics=self.metrics,
@@ -181,7 +182,12 @@ class ConsumerBench:
 
     def dead(self) -> dict[str, Failure]:
         found = self.store.outputs.failures_of([str(number) for number in range(1000)])
-        return {failure.key.image_id: failure for failure in found}
+        return {failure.key.image_id: failure for failure in found if failure.state is FailureState.DEAD}
+
+    def retrying(self) -> dict[str, Failure]:
+        """Return the records of retry delays that were not superseded by a failure."""
+        found = self.store.outputs.failures_of([str(number) for number in range(1000)])
+        return {failure.key.image_id: failure for failure in found if failure.state is FailureState.RETRYING}
 
     def published(self) -> list[tuple[str, str]]:
         """Return (kind, image_id) of everything published since the last call."""

@@ -134,7 +134,7 @@ class TestAnswers:
         (envelope,) = bench.broker.undeliverable().receive(max_live=9, max_backfill=9, wait_s=0)
         failure = failure_of(envelope.body, at_ms=0)
         assert (failure.message, failure.reason) == (body, "bad_message")
-        assert (failure.key.model, failure.key.version) == ("colour", 1)
+        assert failure.detail.endswith("(in the queue of colour@1)")
         assert bench.stored() == ["1", "2"]
 
     def test_each_image_has_its_own_answer(self, bench: ConsumerBench) -> None:

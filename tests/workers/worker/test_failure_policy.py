@@ -47,7 +47,12 @@ def test_a_rejected_image_is_dead_and_its_failure_keeps_the_message_and_the_atte
 def test_a_transient_error_spends_an_attempt_on_the_next_delay(attempt: int, delay_s: float) -> None:
     image = leased(attempt=attempt)
     assert policy(10, 60).outcome(image, IO_ERROR, at_ms=AT_MS) == Retried(
-        delivery=image.delivery, delay_s=delay_s, reason="io_error", spend_attempt=True
+        delivery=image.delivery,
+        message=image.message,
+        delay_s=delay_s,
+        reason="io_error",
+        detail=IO_ERROR.detail,
+        spend_attempt=True,
     )
 
 
@@ -62,7 +67,7 @@ def test_after_the_last_delay_the_image_is_dead(delays_s: tuple[float, ...]) -> 
 def test_an_image_whose_host_is_down_waits_and_spends_no_attempt() -> None:
     image = leased(attempt=1)
     assert policy(10, 60).host_down(image) == Retried(
-        delivery=image.delivery, delay_s=10, reason="host_down", spend_attempt=False
+        delivery=image.delivery, message=image.message, delay_s=10, reason="host_down", spend_attempt=False
     )
 
 
@@ -118,7 +123,7 @@ class TestGuard:
     ) -> None:
         image = leased(attempt=1)
         assert tripped(10, 60).outcome(image, error, at_ms=AT_MS) == Retried(
-            delivery=image.delivery, delay_s=10, reason="probe", spend_attempt=False
+            delivery=image.delivery, message=image.message, delay_s=10, reason="probe", spend_attempt=False
         )
 
     def test_while_it_is_tripped_a_bad_picture_is_dead_and_shows_that_the_source_works(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,13 @@ class Bench:
         return [
             self.stored(),
             self.dead(),
-            Retried(delivery=first, delay_s=RETRY_DELAY_S, reason="io_error"),
+            Retried(
+                delivery=first,
+                message=ImageMessage(image_id="3", revision=7),
+                delay_s=RETRY_DELAY_S,
+                reason="io_error",
+                detail="the disk does not answer",
+            ),
             Skipped(delivery=second),
             Unreadable(delivery=third, detail="no message"),
             Requeued(delivery=fourth),
@@ -132,6 +138,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             outputs=OutputStoreFake(store.outputs, journal),
             results=QueueFake(broker.results(), "results", journal),
             undeliverable=QueueFake(broker.undeliverable(), "undeliverable", journal),
+            clock=clock.time,
         )
         yield Bench(
             card=card, clock=clock, broker=broker, store=store, journal=journal, settlement=settlement
@@ -159,6 +166,53 @@ def test_what_is_requeued_spends_no_attempt_and_what_is_retried_spends_one(bench
     queue = bench.broker.model_queue(bench.card.version_name)
     again = queue.receive(max_live=9, max_backfill=9, wait_s=0)
     assert {delivery.body: delivery.attempt for delivery in again} == {b"retried": 1, b"requeued": 0}
+
+
+@pytest.mark.parametrize(("spend_attempt", "attempts"), [(True, 1), (False, 0)])
+def test_a_message_on_a_retry_delay_has_a_record_of_its_image_and_of_its_time(
+    bench: Bench, spend_attempt: bool, attempts: int
+) -> None:
+    retried = next(outcome for outcome in bench.one_of_each() if isinstance(outcome, Retried))
+    bench.settlement.settle([replace(retried, spend_attempt=spend_attempt)])
+    now_ms = int(bench.clock.time() * 1000)
+    assert bench.store.outputs.failures_of(["3"]) == [
+        Failure(
+            key=bench.card.version_name.key("3", revision=7),
+            state=FailureState.RETRYING,
+            reason="io_error",
+            detail="the disk does not answer",
+            attempts=attempts,
+            last_at_ms=now_ms,
+            message=b"retried",
+            retry_at_ms=now_ms + round(RETRY_DELAY_S * 1000),
+        )
+    ]
+
+
+def test_no_message_is_on_a_retry_delay_before_its_record_is_stored(bench: Bench) -> None:
+    retried = [outcome for outcome in bench.one_of_each() if isinstance(outcome, Retried)]
+    bench.journal.down = {"outputs.put_failures"}
+    with pytest.raises(Unavailable):
+        bench.settlement.settle(retried)
+    queue = bench.broker.model_queue(bench.card.version_name)
+    assert queue.depth()[Lane.LIVE].retrying == 0
+    bench.journal.down = {"queue.retry"}
+    with pytest.raises(Unavailable):
+        bench.settlement.settle(retried)
+    assert [failure.state for failure in bench.store.outputs.failures_of(["3"])] == [FailureState.RETRYING]
+
+
+def test_many_delays_that_begin_together_are_one_write(bench: Bench) -> None:
+    deliveries = bench.deliver(*[b"%d" % number for number in range(50)])
+    messages = [ImageMessage(image_id=f"{number}") for number in range(50)]
+    bench.settlement.settle(
+        [
+            Retried(delivery=delivery, message=message, delay_s=RETRY_DELAY_S, reason="host_down")
+            for delivery, message in zip(deliveries, messages, strict=True)
+        ]
+    )
+    assert bench.journal.steps.count("outputs.put_failures") == 1
+    assert len(bench.store.outputs.failures_of([message.image_id for message in messages])) == 50
 
 
 @pytest.mark.parametrize("failing", STEPS)

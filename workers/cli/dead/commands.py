@@ -11,6 +11,8 @@ from itertools import islice
 from typing import Any, TypedDict, Unpack
 
 import click
+from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 from panopticon.errors import UsageError
@@ -20,7 +22,7 @@ from panopticon.results.outputs import Failure, FailureState
 from panopticon.results.undeliverable import NO_VERSION
 from workers.cli.dead.failure_view import failure_json, print_failure
 from workers.cli.formatting import counted, place, table, utc
-from workers.cli.session import Session, is_utf_8, json_option, pass_session
+from workers.cli.session import PIPED_WIDTH, Session, is_utf_8, json_option, pass_session
 from workers.maintenance.dead_letters import (
     Choice,
     Replayed,
@@ -29,12 +31,12 @@ from workers.maintenance.dead_letters import (
     replay,
     versions_with_failures,
 )
-from workers.runtime.terminal_text import printable
+from workers.runtime.terminal_text import printable, shell_word
 
 Command = Callable[..., Any]
 
-ROOMY_COLUMNS = 120
-"""Width of a terminal from which on the list has a column for details."""
+ROOMY_COLUMNS = 83
+"""Width of a terminal beyond the longest ID from which on the list has a column for details."""
 
 
 class Filters(TypedDict):
@@ -70,7 +72,8 @@ def _filters(command: Command) -> Command:
 @_filters
 @click.option(
     "--state",
-    type=click.Choice([state.value for state in FailureState]),
+    # An image on a retry delay has not failed yet: `panopticon show` is for it.
+    type=click.Choice([state.value for state in FailureState if state is not FailureState.RETRYING]),
     default=FailureState.DEAD.value,
     show_default=True,
     help="State of the failures.",
@@ -105,7 +108,8 @@ def list_command(
 @pass_session
 def show_command(session: Session, *, image_id: str, as_json: bool) -> None:
     """Show every failure of one image, in any state, with its message."""
-    failures = session.store.outputs.failures_of([image_id]) if is_utf_8(image_id) else []
+    found = session.store.outputs.failures_of([image_id]) if is_utf_8(image_id) else []
+    failures = [failure for failure in found if failure.state is not FailureState.RETRYING]
     if not failures:
         raise UsageError(
             f"image {image_id!r} has no failure; panopticon dead list names the images that have one"
@@ -117,7 +121,7 @@ def show_command(session: Session, *, image_id: str, as_json: bool) -> None:
     for failure in failures:
         print_failure(session, failure, with_message=True)
     if any(failure.state is FailureState.DEAD for failure in failures):
-        session.out.print(Text(f"\nNext: panopticon dead replay {image_id}", style="dim"))
+        session.out.print(Text(f"\nNext: panopticon dead replay {shell_word(image_id)}", style="dim"))
 
 
 @dead_command.command("replay")
@@ -223,15 +227,16 @@ def _check_some(choice: Choice, everything: bool) -> None:
 
 
 def _print_list(session: Session, failures: Sequence[Failure], *, more: bool) -> None:
-    roomy = session.out.width >= ROOMY_COLUMNS
-    listing = table("last (UTC)", "model", "reason", flowing=("image", "detail") if roomy else ("image",))
-    for failure in failures:
-        cells = (Text(_image(failure)), Text(printable(failure.detail), style="dim"))
-        reason = Text(failure.reason, style="red")
-        listing.add_row(
-            utc(failure.last_at_ms), str(failure.key.version_name), reason, *cells[: 2 if roomy else 1]
-        )
-    session.out.print(listing)
+    words = [shell_word(failure.key.image_id) for failure in failures]
+    roomy = session.out.width >= ROOMY_COLUMNS + max(map(cell_len, words))
+    listing = table("last (UTC)", "model", "reason", "image", flowing=("detail",) if roomy else ())
+    for failure, word in zip(failures, words, strict=True):
+        last, version = utc(failure.last_at_ms), str(failure.key.version_name)
+        reason, detail = Text(printable(failure.reason), style="red"), Text(_detail(failure), style="dim")
+        listing.add_row(last, version, reason, Text(word), *[detail] * roomy)
+    # A terminal wraps a long line by itself, so that an ID can be copied as one word.
+    out = session.out if roomy else Console(highlight=False, width=PIPED_WIDTH)
+    out.print(listing)
     listed = counted(len(failures), "failure")
     session.out.print(f"{listed}: {_by_reason(failures)}" + ("; there are more: --limit" if more else ""))
     session.out.print(
@@ -239,18 +244,19 @@ def _print_list(session: Session, failures: Sequence[Failure], *, more: bool) ->
     )
 
 
-def _image(failure: Failure) -> str:
-    """Return the path of a file, which is more useful than its ID; the ID of any other image."""
+def _detail(failure: Failure) -> str:
+    """Return the path of a file, which is more useful than its ID, and what is known of the failure."""
     try:
         message = decode_image_message(failure.message)
     except MessageInvalid:
         message = None
-    is_file = message is not None and (message.image_uri or "").startswith("file:")
-    return place(message.image_uri or "") if message and is_file else printable(failure.key.image_id)
+    uri = message.image_uri or "" if message else ""
+    path = place(uri) if uri.startswith("file:") else ""
+    return "  ".join(filter(None, (path, printable(failure.detail))))
 
 
 def _by_reason(failures: Sequence[Failure]) -> str:
-    counts = Counter(failure.reason for failure in failures)
+    counts = Counter(printable(failure.reason) for failure in failures)
     return ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
 
 

@@ -21,6 +21,7 @@ def failure_json(failure: Failure) -> dict[str, Any]:
         "detail": failure.detail,
         "attempts": failure.attempts,
         "last_at": rfc_3339(failure.last_at_ms),
+        "next_try_at": rfc_3339(failure.retry_at_ms),
         "message": failure.message.decode("utf-8", "backslashreplace"),
     }
 
@@ -37,11 +38,13 @@ def print_failure(
             f"{failure.attempts} of {counted(retries, 'retry delay')}, last {utc(failure.last_at_ms)} UTC",
         ),
     ]
+    if failure.retry_at_ms:
+        lines.append(("next try", f"{utc(failure.retry_at_ms)} UTC"))
     if with_message:
         message = without_queries(failure.message.decode("utf-8", "backslashreplace"))
         lines.append(("message", printable(message)))
     if next_step:
-        lines.append(("next", printable(next_step)))
+        lines.append(("next", next_step))
     heading = f"{failure.key.version_name} · {failure.state.value} · revision {failure.key.revision}"
-    style = "red" if failure.state is FailureState.DEAD else "dim"
+    style = {FailureState.DEAD: "red", FailureState.RETRYING: "yellow"}.get(failure.state, "dim")
     session.out.print(headed(heading, lines, style=style))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +20,7 @@ from panopticon.results.documents import SearchDocument
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from workers.cli.formatting import counted, place, table
+from workers.runtime.terminal_text import printable, shell_word
 from workers.submission.index_plan import Plan, ledgers
 from workers.submission.submit import Entry, Submission
 
@@ -137,7 +137,8 @@ class IndexReport:
         for entry, document in islice(self._photos(), max_photos):
             name = place(entry.image_uri or entry.image_id).rpartition("/")[2]
             tags = ", ".join(
-                f"{escape(tag.label)} [dim]{tag.probability:.2f}[/dim]" for tag in self._tags(document)
+                f"{escape(printable(tag.label))} [dim]{tag.probability:.2f}[/dim]"
+                for tag in self._tags(document)
             )
             scores = self._scores(document)
             cells = [f"{scores[name]:.3g}" if name in scores else "–" for name in self._score_names]
@@ -153,8 +154,8 @@ class IndexReport:
         uris = {entry.image_id: entry.image_uri for entry in self._submission.entries}
         for failure in failures[:MAX_FAILURES_SHOWN]:
             name = place(uris.get(failure.key.image_id) or failure.key.image_id).rpartition("/")[2]
-            cells = (escape(name), str(failure.key.version_name), failure.reason, escape(failure.detail[:80]))
-            failed.add_row(*cells)
+            reason, detail = (printable(text) for text in (failure.reason, failure.detail[:80]))
+            failed.add_row(escape(name), str(failure.key.version_name), escape(reason), escape(detail))
         more = "… and more: panopticon dead list\n" if len(failures) > MAX_FAILURES_SHOWN else ""
         return [failed, Text(more)] if more else [failed]
 
@@ -187,6 +188,6 @@ class IndexReport:
     def _next_commands(self) -> list[RenderableType]:
         tags = [tag for _, document in self._photos() for tag in self._tags(document)]
         best = max(tags, key=lambda tag: tag.probability).label if tags else "animal"
-        commands = [f"panopticon search {shlex.quote(best)}"]
+        commands = [f"panopticon search {shell_word(best)}"]
         commands += [f"panopticon show {entry.image_id}" for entry in self._submission.entries[:1]]
         return [Text("Next:"), *(Text(f"  {command}") for command in [*commands, "panopticon status"])]

@@ -23,6 +23,7 @@ from panopticon.results.search import Order, Query, ScoreRange, SearchPage
 from workers.cli.formatting import place, rfc_3339
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.active import Active, active_versions, parts_of
+from workers.runtime.terminal_text import printable
 
 SUGGESTIONS = 5
 """Known labels that are suggested for an unknown one, at most."""
@@ -196,10 +197,11 @@ def _print_document(
 ) -> None:
     where = place(row.image_uri) if row and row.image_uri else ""
     # The ID of a file adds nothing to its path.
-    image_id = "" if not where or document.image_id.startswith("file-") else f"  {document.image_id}"
-    session.out.print(Text.assemble((where or document.image_id, "bold"), (image_id, "dim")))
-    tags = [f"{tag.label} {tag.probability:.2f}" for _, tag in _tags(document, parts)]
-    scores = [f"{name} {value:.3g}" for name, value in sorted(_scores(document, parts).items())]
+    shown_id = printable(document.image_id)
+    image_id = "" if not where or document.image_id.startswith("file-") else f"  {shown_id}"
+    session.out.print(Text.assemble((where or shown_id, "bold"), (image_id, "dim")))
+    tags = [f"{printable(tag.label)} {tag.probability:.2f}" for _, tag in _tags(document, parts)]
+    scores = [f"{printable(name)} {value:.3g}" for name, value in sorted(_scores(document, parts).items())]
     if tags:
         session.out.print(_indented(tags, style="green"))
     if scores:
@@ -222,7 +224,7 @@ def _explain_nothing(session: Session, query: Query, active: Active) -> None:
         close = difflib.get_close_matches(folded, known, n=SUGGESTIONS, cutoff=0.7)
         within = sorted((key for key in known if folded in key.split()), key=len)
         near = [known[key] for key in dict.fromkeys((*close, *within))][:SUGGESTIONS]
-        hint = f"; did you mean: {', '.join(near)}" if near else ""
+        hint = f"; did you mean: {', '.join(map(printable, near))}" if near else ""
         session.out.print(Text(f"No active model has the label {label!r}{hint}", style="yellow"))
 
 

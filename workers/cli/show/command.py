@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 
 import click
@@ -56,7 +57,9 @@ def _report(session: Session, record: ImageRecord) -> ImageReport:
         explanations=[
             explain(output, registered, session.store.archive, revision=revision) for output in record.outputs
         ],
-        statuses=statuses(record, registered, _depths(session, record, registered)),
+        statuses=statuses(
+            record, registered, _depths(session, record, registered), now_ms=int(time.time() * 1000)
+        ),
         retry_delays=len(session.settings.retry_delays_s),
     )
 

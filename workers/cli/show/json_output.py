@@ -33,7 +33,7 @@ def report_json(report: ImageReport) -> dict[str, Any]:
                 "rungs": report.retry_delays,
                 "next": next_step(failure) or None,
             }
-            for failure in record.failures
+            for failure in record.open_failures
         ],
         "search": document
         and {

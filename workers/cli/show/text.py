@@ -30,14 +30,14 @@ STYLES: Mapping[AuditStatus, str] = {
 def print_report(session: Session, report: ImageReport) -> None:
     """Print the status with each model version first, then the evidence, component by component."""
     record = report.record
-    session.out.print(Text(record.image_id, style="bold"))
+    session.out.print(Text(printable(record.image_id), style="bold"))
     session.out.print(block((str(status.version), _result(status)) for status in report.statuses))
     for step in dict.fromkeys(status.next_step for status in report.statuses if status.next_step):
-        session.out.print(Text(f"Next: {printable(step)}", style="dim"))
+        session.out.print(Text(f"Next: {step}", style="dim"))
     _print_row(session, record.row)
     for explanation in report.explanations:
         _print_output(session, explanation)
-    for failure in record.failures:
+    for failure in record.open_failures:
         print_failure(session, failure, next_step=next_step(failure))
     _print_document(session, report)
 

@@ -170,6 +170,7 @@ class RabbitQueue:
             lane=lane,
             attempt=headers.get(names.ATTEMPT, 0),
             redelivered=arrival.redelivered or names.ATTEMPT in headers,
+            routing_key=arrival.routing_key,
         )
 
     def _by_lane(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[PrefetchedLane, set[DeliveryTag]]]:

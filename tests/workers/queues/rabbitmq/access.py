@@ -84,6 +84,15 @@ class Operator:
     def delete(self, queue: str) -> None:
         self._management.ask("DELETE", f"/api/queues/{self._vhost}/{queue}")
 
+    def publish(self, exchange: str, routing_key: str, body: str) -> None:
+        message = {
+            "properties": {},
+            "routing_key": routing_key,
+            "payload": body,
+            "payload_encoding": "string",
+        }
+        self._management.ask("POST", f"/api/exchanges/{self._vhost}/{quote(exchange)}/publish", message)
+
     def delete_exchange(self, name: str) -> None:
         self._management.ask("DELETE", f"/api/exchanges/{self._vhost}/{quote(name)}")
 

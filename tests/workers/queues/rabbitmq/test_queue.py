@@ -17,7 +17,7 @@ from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failur
 from tests.contracts.broker import bodies
 from tests.contracts.examples import TAGGER
 from tests.servers.rabbitmq import RabbitSite
-from tests.workers.queues.rabbitmq.access import through_blackhole, wait_until
+from tests.workers.queues.rabbitmq.access import Operator, through_blackhole, wait_until
 from tests.workers.queues.rabbitmq.conftest import OpenBroker
 
 
@@ -52,6 +52,17 @@ def test_a_message_wakes_a_waiting_receiver_at_once(url: str, open_broker: OpenB
     began_s = time.monotonic()
     assert bodies(waiting.receive(max_live=1, max_backfill=1, wait_s=30)) == [b"1"]
     assert time.monotonic() - began_s < 2
+
+
+@pytest.mark.parametrize("key", ["image.uploaded", "image.deleted"])
+def test_a_delivery_has_the_routing_key_that_its_publisher_chose(
+    url: str, open_broker: OpenBroker, operator: Operator, key: str
+) -> None:
+    queue = open_broker(url).catalogue()
+    assert queue.receive(max_live=1, max_backfill=1, wait_s=0) == []
+    operator.publish("panopticon.uploads", key, '{"image_id": "1"}')
+    (delivery,) = queue.receive(max_live=1, max_backfill=1, wait_s=30)
+    assert delivery.routing_key == key
 
 
 def test_several_consumers_share_a_shuffled_queue_without_loss_or_repetition(

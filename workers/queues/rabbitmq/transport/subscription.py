@@ -41,6 +41,7 @@ class Arrival(NamedTuple):
 
     tag: DeliveryTag
     redelivered: bool
+    routing_key: str
     headers: dict[str, Any]
     body: bytes
 
@@ -178,7 +179,8 @@ class Subscription:
         number = method.delivery_tag
         self._unsettled[number] = None
         headers = properties.headers or {}
-        self._arrivals.append(Arrival(DeliveryTag(generation, number), method.redelivered, headers, body))
+        tag = DeliveryTag(generation, number)
+        self._arrivals.append(Arrival(tag, method.redelivered, method.routing_key, headers, body))
         self._first.set()
         if not self._arrived.is_set():
             self._arrived.set()
