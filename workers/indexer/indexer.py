@@ -17,6 +17,7 @@ from panopticon.messages import (
     Lane,
     MessageInvalid,
     ModelActivated,
+    ModelDeactivated,
     ResultPublished,
     decode_image_message,
     decode_result_message,
@@ -25,12 +26,13 @@ from panopticon.messages import (
     to_ms,
 )
 from panopticon.metrics import Metrics
-from panopticon.results.documents import Change, ChangeKind, change_of
+from panopticon.results.documents import Change, change_of
 from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 from panopticon.results.undeliverable import NO_VERSION, encode_envelope, failure_of
 from panopticon.settings import Settings
+from workers.indexer.announcements import Announcements
 from workers.registry.policy_cache import PolicyCache, result_message
 from workers.runtime.parking import Parking
 
@@ -54,7 +56,7 @@ class _Step:
     version: VersionName
     """The version that made the change; `NO_VERSION` for a deletion."""
     body: bytes
-    """The message that asked for the change."""
+    """The message that asks for the change."""
 
     @property
     def key(self) -> OutputKey:
@@ -106,6 +108,8 @@ class Indexer:
         self._uploads = _PacedQueue(broker.catalogue())
         self._results = _PacedQueue(broker.results())
         self._undeliverable = _PacedQueue(broker.undeliverable())
+        self._broker = broker
+        self._announcements = Announcements(broker, store.registry, clock=clock)
         self._store = store
         self._search = search
         self._metrics = metrics
@@ -141,6 +145,7 @@ class Indexer:
                 self._ask_search()
             done = self._catalogue_turn() + self._undeliverable_turn()
             done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
+            self._announcements.repeat_if_due()
             self._parking.resume()
         except Unavailable as error:
             self._parking.park(error)
@@ -155,7 +160,9 @@ class Indexer:
             messages = [message for delivery in deliveries if (message := self._image_message(delivery))]
             if messages:
                 self._store.catalogue.put([self._catalogue_image(message) for message in messages])
-            self._apply([_deletion(message) for message in messages if message.event == "deleted"])
+            deletions = [_deletion(message) for message in messages if message.event == "deleted"]
+            self._apply(deletions)
+            self._publish_downstream(deletions)
             return len(deliveries)
 
     def _results_turn(self, *, wait_s: float) -> int:
@@ -166,14 +173,18 @@ class Indexer:
     def _apply_results(self, steps: Sequence[_Step]) -> None:
         """Apply results, those by an older policy as the present policy makes them from the stored output.
 
-        So once every indexer knows a policy, none of them leaves a result by an older one in search.
+        So once every indexer knows a policy, none of them leaves a result by an older one in search. Other
+        consumers cannot make these results themselves, so they are published too.
         """
         renewed = self._renewed(steps)
+        published = list(renewed.values())
         steps = [renewed.get(position, step) for position, step in enumerate(steps)]
         while steps:
             self._apply(steps)
             # The policy may have changed, or this process been suspended, while they were applied.
             steps = list(self._renewed(steps).values())
+            published += steps
+        self._publish_downstream(published)
 
     def _renewed(self, steps: Sequence[_Step]) -> dict[int, _Step]:
         """Return the steps by an older policy as the present one makes them, by position in `steps`.
@@ -207,7 +218,16 @@ class Indexer:
         if output is None or policy is None:
             return None
         message = result_message(output, policy, occurred_at=from_ms(step.change.occurred_at_ms))
-        return _step_of(message, body=step.body)
+        return _step_of(message, body=encode(message))
+
+    def _publish_downstream(self, steps: Sequence[_Step]) -> None:
+        """Publish steps that no worker published.
+
+        Where they come back to this indexer, as on a broker with a single queue of results, they are stale
+        and by the present policy, so that nothing is published a second time.
+        """
+        if steps:
+            self._broker.publish_downstream([step.body for step in steps])
 
     def _undeliverable_turn(self) -> int:
         with self._received(self._undeliverable, wait_s=0.0) as deliveries:
@@ -246,7 +266,7 @@ class Indexer:
         except MessageInvalid as error:
             self._dead_letter(error)
             return None
-        if isinstance(message, ModelActivated):
+        if isinstance(message, ModelActivated | ModelDeactivated):
             return None
         return _step_of(message, body=delivery.body)
 
@@ -285,13 +305,15 @@ def _step_of(message: ResultPublished | FailedPublished | DeletedPublished, *, b
 
 
 def _deletion(message: ImageMessage) -> _Step:
-    change = Change(
-        kind=ChangeKind.DELETED,
-        image_id=message.image_id,
-        revision=message.revision,
-        occurred_at_ms=to_ms(message.occurred_at),
+    """Return the step of a delete, with the message for other consumers.
+
+    It has the delete's own revision, also if the catalogue has a higher one: every consumer compares it with
+    the revision of its document, as search does.
+    """
+    deleted = DeletedPublished(
+        image_id=message.image_id, revision=message.revision, occurred_at=message.occurred_at
     )
-    return _Step(change=change, version=NO_VERSION, body=encode(message))
+    return _step_of(deleted, body=encode(deleted))
 
 
 def _refusal(step: _Step, *, at_ms: int) -> Failure:

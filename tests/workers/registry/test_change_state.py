@@ -88,7 +88,8 @@ def test_a_switch_that_could_not_be_announced_is_made_and_warned_about(house: Ho
     versions.activate(card_of(2))
     assert states(house)[2] is VersionState.ACTIVE
     assert warnings == [
-        "the switch is made, but could not be announced: broker unavailable: as the test demands"
+        "the switch is made, but could not be announced: broker unavailable: as the test demands; the "
+        "indexer announces it"
     ]
 
 

@@ -1,0 +1,44 @@
+"""Announcing which version of each model is active, from the registry, for the consumers of results.
+
+A command announces the switch that it makes, and may be killed in between, or find the broker down. The
+registry has every switch, so whatever was lost is announced from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from panopticon.interfaces import Broker, Registry
+from panopticon.messages import encode
+from panopticon.registry.notices import notice_of
+from panopticon.registry.records import RegistryEvent
+from panopticon.registry.transitions import last_switch
+
+EVERY_S = 30.0
+"""The time in which a switch that was not announced is noticed."""
+
+
+class Announcements:
+    """The announcements of one indexer: one for each model at its start, and one for each switch since."""
+
+    def __init__(self, broker: Broker, registry: Registry, *, clock: Callable[[], float]) -> None:
+        self._broker = broker
+        self._registry = registry
+        self._clock = clock
+        self._due_s = -math.inf
+        self._announced: dict[str, RegistryEvent | None] = {}
+
+    def repeat_if_due(self) -> None:
+        """Announce the switches that this object has not announced. Raises: Unavailable; then it is due."""
+        if self._clock() < self._due_s:
+            return
+        for model in self._registry.models():
+            entry = self._registry.read(model)
+            switch = last_switch(entry) if entry else None
+            if entry is None or (model in self._announced and self._announced[model] == switch):
+                continue
+            if notice := notice_of(entry):
+                self._broker.publish_downstream([encode(notice)])
+            self._announced[model] = switch
+        self._due_s = self._clock() + EVERY_S
