@@ -63,6 +63,10 @@ class _Step:
         return self.version.key(self.change.image_id, self.change.revision)
 
 
+class _NotPublished(Unavailable):
+    """The error of messages that the broker does not take now, though it may still deliver others."""
+
+
 class _PacedQueue:
     """A queue that gives larger portions of backfill while no live message comes."""
 
@@ -70,6 +74,10 @@ class _PacedQueue:
         self.queue = queue
         self._max_backfill = MAX_BACKFILL_WITH_LIVE
         self._kept: list[Delivery] = []
+
+    @property
+    def has_kept(self) -> bool:
+        return bool(self._kept)
 
     def probe(self) -> list[Delivery]:
         """Return the deliveries that were kept, or else one of each lane."""
@@ -115,10 +123,11 @@ class Indexer:
         self._metrics = metrics
         self._policies = PolicyCache(store.registry, store.archive, settings, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
+        self._uploads_parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
 
     @property
     def parked(self) -> Unavailable | None:
-        return self._parking.reason
+        return self._parking.reason or self._uploads_parking.reason
 
     def refuse_mistakes(self) -> None:
         """Raise UsageError if store or search cannot be used with these settings.
@@ -143,7 +152,7 @@ class Indexer:
                 # Store and search must answer before any message is taken.
                 self._store.catalogue.get([PROBE_ID])
                 self._ask_search()
-            done = self._catalogue_turn() + self._undeliverable_turn()
+            done = self._uploads_turn() + self._undeliverable_turn()
             done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
             self._announcements.repeat_if_due()
             self._parking.resume()
@@ -154,6 +163,21 @@ class Indexer:
 
     def _ask_search(self) -> None:
         self._search.get([PROBE_ID])
+
+    def _uploads_turn(self) -> int:
+        """Apply uploads and deletes; while deletes cannot be published, pause these and return 0.
+
+        Results are applied meanwhile, since a broker in an alarm takes no message and has to get rid of them.
+        """
+        if self._uploads_parking.waiting:
+            return 0
+        try:
+            done = self._catalogue_turn()
+        except _NotPublished as error:
+            self._uploads_parking.park(error)
+            return 0
+        self._uploads_parking.resume()
+        return done
 
     def _catalogue_turn(self) -> int:
         with self._received(self._uploads, wait_s=0.0) as deliveries:
@@ -226,8 +250,12 @@ class Indexer:
         Where they come back to this indexer, as on a broker with a single queue of results, they are stale
         and by the present policy, so that nothing is published a second time.
         """
-        if steps:
+        if not steps:
+            return
+        try:
             self._broker.publish_downstream([step.body for step in steps])
+        except Unavailable as error:
+            raise _NotPublished(error.component, error.reason) from error
 
     def _undeliverable_turn(self) -> int:
         with self._received(self._undeliverable, wait_s=0.0) as deliveries:
@@ -241,14 +269,16 @@ class Indexer:
     def _received(self, paced: _PacedQueue, *, wait_s: float) -> Iterator[list[Delivery]]:
         """Yield waiting deliveries: acked when the block ends, requeued at once if a part proves to be down.
 
-        While parked, they are one probe, and are kept for the next one instead of being requeued.
+        While parked, they are one probe, and are kept for the next one instead of being requeued. So are
+        those that wait for a publish: requeued, they could be probed for hours behind others that need none.
         """
-        probing = self._parking.reason is not None
+        probing = self._parking.reason is not None or paced.has_kept
         deliveries = paced.probe() if probing else paced.receive(wait_s=wait_s)
         try:
             yield deliveries
-        except Unavailable:
-            (paced.keep if probing else paced.queue.requeue)(deliveries)
+        except Unavailable as error:
+            keeps = probing or isinstance(error, _NotPublished)
+            (paced.keep if keeps else paced.queue.requeue)(deliveries)
             raise
         if deliveries:
             paced.queue.ack(deliveries)

@@ -11,6 +11,7 @@ import pytest
 from panopticon.messages import (
     DeletedPublished,
     ImageMessage,
+    Lane,
     ModelActivated,
     ModelDeactivated,
     ResultPublished,
@@ -57,6 +58,10 @@ def delete(revision: int, *, at: datetime | None = None) -> ImageMessage:
     return ImageMessage(image_id="a", revision=revision, event="deleted", occurred_at=at)
 
 
+def result(image_id: str) -> ResultPublished:
+    return ResultPublished(image_id=image_id, revision=0, model="colour", version=1, policy_number=1)
+
+
 def register_colour(house: House, folder: Path) -> None:
     house.register(write_null_card(folder / "card"))
 
@@ -97,6 +102,23 @@ class TestDeletes:
         scene.house.clock.now_s += 9
         assert scene.published() == [DeletedPublished(image_id="a", revision=4)]
 
+    def test_results_are_applied_while_a_delete_cannot_be_published(self, scene: Scene) -> None:
+        """A broker in an alarm takes no message, and results that wait are what it has to get rid of."""
+        house = scene.house
+        house.submit(delete(4), ImageMessage(image_id="b"))
+        house.journal.down = {"broker.publish_downstream"}
+        for number in range(3):
+            house.publish(result(f"c{number}"))
+            house.index()
+        assert set(house.real.search.get(["c0", "c1", "c2"])) == {"c0", "c1", "c2"}
+        assert house.indexer.parked is not None
+        assert house.journal.steps.count("uploads.requeue") == 0
+        house.journal.down = set()
+        house.clock.now_s += 9
+        house.index()
+        assert house.indexer.parked is None
+        assert house.real.broker.catalogue().depth()[Lane.LIVE].total == 0
+
     def test_the_indexer_takes_its_own_message_and_publishes_nothing_more(self, scene: Scene) -> None:
         scene.house.submit(delete(4))
         scene.house.index()
@@ -112,20 +134,16 @@ class TestPolicies:
         scene.house.plant("a", outputs={COLOUR: {"red": 0.5}}, document=False)
         scene.published()
 
-    def publish(self, house: House, *, policy_number: int) -> None:
-        message = {"image_id": "a", "revision": 0, "model": "colour", "version": 1}
-        house.publish(ResultPublished.model_validate({**message, "policy_number": policy_number}))
-
     def test_a_late_result_is_published_as_the_present_policy_makes_it(self, scene: Scene) -> None:
         scene.house.put_policy(COLOUR, RENAMED)
         scene.house.clock.now_s += 9
-        self.publish(scene.house, policy_number=1)
+        scene.house.publish(result("a"))
         (renewed,) = scene.published()
         assert isinstance(renewed, ResultPublished)
         assert (renewed.policy_number, renewed.scores) == (2, {"rot": 0.5, "green": 0, "blue": 0})
 
     def test_a_result_by_the_present_policy_is_not_published_again(self, scene: Scene) -> None:
-        self.publish(scene.house, policy_number=1)
+        scene.house.publish(result("a"))
         assert scene.published() == []
 
 
