@@ -201,7 +201,7 @@ class ModelDeactivated(_Wire):
     kind: Literal["model.deactivated"] = "model.deactivated"
     model: ModelName
     serial: Count
-    """As in `ModelActivated`."""
+    """The number of the registry's record that has no active version, as in `ModelActivated`."""
     former_version: Count | None = None
     deactivated_at: Moment
     deactivated_by: str

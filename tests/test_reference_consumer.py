@@ -34,10 +34,12 @@ from panopticon.messages import (
     decode_image_message,
     encode,
 )
+from panopticon.registry import transitions
+from panopticon.registry.records import ModelEntry
 from panopticon.results.documents import SearchDocument, change_of, merge
 from panopticon.results.outputs import VersionName
 from tests.following import active_in, plain_following, plain_index
-from tests.house import House
+from tests.house import AUTHOR, House
 from tests.panopticon.null_card import NULL_CARD
 from tests.reference_consumer import ReferenceConsumer
 from tests.results_tap import ResultsTap
@@ -153,6 +155,32 @@ def test_a_kind_that_is_not_known_is_skipped_and_a_schema_that_is_not_known_is_r
         consumer.apply(json.dumps({"schema": 2, "kind": "deleted", "image_id": "a"}).encode())
 
 
+def test_an_image_is_found_until_it_is_deleted_and_again_after_an_upload_of_a_higher_revision() -> None:
+    def tagged(revision: int) -> ResultPublished:
+        tag = Tag(label="tabby", probability=0.5, ancestors=("cat",))
+        return ResultPublished(
+            image_id="a", revision=revision, model="tagger", version=1, policy_number=1, tags=(tag,)
+        )
+
+    consumer = ReferenceConsumer()
+    by = {"activated_at": moment(0), "activated_by": "ann"}
+    consumer.apply(
+        encode(ModelActivated.model_validate({"model": "tagger", "version": 1, "serial": 1, **by}))
+    )
+    found = []
+    for message in (
+        tagged(3),
+        DeletedPublished(image_id="a", revision=2),
+        DeletedPublished(image_id="a", revision=4),
+        tagged(3),
+        tagged(5),
+        DeletedPublished(image_id="a", revision=4),
+    ):
+        consumer.apply(encode(message))
+        found.append(consumer.find("cat"))
+    assert found == [{"a"}, {"a"}, set(), set(), {"a"}, {"a"}]
+
+
 @pytest.fixture
 def cards(tmp_path: Path) -> list[ModelCard]:
     """The cards of two versions of one model."""
@@ -176,8 +204,9 @@ class Life:
     """The policies that workers know, which may be older than the present ones."""
 
     def step(self) -> None:
-        happens = [self.upload, self.upload, self.delete, self.work, self.work, self.index, self.index]
-        self.chance.choice([*happens, self.fault, self.erase, self.put_policy, self.learn, self.switch])()
+        often = [self.upload, self.delete, self.work, self.index]
+        seldom = [self.fault, self.erase, self.put_policy, self.learn, self.switch, self.switch_silently]
+        self.chance.choice([*often, *often, *seldom])()
 
     def upload(self) -> None:
         image_id = f"image-{self.chance.randrange(25)}"
@@ -231,19 +260,26 @@ class Life:
         self.house.put_policy(self.chance.choice(VERSIONS), self.chance.choice(POLICIES))
 
     def switch(self) -> None:
-        """Switch versions; at times the command is killed before it announces that."""
-        versions = Versions(store=self.house.store, broker=self.house.broker, by="ann", warn=lambda _: None)
+        versions = Versions(store=self.house.store, broker=self.house.broker, by="ann")
         card = self.chance.choice(self.cards)
-        self.house.journal.down = {"broker"} if self.chance.random() < 0.3 else set()
         with suppress(UsageError):
-            self.chance.choice(
-                [
-                    lambda: versions.activate(card),
-                    lambda: versions.roll_back("colour"),
-                    lambda: versions.deactivate("colour"),
-                ]
-            )()
-        self.house.journal.down = set()
+            match self.chance.randrange(3):
+                case 0:
+                    versions.activate(card)
+                case 1:
+                    versions.roll_back("colour")
+                case _:
+                    versions.deactivate("colour")
+
+    def switch_silently(self) -> None:
+        """Switch as a command does that is killed before it announces that."""
+
+        def changed(entry: ModelEntry) -> ModelEntry:
+            if entry.active is None:
+                return transitions.roll_back(entry, AUTHOR)
+            return transitions.deactivate(entry, AUTHOR)
+
+        self.house.change(VERSIONS[0], changed)
 
     def erase(self) -> None:
         if self.revisions:
@@ -267,6 +303,7 @@ class Life:
     def end(self) -> None:
         """Finish all work, and republish the documents of one version by its present policy."""
         self.learn()
+        self.switch_silently()
         for version in VERSIONS:
             for body in self.house.waiting(version):
                 self.house.publish(self.outcome(decode_image_message(body), version))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panopticon.messages import EPOCH, ModelActivated, ModelDeactivated, ModelNotice, from_ms
 from panopticon.registry.records import ModelEntry, RegistryEvent
-from panopticon.registry.transitions import last_switch
+from panopticon.registry.transitions import switches
 
 
 def notice_of(entry: ModelEntry) -> ModelNotice | None:
@@ -14,7 +14,11 @@ def notice_of(entry: ModelEntry) -> ModelNotice | None:
     """
     if entry.active_version is None and entry.former_version is None:
         return None
-    switch = last_switch(entry) or RegistryEvent(at_ms=0, by="unknown", what="")
+    # Before the first switch it is the registration that made a version active.
+    changes = switches(entry) or [
+        event for event in entry.history if event.what == f"registered {entry.active}"
+    ]
+    switch = changes[-1] if changes else RegistryEvent(at_ms=0, by="unknown", what="")
     at = from_ms(switch.at_ms) or EPOCH
     if entry.active_version is None:
         return ModelDeactivated(

@@ -162,17 +162,13 @@ def keep_report(entry: ModelEntry, report: ReportRecord, author: Author) -> Mode
     return replace(entry, serial=entry.serial + 1, reports=(*others, report), history=(*entry.history, event))
 
 
-def last_switch(entry: ModelEntry) -> RegistryEvent | None:
-    """Return the event that made the present version active, or none; None if the history lacks it."""
-    # A first version is active from its registration, without an event of its activation.
-    registered = f"registered {entry.active}"
-    switches = (
-        event
-        for event in reversed(entry.history)
-        if event.what.startswith(("activated ", "rolled back to ", "deactivated "))
-        or event.what == registered
-    )
-    return next(switches, None)
+def switches(entry: ModelEntry) -> list[RegistryEvent]:
+    """Return the events that changed the active version, oldest first.
+
+    Without one, the active version is the first of the model, which is active from its registration.
+    """
+    names = ("activated ", "rolled back to ", "deactivated ")
+    return [event for event in entry.history if event.what.startswith(names)]
 
 
 def retired_at_ms(entry: ModelEntry, number: int) -> int | None:
@@ -224,8 +220,8 @@ def _was(entry: ModelEntry) -> str:
 def _way_to_active(entry: ModelEntry, known: VersionEntry) -> str:
     match known.state:
         case VersionState.ACTIVE:
-            switch = last_switch(entry)
-            return "it answers already" + (f": {switch.summary}" if switch else "")
+            changes = switches(entry)
+            return "it answers already" + (f": {changes[-1].summary}" if changes else "")
         case VersionState.REGISTERED:
             return f"first let uploads reach it: panopticon models shadow {entry.model}@{known.version}"
         case _:

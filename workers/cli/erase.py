@@ -126,6 +126,9 @@ def _conclusions(image_ids: Sequence[str], remains: Remains, ids_file: str) -> l
             lines.append((f"{found} still in search until the indexer has applied the deletion", "yellow"))
         else:
             lines.append((f"{found} still in search, and no deletion is queued: {again}", "red"))
+    if remains.on_the_way:
+        line = "Search forgets deleted images by a running panopticon indexer, or the next panopticon index"
+        lines.append((line, "yellow"))
     if remains.under_way:
         in_progress = counted(remains.under_way, "message")
         line = f"{in_progress} in progress, which may store an output again; afterwards: {again} --check"

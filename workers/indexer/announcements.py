@@ -12,8 +12,7 @@ from collections.abc import Callable
 from panopticon.interfaces import Broker, Registry
 from panopticon.messages import encode
 from panopticon.registry.notices import notice_of
-from panopticon.registry.records import RegistryEvent
-from panopticon.registry.transitions import last_switch
+from panopticon.registry.transitions import switches
 
 EVERY_S = 30.0
 """The time in which a switch that was not announced is noticed."""
@@ -27,7 +26,8 @@ class Announcements:
         self._registry = registry
         self._clock = clock
         self._due_s = -math.inf
-        self._announced: dict[str, RegistryEvent | None] = {}
+        # The number of switches in a model's history when it was announced.
+        self._announced: dict[str, int] = {}
 
     def repeat_if_due(self) -> None:
         """Announce the switches that this object has not announced. Raises: Unavailable; then it is due."""
@@ -35,10 +35,9 @@ class Announcements:
             return
         for model in self._registry.models():
             entry = self._registry.read(model)
-            switch = last_switch(entry) if entry else None
-            if entry is None or (model in self._announced and self._announced[model] == switch):
-                continue
-            if notice := notice_of(entry):
+            notice = notice_of(entry) if entry else None
+            # Two switches may lead back to the same version, and one of them may have been announced.
+            if entry and notice and self._announced.get(model) != len(switches(entry)):
                 self._broker.publish_downstream([encode(notice)])
-            self._announced[model] = switch
+                self._announced[model] = len(switches(entry))
         self._due_s = self._clock() + EVERY_S
