@@ -127,7 +127,10 @@ def _conclusions(image_ids: Sequence[str], remains: Remains, ids_file: str) -> l
         else:
             lines.append((f"{found} still in search, and no deletion is queued: {again}", "red"))
     if remains.on_the_way:
-        line = "Search forgets deleted images by a running panopticon indexer, or the next panopticon index"
+        line = (
+            "A running panopticon indexer removes deleted images from search; panopticon index does too, and "
+            "brings back photos that it is given"
+        )
         lines.append((line, "yellow"))
     if remains.under_way:
         in_progress = counted(remains.under_way, "message")

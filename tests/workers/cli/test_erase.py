@@ -35,7 +35,7 @@ def test_everything_about_an_image_is_erased_and_counted(panopticon: Panopticon,
 def test_the_text_names_what_removes_the_images_from_search_until_that_is_done(
     panopticon: Panopticon, house: House
 ) -> None:
-    by = "Search forgets deleted images by a running panopticon indexer, or the next panopticon index\n"
+    by = "A running panopticon indexer removes deleted images from search; "
     assert by in panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n").out
     assert by in panopticon("erase", "--ids", "-", "--check", stdin=b"me\n").out
     house.index()
