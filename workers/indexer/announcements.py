@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
+from panopticon.errors import Unavailable
 from panopticon.interfaces import Broker, Registry
 from panopticon.messages import encode
 from panopticon.registry.notices import notice_of
@@ -30,14 +32,19 @@ class Announcements:
         self._announced: dict[str, int] = {}
 
     def repeat_if_due(self) -> None:
-        """Announce the switches that this object has not announced. Raises: Unavailable; then it is due."""
+        """Announce the switches that this object has not announced; if it cannot, when it is due again."""
         if self._clock() < self._due_s:
             return
-        for model in self._registry.models():
-            entry = self._registry.read(model)
-            notice = notice_of(entry) if entry else None
-            # Two switches may lead back to the same version, and one of them may have been announced.
-            if entry and notice and self._announced.get(model) != len(switches(entry)):
-                self._broker.publish_downstream([encode(notice)])
-                self._announced[model] = len(switches(entry))
         self._due_s = self._clock() + EVERY_S
+        # An announcement can wait, and results must not wait for it: a broker in an alarm takes no message.
+        with suppress(Unavailable):
+            for model in self._registry.models():
+                self._announce(model)
+
+    def _announce(self, model: str) -> None:
+        entry = self._registry.read(model)
+        notice = notice_of(entry) if entry else None
+        # Two switches may lead back to the same version, and one of them may have been announced.
+        if entry and notice and self._announced.get(model) != len(switches(entry)):
+            self._broker.publish_downstream([encode(notice)])
+            self._announced[model] = len(switches(entry))

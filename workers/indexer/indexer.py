@@ -12,13 +12,12 @@ from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied, Broker, Delivery, Queue, SearchIndex, Store
 from panopticon.messages import (
     DeletedPublished,
-    FailedPublished,
     ImageMessage,
+    ImageResult,
     Lane,
     MessageInvalid,
     ModelActivated,
     ModelDeactivated,
-    ResultPublished,
     decode_image_message,
     decode_result_message,
     encode,
@@ -56,7 +55,9 @@ class _Step:
     version: VersionName
     """The version that made the change; `NO_VERSION` for a deletion."""
     body: bytes
-    """The message that asks for the change."""
+    """The message that asked for the change."""
+    downstream: bytes = b""
+    """The message for other consumers, if this indexer has to publish it."""
 
     @property
     def key(self) -> OutputKey:
@@ -242,7 +243,7 @@ class Indexer:
         if output is None or policy is None:
             return None
         message = result_message(output, policy, occurred_at=from_ms(step.change.occurred_at_ms))
-        return _step_of(message, body=encode(message))
+        return _step_of(message, body=step.body, downstream=encode(message))
 
     def _publish_downstream(self, steps: Sequence[_Step]) -> None:
         """Publish steps that no worker published.
@@ -253,7 +254,7 @@ class Indexer:
         if not steps:
             return
         try:
-            self._broker.publish_downstream([step.body for step in steps])
+            self._broker.publish_downstream([step.downstream for step in steps])
         except Unavailable as error:
             raise _NotPublished(error.component, error.reason) from error
 
@@ -326,12 +327,12 @@ class Indexer:
             self._store.outputs.put_failures([_refusal(step, at_ms=at_ms) for step in refused])
 
 
-def _step_of(message: ResultPublished | FailedPublished | DeletedPublished, *, body: bytes) -> _Step:
+def _step_of(message: ImageResult, *, body: bytes, downstream: bytes = b"") -> _Step:
     if isinstance(message, DeletedPublished):
         version = NO_VERSION
     else:
         version = VersionName(model=message.model, version=message.version)
-    return _Step(change=change_of(message), version=version, body=body)
+    return _Step(change=change_of(message), version=version, body=body, downstream=downstream)
 
 
 def _deletion(message: ImageMessage) -> _Step:
@@ -343,7 +344,7 @@ def _deletion(message: ImageMessage) -> _Step:
     deleted = DeletedPublished(
         image_id=message.image_id, revision=message.revision, occurred_at=message.occurred_at
     )
-    return _step_of(deleted, body=encode(deleted))
+    return _step_of(deleted, body=encode(message), downstream=encode(deleted))
 
 
 def _refusal(step: _Step, *, at_ms: int) -> Failure:

@@ -16,6 +16,7 @@ from panopticon.messages import (
     ModelDeactivated,
     ResultPublished,
     decode_result_message,
+    encode,
 )
 from panopticon.registry import transitions
 from panopticon.results.outputs import VersionName
@@ -119,6 +120,15 @@ class TestDeletes:
         assert str(house.indexer.parked) == "None"
         assert house.real.broker.catalogue().depth()[Lane.LIVE].total == 0
 
+    def test_a_delete_that_search_refuses_is_published_and_kept_as_it_came(self, scene: Scene) -> None:
+        journal = scene.house.journal
+        journal.refused = {"a"}
+        journal.before["broker.publish_downstream"] = journal.refused.clear
+        scene.house.submit(delete(4))
+        assert scene.published() == [DeletedPublished(image_id="a", revision=4)]
+        (failure,) = scene.house.real.store.outputs.failures_of(["a"])
+        assert failure.message == encode(delete(4))
+
     def test_the_indexer_takes_its_own_message_and_publishes_nothing_more(self, scene: Scene) -> None:
         scene.house.submit(delete(4))
         scene.house.index()
@@ -182,11 +192,12 @@ class TestActiveVersions:
         scene.house.clock.now_s += EVERY_S
         assert scene.published() == []
 
-    def test_an_announcement_that_failed_is_repeated(self, scene: Scene) -> None:
+    def test_an_announcement_that_failed_is_repeated_and_holds_nothing_up(self, scene: Scene) -> None:
         scene.house.journal.down = {"broker.publish_downstream"}
         assert scene.published() == []
+        assert scene.house.indexer.parked is None
         scene.house.journal.down = set()
-        scene.house.clock.now_s += 9
+        scene.house.clock.now_s += EVERY_S
         assert len(scene.published()) == 1
 
 
