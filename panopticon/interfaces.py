@@ -173,6 +173,12 @@ class Broker(Protocol):
     def announce(self, body: bytes) -> None:
         """Send every consumer of results a message that is not about an image; safe when this returns."""
 
+    def publish_downstream(self, bodies: Sequence[bytes]) -> None:
+        """Send the other consumers of results messages that come from the indexer; safe when this returns.
+
+        The queue of `results` need not get them, and a broker without other consumers may drop them.
+        """
+
     def close(self) -> None:
         """Close the connection. Leased messages are delivered again, at once or when their leases lapse."""
 

@@ -175,13 +175,16 @@ class DeletedPublished(_Wire):
 
 
 class ModelActivated(_Wire):
-    """A notice that queries use another version of a model from now on."""
+    """A notice of the version of a model that queries use. It may be repeated, and arrive in any order."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys", populate_by_name=True)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     kind: Literal["model.activated"] = "model.activated"
     model: ModelName
+    serial: Count | None = None
+    """The number of the registry's record that has this version, higher after each change of the record; None
+    in messages of release 0.1."""
     version: Count
     former_version: Count | None = None
     activated_at: Moment
@@ -189,13 +192,31 @@ class ModelActivated(_Wire):
     reason: str = ""
 
 
-ResultMessage = Annotated[
-    ResultPublished | FailedPublished | DeletedPublished | ModelActivated, Field(discriminator="kind")
-]
+class ModelDeactivated(_Wire):
+    """A notice that queries use no version of a model."""
 
-_RESULT_ADAPTER: TypeAdapter[ResultPublished | FailedPublished | DeletedPublished | ModelActivated] = (
-    TypeAdapter(ResultMessage)
-)
+    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys", populate_by_name=True)
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    kind: Literal["model.deactivated"] = "model.deactivated"
+    model: ModelName
+    serial: Count
+    """The number of the registry's record that has no active version, as in `ModelActivated`."""
+    former_version: Count | None = None
+    deactivated_at: Moment
+    deactivated_by: str
+    reason: str = ""
+
+
+ImageResult = ResultPublished | FailedPublished | DeletedPublished
+"""A message about one image."""
+
+ModelNotice = ModelActivated | ModelDeactivated
+"""A message about the active version of a model."""
+
+ResultMessage = Annotated[ImageResult | ModelNotice, Field(discriminator="kind")]
+
+_RESULT_ADAPTER: TypeAdapter[ImageResult | ModelNotice] = TypeAdapter(ResultMessage)
 
 
 def decode_image_message(body: bytes) -> ImageMessage:
@@ -206,9 +227,7 @@ def decode_image_message(body: bytes) -> ImageMessage:
         raise MessageInvalid(_first_fault(error), body) from None
 
 
-def decode_result_message(
-    body: bytes,
-) -> ResultPublished | FailedPublished | DeletedPublished | ModelActivated:
+def decode_result_message(body: bytes) -> ImageResult | ModelNotice:
     """Parse one message for search indexers. Raises: MessageInvalid, which carries the body."""
     try:
         return _RESULT_ADAPTER.validate_json(body, by_alias=True, by_name=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from panopticon.interfaces import (
     Archive,
     Backfills,
@@ -158,6 +160,10 @@ class BrokerFake:
     def announce(self, body: bytes) -> None:
         self._journal.note("broker.announce")
         self._inner.announce(body)
+
+    def publish_downstream(self, bodies: Sequence[bytes]) -> None:
+        self._journal.note("broker.publish_downstream")
+        self._inner.publish_downstream(bodies)
 
     def close(self) -> None:
         self._inner.close()

@@ -162,6 +162,15 @@ def keep_report(entry: ModelEntry, report: ReportRecord, author: Author) -> Mode
     return replace(entry, serial=entry.serial + 1, reports=(*others, report), history=(*entry.history, event))
 
 
+def switches(entry: ModelEntry) -> list[RegistryEvent]:
+    """Return the events that changed the active version, oldest first.
+
+    Without one, the active version is the first of the model, which is active from its registration.
+    """
+    names = ("activated ", "rolled back to ", "deactivated ")
+    return [event for event in entry.history if event.what.startswith(names)]
+
+
 def retired_at_ms(entry: ModelEntry, number: int) -> int | None:
     """Return the time at which a version was retired; None if it is not retired."""
     what = _retired(entry, number)
@@ -211,10 +220,7 @@ def _was(entry: ModelEntry) -> str:
 def _way_to_active(entry: ModelEntry, known: VersionEntry) -> str:
     match known.state:
         case VersionState.ACTIVE:
-            # A first version is active from its registration, without an event of its activation.
-            changes = [
-                event for event in entry.history if event.what.startswith(("activated", "rolled back"))
-            ]
+            changes = switches(entry)
             return "it answers already" + (f": {changes[-1].summary}" if changes else "")
         case VersionState.REGISTERED:
             return f"first let uploads reach it: panopticon models shadow {entry.model}@{known.version}"

@@ -107,3 +107,8 @@ class AnnouncementContract(BrokerAccess):
         broker.announce(b"activated")
         (delivery,) = self.take(broker.results())
         assert (delivery.body, delivery.lane) == (b"activated", Lane.LIVE)
+
+    def test_messages_for_other_consumers_need_none_of_them(self, broker: Broker) -> None:
+        broker.publish_downstream([b"deleted"])
+        broker.publish_downstream([])
+        assert set(bodies(self.take(broker.results()))) <= {b"deleted"}

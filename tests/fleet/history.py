@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,6 +40,12 @@ class History:
             message = self._event()
             messages[self.chance.choice(list(Lane))] += [message] * self.chance.choice([1, 1, 1, 2])
         return messages
+
+    def erased(self, image_id: str, revision: int) -> None:
+        """Record a tombstone of this revision, which loses against an upload of a higher one."""
+        truth = self.truths[image_id]
+        if revision >= truth.revision:
+            self.truths[image_id] = replace(truth, revision=revision, deleted=True)
 
     def _event(self) -> ImageMessage:
         known = self.chance.choice(list(self.truths)) if self.truths else None

@@ -63,12 +63,16 @@ class Fleet:
             time.sleep(0.01)
         self._kill_model("slow")
 
-    def restart(self, name: str) -> float:
-        """Restart one as a rolling update does; return the seconds from SIGTERM until it had ended."""
+    def restart(self, name: str, *, meanwhile: Callable[[], object] = lambda: None) -> float:
+        """Restart one as a rolling update does; return the seconds from SIGTERM until it had ended.
+
+        `meanwhile` is called before it starts again.
+        """
         begun_s = time.monotonic()
         self._processes[name].terminate()
         assert self._processes[name].wait(60) == 0
         ended_s = time.monotonic()
+        meanwhile()
         self._start(name)
         return ended_s - begun_s
 

@@ -13,6 +13,7 @@ from panopticon.messages import (
     FailedPublished,
     ImageMessage,
     ModelActivated,
+    ModelDeactivated,
     ResultPublished,
     Tag,
 )
@@ -57,9 +58,19 @@ deletes = st.builds(DeletedPublished, **_about_image)
 activations = st.builds(
     ModelActivated,
     **_about_version,
+    serial=st.none() | counts,
     former_version=st.none() | counts,
     activated_at=moments,
     activated_by=texts,
     reason=texts,
 )
-result_messages = results | failures | deletes | activations
+deactivations = st.builds(
+    ModelDeactivated,
+    model=model_names,
+    serial=counts,
+    former_version=st.none() | counts,
+    deactivated_at=moments,
+    deactivated_by=texts,
+    reason=texts,
+)
+result_messages = results | failures | deletes | activations | deactivations

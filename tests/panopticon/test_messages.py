@@ -324,7 +324,7 @@ def test_an_example_of_the_contract_is_what_it_says(label: str, body: str) -> No
 
 def test_the_contract_shows_every_kind_of_message() -> None:
     kinds = {json.loads(body).get("kind") for label, body in EXAMPLES if not label.startswith("refused")}
-    assert kinds == {None, "result", "failed", "deleted", "model.activated"}
+    assert kinds == {None, "result", "failed", "deleted", "model.activated", "model.deactivated"}
 
 
 def test_the_schema_file_is_the_schema_of_the_code() -> None:
@@ -339,4 +339,4 @@ def test_the_schema_states_the_rules_of_an_image() -> None:
 
 def test_the_schema_tells_results_apart_by_kind() -> None:
     mapping = json_schemas()["$defs"]["ResultMessage"]["discriminator"]["mapping"]
-    assert sorted(mapping) == ["deleted", "failed", "model.activated", "result"]
+    assert sorted(mapping) == ["deleted", "failed", "model.activated", "model.deactivated", "result"]

@@ -127,6 +127,12 @@ def _conclusions(image_ids: Sequence[str], remains: Remains, ids_file: str) -> l
             lines.append((f"{found} still in search until the indexer has applied the deletion", "yellow"))
         else:
             lines.append((f"{found} still in search, and no deletion is queued: {again}", "red"))
+    if remains.on_the_way:
+        line = (
+            "A running panopticon indexer removes deleted images from search; panopticon index does too, and "
+            "brings back photos that it is given"
+        )
+        lines.append((line, "yellow"))
     if remains.under_way:
         in_progress = counted(remains.under_way, "message")
         line = f"{in_progress} in progress, which may store an output again; afterwards: {again} --check"

@@ -12,12 +12,12 @@ from panopticon.errors import Unavailable
 from panopticon.interfaces import Applied, Broker, Delivery, Queue, SearchIndex, Store
 from panopticon.messages import (
     DeletedPublished,
-    FailedPublished,
     ImageMessage,
+    ImageResult,
     Lane,
     MessageInvalid,
     ModelActivated,
-    ResultPublished,
+    ModelDeactivated,
     decode_image_message,
     decode_result_message,
     encode,
@@ -25,12 +25,13 @@ from panopticon.messages import (
     to_ms,
 )
 from panopticon.metrics import Metrics
-from panopticon.results.documents import Change, ChangeKind, change_of
+from panopticon.results.documents import Change, change_of
 from panopticon.results.failure_reasons import INDEX_REFUSED
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 from panopticon.results.undeliverable import BAD_MESSAGE, NO_VERSION, encode_envelope, failure_of
 from panopticon.settings import Settings
+from workers.indexer.announcements import Announcements
 from workers.registry.policy_cache import PolicyCache, result_message
 from workers.runtime.parking import Parking
 
@@ -57,10 +58,16 @@ class _Step:
     """The version that made the change; `NO_VERSION` for a deletion."""
     body: bytes
     """The message that asked for the change."""
+    downstream: bytes = b""
+    """The message for other consumers, if this indexer has to publish it."""
 
     @property
     def key(self) -> OutputKey:
         return self.version.key(self.change.image_id, self.change.revision)
+
+
+class _NotPublished(Unavailable):
+    """The error of messages that the broker does not take now, though it may still deliver others."""
 
 
 class _PacedQueue:
@@ -70,6 +77,10 @@ class _PacedQueue:
         self.queue = queue
         self._max_backfill = MAX_BACKFILL_WITH_LIVE
         self._kept: list[Delivery] = []
+
+    @property
+    def has_kept(self) -> bool:
+        return bool(self._kept)
 
     def probe(self) -> list[Delivery]:
         """Return the deliveries that were kept, or else one of each lane."""
@@ -108,15 +119,18 @@ class Indexer:
         self._uploads = _PacedQueue(broker.catalogue())
         self._results = _PacedQueue(broker.results())
         self._undeliverable = _PacedQueue(broker.undeliverable())
+        self._broker = broker
+        self._announcements = Announcements(broker, store.registry, clock=clock)
         self._store = store
         self._search = search
         self._metrics = metrics
         self._policies = PolicyCache(store.registry, store.archive, settings, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
+        self._uploads_parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
 
     @property
     def parked(self) -> Unavailable | None:
-        return self._parking.reason
+        return self._parking.reason or self._uploads_parking.reason
 
     def refuse_mistakes(self) -> None:
         """Raise UsageError if store or search cannot be used with these settings.
@@ -141,8 +155,9 @@ class Indexer:
                 # Store and search must answer before any message is taken.
                 self._store.catalogue.get([PROBE_ID])
                 self._ask_search()
-            done = self._catalogue_turn() + self._undeliverable_turn()
+            done = self._uploads_turn() + self._undeliverable_turn()
             done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
+            self._announcements.repeat_if_due()
             self._parking.resume()
         except Unavailable as error:
             self._parking.park(error)
@@ -152,12 +167,29 @@ class Indexer:
     def _ask_search(self) -> None:
         self._search.get([PROBE_ID])
 
+    def _uploads_turn(self) -> int:
+        """Apply uploads and deletes; while deletes cannot be published, pause these and return 0.
+
+        Results are applied meanwhile, since a broker in an alarm takes no message and has to get rid of them.
+        """
+        if self._uploads_parking.waiting:
+            return 0
+        try:
+            done = self._catalogue_turn()
+        except _NotPublished as error:
+            self._uploads_parking.park(error)
+            return 0
+        self._uploads_parking.resume()
+        return done
+
     def _catalogue_turn(self) -> int:
         with self._received(self._uploads, wait_s=0.0) as deliveries:
             messages = [message for delivery in deliveries if (message := self._image_message(delivery))]
             if messages:
                 self._store.catalogue.put([self._catalogue_image(message) for message in messages])
-            self._apply([_deletion(message) for message in messages if message.event == "deleted"])
+            deletions = [_deletion(message) for message in messages if message.event == "deleted"]
+            self._apply(deletions)
+            self._publish_downstream(deletions)
             return len(deliveries)
 
     def _results_turn(self, *, wait_s: float) -> int:
@@ -168,14 +200,18 @@ class Indexer:
     def _apply_results(self, steps: Sequence[_Step]) -> None:
         """Apply results, those by an older policy as the present policy makes them from the stored output.
 
-        So once every indexer knows a policy, none of them leaves a result by an older one in search.
+        So once every indexer knows a policy, none of them leaves a result by an older one in search. Other
+        consumers cannot make these results themselves, so they are published too.
         """
         renewed = self._renewed(steps)
+        published = list(renewed.values())
         steps = [renewed.get(position, step) for position, step in enumerate(steps)]
         while steps:
             self._apply(steps)
             # The policy may have changed, or this process been suspended, while they were applied.
             steps = list(self._renewed(steps).values())
+            published += steps
+        self._publish_downstream(published)
 
     def _renewed(self, steps: Sequence[_Step]) -> dict[int, _Step]:
         """Return the steps by an older policy as the present one makes them, by position in `steps`.
@@ -209,7 +245,20 @@ class Indexer:
         if output is None or policy is None:
             return None
         message = result_message(output, policy, occurred_at=from_ms(step.change.occurred_at_ms))
-        return _step_of(message, body=step.body)
+        return _step_of(message, body=step.body, downstream=encode(message))
+
+    def _publish_downstream(self, steps: Sequence[_Step]) -> None:
+        """Publish steps that no worker published.
+
+        Where they come back to this indexer, as on a broker with a single queue of results, they are stale
+        and by the present policy, so that nothing is published a second time.
+        """
+        if not steps:
+            return
+        try:
+            self._broker.publish_downstream([step.downstream for step in steps])
+        except Unavailable as error:
+            raise _NotPublished(error.component, error.reason) from error
 
     def _undeliverable_turn(self) -> int:
         with self._received(self._undeliverable, wait_s=0.0) as deliveries:
@@ -244,14 +293,16 @@ class Indexer:
     def _received(self, paced: _PacedQueue, *, wait_s: float) -> Iterator[list[Delivery]]:
         """Yield waiting deliveries: acked when the block ends, requeued at once if a part proves to be down.
 
-        While parked, they are one probe, and are kept for the next one instead of being requeued.
+        While parked, they are one probe, and are kept for the next one instead of being requeued. So are
+        those that wait for a publish: requeued, they could be probed for hours behind others that need none.
         """
-        probing = self._parking.reason is not None
+        probing = self._parking.reason is not None or paced.has_kept
         deliveries = paced.probe() if probing else paced.receive(wait_s=wait_s)
         try:
             yield deliveries
-        except Unavailable:
-            (paced.keep if probing else paced.queue.requeue)(deliveries)
+        except Unavailable as error:
+            keeps = probing or isinstance(error, _NotPublished)
+            (paced.keep if keeps else paced.queue.requeue)(deliveries)
             raise
         if deliveries:
             paced.queue.ack(deliveries)
@@ -271,7 +322,7 @@ class Indexer:
         except MessageInvalid as error:
             self._dead_letter(error)
             return None
-        if isinstance(message, ModelActivated):
+        if isinstance(message, ModelActivated | ModelDeactivated):
             return None
         return _step_of(message, body=delivery.body)
 
@@ -313,22 +364,24 @@ def _check_event(message: ImageMessage, delivery: Delivery) -> None:
         raise MessageInvalid(f"the routing key is {key!r}, but the event is {message.event!r}", delivery.body)
 
 
-def _step_of(message: ResultPublished | FailedPublished | DeletedPublished, *, body: bytes) -> _Step:
+def _step_of(message: ImageResult, *, body: bytes, downstream: bytes = b"") -> _Step:
     if isinstance(message, DeletedPublished):
         version = NO_VERSION
     else:
         version = VersionName(model=message.model, version=message.version)
-    return _Step(change=change_of(message), version=version, body=body)
+    return _Step(change=change_of(message), version=version, body=body, downstream=downstream)
 
 
 def _deletion(message: ImageMessage) -> _Step:
-    change = Change(
-        kind=ChangeKind.DELETED,
-        image_id=message.image_id,
-        revision=message.revision,
-        occurred_at_ms=to_ms(message.occurred_at),
+    """Return the step of a delete, with the message for other consumers.
+
+    It has the delete's own revision, also if the catalogue has a higher one: every consumer compares it with
+    the revision of its document, as search does.
+    """
+    deleted = DeletedPublished(
+        image_id=message.image_id, revision=message.revision, occurred_at=message.occurred_at
     )
-    return _Step(change=change, version=NO_VERSION, body=encode(message))
+    return _step_of(deleted, body=encode(message), downstream=encode(deleted))
 
 
 def _refusal(step: _Step, *, at_ms: int) -> Failure:

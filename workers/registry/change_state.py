@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Broker, Store
-from panopticon.messages import ModelActivated, encode, from_ms
+from panopticon.messages import ModelActivated, encode
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.registry import transitions
+from panopticon.registry.notices import notice_of
 from panopticon.registry.records import ModelEntry, VersionState
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
@@ -116,7 +116,7 @@ class Versions:
     def deactivate(self, model: str) -> ModelEntry:
         """Let no version of the model answer queries. Raises: UsageError if none is active; Unavailable."""
         entry = self.read(model)
-        return self._swap(entry, transitions.deactivate(entry, self._author))
+        return self._switch(entry, transitions.deactivate(entry, self._author))
 
     def check_retirable(self, name: VersionName) -> None:
         """Raise UsageError unless the version may be retired, or is retired already."""
@@ -164,29 +164,21 @@ class Versions:
     def _switch(self, entry: ModelEntry, changed: ModelEntry) -> ModelEntry:
         """Swap in a record with another active version, then announce it to the readers of the results.
 
-        Queries read the registry, so they do not depend on the announcement.
+        Queries read the registry, so they do not depend on the announcement. The indexer announces what this
+        process cannot.
         """
         switched = self._swap(entry, changed)
+        notice = notice_of(switched)
         try:
-            self._broker.announce(encode(_activated(switched)))
+            if isinstance(notice, ModelActivated):
+                self._broker.announce(encode(notice))
+            elif notice is not None:
+                # The indexer of release 0.1 would dead-letter this kind, and need not get it.
+                self._broker.publish_downstream([encode(notice)])
         except Unavailable as error:
             # The switch is made; an error would invite a second rollback, which undoes the first.
-            self._warn(f"the switch is made, but could not be announced: {error}")
+            self._warn(f"the switch is made, but could not be announced: {error}; the indexer announces it")
         return switched
 
     def _swap(self, expected: ModelEntry | None, changed: ModelEntry) -> ModelEntry:
         return swap_once(expected, changed, self._store.registry)
-
-
-def _activated(entry: ModelEntry) -> ModelActivated:
-    """Return the message about the switch that is the last event of the model's history."""
-    assert entry.active_version is not None
-    switch = entry.history[-1]
-    return ModelActivated(
-        model=entry.model,
-        version=entry.active_version,
-        former_version=entry.former_version,
-        activated_at=from_ms(switch.at_ms) or datetime.now(UTC),
-        activated_by=switch.by,
-        reason=switch.reason,
-    )

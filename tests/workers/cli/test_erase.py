@@ -32,6 +32,17 @@ def test_everything_about_an_image_is_erased_and_counted(panopticon: Panopticon,
     assert "1 message in progress, which may store an output again" in ran.out
 
 
+def test_the_text_names_what_removes_the_images_from_search_until_that_is_done(
+    panopticon: Panopticon, house: House
+) -> None:
+    by = "A running panopticon indexer removes deleted images from search; "
+    assert by in panopticon("erase", "--ids", "-", "--yes", stdin=b"me\n").out
+    assert by in panopticon("erase", "--ids", "-", "--check", stdin=b"me\n").out
+    house.index()
+    assert house.document("me").deleted
+    assert by not in panopticon("erase", "--ids", "-", "--check", stdin=b"me\n").out
+
+
 def test_spaces_belong_to_an_id(panopticon: Panopticon, house: House) -> None:
     """Two IDs that differ by a space are two images."""
     ran = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=" me\nme\u2028\n".encode())

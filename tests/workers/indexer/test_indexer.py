@@ -404,6 +404,7 @@ class TestUnavailable:
             "uploads.receive",
             "catalogue.put",
             "search.apply",
+            "broker.publish_downstream",
             "uploads.ack",
             "undeliverable.submit",
             "undeliverable.receive",
@@ -439,7 +440,7 @@ class TestUnavailable:
         self.fill(house)
         run_until_empty(house)
         applying = {
-            "uploads": ["catalogue.put", "search.apply"],
+            "uploads": ["catalogue.put", "search.apply", "broker.publish_downstream"],
             "results": ["undeliverable.submit", "search.apply"],
             "undeliverable": ["outputs.put_failures"],
         }[queue]

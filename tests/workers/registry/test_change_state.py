@@ -8,7 +8,7 @@ import pytest
 
 from panopticon.cards.cards import CardError
 from panopticon.errors import UsageError
-from panopticon.messages import ModelActivated, decode_result_message
+from panopticon.messages import ModelActivated, ModelDeactivated, decode_result_message
 from panopticon.registry.records import ModelEntry, VersionState
 from panopticon.results.outputs import VersionName
 from tests.house import House
@@ -23,8 +23,12 @@ def versions(house: House, by: str = "ann@host", *, reason: str = "") -> Version
 
 
 def announced(house: House) -> list[ModelActivated]:
+    return [notice for notice in notices(house) if isinstance(notice, ModelActivated)]
+
+
+def notices(house: House) -> list[ModelActivated | ModelDeactivated]:
     messages = [decode_result_message(delivery.body) for delivery in house.take(house.broker.results())]
-    return [message for message in messages if isinstance(message, ModelActivated)]
+    return [message for message in messages if isinstance(message, ModelActivated | ModelDeactivated)]
 
 
 def states(house: House) -> dict[int, VersionState]:
@@ -62,6 +66,27 @@ def test_a_switch_and_a_rollback_are_announced_on_the_results_queue(house: House
     assert (back.version, back.former_version, back.activated_by) == (1, 2, "bob@host")
 
 
+def test_a_deactivation_is_announced_with_who_when_and_why(house: House, card_of: CardOf) -> None:
+    house.register(card_of(1))
+    versions(house, reason="it sees cats everywhere").deactivate("colour")
+    (notice,) = notices(house)
+    assert isinstance(notice, ModelDeactivated)
+    assert (notice.model, notice.former_version, notice.deactivated_by) == ("colour", 1, "ann@host")
+    assert notice.reason == "it sees cats everywhere"
+
+
+def test_of_two_announcements_the_later_switch_has_the_higher_serial(house: House, card_of: CardOf) -> None:
+    """Both may have happened in one millisecond, and may arrive in any order."""
+    house.register(card_of(1), card_of(2))
+    versions(house).activate(card_of(2))
+    versions(house).deactivate("colour")
+    versions(house).roll_back("colour")
+    serials = [notice.serial or 0 for notice in notices(house)]
+    assert serials == sorted(set(serials))
+    assert len(serials) == 3
+    assert serials[-1] == house.model("colour").serial
+
+
 def test_a_shadow_that_loses_a_race_unbinds_its_queues(house: House, card_of: CardOf) -> None:
     versions(house).add(card_of(1))
     house.journal.before["topology.bind"] = lambda: versions(house, "bob").add(card_of(2))
@@ -88,7 +113,8 @@ def test_a_switch_that_could_not_be_announced_is_made_and_warned_about(house: Ho
     versions.activate(card_of(2))
     assert states(house)[2] is VersionState.ACTIVE
     assert warnings == [
-        "the switch is made, but could not be announced: broker unavailable: as the test demands"
+        "the switch is made, but could not be announced: broker unavailable: as the test demands; the "
+        "indexer announces it"
     ]
 
 

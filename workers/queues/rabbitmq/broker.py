@@ -88,6 +88,14 @@ class RabbitBroker:
         message = OutgoingMessage(Route(names.RESULTS, names.MODEL_EVENT), body)
         self._client.call_at_length(self._client.publish([message]))
 
+    def publish_downstream(self, bodies: Sequence[bytes]) -> None:
+        # The indexer's own queues are not bound to this key: a full one would refuse the messages of the only
+        # process that can empty it.
+        if bodies:
+            route = Route(names.RESULTS, names.DOWNSTREAM)
+            messages = [OutgoingMessage(route, body, mandatory=False) for body in bodies]
+            self._client.call_at_length(self._client.publish(messages))
+
     def diagnose(self) -> list[Finding]:
         return diagnose_broker(self._client)
 

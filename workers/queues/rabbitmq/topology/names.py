@@ -18,6 +18,8 @@ DELETED = {Lane.LIVE: "image.deleted", Lane.BACKFILL: "backfill.deleted"}
 
 RESULT = {Lane.LIVE: "result.live", Lane.BACKFILL: "result.backfill"}
 MODEL_EVENT = "event.model"
+DOWNSTREAM = "result.downstream"
+"""The routing key of the indexer's messages for other consumers of results."""
 UNROUTED = "panopticon.unrouted"
 UNDELIVERABLE = "panopticon.undeliverable"
 CATALOGUE = {Lane.LIVE: "panopticon.catalogue", Lane.BACKFILL: "panopticon.catalogue.backfill"}

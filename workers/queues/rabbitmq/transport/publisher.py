@@ -31,6 +31,8 @@ class OutgoingMessage(NamedTuple):
 
     route: Route
     body: bytes
+    mandatory: bool = True
+    """False if the message may be dropped when no queue is bound to its route."""
 
 
 class Publication:
@@ -138,11 +140,9 @@ class Publisher:
         while self._waiting and self._channel is not None and len(self._in_flight) < self._window:
             publication = self._waiting[0]
             room = self._window - len(self._in_flight)
-            publish = partial(
-                self._channel.raw.basic_publish, properties=publication.properties, mandatory=True
-            )
-            for route, body in publication.messages[publication.sent : publication.sent + room]:
-                publish(route.exchange, route.key, body)
+            publish = partial(self._channel.raw.basic_publish, properties=publication.properties)
+            for route, body, mandatory in publication.messages[publication.sent : publication.sent + room]:
+                publish(route.exchange, route.key, body, mandatory=mandatory)
                 self._tag += 1
                 publication.sent += 1
                 self._in_flight[self._tag] = publication
