@@ -21,7 +21,7 @@ from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
 from workers.registry.records import all_versions
 from workers.runtime.terminal_text import printable
-from workers.submission.folders import Scanner
+from workers.submission.walk import Scanner
 
 EXIT_WRONG = 1
 

@@ -16,7 +16,8 @@ from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
 from panopticon.results.outputs import CatalogueImage
 from workers.runtime.terminal_text import shown
 from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
-from workers.submission.folders import FoundFile, Scan, Scanner
+from workers.submission.folders import FoundFile
+from workers.submission.walk import Scan, Scanner
 
 STDIN = "-"
 MAX_URI_CHARS = 4096
