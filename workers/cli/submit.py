@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from panopticon.messages import Lane
 from workers.cli.formatting import counted
 from workers.cli.session import Session, exclude_option, pass_session
-from workers.cli.walk_report import walk_report
+from workers.cli.walk_report import print_unmatched, walk_report
 from workers.submission.submit import Entry, publish, read_sources
 
 EXIT_UNREADABLE = 1
@@ -41,6 +41,7 @@ def submit_command(
     """
     rules = session.walk_rules(exclude)
     submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer, rules=rules)
+    print_unmatched(session.err, exclude, rules)
     for part in walk_report(submission):
         session.err.print(part)
     _warn(session, submission.entries)

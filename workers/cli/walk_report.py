@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +15,7 @@ from workers.runtime.terminal_text import shown
 from workers.submission.pairs import HEIF_SUFFIXES, RAW_SUFFIXES
 from workers.submission.skip_rules import MEANINGS
 from workers.submission.submit import Submission
+from workers.submission.walk import WalkRules
 
 MAX_LINES = 10
 UNDECODABLE_SUFFIXES = HEIF_SUFFIXES | RAW_SUFFIXES | {".jxl", ".jp2", ".psd"}
@@ -40,6 +41,16 @@ def walk_report(submission: Submission) -> Iterator[RenderableType]:
         yield Text(f"… and {more:,} more that cannot be read", style="yellow")
     for line in submission.without_photos:
         yield Text(f"nothing to index in {shortened(line)}", style="yellow")
+
+
+def print_unmatched(err: Console, exclude: Sequence[str], rules: WalkRules) -> None:
+    """Warn of patterns of `--exclude` that excluded nothing: most likely they contain a mistake."""
+    # The patterns of the setting come first, and need not match in every folder.
+    first = len(rules.exclude.patterns) - len(exclude) if rules.exclude else 0
+    for number, pattern in enumerate(exclude, start=first):
+        if number not in rules.exclude_matched:
+            line = f"--exclude {pattern!r} matched nothing; a pattern begins below the folder that you name"
+            err.print(line, style="yellow", markup=False)
 
 
 def shortened(text: str, max_chars: int = 110) -> str:

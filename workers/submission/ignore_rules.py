@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -33,18 +34,21 @@ class IgnoreRules:
     patterns: GitIgnoreSpec
     kind: SkipKind
     above: IgnoreRules | None
+    matched: set[int] = field(default_factory=set)
+    """Numbers of the patterns that matched something. The walk fills it."""
 
     def kind_of(self, path: bytes, *, is_folder: bool) -> SkipKind | None:
         """Return the kind under which `path` is skipped, or None if it is not.
 
         The innermost rules that name the path decide, and in them the last line that does, as in git.
         """
-        relative = os.fsdecode(path[len(self.folder.rstrip(b"/")) :].lstrip(b"/"))
+        relative = _composed(os.fsdecode(path[len(self.folder.rstrip(b"/")) :].lstrip(b"/")))
         # In pathspec's expressions `.` does not match a line feed, which no pattern can contain.
-        include = self.patterns.check_file(relative.replace("\n", "\r") + "/" * is_folder).include
-        if include is None:
+        result = self.patterns.check_file(relative.replace("\n", "\r") + "/" * is_folder)
+        if result.index is None:
             return self.above.kind_of(path, is_folder=is_folder) if self.above else None
-        return self.kind if include else None
+        self.matched.add(result.index)
+        return self.kind if result.include else None
 
 
 def compile_patterns(lines: Iterable[str]) -> GitIgnoreSpec:
@@ -55,7 +59,7 @@ def compile_patterns(lines: Iterable[str]) -> GitIgnoreSpec:
             with warnings.catch_warnings():
                 # Python warns of classes such as [[:alpha:]], which git knows and pathspec does not.
                 warnings.simplefilter("error", FutureWarning)
-                patterns.append(GitIgnoreSpecPattern(line))
+                patterns.append(GitIgnoreSpecPattern(_composed(line)))
         except (ValueError, re.error, FutureWarning):
             raise UsageError(f"{line!r} is not a gitignore pattern, such as drafts/ or *.png") from None
     return GitIgnoreSpec(patterns, backend="simple")
@@ -69,8 +73,8 @@ def read_ignore_file(folder: bytes, above: IgnoreRules | None) -> IgnoreRules:
     content = first_bytes(os.path.join(folder, IGNORE_FILE), MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    # Windows ends lines by two characters, and Notepad puts a byte-order mark in front.
-    lines = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).replace("\r\n", "\n").split("\n")
+    # Notepad puts a byte-order mark in front; pathspec strips the carriage returns of Windows.
+    lines = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).split("\n")
     return IgnoreRules(folder=folder, patterns=compile_patterns(lines), kind=SkipKind.IGNORED, above=above)
 
 
@@ -81,3 +85,8 @@ def is_tagged_as_cache(folder: bytes) -> bool:
         return not os.path.islink(path) and first_bytes(path, len(CACHE_SIGNATURE)) == CACHE_SIGNATURE
     except OSError:
         return False
+
+
+def _composed(text: str) -> str:
+    """Return the text with each accented letter as one character; macOS writes two into file names."""
+    return unicodedata.normalize("NFC", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -26,7 +27,7 @@ def second_files(names: Iterable[bytes]) -> frozenset[bytes]:
     """
     stems: dict[str, list[tuple[str, bytes]]] = {}
     for name in names:
-        stem, suffix = os.path.splitext(os.fsdecode(name).casefold())
+        stem, suffix = os.path.splitext(unicodedata.normalize("NFC", os.fsdecode(name)).casefold())
         stems.setdefault(stem, []).append((suffix, name))
     return frozenset(name for files in stems.values() for name in _second_of(files))
 

@@ -39,6 +39,8 @@ class WalkRules:
 
     exclude: GitIgnoreSpec | None = None
     """Patterns that apply in every folder that is named, or None."""
+    exclude_matched: set[int] = field(default_factory=set)
+    """Numbers of the patterns of `exclude` that matched something. The walk fills it."""
     pairs: Literal["jpeg", "both"] = "jpeg"
     """`jpeg`: a pair counts once, `both`: each file of a pair is a photo of its own."""
 
@@ -127,8 +129,13 @@ class Scanner:
     def _walk(self, path: bytes, real: bytes) -> None:
         ignore = None
         if self._rules.exclude is not None:
-            patterns = self._rules.exclude
-            ignore = IgnoreRules(folder=path, patterns=patterns, kind=SkipKind.EXCLUDED, above=None)
+            ignore = IgnoreRules(
+                folder=path,
+                patterns=self._rules.exclude,
+                kind=SkipKind.EXCLUDED,
+                above=None,
+                matched=self._rules.exclude_matched,
+            )
         waiting = [_Folder(path=path, real=real, ignore=ignore, named=True)]
         while waiting:
             folder = waiting.pop()

@@ -99,6 +99,18 @@ def test_what_cannot_be_read_makes_exit_code_1_and_all_else_is_sent(
     assert len(house.waiting()) == 1
 
 
+def test_a_pattern_that_matches_nothing_is_a_warning_but_not_one_of_the_setting(
+    panopticon: Panopticon, house: House, tmp_path: Path
+) -> None:
+    house.register()
+    (tmp_path / "photos" / "drafts").mkdir(parents=True)
+    (tmp_path / "photos" / "drafts" / "a.jpg").write_bytes(b"x")
+    options = ("--exclude", "photos/drafts", "--exclude", "drafts/")
+    ran = panopticon("--set", "exclude=*.gif", "submit", "photos", *options)
+    (line,) = [line for line in ran.err.splitlines() if "matched nothing" in line]
+    assert line.startswith("--exclude 'photos/drafts' matched nothing")
+
+
 def test_a_pattern_that_is_wrong_is_one_line(panopticon: Panopticon) -> None:
     complaint = panopticon("submit", ".", "--exclude", "x[z-a]").complaint
     assert complaint == "exclude: 'x[z-a]' is not a gitignore pattern, such as drafts/ or *.png"

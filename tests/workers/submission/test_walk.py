@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -105,6 +105,7 @@ class TestWhatOtherProgramsLeave:
             "a.part/b.jpg",
             "recycle/a.jpg",
             "resources/a.jpg",
+            "appdata_1.jpg",
             "thumbnails/a.jpg",
             "thumbs/a.jpg",
             "Photos Library.photoslibrary/originals/0/a.jpeg",
@@ -192,6 +193,11 @@ class TestWhatAPersonExcludes:
         scan = walk(photos, exclude=["caf?/", "**/b.jpg"])
         assert names(scan, photos) == ["c.jpg"]
 
+    def test_an_accent_may_be_one_character_or_two(self, photos: Path) -> None:
+        put(photos, "Mu\u0308ller/a.jpg", "M\u00fcller/b.jpg", "c.jpg")
+        assert names(walk(photos, exclude=["M\u00fcller/"]), photos) == ["c.jpg"]
+        assert names(walk(photos, exclude=["Mu\u0308ller/"]), photos) == ["c.jpg"]
+
     @pytest.mark.parametrize("pattern", ["x[z-a]", "!", "[[:alpha:]]", "a\\"])
     def test_what_is_not_a_pattern_is_refused_by_name(self, photos: Path, pattern: str) -> None:
         with pytest.raises(UsageError) as refused:
@@ -199,12 +205,13 @@ class TestWhatAPersonExcludes:
         assert str(refused.value).startswith(f"exclude: {pattern!r} is not a gitignore pattern")
 
     def test_an_ignore_file_applies_to_its_folder_and_those_below(self, photos: Path) -> None:
-        put(photos, "a.jpg", "a.png", "2019/b.png", "2019/c.jpg", "2019/private/d.jpg", "2020/private/e.jpg")
+        put(photos, "a.jpg", "a.png", "2020/private/e.jpg")
+        put(photos / "2019", "a.png", "b.png", "c.jpg", "private/d.jpg")
         put(photos, ".panopticonignore", content=b"# no screenshots\n*.png\n")
         put(photos / "2019", ".panopticonignore", content=b"private/\n!b.png\n")
         scan = walk(photos)
         assert names(scan, photos) == ["a.jpg", "2019/b.png", "2019/c.jpg", "2020/private/e.jpg"]
-        assert skipped(scan) == {"ignored": (1, 1)}
+        assert skipped(scan) == {"ignored": (2, 1)}
 
     def test_an_ignore_file_may_have_been_written_on_windows(self, photos: Path) -> None:
         put(photos, "a.png", "drafts/b.jpg", "c.jpg")
@@ -287,13 +294,14 @@ class TestLinks:
         put(photos, "1/a.jpg", "2/b.jpg", "2/3/c.jpg")
         stat = os.stat
 
-        def stat_without_inode_numbers(path: bytes) -> os.stat_result:
-            status = list(stat(path))
-            status[1] = 0
-            return os.stat_result(status)
+        def stat_without_inode_numbers(path: bytes, **options: Any) -> os.stat_result:
+            mode, _, *others = stat(path, **options)
+            return os.stat_result((mode, 0, *others))
 
-        monkeypatch.setattr(os, "stat", stat_without_inode_numbers)
-        assert names(walk(photos), photos) == ["1/a.jpg", "2/b.jpg", "2/3/c.jpg"]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", stat_without_inode_numbers)
+            scan = walk(photos)
+        assert names(scan, photos) == ["1/a.jpg", "2/b.jpg", "2/3/c.jpg"]
 
     def test_links_that_lead_round_in_a_circle_end(self, photos: Path) -> None:
         put(photos, "1/a.jpg", "2/b.jpg")
@@ -391,5 +399,10 @@ def test_a_folder_that_cannot_be_read_is_not_known_to_be_empty(
     assert scan.unreadable_paths == [os.fsencode(photos / "locked")]
 
 
-def test_every_kind_of_skipped_file_has_words() -> None:
+def test_every_kind_has_words_and_every_rule_is_documented() -> None:
     assert set(MEANINGS) == set(SkipKind)
+    page = (Path(__file__).parents[3] / "docs" / "photo-folders.md").read_text("utf-8")
+    for rule in (*RULES, *MARKERS):
+        assert f"`{rule.pattern}`".replace("\r", "\\r") in page
+    for kind, words in MEANINGS.items():
+        assert (f"`{kind}`" in page, words in page) == (True, True)

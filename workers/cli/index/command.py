@@ -27,6 +27,7 @@ from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.outputs import VersionName
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.session import Session, exclude_option, json_option, pass_session
+from workers.cli.walk_report import print_unmatched
 from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent
@@ -80,7 +81,9 @@ def index_command(
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     _refuse_lists(paths)
-    submission = scan_paths(paths, session.store.catalogue, rules=session.walk_rules(exclude))
+    rules = session.walk_rules(exclude)
+    submission = scan_paths(paths, session.store.catalogue, rules=rules)
+    print_unmatched(session.err, exclude, rules)
     for card in cards:
         refuse_altered_weights(card)
         # An empty folder should not take the minute that a model may take.
