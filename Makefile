@@ -17,7 +17,7 @@ help: ## Print this list
 run: .venv/ready-to-run ## Index the sample photos, or yours: make run PHOTOS=~/Pictures
 	@photos="$${PHOTOS:-}"; case "$$photos" in "~/"*) photos="$$HOME/$${photos#??}";; esac; \
 	if [ -n "$$photos" ]; then set -- "$$photos"; else set -- $$($(BIN)/python -m tools.sample_photos); fi; \
-	$(BIN)/panopticon index -- "$$@"
+	$(BIN)/panopticon index -- "$$@" || [ $$? -eq 1 ]
 	@echo 'Before these commands, once in each shell:  . $(BIN)/activate'
 
 test: check ## Set up, check, and run every test

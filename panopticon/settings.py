@@ -103,6 +103,13 @@ class Settings(BaseModel):
         default=("tagger@1", "quality@1"), description="model versions that `panopticon index` runs"
     )
     models_dir: Folder | None = Field(default=None, description="folder with your own model cards")
+    exclude: Entries = Field(
+        default=(), description="files and folders to skip in each folder, as in .gitignore: drafts/, *.png"
+    )
+    pairs: Literal["jpeg", "both"] = Field(
+        default="jpeg",
+        description="RAW+JPEG pairs and Live Photos: jpeg counts each once, both takes every file",
+    )
     cache_dir: Folder = Field(
         default_factory=lambda: platformdirs.user_cache_path("panopticon"),
         description="folder for converted models, named by digest; may be deleted at any time",

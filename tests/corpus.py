@@ -30,7 +30,9 @@ class Fate(StrEnum):
     ALIAS = "alias"
     """A link to a good photo in the folder: the same real path, so the same image."""
     NOT_A_FILE = "not_a_file"
-    """A dangling link, a link loop, a pipe or a socket: nothing to read, and reading would hang."""
+    """A pipe or a socket: not an image; reading it would hang."""
+    BROKEN_LINK = "broken_link"
+    """A link that leads nowhere or in a circle: not an image; it is reported as unreadable."""
     FOLDER = "folder"
     """A directory named like a photo."""
 
@@ -303,9 +305,9 @@ def _links(root: bytes) -> dict[bytes, Fate]:
     return {
         at(b"hard.jpg"): Fate.STORED,
         at(b"soft.jpg"): Fate.ALIAS,
-        at(b"dangling.jpg"): Fate.NOT_A_FILE,
-        at(b"loop a.jpg"): Fate.NOT_A_FILE,
-        at(b"loop b.jpg"): Fate.NOT_A_FILE,
+        at(b"dangling.jpg"): Fate.BROKEN_LINK,
+        at(b"loop a.jpg"): Fate.BROKEN_LINK,
+        at(b"loop b.jpg"): Fate.BROKEN_LINK,
         at(b"circle.jpg"): Fate.FOLDER,
     }
 

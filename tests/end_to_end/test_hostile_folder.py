@@ -1,4 +1,4 @@
-"""Hundreds of broken, hostile and odd files: each gets an output or a reason, and the exit code is 0."""
+"""Hundreds of broken, hostile and odd files: each gets an output or a reason, and the rest is counted."""
 
 from __future__ import annotations
 
@@ -52,25 +52,35 @@ def states(hostile: Installation, paths: frozenset[bytes]) -> dict[tuple[bytes, 
     return found
 
 
-def test_it_ends_well_and_the_ledger_closes(done: Done) -> None:
-    assert done.exit_code == 0, done.err
+def test_the_exit_code_reports_the_refused_photos_and_the_ledger_closes(done: Done) -> None:
+    assert done.exit_code == 1, done.err
     for ledger in done.json["ledger"].values():
         assert ledger["pending"] == ledger["skipped"] == 0
         assert ledger["accepted"] == ledger["stored"] + ledger["dead"]
 
 
-@pytest.mark.parametrize("fate", [Fate.STORED, Fate.REJECTED, Fate.EITHER, Fate.NOT_A_FILE])
+@pytest.mark.parametrize("fate", [Fate.STORED, Fate.REJECTED, Fate.EITHER])
 def test_every_path_has_one_row_or_one_reason(
     hostile: Installation, expected: Expected, done: Done, fate: Fate
 ) -> None:
-    assert done.exit_code == 0
+    assert done.exit_code == 1
     paths = frozenset(path for path in expected.paths(fate) if not path.endswith(SKIPPED))
     found = states(hostile, paths)
     assert set(found) == {(path, str(version)) for path in paths for version in VERSIONS}
     if fate is Fate.STORED:
         assert set(found.values()) == {"stored"}
-    if fate in (Fate.REJECTED, Fate.NOT_A_FILE):
+    if fate is Fate.REJECTED:
         assert "stored" not in found.values()
+
+
+def test_what_is_not_a_file_is_counted_and_a_broken_link_is_named(
+    hostile: Installation, expected: Expected, done: Done
+) -> None:
+    pipes, links = expected.paths(Fate.NOT_A_FILE), expected.paths(Fate.BROKEN_LINK)
+    assert states(hostile, pipes | links) == {}
+    assert done.json["skipped"]["special"]["files"] == len(pipes)
+    named = {line.partition(": ")[0] for line in done.json["unreadable"]}
+    assert named == {os.fsdecode(link) for link in links}
 
 
 def test_a_file_that_is_not_a_picture_by_name_nor_by_bytes_is_counted_as_skipped(done: Done) -> None:
@@ -79,5 +89,5 @@ def test_a_file_that_is_not_a_picture_by_name_nor_by_bytes_is_counted_as_skipped
 
 def test_a_second_run_tries_none_of_them_again(hostile: Installation, done: Done) -> None:
     again = hostile.panopticon("index", "--json", str(hostile.folder / "photos"))
-    assert again.exit_code == done.exit_code == 0
+    assert again.exit_code == done.exit_code == 1
     assert again.json["finished"] == 0

@@ -32,6 +32,6 @@ def test_index_reports_how_many_results_it_has_finished(
 
 
 def index(settings: Settings, photos: Path) -> Any:
-    """Index a folder with two models; return the report."""
+    """Index a folder with a broken photo with two models; return the report."""
     models = ("--model", "null@1", "--model", "slow@1")
-    return panopticon_json(settings, "index", str(photos), *models)
+    return panopticon_json(settings, "index", str(photos), *models, code=1)

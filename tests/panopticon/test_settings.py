@@ -107,6 +107,7 @@ BAD_VALUES = [
     ("dead_share", "1.01"),
     ("dead_share", "nan"),
     ("models", ""),
+    ("pairs", "raw"),
     ("models", " , "),
     ("cache_dir", ""),
     ("models_dir", ""),

@@ -21,7 +21,7 @@ from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
 from workers.registry.records import all_versions
 from workers.runtime.terminal_text import printable
-from workers.submission.folders import Scanner
+from workers.submission.walk import Scanner
 
 EXIT_WRONG = 1
 
@@ -57,7 +57,7 @@ def audit_command(
     """
     session: Session = context.obj
     versions = _versions(session, models)
-    image_ids = _image_ids(paths, ids_file)
+    image_ids = _image_ids(session, paths, ids_file)
     audit = Audit(store=session.store, search=session.search, broker=session.broker, versions=versions)
     results = audit.results(image_ids, settle=lambda: _settle(session))
     submitted = audit.submit_again(results, now_ms=int(time.time() * 1000)) if fix else None
@@ -70,13 +70,13 @@ def audit_command(
     context.exit(EXIT_WRONG if left else 0)
 
 
-def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
+def _image_ids(session: Session, paths: Sequence[str], ids_file: str | None) -> list[str]:
     """Return each image ID once, in order. Raises: UsageError if none is given."""
     if not paths and ids_file is None:
         raise UsageError(
             "nothing to audit; name files or folders, or give --ids FILE with one image ID a line"
         )
-    scanner = Scanner()
+    scanner = Scanner(session.walk_rules())
     for path in paths:
         scanner.add(os.fsencode(path))
     listed = read_ids(ids_file) if ids_file is not None else []

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from storage.stores import open_store
 from workers.queues import broker_of
 from workers.runtime.terminal_text import printable
 from workers.submission.id_list import read_image_ids
+from workers.submission.walk import WalkRules
 
 SETTINGS_FILE = Path("panopticon.toml")
 _NOT_PLAIN = re.compile(r"[^\n -~]")
@@ -67,12 +68,17 @@ class Session:
     @cached_property
     def out(self) -> Console:
         """Return the console for text that people read; `print_json` writes for programs."""
-        return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+        return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
     @cached_property
     def err(self) -> Console:
         """Return the console for progress, warnings and hints."""
-        return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
+        width = None if sys.stderr.isatty() else PIPED_WIDTH
+        return Console(stderr=True, highlight=False, emoji=False, width=width)
+
+    def walk_rules(self, exclude: Sequence[str] = ()) -> WalkRules:
+        """Return what a walk takes: the settings, and more patterns to exclude. Raises: UsageError."""
+        return WalkRules.of((*self.settings.exclude, *exclude), self.settings.pairs)
 
     def print_json(self, value: Any) -> None:
         """Print one JSON value on standard output, with escapes for what a terminal would not show."""
@@ -117,6 +123,13 @@ def read_ids(source: str) -> list[str]:
     except OSError as error:
         raise UsageError(f"cannot read {printable(source)}: {error.strerror}") from None
 
+
+exclude_option: Callable[[Any], Any] = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Files or folders to skip, as in .gitignore, any number of times; added to the setting `exclude`.",
+)
 
 metrics_option = click.option(
     "--metrics-port",

@@ -7,16 +7,16 @@ import time
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from panopticon.errors import Unavailable, UsageError
 from panopticon.messages import Lane
 from workers.cli.formatting import counted
-from workers.cli.session import Session, pass_session
-from workers.submission.submit import Entry, Submission, publish, read_sources
+from workers.cli.session import Session, exclude_option, pass_session
+from workers.cli.walk_report import print_unmatched, walk_report
+from workers.submission.submit import Entry, publish, read_sources
 
-SHOWN_UNREADABLE = 10
+EXIT_UNREADABLE = 1
 
 
 @click.command("submit")
@@ -28,15 +28,23 @@ SHOWN_UNREADABLE = 10
     show_default=True,
     help="Lane of the queues; messages of the backfill lane never delay those of the live lane.",
 )
+@exclude_option
 @pass_session
-def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> None:
+def submit_command(
+    session: Session, *, sources: tuple[str, ...], lane: str, exclude: tuple[str, ...]
+) -> None:
     """Put images on the queues, as an upload service does.
 
     Name files, folders, CSV files of IDs and URIs, or - for the lines of standard input. Everything is read
     first, and nothing is sent if any of it is wrong. docs/cli.md describes the formats.
+
+    Exit code 1 if something in a folder cannot be read; all else is sent.
     """
-    submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer)
-    _print_skipped(session.err, submission)
+    rules = session.walk_rules(exclude)
+    submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer, rules=rules)
+    print_unmatched(session.err, exclude, rules)
+    for part in walk_report(submission):
+        session.err.print(part)
     _warn(session, submission.entries)
     _publish(session, submission.entries, Lane(lane))
     if submission.entries:
@@ -44,21 +52,8 @@ def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> 
         session.out.print("Next: panopticon status", style="dim")
     else:
         session.out.print("Nothing to submit: no pictures found.")
-
-
-def _print_skipped(err: Console, submission: Submission) -> None:
-    """Count the files that were skipped, and name those that cannot be read."""
-    skipped = submission.skipped
-    if skipped:
-        most = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in skipped.most_common(5)]
-        suffixes = ", ".join(most) + (", …" if len(skipped) > len(most) else "")
-        files = counted(skipped.total(), "other file")
-        err.print(f"{files} skipped ({suffixes})", style="dim", markup=False)
-    for line in submission.unreadable[:SHOWN_UNREADABLE]:
-        err.print(f"cannot read {line}", style="yellow", markup=False)
-    more = len(submission.unreadable) - SHOWN_UNREADABLE
-    if more > 0:
-        err.print(f"… and {more:,} more that cannot be read", style="yellow")
+    if submission.unreadable:
+        click.get_current_context().exit(EXIT_UNREADABLE)
 
 
 def _warn(session: Session, entries: Sequence[Entry]) -> None:

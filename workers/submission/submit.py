@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,9 @@ from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
 from panopticon.results.outputs import CatalogueImage
 from workers.runtime.terminal_text import shown
 from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
-from workers.submission.folders import FoundFile, Scan, Scanner
+from workers.submission.folders import FoundFile
+from workers.submission.skip_rules import SkipKind
+from workers.submission.walk import Scan, Scanner, Skipped, WalkRules, name_used
 
 STDIN = "-"
 MAX_URI_CHARS = 4096
@@ -45,6 +47,12 @@ class Submission:
     """Number of files in folders, by suffix, that are not pictures."""
     unreadable: Sequence[str] = ()
     """Files and folders that could not be read, each with the reason."""
+    skipped_kinds: Mapping[SkipKind, Skipped] = field(default_factory=dict)
+    """The files and folders that a rule skips."""
+    without_photos: Sequence[str] = ()
+    """Folders that were named and have no photo, each with the reason."""
+    roots: dict[bytes, bytes] = field(default_factory=dict)
+    """The name that the person used, by the real path of what was named."""
 
     @property
     def image_ids(self) -> list[str]:
@@ -52,20 +60,26 @@ class Submission:
         return list(dict.fromkeys(entry.image_id for entry in self.entries))
 
 
-def read_sources(sources: Sequence[str], catalogue: Catalogue, *, stdin: Iterable[bytes]) -> Submission:
+def read_sources(
+    sources: Sequence[str],
+    catalogue: Catalogue,
+    *,
+    stdin: Iterable[bytes],
+    rules: WalkRules | None = None,
+) -> Submission:
     """Read every source: a path, a folder, `FILE.csv`, or `-` for the lines of `stdin`.
 
     Raises: UsageError naming the source and line of the first mistake. Nothing is published here.
     """
-    scanner, listing = Scanner(), Listing()
+    scanner, listing = Scanner(rules), Listing()
     for source in sources:
         _read_source(source, scanner, listing, stdin)
     return _submission(scanner.result, listing, catalogue)
 
 
-def scan_paths(paths: Sequence[str], catalogue: Catalogue) -> Submission:
+def scan_paths(paths: Sequence[str], catalogue: Catalogue, *, rules: WalkRules | None = None) -> Submission:
     """Read files and folders only. Raises: UsageError for a path that does not exist or cannot be read."""
-    scanner = Scanner()
+    scanner = Scanner(rules)
     for path in paths:
         scanner.add(os.fsencode(path))
     return _submission(scanner.result, Listing(), catalogue)
@@ -142,7 +156,14 @@ def _submission(scan: Scan, listing: Listing, catalogue: Catalogue) -> Submissio
         known = catalogue.get([file.image_id for file in chunk])
         entries += [_entry_of_file(file, known.get(file.image_id)) for file in chunk]
     entries += listing.entries
-    return Submission(entries=entries, skipped=scan.skipped, unreadable=scan.unreadable)
+    return Submission(
+        entries=entries,
+        skipped=scan.skipped,
+        unreadable=scan.unreadable,
+        skipped_kinds=scan.skipped_kinds,
+        without_photos=scan.without_photos,
+        roots=scan.roots,
+    )
 
 
 def _read_source(source: str, scanner: Scanner, listing: Listing, stdin: Iterable[bytes]) -> None:
@@ -177,7 +198,8 @@ def _nameable(scan: Scan) -> Iterator[FoundFile]:
         if len(file.uri) <= MAX_URI_CHARS:
             yield file
         else:
-            scan.unreadable.append(f"{shown(file.path)}: its URI is longer than {MAX_URI_CHARS} characters")
+            name = shown(name_used(file.path, scan.roots))
+            scan.unreadable.append(f"{name}: its URI is longer than {MAX_URI_CHARS} characters")
 
 
 def _entry_of_file(file: FoundFile, known: CatalogueImage | None) -> Entry:

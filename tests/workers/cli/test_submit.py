@@ -69,6 +69,51 @@ def test_a_folder_without_pictures_is_reported(panopticon: Panopticon, tmp_path:
     (tmp_path / "empty").mkdir()
     ran = panopticon("submit", "empty")
     assert (ran.code, ran.out) == (0, "Nothing to submit: no pictures found.\n")
+    assert "nothing to index in empty: an empty folder; is its disk mounted?\n" in ran.err
+
+
+def test_what_a_setting_and_an_option_exclude_is_counted(
+    panopticon: Panopticon, house: House, tmp_path: Path
+) -> None:
+    house.register(TAGGER)
+    for name in ("a.jpg", "b.png", "drafts/c.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    ran = panopticon("--set", "exclude=drafts/", "submit", "photos", "--exclude", "*.png")
+    assert ran.out.startswith("1 image accepted")
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("excluded (--exclude)")]
+    assert line.split()[2:] == ["1", "1", "photos/b.png"]
+    assert len(house.waiting()) == 1
+
+
+def test_what_cannot_be_read_makes_exit_code_1_and_all_else_is_sent(
+    panopticon: Panopticon, house: House, tmp_path: Path
+) -> None:
+    house.register(TAGGER)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "photos" / "2019").symlink_to("/mnt/missing")
+    ran = panopticon("submit", "photos")
+    assert ran.code == 1
+    assert "cannot read photos/2019: a link to /mnt/missing, which does not exist\n" in ran.err
+    assert len(house.waiting()) == 1
+
+
+def test_a_pattern_that_matches_nothing_is_a_warning_but_not_one_of_the_setting(
+    panopticon: Panopticon, house: House, tmp_path: Path
+) -> None:
+    house.register()
+    (tmp_path / "photos" / "drafts").mkdir(parents=True)
+    (tmp_path / "photos" / "drafts" / "a.jpg").write_bytes(b"x")
+    options = ("--exclude", "photos/drafts", "--exclude", "drafts/")
+    ran = panopticon("--set", "exclude=*.gif", "submit", "photos", *options)
+    (line,) = [line for line in ran.err.splitlines() if "matched nothing" in line]
+    assert line.startswith("--exclude 'photos/drafts' matched nothing")
+
+
+def test_a_pattern_that_is_wrong_is_one_line(panopticon: Panopticon) -> None:
+    complaint = panopticon("submit", ".", "--exclude", "x[z-a]").complaint
+    assert complaint == "exclude: 'x[z-a]' is not a gitignore pattern, such as drafts/ or *.png"
 
 
 def test_a_missing_path_is_one_line(panopticon: Panopticon) -> None:

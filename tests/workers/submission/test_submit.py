@@ -101,14 +101,6 @@ class TestFolders:
         (photos / "scan").write_bytes(b"x")
         assert names(scan(store, photos / "scan")) == [b"scan"]
 
-    def test_anything_with_a_picture_s_name_is_taken_be_it_a_broken_link_or_a_pipe(
-        self, store: Store, photos: Path
-    ) -> None:
-        (photos / "dangling.jpg").symlink_to(photos / "nowhere.jpg")
-        os.mkfifo(photos / "pipe.png")
-        (photos / "folder.jpg").mkdir()
-        assert sorted(names(scan(store, photos))) == [b"folder.jpg", b"nowhere.jpg", b"pipe.png"]
-
     def test_a_link_back_to_a_folder_above_ends(self, store: Store, photos: Path) -> None:
         (photos / "a.jpg").write_bytes(b"x")
         (photos / "again").symlink_to(photos)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +21,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.outputs import VersionName
 from workers.cli.index.report import IndexReport, Run
-from workers.cli.session import Session, json_option, pass_session
+from workers.cli.session import Session, exclude_option, json_option, pass_session
+from workers.cli.walk_report import print_unmatched
 from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent
@@ -42,6 +45,7 @@ from workers.submission.submit import Submission, scan_paths
 from workers.worker.run import prepare_model
 
 POLL_S = 0.2
+EXIT_NOT_ALL_STORED = 1
 
 
 @click.command("index")
@@ -56,23 +60,36 @@ POLL_S = 0.2
 @click.option(
     "--show", type=click.IntRange(0), default=50, show_default=True, help="Number of photos to print."
 )
+@exclude_option
 @json_option
 @pass_session
 def index_command(
-    session: Session, paths: tuple[str, ...], models: tuple[str, ...], show: int, as_json: bool
+    session: Session,
+    paths: tuple[str, ...],
+    models: tuple[str, ...],
+    show: int,
+    exclude: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Tag and score every photo under PATH….
 
     The command waits until all is done. It needs no server: everything is stored in one SQLite database. Run
     it again at any time; only new and changed photos are processed.
+
+    Exit code 1 if a photo was refused or something cannot be read; all else is indexed.
     """
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
-    submission = scan_paths(paths, session.store.catalogue)
+    _refuse_lists(paths)
+    rules = session.walk_rules(exclude)
+    submission = scan_paths(paths, session.store.catalogue, rules=rules)
+    print_unmatched(session.err, exclude, rules)
     for card in cards:
         refuse_altered_weights(card)
-        with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
-            prepare_model(card, session.settings)
+        # An empty folder should not take the minute that a model may take.
+        if submission.entries:
+            with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
+                prepare_model(card, session.settings)
     register_all(cards, session.store, session.broker, by=who())
     run = _run(session, submission, [card.version_name for card in cards])
     report = IndexReport(session.store, session.search, submission, cards, run)
@@ -80,6 +97,16 @@ def index_command(
         session.print_json(report.as_json())
     else:
         session.out.print(report.as_text(max_photos=show))
+    if not report.all_stored:
+        click.get_current_context().exit(EXIT_NOT_ALL_STORED)
+
+
+def _refuse_lists(paths: tuple[str, ...]) -> None:
+    """Raise: UsageError if a path is a list, which `submit` takes."""
+    for path in paths:
+        if path == "-" or (path.lower().endswith(".csv") and os.path.isfile(path)):
+            name = "standard input" if path == "-" else printable(path)
+            raise UsageError(f"index takes files and folders, and {name} is a list: panopticon submit {path}")
 
 
 def _run(session: Session, submission: Submission, versions: list[VersionName]) -> Run:

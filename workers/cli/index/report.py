@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -14,17 +14,22 @@ from rich.text import Text
 
 from panopticon.cards.cards import ModelCard
 from panopticon.chunks import CHUNK, chunks
+from panopticon.errors import Rejected
 from panopticon.interfaces import SearchIndex, Store
 from panopticon.messages import Tag
 from panopticon.results.documents import SearchDocument
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import Failure, FailureState, VersionName
+from storage.originals.files import path_of
 from workers.cli.formatting import counted, place, table
-from workers.runtime.terminal_text import printable, shell_word
+from workers.cli.walk_report import shortened, walk_report
+from workers.runtime.terminal_text import printable, shell_word, shown
 from workers.submission.index_plan import Plan, ledgers
 from workers.submission.submit import Entry, Submission
+from workers.submission.walk import name_used
 
 MAX_FAILURES_SHOWN = 20
+MAX_NAME_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,17 @@ class IndexReport:
                 for failure in self._failures()
             ],
             "left_aside": self._submission.skipped.total(),
+            "other_files": dict(self._submission.skipped),
+            "skipped": {
+                kind.value: {
+                    "files": skipped.files,
+                    "folders": skipped.folders,
+                    "example": shown(skipped.example),
+                }
+                for kind, skipped in self._submission.skipped_kinds.items()
+            },
             "unreadable": list(self._submission.unreadable),
+            "without_photos": list(self._submission.without_photos),
             "already_indexed": self._run.plan.indexed,
             "already_dead": self._run.plan.dead,
             "finished": self._run.finished,
@@ -102,9 +117,20 @@ class IndexReport:
             },
         }
 
+    @property
+    def all_stored(self) -> bool:
+        """Return whether every photo has an output of every version, and everything could be read."""
+        pending = self._run.plan.unfinished > self._run.finished
+        return not (self._submission.unreadable or pending or next(self._failures(), None))
+
     def as_text(self, *, max_photos: int) -> RenderableType:
         """Return the report for people, with at most `max_photos` photos."""
-        parts = [self._photo_table(max_photos), *self._failure_table(), *self._skipped_lines()]
+        about_folders = list(walk_report(self._submission))
+        if not self._submission.entries:
+            return Group(*about_folders, Text("Nothing to do: no photo was found."))
+        if about_folders:
+            about_folders = ["", *about_folders, ""]
+        parts = [self._photo_table(max_photos), *self._failure_table(), *about_folders]
         return Group(*parts, *self._ledger_table(), Text(self._summary()), *self._next_commands())
 
     def _ledgers(self) -> dict[VersionName, Ledger]:
@@ -116,9 +142,17 @@ class IndexReport:
             yield from ((entry, documents.get(entry.image_id)) for entry in chunk)
 
     def _failures(self) -> Iterator[Failure]:
-        for chunk in chunks(self._submission.image_ids, CHUNK):
-            failures = self._store.outputs.failures_of(chunk)
-            yield from (failure for failure in failures if failure.state is FailureState.DEAD)
+        """Yield the failures that stand in place of an output of these versions, image by image."""
+        for chunk in chunks(self._submission.entries, CHUNK):
+            order = {entry.image_id: number for number, entry in enumerate(chunk)}
+            keys = {version.key(e.image_id, e.revision) for e in chunk for version in self._versions}
+            failures = self._store.outputs.failures_of(list(order))
+            dead = [f for f in failures if f.state is FailureState.DEAD and f.key in keys]
+            # A replay may have succeeded where an earlier attempt failed.
+            ids = list({failure.key.image_id for failure in dead})
+            stored = {key for version in self._versions for key in self._store.outputs.get(ids, version)}
+            left = (failure for failure in dead if failure.key not in stored)
+            yield from sorted(left, key=lambda failure: order[failure.key.image_id])
 
     def _tags(self, document: SearchDocument | None) -> list[Tag]:
         parts = document.parts if document else {}
@@ -135,37 +169,42 @@ class IndexReport:
         photos = table("photo", "tags", right=tuple(self._score_names))
         photos.columns[0].no_wrap, photos.columns[1].no_wrap = False, False
         for entry, document in islice(self._photos(), max_photos):
-            name = place(entry.image_uri or entry.image_id).rpartition("/")[2]
             tags = ", ".join(
                 f"{escape(printable(tag.label))} [dim]{tag.probability:.2f}[/dim]"
                 for tag in self._tags(document)
             )
             scores = self._scores(document)
             cells = [f"{scores[name]:.3g}" if name in scores else "–" for name in self._score_names]
-            photos.add_row(escape(name), tags or "[dim]–[/dim]", *cells)
+            photos.add_row(self._name(entry.image_uri or entry.image_id), tags or "[dim]–[/dim]", *cells)
         left = len(self._submission.entries) - max_photos
         return Group(photos, Text(f"… and {counted(left, 'more photo')}\n")) if left > 0 else photos
 
     def _failure_table(self) -> list[RenderableType]:
-        failures = list(islice(self._failures(), MAX_FAILURES_SHOWN + 1))
-        if not failures:
+        """Return the table of refused photos, a line for each, in a list that is empty if there are none."""
+        by_image = groupby(self._failures(), key=lambda failure: failure.key.image_id)
+        refused = [list(failures) for _, failures in islice(by_image, MAX_FAILURES_SHOWN + 1)]
+        if not refused:
             return []
-        failed = table("refused", "by", "reason", "detail")
+        failed = table("refused", "reason", flowing=("detail", "by"))
         uris = {entry.image_id: entry.image_uri for entry in self._submission.entries}
-        for failure in failures[:MAX_FAILURES_SHOWN]:
-            name = place(uris.get(failure.key.image_id) or failure.key.image_id).rpartition("/")[2]
-            reason, detail = (printable(text) for text in (failure.reason, failure.detail[:80]))
-            failed.add_row(escape(name), str(failure.key.version_name), escape(reason), escape(detail))
-        more = "… and more: panopticon dead list\n" if len(failures) > MAX_FAILURES_SHOWN else ""
+        for failures in refused[:MAX_FAILURES_SHOWN]:
+            first = failures[0]
+            by = sorted(str(failure.key.version_name) for failure in failures)
+            failed.add_row(
+                self._name(uris.get(first.key.image_id) or first.key.image_id),
+                Text(printable(first.reason)),
+                Text(printable(shortened(first.detail))),
+                "all models" if len(by) == len(self._versions) else ", ".join(by),
+            )
+        more = "… and more: panopticon dead list\n" if len(refused) > MAX_FAILURES_SHOWN else ""
         return [failed, Text(more)] if more else [failed]
 
-    def _skipped_lines(self) -> list[RenderableType]:
-        lines = [f"cannot read {line}" for line in self._submission.unreadable]
-        skipped = self._submission.skipped
-        if skipped:
-            names = ", ".join(sorted(suffix or "no suffix" for suffix in skipped))
-            lines.append(f"{counted(skipped.total(), 'other file')} skipped ({names})")
-        return [Text("\n".join([*lines, ""]))] if lines else []
+    def _name(self, uri: str) -> Text:
+        """Return the path of a file below what the person named, or any other URI without its query."""
+        try:
+            return Text(shortened(shown(name_used(path_of(uri), self._submission.roots)), MAX_NAME_CHARS))
+        except Rejected:
+            return Text(shortened(place(uri), MAX_NAME_CHARS))
 
     def _ledger_table(self) -> list[Table]:
         """Return the table of ledgers in a list, which is empty if the store cannot count."""
