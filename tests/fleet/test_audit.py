@@ -18,7 +18,7 @@ from tests.servers.rabbitmq import RabbitNode
 def test_an_audit_finds_exactly_the_images_of_a_purged_queue_and_fix_brings_them_back(
     tmp_path: Path, on_three_servers: Settings, rabbit_node: RabbitNode
 ) -> None:
-    settings = on_three_servers.model_copy(update={"settle_s": 10.0})
+    settings = on_three_servers.model_copy(update={"settle_s": 2.0})
     with trial(settings, tmp_path) as run:
         run.end()
         run.fleet.stop()

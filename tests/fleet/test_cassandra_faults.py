@@ -6,6 +6,7 @@ The adapter alone under the same faults is in tests/storage/stores/cassandra/tes
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def test_every_image_is_stored_though_cassandra_was(
 ) -> None:
     with trial(on_cassandra, tmp_path) as run:
         run.wait_until_under_way()
-        break_and_restore(cassandra_node, fault, noticed=lambda: run.wait_until_parked("slow", "store"))
+        noticed = partial(run.wait_until_parked, "slow", "store", publishing=True)
+        break_and_restore(cassandra_node, fault, noticed=noticed)
         recovered(run.resumed_s())
         run.end()
         run.check()

@@ -33,7 +33,7 @@ def test_three_hundred_photos_are_stored_found_and_audited(
     tmp_path: Path, on_three_servers: Settings, photos: dict[str, Path], cache_dir: Path
 ) -> None:
     settings = on_three_servers.model_copy(
-        update={"models_dir": None, "cache_dir": cache_dir, "settle_s": 10.0}
+        update={"models_dir": None, "cache_dir": cache_dir, "settle_s": 2.0}
     )
     for version in VERSIONS:
         prepare_model(find_card(version), settings)

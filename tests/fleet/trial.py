@@ -73,9 +73,19 @@ class Trial:
         wait_for(lambda: min(self.stored().values()) >= 10)
         wait_for(self.is_under_way)
 
-    def wait_until_parked(self, name: str, part: str) -> None:
-        """Wait until a process is parked since this part is unavailable, and has tried it again in vain."""
-        wait_for(lambda: f"parked: {part} unavailable" in self.fleet.log(name).rpartition("resumed: ")[2])
+    def wait_until_parked(self, name: str, part: str, *, publishing: bool = False) -> None:
+        """Wait until a process is parked since this part is unavailable, and has tried it again in vain.
+
+        `publishing`: publish more images meanwhile: a part that ends in order may serve all others first.
+        """
+
+        def is_parked() -> bool:
+            parked = f"parked: {part} unavailable" in self.fleet.log(name).rpartition("resumed: ")[2]
+            if publishing and not parked:
+                self.publish(FURTHER)
+            return parked
+
+        wait_for(is_parked)
         time.sleep(2 * self.settings.park_max_s)
 
     def stored(self) -> dict[str, int]:

@@ -29,8 +29,7 @@ SERVERS = frozenset(
     }
 )
 """The fixtures of this module that start servers."""
-ASKED_FOR_BY_NAME = frozenset({"on_cassandra", "on_three_servers", "rabbitmq"})
-"""The parameters of tests that ask for the fixture of a server while they run."""
+FLEET = Path(__file__).parents[1] / "fleet"
 NICENESS = 10
 
 
@@ -55,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_on_servers(item: pytest.Item) -> bool:
     """Return whether a test asks for the fixture of a server by name while it runs."""
     params = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return any(isinstance(param, str) and param in ASKED_FOR_BY_NAME for param in params)
+    return item.path.is_relative_to(FLEET) or "rabbitmq" in params
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
