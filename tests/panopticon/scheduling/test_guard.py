@@ -74,7 +74,7 @@ def test_a_success_ends_the_pauses_and_begins_again_with_few_images() -> None:
     guard = DeadGuard(max_share=0.5)
     waits_until_pause(guard)
     guard.wait()
-    assert guard.source_failing
+    failing = [guard.source_failing]
     guard.record(dead=False)
-    assert not guard.source_failing
+    assert [*failing, guard.source_failing] == [True, False]
     assert waits_until_pause(guard) == WINDOW
