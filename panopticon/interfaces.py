@@ -219,10 +219,33 @@ class Catalogue(Protocol):
     """The store of the newest known revision of every image."""
 
     def put(self, images: Sequence[CatalogueImage]) -> None:
-        """Store images. Of two with one ID, the one that `supersedes` the other stays, in any order."""
+        """Store images, after adding their IDs to the `ImageList` of the same store.
+
+        Of two images with one ID, the one that `supersedes` the other stays, in any order.
+        """
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
         """Return the images with these IDs; unknown IDs are absent."""
+
+
+class ImageList(Protocol):
+    """The IDs of all images in the catalogue, deleted ones included, which are read without scanning a table.
+
+    `Catalogue.put` adds to it, so that no other code has to. An ID is never removed.
+    """
+
+    def image_ids(self, *, after: str = "", limit: int) -> list[str]:
+        """Return up to `limit` IDs after `after`; fewer only at the end of the list.
+
+        The order is the store's own and never changes, so the last ID of a page is where the next one begins.
+        An ID that is added meanwhile may come before it.
+        """
+
+    def count(self) -> int:
+        """Count the IDs. May take seconds, and its cost grows with the number of IDs."""
+
+    def add(self, image_ids: Sequence[str]) -> None:
+        """Add images whose catalogue rows a release without this list has stored. Repeating is harmless."""
 
 
 class LedgerCounts(Protocol):
@@ -284,6 +307,9 @@ class Store(Protocol):
     def catalogue(self) -> Catalogue: ...
 
     @property
+    def images(self) -> ImageList: ...
+
+    @property
     def registry(self) -> Registry: ...
 
     @property
@@ -311,7 +337,17 @@ class Applied(StrEnum):
 
 
 class SearchIndex(Protocol):
-    """The search documents, which change only by the merge rule `documents.merge`."""
+    """The search documents, which change only by the merge rule `documents.merge`.
+
+    Only `create` and a rebuild create an index. While there is none, every other method but `exists` raises
+    Unavailable with the command that rebuilds it: an index that was deleted must not look like an empty one.
+    """
+
+    def exists(self) -> bool:
+        """Return whether changes can be applied: there is an index, or a rebuild is creating one."""
+
+    def create(self) -> None:
+        """Create an empty index, unless there is one already."""
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """Merge changes into their documents, and return the result of each, in order.
@@ -339,6 +375,9 @@ class SearchIndex(Protocol):
 
         A part always belongs to the revision of its document.
         """
+
+    def documents(self) -> int:
+        """Count all documents, tombstones included."""
 
 
 class SearchRebuild(Protocol):

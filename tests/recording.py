@@ -7,6 +7,7 @@ from panopticon.interfaces import (
     Backfills,
     Broker,
     Catalogue,
+    ImageList,
     LedgerCounts,
     OutputStore,
     Queue,
@@ -98,6 +99,10 @@ class StoreFake:
     @property
     def catalogue(self) -> Catalogue:
         return CatalogueFake(self._inner.catalogue, self._journal)
+
+    @property
+    def images(self) -> ImageList:
+        return self._inner.images
 
     @property
     def registry(self) -> Registry:

@@ -137,6 +137,14 @@ class SearchIndexFake:
         self._inner = inner
         self._journal = journal
 
+    def exists(self) -> bool:
+        self._journal.note("search.exists")
+        return self._inner.exists()
+
+    def create(self) -> None:
+        self._journal.note("search.create")
+        self._inner.create()
+
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         self._journal.note("search.apply")
         refused = self._journal.refused
@@ -157,3 +165,6 @@ class SearchIndexFake:
 
     def count(self, parts: Sequence[str] = ()) -> int:
         return self._inner.count(parts)
+
+    def documents(self) -> int:
+        return self._inner.documents()
