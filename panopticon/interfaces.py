@@ -344,7 +344,10 @@ class SearchIndex(Protocol):
     """
 
     def exists(self) -> bool:
-        """Return whether changes can be applied: there is an index, or a rebuild is creating one."""
+        """Return whether changes can be applied: there is an index, or a rebuild is creating one.
+
+        Raises: UsageError or Unavailable if it cannot be used.
+        """
 
     def create(self) -> None:
         """Create an empty index, unless there is one already."""
@@ -389,7 +392,7 @@ class SearchRebuild(Protocol):
     def finish(self, *, fewer: bool) -> str | None:
         """Let the new index answer queries from now on.
 
-        Returns the name of the former index, or None if the rebuild took place in the same index.
+        Returns the name of the former index, or None if there was none, or the rebuild took place in it.
 
         Raises: UsageError if the new index has fewer documents than the present one, unless `fewer`.
         """

@@ -244,6 +244,7 @@ def house_of(settings: Settings) -> Iterator[House]:
 
 def _house(settings: Settings, real: Parts, clock: FakeClock) -> House:
     journal, metrics = Journal(), Metrics()
+    real.search.create()
     store = StoreFake(real.store, journal)
     broker = BrokerFake(real.broker, journal)
     search = SearchIndexFake(real.search, journal)
