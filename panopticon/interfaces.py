@@ -365,12 +365,18 @@ class SearchIndex(Protocol):
         """Return one page of documents. Raises: UsageError for a cursor of another query."""
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
         """Return up to `limit` image IDs after `after`, in the order of their UTF-8 bytes.
 
-        Tombstones are left out. With `part`, only documents that have it are returned; with `policy_below`
-        too, only those whose part has a lower policy number.
+        Tombstones are left out unless `tombstones`. With `part`, only documents that have it are returned;
+        with `policy_below` too, only those whose part has a lower policy number.
         """
 
     def count(self, parts: Sequence[str] = ()) -> int:

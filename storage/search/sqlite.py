@@ -63,7 +63,7 @@ _DROP_PART = "DELETE FROM parts WHERE document = ? AND part = ?"
 
 _IDS = """
 SELECT image_id FROM documents
-WHERE deleted = 0 AND image_id > :after {condition} ORDER BY image_id LIMIT :limit
+WHERE deleted <= :tombstones AND image_id > :after {condition} ORDER BY image_id LIMIT :limit
 """
 
 _COUNT = "SELECT count(*) FROM documents WHERE deleted = 0 {conditions}"
@@ -215,12 +215,19 @@ class SqliteSearchIndex:
         )
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
         condition = _HAS_PART.format(part=":part", policy_below=":policy_below") if part else ""
         wanted = {
             "after": after,
             "limit": limit,
+            "tombstones": tombstones,
             "part": part,
             "policy_below": MAX_COUNT + 1 if policy_below is None else policy_below,
         }

@@ -159,9 +159,17 @@ class SearchIndexFake:
         return self._inner.query(query)
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
-        return self._inner.image_ids(after=after, limit=limit, part=part, policy_below=policy_below)
+        return self._inner.image_ids(
+            after=after, limit=limit, part=part, policy_below=policy_below, tombstones=tombstones
+        )
 
     def count(self, parts: Sequence[str] = ()) -> int:
         return self._inner.count(parts)

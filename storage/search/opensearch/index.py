@@ -80,7 +80,13 @@ class OpenSearchIndex:
         )
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
         """Return IDs that queries find: changes of the last second may be missing."""
         found: list[str] = []
@@ -88,7 +94,10 @@ class OpenSearchIndex:
             self._lifecycle.ready()
             while (missing := limit - len(found)) > 0:
                 size = min(missing, MAX_PAGE)
-                hits = self._search(listing(after=after, size=size, part=part, policy_below=policy_below))
+                body = listing(
+                    after=after, size=size, part=part, policy_below=policy_below, tombstones=tombstones
+                )
+                hits = self._search(body)
                 found += [hit["sort"][0] for hit in hits]
                 if len(hits) < size:
                     break

@@ -12,7 +12,7 @@ from panopticon.settings import Settings
 from storage.sqlite.database import path_of
 from tests.contracts.examples import TAGGER, image
 from tests.house import House, house_of
-from tests.workers.indexer.test_indexer import result, run_until_empty, upload
+from tests.workers.indexer.test_indexer import result, run_until_empty, upload, waiting
 
 
 @pytest.fixture
@@ -82,9 +82,10 @@ def test_the_indexer_resumes_by_itself_once_the_index_is_rebuilt(house: House) -
     house.real.store.catalogue.put([image("old")])
     house.publish(result("new"))
     turns(house)
-    assert house.indexer.parked
-    assert isinstance(house.real.search, Rebuildable)
-    house.real.search.rebuild()
+    search, parked = house.real.search, house.indexer.parked
+    assert parked
+    assert isinstance(search, Rebuildable)
+    search.rebuild()
     turns(house)
-    assert house.indexer.parked is None
+    assert not waiting(house)
     assert house.document("new").parts
