@@ -6,10 +6,9 @@ from functools import cached_property
 
 from panopticon.interfaces import Finding
 from storage.stores.cassandra.archive import CassandraArchive
-from storage.stores.cassandra.catalogue import CassandraCatalogue
+from storage.stores.cassandra.catalogue import CassandraCatalogue, CassandraImageList
 from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
-from storage.stores.cassandra.images import CassandraImageList
 from storage.stores.cassandra.outputs import CassandraOutputStore
 from storage.stores.cassandra.records import CassandraRecords
 from storage.stores.cassandra.session import CassandraSession

@@ -13,8 +13,8 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.results.outputs import Output, encode_payload
 from storage.stores import open_store
 from storage.stores.cassandra import CassandraStore
+from storage.stores.cassandra.catalogue import BUCKETS, bucket_of
 from storage.stores.cassandra.connection import CassandraTimeouts
-from storage.stores.cassandra.images import BUCKETS, bucket_of
 from storage.stores.cassandra.payloads import encode_image
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import LIST_IMAGE, PUT_IMAGE, Statement
