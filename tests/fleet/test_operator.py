@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search
@@ -55,7 +56,7 @@ def test_a_lost_index_is_not_replaced_by_an_empty_one_and_is_rebuilt_from_the_li
         assert (counts["listed"], counts["documents"], counts["lacking"]) == (29, 29, 0)
         ask_search(on_three_servers, "DELETE", f"/{index}-000001")
         submit(on_three_servers, tmp_path, {IMAGES[0]: (1, 2, 3)})
-        wait_for(lambda: stored(on_three_servers, IMAGES[:1]) == {IMAGES[0]})
+        wait_for(lambda: stored(on_three_servers, IMAGES[:1], NULL) == {IMAGES[0]})
         for words in (("search", "--order", "newest"), ("audit", "--all"), ("show", IMAGES[1])):
             done = program.run(*words, settings=on_three_servers)
             line = f"there is no index {index}; to rebuild it: panopticon search rebuild --all"
@@ -140,10 +141,10 @@ def listed(folder: Path, image_ids: Sequence[str]) -> str:
     return str(folder / "ids")
 
 
-def stored(settings: Settings, image_ids: Sequence[str]) -> set[str]:
-    """Return the images with an output of the slow model."""
+def stored(settings: Settings, image_ids: Sequence[str], version: VersionName = SLOW) -> set[str]:
+    """Return the images with an output of the version."""
     with house_of(settings) as house:
-        return {key.image_id for key in house.store.outputs.get(image_ids, SLOW)}
+        return {key.image_id for key in house.store.outputs.get(image_ids, version)}
 
 
 def forget_documents(settings: Settings) -> None:

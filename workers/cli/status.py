@@ -75,7 +75,7 @@ def status_command(session: Session, *, watch: bool, every_s: float, as_json: bo
 
 def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
     """Return two readings if it takes two to know the rate, or which images are lost; else None and one."""
-    counter = ImageCounter(session.store, session.search, now_ms=_now_ms)
+    counter = ImageCounter(session.store, lambda: session.search, now_ms=_now_ms)
     first = take_snapshot(session.store, session.broker, clock=time.monotonic, counter=counter)
     if worth_settling(first):
         wait_s = session.settings.settle_s
@@ -157,7 +157,7 @@ def ledger_table(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> 
 
 def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
     settle_s = session.settings.settle_s
-    counter = ImageCounter(session.store, session.search, now_ms=_now_ms)
+    counter = ImageCounter(session.store, lambda: session.search, now_ms=_now_ms)
     snapshots = [take_snapshot(session.store, session.broker, clock=time.monotonic, counter=counter)]
     try:
         with Live(console=session.out, auto_refresh=False, screen=False) as live:

@@ -54,9 +54,11 @@ class ImageCounter:
     """Counts images again and again. It counts the list of IDs before queues are read, and search afterwards,
     so that an image on its way is never missed in both."""
 
-    def __init__(self, store: Store, search: SearchIndex, *, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, open_search: Callable[[], SearchIndex], *, now_ms: Callable[[], int]
+    ) -> None:
         self._images = store.images
-        self._search = search
+        self._open_search = open_search
         self._now_ms = now_ms
         # A store that counts its ledger at each reading can count its list as well.
         self._every_ms = 0 if store.counts else LIST_EVERY_MS
@@ -75,8 +77,9 @@ class ImageCounter:
         """
         documents, in_search, problem = None, {}, ""
         try:
-            documents = self._search.documents()
-            in_search = {version: self._search.count([version.part]) for version in versions}
+            search = self._open_search()
+            documents = search.documents()
+            in_search = {version: search.count([version.part]) for version in versions}
         except PanopticonError as error:
             documents, in_search, problem = None, {}, str(error)
         counted_at_ms = self._now_ms()

@@ -53,8 +53,7 @@ class IndexLifecycle:
         self._connection = connection
         self._address = connection.address
         self._checked: set[str] = set()
-        self._scripted = False
-        self._ready = False
+        self._recognised = self._scripted = self._ready = False
 
     @property
     def alias(self) -> str:
@@ -92,7 +91,7 @@ class IndexLifecycle:
     def forget(self) -> None:
         """Check everything again at the next use."""
         self._checked.clear()
-        self._scripted = self._ready = False
+        self._recognised = self._scripted = self._ready = False
 
     def targets(self) -> list[str]:
         """Return the aliases that every change is written to at this moment.
@@ -111,17 +110,22 @@ class IndexLifecycle:
         return found
 
     def present(self) -> IndexState:
-        """Return the present indexes, checked, if there are any; the script that merges changes is stored."""
-        if not self._scripted:
-            # Nothing is stored on a server that is not OpenSearch.
+        """Return the present indexes, checked, if there are any."""
+        if not self._recognised:
+            # Nothing is ever stored on a server that is not OpenSearch.
             self.product()
-            script = {"lang": "painless", "source": _merge_rule()}
-            self._connection.ask("PUT", f"/_scripts/{self.script}", {"script": script})
-            self._scripted = True
+            self._recognised = True
         found = self.look()
         for index in found.names:
             self.check(index)
         return found
+
+    def store_script(self) -> None:
+        """Store the script that merges changes. Asks the server only once."""
+        if not self._scripted:
+            script = {"lang": "painless", "source": _merge_rule()}
+            self._connection.ask("PUT", f"/_scripts/{self.script}", {"script": script})
+            self._scripted = True
 
     def create(self) -> None:
         """Create an empty index, unless there is one, or a rebuild is creating one."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from panopticon.errors import UsageError
+from panopticon.interfaces import SearchIndex
 from storage.stores.sqlite import SqliteStore
 from storage.stores.sqlite.images import SqliteImageList
 from tests.contracts.examples import TAGGER
@@ -28,7 +30,7 @@ def readings(house: House, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def counter_of(house: House) -> ImageCounter:
-    return ImageCounter(house.real.store, house.real.search, now_ms=house.now_ms)
+    return ImageCounter(house.real.store, lambda: house.real.search, now_ms=house.now_ms)
 
 
 def reading(counter: ImageCounter) -> ImageCounts:
@@ -69,6 +71,18 @@ def test_an_incomplete_list_is_not_counted_at_every_reading(
     found = [reading(counter) for _ in range(5)]
     assert [counts.unlisted for counts in found] == [1] * 5
     assert len(readings) == 2
+
+
+def test_search_that_cannot_be_opened_is_a_problem_and_not_an_error(
+    house: House, readings: list[int]
+) -> None:
+    def without_driver() -> SearchIndex:
+        raise UsageError("search: OpenSearch's driver is missing")
+
+    house.plant("a", outputs={TAGGER: {}})
+    counts = reading(ImageCounter(house.real.store, without_driver, now_ms=house.now_ms))
+    assert (counts.listed, counts.documents, counts.lacking(under_way=0)) == (1, None, 0)
+    assert counts.problem == "search: OpenSearch's driver is missing"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.search import Query
 from storage.search.opensearch import OpenSearchIndex
+from storage.search.opensearch.connection import OpenSearchConnection
 from tests.contracts.examples import part, result
 from tests.end_to_end.command import every_program_of_search, is_refused_at_the_start
 from tests.storage.search.opensearch.places import Place
@@ -40,6 +41,25 @@ def test_a_numbered_index_is_created_behind_the_alias(place: Place, index: OpenS
     index.create()
     assert (index.exists(), index.get(["a"])) == (True, {})
     assert place.indexes() == {f"{place.name}-000001": {place.name}}
+
+
+def test_reading_stores_nothing_on_the_server(place: Place, index: OpenSearchIndex) -> None:
+    stored: list[str] = []
+    ask = OpenSearchConnection.ask
+
+    def noting(self: OpenSearchConnection, method: str, path: str, body: Any = None, **params: str) -> Any:
+        if method == "PUT":
+            stored.append(path)
+        return ask(self, method, path, body, **params)
+
+    with closing(OpenSearchIndex(place.url)) as reader, pytest.MonkeyPatch.context() as patched:
+        index.create()
+        patched.setattr(OpenSearchConnection, "ask", noting)
+        reader.get(["a"])
+        reader.query(Query(parts=("tagger_1",)))
+        assert stored == []
+        reader.apply([result("a", part())])
+        assert len(stored) == 1
 
 
 def test_simultaneous_creations_make_one_index(place: Place) -> None:
