@@ -66,7 +66,7 @@ class Walk:
     ) -> None:
         if self._live:
             self._live.stop()
-        if isinstance(error, KeyboardInterrupt | Unavailable):
+        if self._done and isinstance(error, KeyboardInterrupt | Unavailable):
             self._session.err.print(Text(f"{self._far}; {self._way_on}"))
 
     def pages(self) -> Iterator[list[str]]:
