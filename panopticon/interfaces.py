@@ -411,6 +411,9 @@ class Rebuildable(Protocol):
     def rebuild(self) -> SearchRebuild:
         """Begin a rebuild, or continue one that was interrupted."""
 
+    def has_rebuild(self) -> bool:
+        """Return whether a rebuild can go on: one was begun, or the present index is rebuilt in place."""
+
     def drop_former(self) -> list[str]:
         """Delete the indexes that earlier rebuilds replaced, and return their names."""
 

@@ -188,6 +188,9 @@ class SqliteSearchIndex:
         self.create()
         return SqliteRebuild(self._database)
 
+    def has_rebuild(self) -> bool:
+        return self.exists()
+
     def drop_former(self) -> list[str]:
         """Return nothing: a rebuild in place leaves no former index."""
         return []

@@ -68,7 +68,9 @@ class SearchExistenceContract(SearchAccess):
     def test_a_lost_index_is_created_by_a_rebuild(self, index: SearchIndex) -> None:
         assert isinstance(index, Rebuildable)
         self.lose()
+        assert not index.has_rebuild()
         rebuild = index.rebuild()
+        assert index.has_rebuild()
         assert index.exists()
         rebuild.apply([result("old", part(cat=0.5))])
         index.apply([result("new", part(cat=0.5))])

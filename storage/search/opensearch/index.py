@@ -123,6 +123,10 @@ class OpenSearchIndex:
             self._lifecycle.begin()
         return OpenSearchRebuild(self._lifecycle, self._bulk)
 
+    def has_rebuild(self) -> bool:
+        with self._lifecycle.noticing():
+            return self._lifecycle.present().building is not None
+
     def drop_former(self) -> list[str]:
         """Delete the indexes that earlier rebuilds replaced, and return their names."""
         with self._lifecycle.noticing():

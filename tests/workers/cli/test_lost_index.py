@@ -48,6 +48,12 @@ def test_a_command_that_reads_a_lost_index_is_one_line_with_the_way_out(
     assert not lost.exists()
 
 
+def test_the_rest_of_a_rebuild_does_not_replace_a_lost_index(panopticon: Panopticon, lost: Path) -> None:
+    complaint = panopticon("search", "rebuild", "--all", "--after", "a").complaint
+    assert complaint == "--after: no interrupted rebuild is there to go on with; begin without it"
+    assert not lost.exists()
+
+
 def test_the_way_out_restores_what_was_lost(panopticon: Panopticon, house: House, lost: Path) -> None:
     assert panopticon("search", "rebuild", "--all").code == 0
     assert panopticon("audit", "--all").code == 0

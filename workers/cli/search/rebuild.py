@@ -85,6 +85,9 @@ def _rebuild_all(
     session: Session, search: Rebuildable, *, after: str, fewer: bool
 ) -> tuple[Rebuilt, str | None]:
     """Return the result for all images after `after`, and the name of the index that answered before."""
+    # A new index without the images before that place would replace the present one.
+    if after and not search.has_rebuild():
+        raise UsageError("--after: no interrupted rebuild is there to go on with; begin without it")
     rebuilder = Rebuilder(store=session.store, policies=policies(session.store))
     rebuild = search.rebuild()
     with Walk(session, after=after) as walk:
