@@ -97,6 +97,7 @@ def filled(settings: Settings, *, images: int) -> Iterator[Place]:
             search=open_search(settings.search_url),
             outputs=_outputs(images),
         )
+        place.search.create()
         for at in range(0, images, BULK):
             store.outputs.put(place.outputs[at : at + BULK])
         _index(place, place.policy())

@@ -231,10 +231,33 @@ class Catalogue(Protocol):
     """The store of the newest known revision of every image."""
 
     def put(self, images: Sequence[CatalogueImage]) -> None:
-        """Store images. Of two with one ID, the one that `supersedes` the other stays, in any order."""
+        """Store images, after adding their IDs to the `ImageList` of the same store.
+
+        Of two images with one ID, the one that `supersedes` the other stays, in any order.
+        """
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
         """Return the images with these IDs; unknown IDs are absent."""
+
+
+class ImageList(Protocol):
+    """The IDs of all images in the catalogue, deleted ones included, which are read without scanning a table.
+
+    `Catalogue.put` adds to it, so that no other code has to. An ID is never removed.
+    """
+
+    def image_ids(self, *, after: str = "", limit: int) -> list[str]:
+        """Return up to `limit` IDs after `after`; fewer only at the end of the list.
+
+        The order is the store's own and never changes, so the last ID of a page is where the next one begins.
+        An ID that is added meanwhile may come before it.
+        """
+
+    def count(self) -> int:
+        """Count the IDs. May take seconds, and its cost grows with the number of IDs."""
+
+    def add(self, image_ids: Sequence[str]) -> None:
+        """Add images whose catalogue rows a release without this list has stored. Repeating is harmless."""
 
 
 class LedgerCounts(Protocol):
@@ -312,6 +335,9 @@ class Store(Protocol):
     def catalogue(self) -> Catalogue: ...
 
     @property
+    def images(self) -> ImageList: ...
+
+    @property
     def registry(self) -> Registry: ...
 
     @property
@@ -342,7 +368,20 @@ class Applied(StrEnum):
 
 
 class SearchIndex(Protocol):
-    """The search documents, which change only by the merge rule `documents.merge`."""
+    """The search documents, which change only by the merge rule `documents.merge`.
+
+    Only `create` and a rebuild create an index. While there is none, every other method but `exists` raises
+    Unavailable with the command that rebuilds it: an index that was deleted must not look like an empty one.
+    """
+
+    def exists(self) -> bool:
+        """Return whether changes can be applied: there is an index, or a rebuild is creating one.
+
+        Raises: UsageError or Unavailable if it cannot be used.
+        """
+
+    def create(self) -> None:
+        """Create an empty index, unless there is one already."""
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """Merge changes into their documents, and return the result of each, in order.
@@ -357,12 +396,18 @@ class SearchIndex(Protocol):
         """Return one page of documents. Raises: UsageError for a cursor of another query."""
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
         """Return up to `limit` image IDs after `after`, in the order of their UTF-8 bytes.
 
-        Tombstones are left out. With `part`, only documents that have it are returned; with `policy_below`
-        too, only those whose part has a lower policy number.
+        Tombstones are left out unless `tombstones`. With `part`, only documents that have it are returned;
+        with `policy_below` too, only those whose part has a lower policy number.
         """
 
     def count(self, parts: Sequence[str] = ()) -> int:
@@ -370,6 +415,9 @@ class SearchIndex(Protocol):
 
         A part always belongs to the revision of its document.
         """
+
+    def documents(self) -> int:
+        """Count all documents, tombstones included."""
 
 
 class SearchRebuild(Protocol):
@@ -381,7 +429,7 @@ class SearchRebuild(Protocol):
     def finish(self, *, fewer: bool) -> str | None:
         """Let the new index answer queries from now on.
 
-        Returns the name of the former index, or None if the rebuild took place in the same index.
+        Returns the name of the former index, or None if there was none, or the rebuild took place in it.
 
         Raises: UsageError if the new index has fewer documents than the present one, unless `fewer`.
         """
@@ -393,6 +441,9 @@ class Rebuildable(Protocol):
 
     def rebuild(self) -> SearchRebuild:
         """Begin a rebuild, or continue one that was interrupted."""
+
+    def has_rebuild(self) -> bool:
+        """Return whether a rebuild can go on: one was begun, or the present index is rebuilt in place."""
 
     def drop_former(self) -> list[str]:
         """Delete the indexes that earlier rebuilds replaced, and return their names."""

@@ -228,6 +228,7 @@ def open_house(folder: Path, **settings: object) -> Iterator[House]:
         closing(SqliteBroker(url, lease_s=chosen.lease_s, clock=clock)) as broker,
         closing(SqliteSearchIndex(url)) as search,
     ):
+        search.create()
         yield _house(chosen, Parts(store=store, broker=broker, search=search), clock)
 
 
@@ -238,7 +239,11 @@ def house_of(settings: Settings) -> Iterator[House]:
     Its broker has the real time. Its clock, which begins with it, is that of its indexer and outputs.
     """
     with closing(open_store(settings.store_url)) as store, closing(broker_of(settings)) as broker:
-        parts = Parts(store=store, broker=broker, search=open_search(settings.search_url))
+        search = open_search(settings.search_url)
+        # A file is always there; a server may be down, or its index missing, which is up to the test.
+        if isinstance(search, SqliteSearchIndex):
+            search.create()
+        parts = Parts(store=store, broker=broker, search=search)
         yield _house(settings, parts, FakeClock(time.time()))
 
 

@@ -10,6 +10,7 @@ from panopticon.interfaces import (
     Broker,
     Catalogue,
     Heartbeats,
+    ImageList,
     LedgerCounts,
     OutputStore,
     Queue,
@@ -101,6 +102,10 @@ class StoreFake:
     @property
     def catalogue(self) -> Catalogue:
         return CatalogueFake(self._inner.catalogue, self._journal)
+
+    @property
+    def images(self) -> ImageList:
+        return self._inner.images
 
     @property
     def registry(self) -> Registry:

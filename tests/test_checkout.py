@@ -28,6 +28,7 @@ COMMANDS = [
     "status",
     "audit",
     "backfill",
+    "ids",
     "dead",
     "erase",
     "models",

@@ -40,9 +40,9 @@ class Backfill:
     source: str
     """The source of the IDs, as a person named it."""
     ids_sha256: str
-    """Digest of the distinct sorted IDs, each ended by a line feed; empty for IDs drawn from search."""
+    """Digest of the distinct sorted IDs, each ended by a line feed; empty unless they come from a file."""
     total: int
-    """IDs in the list; for IDs drawn from search, the number that search had at the beginning."""
+    """IDs in the list; without a file, the number that there were at the beginning."""
     state: BackfillState
     begun_at_ms: int
     changed_at_ms: int
@@ -52,7 +52,7 @@ class Backfill:
     heartbeat_at_ms: int = 0
     """Time of the owner's last write, by its own clock; it writes every few seconds, even while waiting."""
     cursor: int = 0
-    """Number of IDs that have been checked, in the order of their UTF-8 bytes."""
+    """Number of IDs that have been checked, in the order of their source."""
     after: str = ""
     """The last ID that has been checked."""
     submitted: int = 0

@@ -21,6 +21,7 @@ from panopticon.results.documents import (
     merge,
 )
 from panopticon.results.search import Order, Query, SearchPage
+from storage.search.missing import missing
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 
@@ -62,10 +63,12 @@ _DROP_PART = "DELETE FROM parts WHERE document = ? AND part = ?"
 
 _IDS = """
 SELECT image_id FROM documents
-WHERE deleted = 0 AND image_id > :after {condition} ORDER BY image_id LIMIT :limit
+WHERE deleted <= :tombstones AND image_id > :after {condition} ORDER BY image_id LIMIT :limit
 """
 
 _COUNT = "SELECT count(*) FROM documents WHERE deleted = 0 {conditions}"
+
+_DOCUMENTS = "SELECT count(*) FROM documents"
 
 _HAS_PART = """
 AND EXISTS (
@@ -145,7 +148,7 @@ class _Condition:
 
 
 class SqliteSearchIndex:
-    """A `SearchIndex` that opens its file at first use. Only the thread that first uses it may use it.
+    """A `SearchIndex` in a file that exists. Only the thread that first uses it may use it.
 
     The cost of a page grows with the number of documents that satisfy its rarest condition. Only bodies of
     documents on the page are read.
@@ -160,22 +163,40 @@ class SqliteSearchIndex:
     def diagnose(self) -> list[Finding]:
         return diagnose_file(self._database)
 
+    def exists(self) -> bool:
+        if not self._database.path.exists():
+            return False
+        # It raises if the file cannot be used.
+        with self._database.reading():
+            return True
+
+    def create(self) -> None:
+        if not self._database.path.exists():
+            # The connection may still have the deleted file.
+            self._database.close()
+        with self._database.writing():
+            pass
+
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """Apply changes in one transaction. A change is refused if its document cannot be stored."""
-        with self._database.writing() as connection:
+        with self._present().writing() as connection:
             rows, answers = _applied(connection, changes)
             _write(connection, rows.values())
         return answers
 
     def rebuild(self) -> SqliteRebuild:
+        self.create()
         return SqliteRebuild(self._database)
+
+    def has_rebuild(self) -> bool:
+        return self.exists()
 
     def drop_former(self) -> list[str]:
         """Return nothing: a rebuild in place leaves no former index."""
         return []
 
     def get(self, image_ids: Sequence[str]) -> dict[str, SearchDocument]:
-        with self._database.reading() as connection:
+        with self._present().reading() as connection:
             return _documents(connection, set(image_ids))
 
     def query(self, query: Query) -> SearchPage:
@@ -183,7 +204,7 @@ class SqliteSearchIndex:
         if query.limit < 1:
             raise UsageError(f"limit {query.limit}: ask for at least 1 document")
         query, end = resume(query)
-        with self._database.reading() as connection:
+        with self._present().reading() as connection:
             found = _find(connection, query, end)
         page = found[: query.limit]
         cursor = ""
@@ -197,27 +218,47 @@ class SqliteSearchIndex:
         )
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
         condition = _HAS_PART.format(part=":part", policy_below=":policy_below") if part else ""
         wanted = {
             "after": after,
             "limit": limit,
+            "tombstones": tombstones,
             "part": part,
             "policy_below": MAX_COUNT + 1 if policy_below is None else policy_below,
         }
-        with self._database.reading() as connection:
+        with self._present().reading() as connection:
             rows = connection.execute(_IDS.format(condition=condition), wanted).fetchall()
         return [image_id for (image_id,) in rows]
 
     def count(self, parts: Sequence[str] = ()) -> int:
         conditions = _HAS_PART.format(part="?", policy_below=MAX_COUNT + 1) * len(parts)
-        with self._database.reading() as connection:
+        with self._present().reading() as connection:
             ((documents,),) = connection.execute(_COUNT.format(conditions=conditions), tuple(parts))
+        return int(documents)
+
+    def documents(self) -> int:
+        with self._present().reading() as connection:
+            ((documents,),) = connection.execute(_DOCUMENTS)
         return int(documents)
 
     def close(self) -> None:
         self._database.close()
+
+    def _present(self) -> SqliteDatabase:
+        """Return the database. Raises: Unavailable if its file does not exist."""
+        if not self._database.path.exists():
+            # What was written to a deleted file could never be found.
+            self._database.close()
+            raise missing(str(self._database.path), "there is no such file")
+        return self._database
 
 
 class SqliteRebuild:

@@ -43,6 +43,7 @@ class SearchAccess:
     @pytest.fixture
     def index(self) -> Iterator[SearchIndex]:
         with closing(self.open_index()) as index:
+            index.create()
             yield index
 
     def found(self, index: SearchIndex, query: Query) -> list[str]:

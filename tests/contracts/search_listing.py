@@ -24,6 +24,7 @@ class SearchListingContract(SearchAccess):
         index.apply([result("a", part(cat=0.5)), result("b", part(cat=0.5)), deletion("b", revision=1)])
         self.settle()
         assert index.image_ids(limit=9) == ["a"]
+        assert index.image_ids(limit=9, tombstones=True) == ["a", "b"]
         assert (index.count(), index.count(["tagger_1"])) == (1, 1)
 
     def test_documents_are_listed_and_counted_by_their_parts(self, index: SearchIndex) -> None:

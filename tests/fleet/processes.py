@@ -148,6 +148,7 @@ def fleet(
 ) -> Iterator[Fleet]:
     """Register and bind the models, and start every process; kill those that still run at the end."""
     with house_of(settings) as house:
+        house.real.search.create()
         house.register(*[find_card(version, settings.models_dir) for version in versions])
     running = Fleet(settings, folder, versions, replicas=replicas)
     try:

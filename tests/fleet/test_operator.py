@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from storage.search import open_search
 from storage.search.opensearch.connection import OpenSearchConnection, OpenSearchTimeouts
 from storage.search.opensearch.url import address_of
+from tests import program
 from tests.fleet.commands import panopticon, panopticon_json
 from tests.fleet.processes import VERSIONS, fleet
 from tests.fleet.trial import keep_in, submit, wait_for, wait_until_empty
@@ -40,6 +42,34 @@ def test_an_audit_finds_the_documents_that_search_has_lost_and_fix_brings_them_b
         panopticon_json(settings, "audit", "--ids", ids, "--fix")
         wait_until_empty(settings, [NULL])
         assert statuses(settings, ids) == dict.fromkeys(IMAGES, "stored")
+        assert set(running.stop().values()) == {0}
+
+
+def test_a_lost_index_is_not_replaced_by_an_empty_one_and_is_rebuilt_from_the_list_of_ids(
+    tmp_path: Path, on_three_servers: Settings
+) -> None:
+    rebuild, index = ("search", "rebuild", "--all"), address_of(on_three_servers.search_url).index
+    with fleet(on_three_servers, tmp_path, [NULL]) as running:
+        submit(on_three_servers, dict.fromkeys(IMAGES[1:], (1, 2, 3)), keep=keep_in(tmp_path))
+        wait_until_empty(on_three_servers, [NULL])
+        counts = panopticon_json(on_three_servers, "status")["images"]
+        assert (counts["listed"], counts["documents"], counts["lacking"]) == (29, 29, 0)
+        ask_search(on_three_servers, "DELETE", f"/{index}-000001")
+        submit(on_three_servers, {IMAGES[0]: (1, 2, 3)}, keep=keep_in(tmp_path))
+        wait_for(lambda: stored(on_three_servers, IMAGES[:1], NULL) == {IMAGES[0]})
+        for words in (("search", "--order", "newest"), ("audit", "--all"), ("show", IMAGES[1])):
+            done = program.run(*words, settings=on_three_servers)
+            line = f"there is no index {index}; to rebuild it: panopticon search rebuild --all"
+            assert (done.returncode, done.stderr.count("\n"), line in done.stderr) == (69, 1, True)
+        assert line in panopticon(on_three_servers, "status")
+        doctor = panopticon_json(on_three_servers, "doctor", code=1)["checks"]
+        (found,) = [each for each in doctor if each["check"] == "search: documents"]
+        assert found["seen"] == "there is no index, and the list of IDs has 30 images"
+        assert panopticon_json(on_three_servers, *rebuild)["rebuilt"]["images"] == 30
+        wait_until_empty(on_three_servers, [NULL])
+        with house_of(on_three_servers) as house:
+            assert set(house.search.get(IMAGES)) == set(IMAGES)
+        assert panopticon_json(on_three_servers, "audit", "--all")["ok"]
         assert set(running.stop().values()) == {0}
 
 
@@ -111,22 +141,26 @@ def listed(folder: Path, image_ids: Sequence[str]) -> str:
     return str(folder / "ids")
 
 
-def stored(settings: Settings, image_ids: Sequence[str]) -> set[str]:
-    """Return the images with an output of the slow model."""
+def stored(settings: Settings, image_ids: Sequence[str], version: VersionName = SLOW) -> set[str]:
+    """Return the images with an output of the version."""
     with house_of(settings) as house:
-        return {key.image_id for key in house.store.outputs.get(image_ids, SLOW)}
+        return {key.image_id for key in house.store.outputs.get(image_ids, version)}
 
 
 def forget_documents(settings: Settings) -> None:
     """Delete every document, as the loss of a disk does."""
-    search, address = open_search(settings.search_url), address_of(settings.search_url)
-    connection = OpenSearchConnection(address, OpenSearchTimeouts())
     everything: Any = {"query": {"match_all": {}}}
-    path = f"/{address.index}*"
-    connection.ask("POST", f"{path}/_refresh")
-    connection.ask("POST", f"{path}/_delete_by_query", everything, refresh="true")
+    path = f"/{address_of(settings.search_url).index}*"
+    ask_search(settings, "POST", f"{path}/_refresh")
+    ask_search(settings, "POST", f"{path}/_delete_by_query", everything, refresh="true")
+    assert open_search(settings.search_url).get(IMAGES) == {}
+
+
+def ask_search(settings: Settings, method: str, path: str, body: Any = None, **params: str) -> None:
+    """Send the search server a request without the adapter."""
+    connection = OpenSearchConnection(address_of(settings.search_url), OpenSearchTimeouts())
+    connection.ask(method, path, body, **params)
     connection.close()
-    assert search.get(IMAGES) == {}
 
 
 def statuses(settings: Settings, ids: str, *, code: int = 0) -> dict[str, str]:

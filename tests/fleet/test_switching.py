@@ -82,6 +82,7 @@ def fill_search(settings: Settings) -> None:
         for version in (1, 2)
     ]
     with house_of(settings) as house:
+        house.search.create()
         house.search.apply(changes)
         wait_for(lambda: house.search.count(["colour_1", "colour_2"]) == DOCUMENTS)
 

@@ -140,6 +140,14 @@ class SearchIndexFake:
         self._inner = inner
         self._journal = journal
 
+    def exists(self) -> bool:
+        self._journal.note("search.exists")
+        return self._inner.exists()
+
+    def create(self) -> None:
+        self._journal.note("search.create")
+        self._inner.create()
+
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         self._journal.note("search.apply")
         refused = self._journal.refused
@@ -154,9 +162,20 @@ class SearchIndexFake:
         return self._inner.query(query)
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
-        return self._inner.image_ids(after=after, limit=limit, part=part, policy_below=policy_below)
+        return self._inner.image_ids(
+            after=after, limit=limit, part=part, policy_below=policy_below, tombstones=tombstones
+        )
 
     def count(self, parts: Sequence[str] = ()) -> int:
         return self._inner.count(parts)
+
+    def documents(self) -> int:
+        return self._inner.documents()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from panopticon.chunks import CHUNK
 from panopticon.errors import Unavailable
-from panopticon.interfaces import Broker, SearchIndex, Store
+from panopticon.interfaces import Broker, ImageList, SearchIndex, Store
 from panopticon.messages import Lane
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.scheduling.backoff import Backoff
@@ -37,7 +37,7 @@ UNKNOWN_NAMED = 5
 
 
 class Ids(Protocol):
-    """The source of a backfill's IDs, in the order of their UTF-8 bytes."""
+    """The source of a backfill's IDs, in an order that stays the same."""
 
     def next(self, record: Backfill, count: int) -> list[str]:
         """Return up to `count` IDs after the record's cursor; an empty list at the end.
@@ -69,6 +69,17 @@ class FromSearch:
     def next(self, record: Backfill, count: int) -> list[str]:
         """Return the IDs after the last one that the record has. Raises: Unavailable."""
         return self._search.image_ids(after=record.after, limit=count)
+
+
+class FromList:
+    """The IDs of all images in the catalogue, page by page."""
+
+    def __init__(self, images: ImageList) -> None:
+        self._images = images
+
+    def next(self, record: Backfill, count: int) -> list[str]:
+        """Return the IDs after the last one that the record has. Raises: Unavailable."""
+        return self._images.image_ids(after=record.after, limit=count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

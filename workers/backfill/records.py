@@ -16,7 +16,9 @@ from workers.registry.records import read_version
 
 SHA256_CHARS = 8
 FROM_SEARCH = "search"
-"""The second part of a backfill's name if its IDs come from search; for a list it is the list's digest."""
+FROM_LIST = "all"
+"""The source, and the second part of the name, of a backfill whose IDs come from search or from the list of
+all images; for a file, that part is its digest."""
 
 SILENCE_MS = 30_000
 """A backfill whose record was not written for this time has no owner."""
@@ -32,7 +34,7 @@ class BackfillRequest:
     version: VersionName
     source: str
     ids_sha256: str
-    """Empty if the IDs are drawn from search."""
+    """Empty unless the IDs come from a file."""
     total: int
     by: str
     owner: str
@@ -40,7 +42,8 @@ class BackfillRequest:
     @property
     def name(self) -> str:
         """Return the name of the backfill, such as `tagger@2-1f3a9c0d`."""
-        return f"{self.version}-{self.ids_sha256[:SHA256_CHARS] or FROM_SEARCH}"
+        drawn_from = FROM_LIST if self.source == FROM_LIST else FROM_SEARCH
+        return f"{self.version}-{self.ids_sha256[:SHA256_CHARS] or drawn_from}"
 
 
 def take_up(wanted: BackfillRequest, backfills: Backfills, *, now_ms: int) -> Backfill:

@@ -22,7 +22,7 @@ from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
-from workers.cli.formatting import counted, lasting, rfc_3339, table
+from workers.cli.formatting import counted, lasting, rfc_3339, table, utc
 from workers.cli.processes import process_json, process_table, reason_of
 from workers.cli.session import Session, json_option, pass_session
 from workers.inspection.status import (
@@ -34,11 +34,16 @@ from workers.inspection.status import (
     take_snapshot,
     worth_settling,
 )
+from workers.registry.image_counts import ImageCounter, ImageCounts
 
 SAMPLE_S = 1.0
 """Time between the two readings that give the rate while work is in progress."""
+SAMPLE_SEARCH_S = 4.0
+"""The same where the rate is that of search, which finds results up to a second late."""
 
-COUNTS = ("accepted", "stored", "dead", "skipped", "pending", "lost")
+COUNTS = {key: key for key in ("accepted", "stored", "dead", "skipped", "pending", "lost")}
+COUNTS_WITHOUT_LEDGER = {"accepted": "accepted", "in_search": "in search", "waiting": "waiting"}
+"""Keys of `--json` and the headings of their columns."""
 UNDECIDED = "pending or lost, not decidable yet"
 
 
@@ -73,7 +78,8 @@ def status_command(session: Session, *, watch: bool, every_s: float, as_json: bo
 
 def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
     """Return two readings if it takes two to know the rate, or which images are lost; else None and one."""
-    first = take_snapshot(session.store, session.broker, clock=time.monotonic)
+    counter = ImageCounter(session.store, lambda: session.search, now_ms=_now_ms)
+    first = take_snapshot(session.store, session.broker, clock=time.monotonic, counter=counter)
     if worth_settling(first):
         wait_s = session.settings.settle_s
         session.err.print(
@@ -84,11 +90,17 @@ def read_twice(session: Session) -> tuple[Snapshot | None, Snapshot]:
     elif any(status.waiting for status in first.versions) or any(
         has_owner(record, now_ms=_now_ms()) for record in first.backfills
     ):
-        wait_s = SAMPLE_S
+        wait_s = SAMPLE_S if session.store.counts else SAMPLE_SEARCH_S
     else:
         return None, first
     second = settle(
-        session.store, session.broker, first, settle_s=wait_s, clock=time.monotonic, sleep=time.sleep
+        session.store,
+        session.broker,
+        first,
+        settle_s=wait_s,
+        clock=time.monotonic,
+        sleep=time.sleep,
+        counter=counter,
     )
     return first, second
 
@@ -104,6 +116,7 @@ def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) ->
             "undeliverable": _depths_json(now.undeliverable),
         },
         "dead_messages": now.dead_messages,
+        "images": _images_json(now),
         "backfills": [
             backfill_json(record, earlier, now_ms=_now_ms()) for record, earlier in _backfills(before, now)
         ],
@@ -118,6 +131,8 @@ def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -
             "No model is registered yet: panopticon index PATH, or panopticon worker --model tagger@1"
         )
     parts: list[RenderableType] = [ledger_table(before, now, settle_s=settle_s)]
+    if now.images and now.images.documents is not None:
+        parts.append(Text(_in_search(now.images), style="dim"))
     parts.append(_queue_table(now) if now.busy else Text("Every queue is empty.", style="dim"))
     backfills = _backfills(before, now)
     if backfills:
@@ -129,12 +144,17 @@ def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -
 
 
 def ledger_table(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> Table:
-    """Build the table of versions: accepted = stored + dead + skipped + pending, and the rate during work."""
+    """Build the table of versions: accepted = stored + dead + skipped + pending, and the rate during work.
+
+    Where the store cannot count, it has the images in the list of IDs, those that search finds with a result
+    of the version, and the messages in its queues.
+    """
     speed = ("per s", "done in") if any(status.waiting for status in now.versions) else ()
-    ledger = table("model", right=(*COUNTS, *speed))
+    columns = COUNTS if any(status.ledger for status in now.versions) else COUNTS_WITHOUT_LEDGER
+    ledger = table("model", right=(*columns.values(), *speed))
     for status in now.versions:
         fields = _version_json(before, now, status, settle_s)
-        counts = [_number(fields[key], bad=key in ("dead", "lost")) for key in COUNTS]
+        counts = [_number(fields[key], bad=key in ("dead", "lost")) for key in columns]
         rate, eta_s = fields["images_per_s"] if status.waiting else None, fields["eta_s"]
         cells = (f"{rate:,.1f}" if rate is not None else "–", lasting(eta_s) if eta_s is not None else "–")
         state = "" if status.state is VersionState.ACTIVE else f" ({status.state.value})"
@@ -144,13 +164,16 @@ def ledger_table(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> 
 
 def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
     settle_s = session.settings.settle_s
-    snapshots = [take_snapshot(session.store, session.broker, clock=time.monotonic)]
+    counter = ImageCounter(session.store, lambda: session.search, now_ms=_now_ms)
+    snapshots = [take_snapshot(session.store, session.broker, clock=time.monotonic, counter=counter)]
     try:
         with Live(console=session.out, auto_refresh=False, screen=False) as live:
             while True:
                 _show_watched(live, snapshots, settle_s=settle_s, as_json=as_json)
                 time.sleep(every_s)
-                snapshots.append(take_snapshot(session.store, session.broker, clock=time.monotonic))
+                snapshots.append(
+                    take_snapshot(session.store, session.broker, clock=time.monotonic, counter=counter)
+                )
                 # Readings before the latest one that is old enough to show lost images are not needed.
                 old = [one for one in snapshots if snapshots[-1].at_s - one.at_s >= settle_s]
                 snapshots = snapshots[max(len(old) - 1, 0) :]
@@ -177,7 +200,7 @@ def _version_json(
         "model": status.version.model,
         "version": status.version.version,
         "state": status.state.value,
-        "accepted": ledger.accepted if ledger else None,
+        "accepted": _accepted(now, status),
         "stored": ledger.stored if ledger else None,
         "dead": ledger.dead if ledger else None,
         "skipped": ledger.skipped if ledger else None,
@@ -185,9 +208,39 @@ def _version_json(
         "lost": missing,
         "note": UNDECIDED if missing is None and ledger else "",
         "images_per_s": rate,
-        "eta_s": ledger.pending / rate if ledger and status.waiting and rate else None,
+        "eta_s": (ledger.pending if ledger else status.waiting) / rate if status.waiting and rate else None,
         "queue": _depths_json(status.depths),
+        "waiting": status.waiting,
+        "in_search": status.in_search,
     }
+
+
+def _accepted(now: Snapshot, status: VersionStatus) -> int | None:
+    """Return the number of all known images; None if not all of them are in the list of IDs."""
+    if status.ledger:
+        return status.ledger.accepted
+    return now.images.listed if now.images and not now.images.unlisted else None
+
+
+def _images_json(now: Snapshot) -> dict[str, Any] | None:
+    images = now.images
+    if images is None:
+        return None
+    return {
+        "listed": images.listed,
+        "listed_at": rfc_3339(images.listed_at_ms),
+        "documents": images.documents,
+        "lacking": images.lacking(under_way=now.under_way),
+        "unlisted": images.unlisted,
+        "counted_at": rfc_3339(images.counted_at_ms),
+        "problem": images.problem,
+    }
+
+
+def _in_search(images: ImageCounts) -> str:
+    documents, listed = counted(images.documents or 0, "document"), counted(images.listed, "image")
+    at = utc(images.listed_at_ms)
+    return f"Search has {documents} for {listed}, deleted ones included (list of IDs of {at} UTC)."
 
 
 def _number(value: int | None, *, bad: bool) -> Text:
@@ -221,6 +274,7 @@ def _now_ms() -> int:
 def _advice(before: Snapshot | None, now: Snapshot, settle_s: float) -> list[str]:
     """Return a line for each thing that a person should do."""
     lines = [line for status in now.versions for line in _advice_on(before, now, status, settle_s)]
+    lines += _advice_on_search(now)
     for_indexer = total(now.catalogue) + total(now.results) + total(now.undeliverable)
     # An indexer of an older release has no heartbeat, but holds leases.
     if for_indexer and not now.indexers and not _leased(now.catalogue, now.results, now.undeliverable):
@@ -237,6 +291,26 @@ def _advice(before: Snapshot | None, now: Snapshot, settle_s: float) -> list[str
     ]
 
 
+def _advice_on_search(now: Snapshot) -> list[str]:
+    images = now.images
+    if images is None:
+        return []
+    lines = [images.problem] if images.problem else []
+    # Without a version that uploads reach, no image has to be in search.
+    routed = any(status.state.routed for status in now.versions)
+    if routed and (missing := images.lacking(under_way=now.under_way)):
+        lines.append(
+            f"Search lacks {counted(missing, 'image')} that no queue holds: panopticon search rebuild --all; "
+            "panopticon audit --all names what is missing"
+        )
+    if images.unlisted:
+        lines.append(
+            f"The list of IDs lacks at least {counted(images.unlisted, 'image')} of an earlier release: "
+            "panopticon ids add --from-search"
+        )
+    return lines
+
+
 def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, settle_s: float) -> list[str]:
     missing = lost(before, now, status.version, settle_s=settle_s)
     lines = []
@@ -244,10 +318,10 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
         images = f"{status.version}: {counted(missing, 'image')}"
         # Images that were there before a shadow were never sent to it, so they are not lost.
         if status.state is VersionState.SHADOW:
-            remedy = f"panopticon backfill --model {status.version} --from-search"
+            remedy = f"panopticon backfill --model {status.version} --all"
             lines.append(f"{images} not run, and on no queue: {remedy}")
         else:
-            lines.append(f"{images} lost: panopticon audit --ids FILE --fix")
+            lines.append(f"{images} lost: panopticon audit --all --fix")
     if missing is None and status.ledger and not status.waiting:
         lines.append(f"{status.version}: {UNDECIDED}")
     workers = now.workers_of(status.version)

@@ -14,7 +14,7 @@ from panopticon.depths import Depths, total
 from panopticon.engines import engine_name
 from panopticon.engines.prepare import prepared
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
-from panopticon.interfaces import Broker, Diagnosable, FetchLimits, Finding, ImageSource
+from panopticon.interfaces import Broker, Diagnosable, FetchLimits, Finding, Health, ImageSource, SearchIndex
 from panopticon.messages import ImageMessage
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import has_weights, verified_weights
@@ -27,10 +27,12 @@ from storage.health.disks import existing, free_room
 from storage.health.findings import fail, ok, warn
 from storage.originals.files import path_of
 from storage.search import open_search
+from storage.search.missing import REBUILD
 from storage.stores import open_store
 from workers.doctor.clock import clock_findings
 from workers.doctor.processes import process_findings, without_indexer, without_worker
 from workers.queues import broker_of
+from workers.registry.image_counts import TOLERANCE, lacking
 from workers.registry.records import all_versions
 
 PROBE_ID = "panopticon-doctor"
@@ -65,6 +67,10 @@ class Components:
         """The registered versions; None if the store could not be asked."""
         self._processes: list[Heartbeat] | None = None
         """The processes that run; None if the store could not be asked."""
+        self._listed: int | None = None
+        """The number of images in the list of IDs; None if the store could not be asked."""
+        self._under_way: int | None = None
+        """The messages in all queues, read after that; None if the broker could not be asked."""
         self._usable: dict[str, bool] = {}
         """URLs that were examined → whether their component can be asked more."""
 
@@ -84,19 +90,47 @@ class Components:
                 yield _registry(self._registered)
                 self._processes = store.heartbeats.alive(now_ms=int(self._now_s() * 1000))
                 yield from process_findings(self._processes, self._registered)
+                self._listed = store.images.count()
 
     def _broker(self) -> Iterator[Finding]:
         with closing(broker_of(self._settings)) as broker:
             yield from self._diagnosis(self._settings.broker_url, broker)
             if self._usable[self._settings.broker_url]:
                 yield from _queues(broker, self._registered, self._processes)
+                self._under_way = _messages(broker)
 
     def _search(self) -> Iterator[Finding]:
         search = open_search(self._settings.search_url)
-        yield from self._diagnosis(self._settings.search_url, search)
+        findings = list(self._diagnosis(self._settings.search_url, search))
+        yield from findings
         if self._usable[self._settings.search_url]:
-            search.get([PROBE_ID])
-            yield ok("search: documents", "it answers")
+            yield from self._documents(search)
+        elif self._listed and not any(finding.health is Health.FAIL for finding in findings):
+            # Only then is it known that there is no index, and not that it cannot be asked.
+            seen = f"there is no index, and the list of IDs has {self._listed:,} images"
+            yield fail("search: documents", seen, REBUILD, last=True)
+
+    def _documents(self, search: SearchIndex) -> Iterator[Finding]:
+        """Yield a comparison of the documents in search with the list of IDs."""
+        check, documents = "search: documents", search.documents()
+        routed = any(entry.state.routed for entry in (self._registered or {}).values())
+        # Without a version that uploads reach, no image has to be in search.
+        if self._listed is None or self._under_way is None or not routed:
+            yield ok(check, f"{documents:,}")
+            return
+        seen = f"{documents:,} for {self._listed:,} images in the list of IDs"
+        missing = lacking(listed=self._listed, documents=documents, under_way=self._under_way)
+        if missing:
+            advice = "panopticon audit --all, which names them; or panopticon search rebuild --all"
+            yield warn(check, f"{seen}: {missing:,} are missing, and in no queue", advice)
+        # The list was counted first, and images may have come since then.
+        elif documents > self._listed + self._listed // TOLERANCE:
+            advice = (
+                "if it stays so, a release without the list has stored them: panopticon ids add --from-search"
+            )
+            yield warn(check, f"{seen}: {documents - self._listed:,} are not in the list", advice)
+        else:
+            yield ok(check, seen)
 
     def _diagnosis(self, url: str, component: object) -> Iterator[Finding]:
         """Yield the component's diagnosis of itself, once for each URL, and note whether it is usable."""
@@ -166,13 +200,20 @@ def _held_by_nobody(depths: Depths) -> int:
     return 0 if any(depth.leased for depth in depths.values()) else total(depths)
 
 
+def _messages(broker: Broker) -> int:
+    """Count the messages in all queues, in any state."""
+    versions = [broker.model_queue(version) for version in broker.topology.bound()]
+    queues = [*versions, broker.catalogue(), broker.results(), broker.undeliverable()]
+    return sum(total(queue.depth()) for queue in queues)
+
+
 def _bindings(bound: set[VersionName], known: Registered) -> Finding:
     routed = {name for name, entry in known.items() if entry.state.routed}
     if unreached := sorted(routed - bound):
         return fail(
             "broker: bindings",
             f"uploads do not reach {_listed(unreached)}",
-            "start a worker of each with these settings; then panopticon audit --ids FILE --fix",
+            "start a worker of each with these settings; then panopticon audit --all --fix",
         )
     if stray := sorted(bound - routed):
         return warn(

@@ -127,6 +127,8 @@ class Indexer:
         self._policies = PolicyCache(store.registry, store.archive, settings, clock=clock)
         self._parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
         self._uploads_parking = Parking(max_s=settings.park_max_s, clock=clock, metrics=metrics)
+        self._has_index = False
+        """True once search has answered, so that the catalogue may be written."""
 
     @property
     def parked(self) -> Unavailable | None:
@@ -155,6 +157,8 @@ class Indexer:
                 # Store and search must answer before any message is taken.
                 self._store.catalogue.get([PROBE_ID])
                 self._ask_search()
+            elif not self._has_index:
+                self._ask_search()
             done = self._uploads_turn() + self._undeliverable_turn()
             done += self._results_turn(wait_s=0.0 if done else IDLE_WAIT_S)
             self._announcements.repeat_if_due()
@@ -165,7 +169,18 @@ class Indexer:
         return done
 
     def _ask_search(self) -> None:
-        self._search.get([PROBE_ID])
+        """Make sure that search answers; create the index of a new installation.
+
+        Must succeed before the first write to the catalogue, after which the list of IDs is not empty.
+        Raises: Unavailable if there are images and no index, since an index that has only the newest results
+        would look like a complete one; UsageError.
+        """
+        if not self._search.exists():
+            if self._store.images.image_ids(limit=1):
+                # It raises the error with the command that rebuilds the index.
+                self._search.get([PROBE_ID])
+            self._search.create()
+        self._has_index = True
 
     def _uploads_turn(self) -> int:
         """Apply uploads and deletes; while deletes cannot be published, pause these and return 0.

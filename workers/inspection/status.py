@@ -15,6 +15,7 @@ from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import VersionName
 from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import all_backfills
+from workers.registry.image_counts import ImageCounter, ImageCounts
 from workers.registry.records import all_versions
 
 
@@ -27,6 +28,8 @@ class VersionStatus:
     depths: Depths
     ledger: Ledger | None
     """None where the store cannot count."""
+    in_search: int | None = None
+    """Images that queries find with its result; None if search was not, or cannot be, asked."""
 
     @property
     def waiting(self) -> int:
@@ -48,6 +51,8 @@ class Snapshot:
     """Failures without a version: bodies that could not be read. None where the store cannot count."""
     backfills: Sequence[Backfill]
     """All backfills there ever were, the latest first."""
+    images: ImageCounts | None = None
+    """None if search was not to be asked."""
     processes: Sequence[Heartbeat] = ()
     """Workers and indexers that run."""
 
@@ -66,6 +71,12 @@ class Snapshot:
         others = (self.catalogue, self.results, self.undeliverable)
         return any(map(total, others)) or any(status.waiting for status in self.versions)
 
+    @property
+    def under_way(self) -> int:
+        """Messages in all queues, in any state."""
+        others = (self.catalogue, self.results, self.undeliverable)
+        return sum(map(total, others)) + sum(status.waiting for status in self.versions)
+
     def of(self, version: VersionName) -> VersionStatus | None:
         return next((status for status in self.versions if status.version == version), None)
 
@@ -73,11 +84,15 @@ class Snapshot:
         return next((record for record in self.backfills if record.name == name), None)
 
 
-def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -> Snapshot:
-    """Read all queues and ledgers. Raises: Unavailable.
+def take_snapshot(
+    store: Store, broker: Broker, *, clock: Callable[[], float], counter: ImageCounter | None = None
+) -> Snapshot:
+    """Read all queues and ledgers, and let `counter` count the images in search. Raises: Unavailable.
 
     Queues are read before ledgers, so that an image finished in between is never missed in both.
     """
+    if counter:
+        counter.count_list()
     catalogue, results = broker.catalogue().depth(), broker.results().depth()
     undeliverable = broker.undeliverable().depth()
     states = {name: entry.state for name, (_, entry) in all_versions(store.registry).items()}
@@ -86,12 +101,14 @@ def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -
         for name, state in states.items()
         if state is not VersionState.RETIRED
     }
+    images = counter.count_search(depths) if counter else None
     statuses = [
         VersionStatus(
             version=name,
             state=states[name],
             depths=depth,
             ledger=store.counts.count(name, retired=False) if store.counts else None,
+            in_search=images.in_search.get(name) if images else None,
         )
         for name, depth in depths.items()
     ]
@@ -104,6 +121,7 @@ def take_snapshot(store: Store, broker: Broker, *, clock: Callable[[], float]) -
         dead_messages=store.counts.dead(NO_VERSION) if store.counts else None,
         backfills=all_backfills(store.backfills),
         processes=store.heartbeats.alive(now_ms=int(time.time() * 1000)),
+        images=images,
     )
 
 
@@ -120,10 +138,11 @@ def settle(
     settle_s: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    counter: ImageCounter | None = None,
 ) -> Snapshot:
     """Return a second snapshot, taken as soon as `lost` can decide by it. Raises: Unavailable."""
     sleep(max(first.at_s + settle_s - clock(), 0.0))
-    return take_snapshot(store, broker, clock=clock)
+    return take_snapshot(store, broker, clock=clock, counter=counter)
 
 
 def lost(before: Snapshot | None, now: Snapshot, version: VersionName, *, settle_s: float) -> int | None:
@@ -150,14 +169,20 @@ def lost(before: Snapshot | None, now: Snapshot, version: VersionName, *, settle
 def images_per_s(before: Snapshot, now: Snapshot, version: VersionName) -> float | None:
     """Return the images stored or dead-lettered per second between two snapshots.
 
-    None if the store cannot count, or if either snapshot lacks the version.
+    Where the store cannot count, these are the images that search found in addition: repeated ones and dead
+    ones are not among them. None if that is not known either, or if a snapshot lacks the version.
     """
     earlier, later = before.of(version), now.of(version)
     elapsed_s = now.at_s - before.at_s
-    if not (earlier and later and earlier.ledger and later.ledger and elapsed_s > 0):
+    if not (earlier and later and elapsed_s > 0):
         return None
-    done = later.ledger.stored + later.ledger.dead - earlier.ledger.stored - earlier.ledger.dead
-    return max(done, 0) / elapsed_s
+    was_done, is_done = _done(earlier), _done(later)
+    return None if was_done is None or is_done is None else max(is_done - was_done, 0) / elapsed_s
+
+
+def _done(status: VersionStatus) -> int | None:
+    """Return the images that the version is done with, as far as they can be counted."""
+    return status.ledger.stored + status.ledger.dead if status.ledger else status.in_search
 
 
 def _nothing_at_work(snapshot: Snapshot, status: VersionStatus) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from panopticon.chunks import CHUNK, chunks
@@ -53,24 +53,35 @@ class Rebuilder:
         *,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Rebuilt:
-        """Apply to `rebuild` every change that is known of these images.
+        """Apply to `rebuild` every change that is known of these images, and add them to the list of IDs.
 
         `progress` is called with the number of images of each chunk that is done.
         Raises: Unavailable; then the same call may be repeated.
         """
-        count, unknown, refused = 0, [], set()
-        for chunk in chunks(image_ids, CHUNK):
+        return self.fill_pages(rebuild, chunks(image_ids, CHUNK), progress=progress)
+
+    def fill_pages(
+        self,
+        rebuild: SearchRebuild,
+        pages: Iterable[Sequence[str]],
+        *,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Rebuilt:
+        """Do as `fill` for IDs in pages; a page is done when the next one is asked for."""
+        images, count, unknown, refused = 0, 0, [], set()
+        for chunk in pages:
             rows = self._store.catalogue.get(chunk)
+            # A release without the list may have stored these rows.
+            self._store.images.add(list(rows))
             changes = list(self._changes(chunk, rows))
             count += len(changes)
             answers = zip(changes, rebuild.apply(changes), strict=True)
             refused |= {change.image_id for change, answer in answers if answer is Applied.REFUSED}
             known = rows.keys() | {change.image_id for change in changes}
             unknown += [image_id for image_id in chunk if image_id not in known]
+            images += len(chunk)
             progress(len(chunk))
-        return Rebuilt(
-            images=len(image_ids), changes=count, unknown=tuple(unknown), refused=tuple(sorted(refused))
-        )
+        return Rebuilt(images=images, changes=count, unknown=tuple(unknown), refused=tuple(sorted(refused)))
 
     def _changes(self, image_ids: Sequence[str], rows: Mapping[str, CatalogueImage]) -> Iterator[Change]:
         """Yield every change that these images' documents went through; the merge rule needs no order."""

@@ -61,7 +61,10 @@ class BulkWriter:
         for _ in range(ROUNDS):
             if not waiting:
                 return answers
-            waiting = self._round(_items(changes, encoded, waiting, aliases()), answers)
+            # The server is looked at before anything is stored on it.
+            targets = aliases()
+            self._lifecycle.store_script()
+            waiting = self._round(_items(changes, encoded, waiting, targets), answers)
         raise unavailable(self._connection.address, "other clients keep changing the same documents")
 
     def _round(self, items: Iterable[_Item], answers: list[Applied]) -> list[int]:

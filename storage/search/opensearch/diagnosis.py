@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding
 from storage.health.findings import fail, ok, warn
+from storage.search.missing import REBUILD
 from storage.search.opensearch.connection import OpenSearchConnection
 from storage.search.opensearch.index_lifecycle import IndexLifecycle
 
@@ -29,17 +30,21 @@ def diagnose(connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> lis
 def _indexes(connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> Iterator[Finding]:
     state = lifecycle.look()
     if state.live is None:
-        seen = f"{lifecycle.alias} does not exist yet"
-        yield warn("search: index", seen, "it is created at first use", last=True)
+        seen = f"{lifecycle.alias} does not exist"
+        if state.building is not None:
+            advice = f"to continue its rebuild into {state.building}: {REBUILD}"
+        else:
+            advice = f"panopticon indexer creates it in a new installation; otherwise: {REBUILD}"
+        yield warn("search: index", seen, advice, last=True)
         return
     lifecycle.check(state.live)
-    documents = int(connection.ask("GET", f"/{lifecycle.alias}/_count")["count"])
+    documents = lifecycle.documents(lifecycle.alias)
     yield ok("search: index", f"{state.live}, {documents:,} documents")
     yield _shards(connection, lifecycle)
     yield from _blocks(connection, state.live)
     if state.building is not None:
         seen = f"into {state.building}, under way or interrupted"
-        yield warn("search: rebuild", seen, "to continue: panopticon search rebuild --ids FILE")
+        yield warn("search: rebuild", seen, f"to continue: {REBUILD}")
     if former := lifecycle.former():
         advice = "to delete them: panopticon search rebuild --drop-old"
         yield warn("search: former", ", ".join(former), advice)

@@ -23,10 +23,12 @@ from storage.search.opensearch.url import address_of
 MAX_PAGE = 10_000
 """The most hits in one answer of the server."""
 MAX_GET = 1_000
+PROBE_ID = "probe"
+"""An image ID that is looked up to see whether an index answers; the answer itself does not matter."""
 
 
 class OpenSearchIndex:
-    """A `SearchIndex` that connects at first use, and then creates its index. Threads may share it.
+    """A `SearchIndex` that connects at first use. Threads may share it.
 
     Changes are on disk when `apply` returns, and can be found within a second.
     """
@@ -36,6 +38,18 @@ class OpenSearchIndex:
         self._connection = OpenSearchConnection(address_of(url), timeouts or OpenSearchTimeouts())
         self._lifecycle = IndexLifecycle(self._connection)
         self._bulk = BulkWriter(self._connection, self._lifecycle)
+
+    def exists(self) -> bool:
+        with self._lifecycle.noticing():
+            present = self._lifecycle.present()
+            if present.names:
+                # It raises if a shard is missing.
+                self._documents([PROBE_ID], present.names[0])
+        return bool(present.names)
+
+    def create(self) -> None:
+        with self._lifecycle.noticing():
+            self._lifecycle.create()
 
     def apply(self, changes: Sequence[Change]) -> list[Applied]:
         """Apply changes to the live index, and to one that is being rebuilt. Either may refuse a change."""
@@ -66,7 +80,13 @@ class OpenSearchIndex:
         )
 
     def image_ids(
-        self, *, after: str = "", limit: int, part: str = "", policy_below: int | None = None
+        self,
+        *,
+        after: str = "",
+        limit: int,
+        part: str = "",
+        policy_below: int | None = None,
+        tombstones: bool = False,
     ) -> list[str]:
         """Return IDs that queries find: changes of the last second may be missing."""
         found: list[str] = []
@@ -74,7 +94,10 @@ class OpenSearchIndex:
             self._lifecycle.ready()
             while (missing := limit - len(found)) > 0:
                 size = min(missing, MAX_PAGE)
-                hits = self._search(listing(after=after, size=size, part=part, policy_below=policy_below))
+                body = listing(
+                    after=after, size=size, part=part, policy_below=policy_below, tombstones=tombstones
+                )
+                hits = self._search(body)
                 found += [hit["sort"][0] for hit in hits]
                 if len(hits) < size:
                     break
@@ -88,11 +111,21 @@ class OpenSearchIndex:
             answer = self._connection.ask("POST", f"/{self._lifecycle.alias}/_count", counting(parts))
         return int(answer["count"])
 
+    def documents(self) -> int:
+        """Count documents that queries find: changes of the last second may be missing."""
+        with self._lifecycle.noticing():
+            self._lifecycle.ready()
+            return self._lifecycle.documents(self._lifecycle.alias)
+
     def rebuild(self) -> OpenSearchRebuild:
         """Begin a rebuild, or continue one that was interrupted."""
         with self._lifecycle.noticing():
             self._lifecycle.begin()
         return OpenSearchRebuild(self._lifecycle, self._bulk)
+
+    def has_rebuild(self) -> bool:
+        with self._lifecycle.noticing():
+            return self._lifecycle.present().building is not None
 
     def drop_former(self) -> list[str]:
         """Delete the indexes that earlier rebuilds replaced, and return their names."""
@@ -107,7 +140,10 @@ class OpenSearchIndex:
 
     def _get(self, image_ids: Sequence[str]) -> list[SearchDocument]:
         self._lifecycle.ready()
-        answer = self._connection.ask("POST", f"/{self._lifecycle.alias}/_mget", {"ids": image_ids})
+        return self._documents(image_ids, self._lifecycle.alias)
+
+    def _documents(self, image_ids: Sequence[str], index: str) -> list[SearchDocument]:
+        answer = self._connection.ask("POST", f"/{index}/_mget", {"ids": image_ids})
         for item in answer["docs"]:
             if cause := item.get("error"):
                 raise (

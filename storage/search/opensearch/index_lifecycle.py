@@ -1,4 +1,4 @@
-"""The indexes behind one alias: created at first use, checked before use, and rebuilt side by side."""
+"""The indexes behind one alias: created on request only, checked before use, and rebuilt side by side."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 from opensearchpy.exceptions import RequestError
 
 from panopticon.errors import UsageError
+from storage.search.missing import missing
 from storage.search.opensearch.connection import OpenSearchConnection
 from storage.search.opensearch.errors import Gone, not_opensearch, unavailable
 
@@ -29,9 +30,14 @@ class IndexState:
     """The indexes that changes are written to now."""
 
     live: str | None
-    """The index that answers queries."""
+    """The index that answers queries; None if it was deleted, or never created."""
     building: str | None
     """The index that a rebuild fills, and that will replace the live one."""
+
+    @property
+    def names(self) -> list[str]:
+        """The indexes that there are."""
+        return [name for name in (self.live, self.building) if name]
 
 
 class IndexLifecycle:
@@ -47,8 +53,7 @@ class IndexLifecycle:
         self._connection = connection
         self._address = connection.address
         self._checked: set[str] = set()
-        self._scripted = False
-        self._ready = False
+        self._recognised = self._scripted = self._ready = False
 
     @property
     def alias(self) -> str:
@@ -67,50 +72,72 @@ class IndexLifecycle:
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
-        """Turn `Gone` into `Unavailable`, and let the next use create what is missing."""
+        """Turn `Gone` into `Unavailable`, and let the next use look for what is missing."""
         try:
             yield
         except Gone as gone:
             self.forget()
+            if not self.look().names:
+                raise self._missing() from gone
             raise unavailable(self._address, str(gone)) from gone
 
     def ready(self) -> None:
-        """Make sure that there is an index that this program may use. Asks the server only once."""
+        """Make sure that an index that this program may use answers queries. Asks the server only once."""
         if not self._ready:
-            self.state()
+            if self.state().live is None:
+                raise self._missing()
+            self._ready = True
 
     def forget(self) -> None:
         """Check everything again at the next use."""
         self._checked.clear()
-        self._scripted = self._ready = False
+        self._recognised = self._scripted = self._ready = False
 
     def targets(self) -> list[str]:
-        """Return the aliases that every change is written to at this moment."""
+        """Return the aliases that every change is written to at this moment.
+
+        While an index that was lost is being rebuilt, that is the new one alone.
+        """
         state = self.state()
-        return [self.alias, self.building_alias] if state.building else [self.alias]
+        aliases = ((state.live, self.alias), (state.building, self.building_alias))
+        return [alias for index, alias in aliases if index]
 
     def state(self) -> IndexState:
-        """Return the present indexes, after the first one is created if there is none."""
-        if not self._scripted:
-            # Nothing is stored on a server that is not OpenSearch.
+        """Return the present indexes. Raises: Unavailable, with the way out, if there is none."""
+        found = self.present()
+        if not found.names:
+            raise self._missing()
+        return found
+
+    def present(self) -> IndexState:
+        """Return the present indexes, checked, if there are any."""
+        if not self._recognised:
+            # Nothing is ever stored on a server that is not OpenSearch.
             self.product()
+            self._recognised = True
+        found = self.look()
+        for index in found.names:
+            self.check(index)
+        return found
+
+    def store_script(self) -> None:
+        """Store the script that merges changes. Asks the server only once."""
+        if not self._scripted:
             script = {"lang": "painless", "source": _merge_rule()}
             self._connection.ask("PUT", f"/_scripts/{self.script}", {"script": script})
             self._scripted = True
-        found = self.look()
-        if found.live is None:
-            self._create(1, alias=self.alias)
-            found = self.look()
-        # The creation changed nothing, because an index of this name exists and does not have the alias.
-        if found.live is None:
+
+    def create(self) -> None:
+        """Create an empty index, unless there is one, or a rebuild is creating one."""
+        if self.present().names:
+            return
+        self._create(1, alias=self.alias)
+        # Nothing changed, because an index of this name exists and does not have the alias.
+        if not self.present().names:
             raise UsageError(
                 f"search {self._address}: {self._numbered(1)} exists without its alias {self.alias};"
                 " add the alias, or delete the index if nobody needs it"
             )
-        for index in filter(None, (found.live, found.building)):
-            self.check(index)
-        self._ready = True
-        return found
 
     def look(self) -> IndexState:
         """Return the present indexes without creating any."""
@@ -146,7 +173,7 @@ class IndexLifecycle:
         if meta["version"] < known:
             raise UsageError(
                 f"search {self._address}: the mapping of {index} has version {meta['version']}, this program"
-                f" needs {known}; name another index and fill it: panopticon search rebuild --ids FILE"
+                f" needs {known}; name another index and fill it: panopticon search rebuild --all"
             )
         self._checked.add(index)
 
@@ -164,20 +191,23 @@ class IndexLifecycle:
 
     def begin(self) -> None:
         """Create an empty index next to the live one, unless a rebuild has one already."""
-        if self.state().building is None:
-            indexes = self._connection.ask("GET", f"/{self.alias}-*/_alias")
+        if self.present().building is None:
+            indexes = self._connection.ask("GET", f"/{self.alias}*/_alias")
+            if self.alias in indexes:
+                raise self._name_is_taken()
             self._create(max(map(self._number, indexes), default=0) + 1, alias=self.building_alias)
 
-    def switch(self) -> str:
-        """Let the new index answer queries, in one atomic step. Return the name of the former one."""
+    def switch(self) -> str | None:
+        """Let the new index answer queries, in one atomic step. Return the name of the former one, if any."""
         state = self.state()
-        if state.building is None or state.live is None:
+        if state.building is None:
             raise UsageError(
                 f"search {self._address}: no rebuild is under way; another process has finished it"
             )
         remove, add = {"must_exist": True}, {"index": state.building, "alias": self.alias}
+        former = [{"remove": {"index": state.live, "alias": self.alias, **remove}}] if state.live else []
         actions = [
-            {"remove": {"index": state.live, "alias": self.alias, **remove}},
+            *former,
             {"add": add},
             {"remove": {"index": state.building, "alias": self.building_alias, **remove}},
         ]
@@ -197,9 +227,12 @@ class IndexLifecycle:
         return sorted(name for name in found if self._number(name) and not found[name]["aliases"])
 
     def documents(self, alias: str) -> int:
-        """Count the documents of an index, tombstones included."""
-        self._connection.ask("POST", f"/{alias}/_refresh")
+        """Count the documents of an index that queries find, tombstones included."""
         return int(self._connection.ask("GET", f"/{alias}/_count")["count"])
+
+    def refresh(self, alias: str) -> None:
+        """Let queries find all that was applied to an index."""
+        self._connection.ask("POST", f"/{alias}/_refresh")
 
     def _create(self, number: int, *, alias: str) -> None:
         replicas = self._address.replicas
@@ -214,14 +247,29 @@ class IndexLifecycle:
             )
         except RequestError as error:
             if error.error == "invalid_alias_name_exception":
-                raise UsageError(
-                    f"search {self._address}: {self.alias} is an index, and must be an alias of one;"
-                    " use another name"
-                ) from None
+                raise self._name_is_taken() from None
             if error.error != "resource_already_exists_exception":
                 raise
         else:
             log.info("created the search index %s", self._numbered(number))
+
+    def _missing(self) -> Exception:
+        """Return the error of an index that does not exist, with what there is under its name."""
+        found = self._connection.ask("GET", f"/{self.alias}*/_alias")
+        if self.alias in found:
+            return self._name_is_taken()
+        left = sorted(name for name in found if self._number(name) and not found[name]["aliases"])
+        seen = f"there is no index {self.alias}"
+        if self.look().building is not None:
+            seen += "; a rebuild is under way or was interrupted"
+        elif left:
+            seen += f"; {' and '.join(left)} exists without that alias"
+        return missing(str(self._address), seen)
+
+    def _name_is_taken(self) -> UsageError:
+        return UsageError(
+            f"search {self._address}: {self.alias} is an index, and must be an alias of one; use another name"
+        )
 
     def _numbered(self, number: int) -> str:
         return f"{self.alias}-{number:06d}"

@@ -36,12 +36,13 @@ def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
     return {**body, "search_after": [rank, end.image_id]}
 
 
-def listing(*, after: str, size: int, part: str, policy_below: int | None) -> Clause:
+def listing(*, after: str, size: int, part: str, policy_below: int | None, tombstones: bool) -> Clause:
     """Return the body of a search for the next `size` IDs after `after`; an ID is a hit's last sort value."""
+    alive = [] if tombstones else [_ALIVE]
     has_part = [_has_part(part, policy_below)] if part else []
     body = {
         "size": size,
-        "query": {"bool": {"filter": [_ALIVE, *has_part]}},
+        "query": {"bool": {"filter": [*alive, *has_part]}},
         "sort": [{"image_id": "asc"}],
         "_source": False,
         "track_total_hits": False,

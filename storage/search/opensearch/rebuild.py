@@ -27,21 +27,26 @@ class OpenSearchRebuild:
         with self._lifecycle.noticing():
             return self._bulk.apply(changes, self._building) if changes else []
 
-    def finish(self, *, fewer: bool) -> str:
-        """Let the new index answer queries. Return the name of the former one, which is kept.
+    def finish(self, *, fewer: bool) -> str | None:
+        """Let the new index answer queries. Return the name of the former one, if any, which is kept.
 
         Raises: UsageError if the new index has fewer documents than the former one, unless `fewer`.
         """
         with self._lifecycle.noticing():
             (building,) = self._building()
-            present = self._lifecycle.documents(self._lifecycle.alias)
-            new = self._lifecycle.documents(building)
+            lost = self._lifecycle.state().live is None
+            present = 0 if lost else self._documents(self._lifecycle.alias)
+            new = self._documents(building)
             if new < present and not fewer:
                 raise UsageError(
                     f"the new index has {new:,} documents, and the present one, which stays in use,"
                     f" {present:,}; pass the missing IDs to the same command, or pass --fewer to drop them"
                 )
             return self._lifecycle.switch()
+
+    def _documents(self, alias: str) -> int:
+        self._lifecycle.refresh(alias)
+        return self._lifecycle.documents(alias)
 
     def _building(self) -> list[str]:
         """Return the alias of the new index. Raises: UsageError if another process finished the rebuild."""

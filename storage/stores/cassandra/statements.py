@@ -119,6 +119,21 @@ GET_IMAGE = Statement(
     cql="SELECT image_id, payload FROM catalogue WHERE image_id = ?",
 )
 
+LIST_IMAGE = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO image_ids (bucket, image_id) VALUES (?, ?) USING TIMESTAMP ?",
+)
+
+LISTED_IMAGES = Statement(
+    kind=Kind.READ,
+    cql="SELECT image_id FROM image_ids WHERE bucket = ? AND image_id > ? LIMIT ?",
+)
+
+COUNT_LISTED = Statement(
+    kind=Kind.READ,
+    cql="SELECT COUNT(*) FROM image_ids WHERE bucket = ?",
+)
+
 PUT_ARCHIVED = Statement(
     kind=Kind.WRITE,
     cql="INSERT INTO archive (sha256, body) VALUES (?, ?) USING TIMESTAMP ?",

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from panopticon.interfaces import Finding
 from storage.stores.cassandra.archive import CassandraArchive
-from storage.stores.cassandra.catalogue import CassandraCatalogue
+from storage.stores.cassandra.catalogue import CassandraCatalogue, CassandraImageList
 from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
 from storage.stores.cassandra.heartbeats import CassandraHeartbeats
@@ -32,7 +32,11 @@ class CassandraStore:
 
     @cached_property
     def catalogue(self) -> CassandraCatalogue:
-        return CassandraCatalogue(self._session)
+        return CassandraCatalogue(self._session, self.images)
+
+    @cached_property
+    def images(self) -> CassandraImageList:
+        return CassandraImageList(self._session)
 
     @cached_property
     def registry(self) -> RecordedRegistry:

@@ -12,6 +12,7 @@ from storage.stores.sqlite.archive import SqliteArchive
 from storage.stores.sqlite.catalogue import SqliteCatalogue
 from storage.stores.sqlite.counts import SqliteLedgerCounts
 from storage.stores.sqlite.heartbeats import SqliteHeartbeats
+from storage.stores.sqlite.images import SqliteImageList
 from storage.stores.sqlite.outputs import SqliteOutputStore
 from storage.stores.sqlite.records import SqliteRecords
 
@@ -30,6 +31,10 @@ class SqliteStore:
     @cached_property
     def catalogue(self) -> SqliteCatalogue:
         return SqliteCatalogue(self._database)
+
+    @cached_property
+    def images(self) -> SqliteImageList:
+        return SqliteImageList(self._database)
 
     @cached_property
     def registry(self) -> RecordedRegistry:

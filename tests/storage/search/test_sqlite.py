@@ -13,6 +13,7 @@ import storage
 from panopticon.results.documents import SearchDocument, encode_document
 from storage.search.sqlite import SqliteSearchIndex
 from tests.contracts.examples import part
+from tests.contracts.search_existence import SearchExistenceContract
 from tests.contracts.search_index import SearchAccess, SearchIndexContract
 from tests.contracts.search_listing import SearchListingContract
 from tests.contracts.search_query import SearchQueryContract
@@ -31,11 +32,18 @@ class SqliteAccess(SearchAccess):
         return SqliteSearchIndex(f"sqlite:///{self.folder}/panopticon.db")
 
     def fresh_index(self) -> SqliteSearchIndex:
-        return SqliteSearchIndex(f"sqlite:///{tempfile.mkdtemp(dir=self.folder)}/panopticon.db")
+        index = SqliteSearchIndex(f"sqlite:///{tempfile.mkdtemp(dir=self.folder)}/panopticon.db")
+        index.create()
+        return index
 
 
 class TestSqliteSearchIndex(SqliteAccess, SearchIndexContract):
     pass
+
+
+class TestSqliteSearchExistence(SqliteAccess, SearchExistenceContract):
+    def lose(self) -> None:
+        (self.folder / "panopticon.db").unlink()
 
 
 class TestSqliteSearchQuery(SqliteAccess, SearchQueryContract):

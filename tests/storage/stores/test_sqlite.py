@@ -16,6 +16,7 @@ from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
 from tests.contracts.heartbeats import HeartbeatsContract
+from tests.contracts.image_list import ImageListContract
 from tests.contracts.ledger_counts import LedgerCountsContract
 from tests.contracts.outputs import OutputStoreContract
 from tests.contracts.registry import RegistryContract
@@ -46,6 +47,10 @@ class TestSqliteFailures(SqliteAccess, FailuresContract):
 
 
 class TestSqliteCatalogue(SqliteAccess, CatalogueContract):
+    pass
+
+
+class TestSqliteImageList(SqliteAccess, ImageListContract):
     pass
 
 

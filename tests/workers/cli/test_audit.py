@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, result
 from tests.house import AUTHOR, House
 from tests.workers.cli.conftest import Panopticon
+from workers.inspection.audit import Audit
 from workers.submission.folders import image_id_of
 
 
@@ -134,7 +137,10 @@ def retire(house: House) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "nothing to audit; name files or folders, or give --ids FILE with one image ID a line"),
+        (
+            (),
+            "nothing to audit; name files or folders, or give --ids FILE with one image ID a line, or --all",
+        ),
         (("--ids", "-"), "standard input: it holds no image ID; write one a line"),
         (
             ("--ids", "missing.txt"),
@@ -145,6 +151,11 @@ def retire(house: House) -> None:
             "no model version: 'tagger'; write the model's name, @ and a version, as in tagger@1",
         ),
         (("missing.jpg",), "no such path: missing.jpg"),
+        (("--all", "--ids", "-"), "--all audits every image; give no paths and no --ids with it"),
+        (
+            ("--ids", "-", "--after", "x"),
+            "--after is a place in the list of all images; give it with --all",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(panopticon: Panopticon, arguments: tuple[str, ...], complaint: str) -> None:
@@ -165,3 +176,78 @@ def test_without_a_registered_model_the_error_shows_how_to_begin(
         complaint
         == "no model is registered yet, so nothing can be audited; begin with: panopticon index PATH"
     )
+
+
+@pytest.fixture
+def more(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ten more images, of which only the last is lost, in segments of four."""
+    monkeypatch.setattr("workers.cli.audit.SEGMENT", 4)
+    names = [f"more-{number}" for number in range(10)]
+    house.plant(*names[:9], outputs={TAGGER: {}, QUALITY: {}})
+    house.plant(names[9], outputs={QUALITY: {}})
+    return names
+
+
+def test_all_images_are_audited_and_only_what_is_wrong_is_named(
+    panopticon: Panopticon, more: list[str], pauses: list[float]
+) -> None:
+    ran = panopticon("audit", "--all", "--json")
+    assert (ran.code, ran.json["ok"], ran.json["images"]) == (1, False, 12)
+    assert [(each["image_id"], each["verdict"]) for each in ran.json["verdicts"]] == [
+        ("gone", "lost"),
+        ("more-9", "lost"),
+    ]
+    tagger = ran.json["models"][1]
+    assert (tagger["stored"], tagger["lost"], ran.json["not_named"]) == (10, 2, 0)
+    assert "gone" in panopticon("audit", "--all").out
+
+
+def test_all_that_is_lost_is_submitted_again(panopticon: Panopticon, house: House, more: list[str]) -> None:
+    ran = panopticon("audit", "--all", "--fix")
+    assert (ran.code, "2 messages submitted again" in ran.out) == (0, True)
+    assert [decode_image_message(body).image_id for body in house.waiting(TAGGER)] == ["gone", "more-9"]
+
+
+def test_more_than_a_segment_is_not_submitted_again_at_once(
+    panopticon: Panopticon, house: House, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.cli.audit.SEGMENT", 1)
+    ran = panopticon("audit", "--all", "--fix")
+    assert (ran.code, len(house.waiting(TAGGER))) == (1, 1)
+    assert "1 more are left: repeat the command once the queues are empty" in ran.out
+
+
+def test_too_many_results_of_all_images_are_counted_and_not_named(
+    panopticon: Panopticon, house: House, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.cli.audit.MAX_NAMED", 1)
+    ran = panopticon("audit", "--all", "--json")
+    assert ([each["image_id"] for each in ran.json["verdicts"]], ran.json["not_named"]) == (["gone"], 1)
+    assert "1 more result not named here" in panopticon("audit", "--all").out
+
+
+def test_an_interrupted_audit_of_all_images_prints_where_it_can_go_on(
+    panopticon: Panopticon, house: House, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupted = interrupting_after(Audit.results, calls=2)
+        patched.setattr(Audit, "results", interrupted)
+        ran = panopticon("audit", "--all")
+    assert ran.code == 130
+    # Segments of four: gone, kept and two more; then four more.
+    assert "8 of 12 images done; to go on: the same command with --after more-5" in ran.err
+    rest = panopticon("audit", "--all", "--after", "more-5", "--json")
+    assert (rest.json["images"], [each["image_id"] for each in rest.json["verdicts"]]) == (4, ["more-9"])
+
+
+def interrupting_after(function: Callable[..., Any], *, calls: int) -> Callable[..., Any]:
+    """Return a function that behaves like another, and raises KeyboardInterrupt after some calls."""
+    left = [calls]
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return function(*arguments, **named)
+
+    return called

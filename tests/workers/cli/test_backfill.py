@@ -69,6 +69,29 @@ def test_ids_can_be_drawn_from_search(panopticon: Panopticon, house: House) -> N
     assert sent(house) == ["a"]
 
 
+def test_every_image_of_the_catalogue_can_be_run(panopticon: Panopticon, house: House) -> None:
+    ran = panopticon("backfill", "--model", "tagger@1", "--all", "--json")
+    counts = ("looked_at", "total", "submitted", "stored", "skipped", "unknown")
+    assert [ran.json[name] for name in counts] == [5, 5, 2, 1, 2, 0]
+    assert (ran.json["name"], ran.json["source"], sent(house)) == ("tagger@1-all", "all", ["a", "b"])
+    assert "drawn from the list of all images" in panopticon("backfill", "show", "tagger@1-all").out
+
+
+def test_an_unfinished_backfill_of_every_image_continues_after_its_last_id(
+    panopticon: Panopticon, house: House
+) -> None:
+    panopticon("backfill", "--model", "tagger@1", "--all")
+    known = house.store.backfills.read("tagger@1-all")
+    assert known is not None
+    running = known.changed(at_ms=1, state=BackfillState.RUNNING, cursor=1, after="a", heartbeat_at_ms=0)
+    house.store.backfills.swap(known, running)
+    house.waiting()
+    assert "panopticon backfill --model tagger@1 --all" in panopticon("backfill", "show", "tagger@1-all").out
+    ran = panopticon("backfill", "--model", "tagger@1", "--all")
+    assert "tagger@1-all continues after 1 of 5 IDs." in ran.err
+    assert sent(house) == ["b"]
+
+
 def test_a_second_run_of_a_finished_list_submits_what_is_still_missing(
     panopticon: Panopticon, house: House
 ) -> None:
@@ -125,7 +148,10 @@ def test_a_version_that_takes_no_images_is_refused(
             "tagger@9 is not registered; registered: tagger@1",
         ),
         (("--model", "tagger", "--ids", "-"), "no model version: 'tagger'"),
-        (("--model", "tagger@1"), "give either --ids FILE, with one image ID per line, or --from-search"),
+        (
+            ("--model", "tagger@1"),
+            "give either --ids FILE, with one image ID per line, --all or --from-search",
+        ),
         (("--model", "tagger@1", "--ids", "-", "--from-search"), "give either --ids FILE"),
         (("--model", "tagger@1", "--ids", "nowhere"), "cannot read nowhere: No such file or directory"),
         (("--model", "tagger@1", "--ids", "."), "cannot read .: Is a directory"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from panopticon.registry.heartbeats import ProcessState
 from panopticon.registry.records import VersionState
 from panopticon.results.outputs import FailureState
 from panopticon.results.undeliverable import NO_VERSION
-from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, retrying
+from storage.stores.sqlite import SqliteStore
+from storage.stores.sqlite.images import SqliteImageList
+from tests.contracts.examples import QUALITY, TAGGER, deletion, failure, image, key, output, retrying
 from tests.contracts.heartbeats import heartbeat
 from tests.house import AUTHOR, House
 from tests.workers.cli.conftest import Panopticon, Ran
@@ -84,7 +87,7 @@ def test_images_from_before_a_shadow_call_for_a_backfill(
     fill(house)
     house.store.catalogue.put([image("d")])
     state(house, VersionState.SHADOW)
-    line = "tagger@1: 1 image not run, and on no queue: panopticon backfill --model tagger@1 --from-search"
+    line = "tagger@1: 1 image not run, and on no queue: panopticon backfill --model tagger@1 --all"
     assert line in panopticon("status").out
 
 
@@ -231,7 +234,7 @@ def test_people_see_a_table_and_what_to_do(panopticon: Panopticon, house: House,
     assert ["model", "accepted", "stored", "dead", "skipped", "pending", "lost"] in lines
     assert ["tagger@1", "4", "1", "1", "1", "1", "1"] in lines
     assert "Every queue is empty." in shown
-    assert "tagger@1: 1 image lost: panopticon audit --ids FILE --fix" in shown
+    assert "tagger@1: 1 image lost: panopticon audit --all --fix" in shown
     assert "tagger@1: 1 image dead: panopticon dead list --model tagger@1" in shown
 
 
@@ -330,3 +333,107 @@ def test_the_processes_are_in_the_json(panopticon: Panopticon, house: House, pau
         "at",
     ]
     assert (process["version"], process["state"], process["component"]) == ("tagger@1", "parked", "source")
+
+
+def search_apart(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the program search in a file of its own, which does not exist."""
+    path = tmp_path / "search.db"
+    monkeypatch.setenv("PANOPTICON_SEARCH", f"sqlite:///{path}")
+    return path
+
+
+def test_the_documents_of_search_are_compared_with_the_list_of_ids(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.plant("a", "b", outputs={TAGGER: {}})
+    house.plant("c", outputs={TAGGER: {}}, document=False)
+    house.store.catalogue.put([image("d", event="deleted")])
+    house.search.apply([deletion("d")])
+    ran = panopticon("status", "--json")
+    images = ran.json["images"]
+    assert (images["listed"], images["documents"], images["lacking"], images["problem"]) == (4, 3, 1, "")
+    assert (row(ran)["in_search"], row(ran)["waiting"]) == (2, 0)
+    shown = panopticon("status").out
+    assert "Search has 3 documents for 4 images, deleted ones included" in shown
+    assert "Search lacks 1 image that no queue holds: panopticon search rebuild --all" in shown
+
+
+def test_images_on_their_way_are_not_missing_in_search(
+    panopticon: Panopticon, house: House, pauses: list[float]
+) -> None:
+    house.register(TAGGER)
+    house.plant("a", outputs={TAGGER: {}}, document=False)
+    house.broker.results().submit([b"{}"], Lane.LIVE)
+    assert panopticon("status", "--json").json["images"]["lacking"] == 0
+
+
+def test_a_lost_index_is_one_line_and_is_not_created(
+    panopticon: Panopticon, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    fill(house)
+    path = search_apart(house, tmp_path, monkeypatch)
+    ran = panopticon("status")
+    (line,) = [line for line in ran.out.splitlines() if "panopticon search rebuild --all" in line]
+    assert (ran.code, line.startswith(f"search unavailable: {path}: there is no such file")) == (0, True)
+    assert panopticon("status", "--json").json["images"]["documents"] is None
+    assert not path.exists()
+
+
+class TestWithoutLedger:
+    """A store that cannot count, as a cluster is."""
+
+    @pytest.fixture(autouse=True)
+    def _no_ledger(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(SqliteStore, "counts", None)
+
+    def test_accepted_images_are_those_of_the_list_and_nothing_is_guessed(
+        self, panopticon: Panopticon, house: House, pauses: list[float]
+    ) -> None:
+        house.register(TAGGER)
+        house.plant("a", "b", outputs={TAGGER: {}})
+        house.plant("c")
+        house.broker.model_queue(TAGGER).submit([b"{}"], Lane.LIVE)
+        ran = panopticon("status", "--json")
+        assert counts(ran) == [3, None, None, None, None, None]
+        assert (row(ran)["in_search"], row(ran)["waiting"]) == (2, 1)
+
+    def test_people_see_these_counts_and_no_question_marks(
+        self, panopticon: Panopticon, house: House, pauses: list[float]
+    ) -> None:
+        house.register(TAGGER)
+        house.plant("a", "b", outputs={TAGGER: {}})
+        shown = panopticon("status").out
+        lines = [line.split() for line in shown.splitlines()]
+        assert ["model", "accepted", "in", "search", "waiting"] in lines
+        assert ["tagger@1", "2", "2", "0"] in lines
+        assert "?" not in shown
+
+    def test_rate_and_time_left_are_those_of_search(
+        self, panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+    ) -> None:
+        house.register(TAGGER)
+        house.store.catalogue.put([image(str(number)) for number in range(10)])
+        house.broker.model_queue(TAGGER).submit([b"{}"] * 6, Lane.LIVE)
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            house.plant(*map(str, range(4)), outputs={TAGGER: {}})
+
+        monkeypatch.setattr("time.sleep", sleep)
+        fields = row(panopticon("status", "--json"))
+        rate, eta_s = fields["images_per_s"], fields["eta_s"]
+        # Four images in the four seconds of the pause, and in whatever time the program itself takes.
+        assert isinstance(rate, float)
+        assert 0 < rate <= 1
+        assert eta_s == pytest.approx(6 / rate)
+
+    def test_an_incomplete_list_is_pointed_out_and_accepted_images_are_unknown(
+        self, panopticon: Panopticon, house: House, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+    ) -> None:
+        house.register(TAGGER)
+        house.plant("a", "b", outputs={TAGGER: {}})
+        monkeypatch.setattr(SqliteImageList, "count", lambda _: 1)
+        assert counts(panopticon("status", "--json"))[0] is None
+        line = "The list of IDs lacks at least 1 image of an earlier release: panopticon ids add"
+        assert line in panopticon("status").out

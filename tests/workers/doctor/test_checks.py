@@ -22,6 +22,7 @@ from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.originals import open_originals
 from storage.stores.sqlite import SqliteStore
+from storage.stores.sqlite.images import SqliteImageList
 from tests.contracts.heartbeats import heartbeat
 from tests.house import House, house_of
 from tests.panopticon.null_card import write_null_card
@@ -85,6 +86,61 @@ def test_a_file_that_serves_three_components_is_examined_once(house: House) -> N
     checks = list(findings(house))
     assert checks.count("database: integrity") == 1
     assert {"store: models", "broker: bindings", "broker: waiting", "search: documents"} <= set(checks)
+
+
+def test_documents_are_compared_with_the_list_of_ids(house: House) -> None:
+    house.plant("a", "b", outputs={COLOUR: {}})
+    assert findings(house)["search: documents"].seen == "2 for 2 images in the list of IDs"
+    house.plant("c", "d")
+    found = findings(house)["search: documents"]
+    assert (found.health, found.seen) == (
+        Health.WARN,
+        "2 for 4 images in the list of IDs: 2 are missing, and in no queue",
+    )
+    assert "panopticon search rebuild --all" in found.advice
+
+
+def test_images_on_their_way_are_not_missing_in_search(house: House) -> None:
+    house.plant("a")
+    house.real.broker.model_queue(COLOUR).submit([b"{}"], Lane.LIVE)
+    assert troubles(house) == {}
+
+
+def test_images_that_no_version_has_to_process_are_not_missing_in_search(house: House) -> None:
+    house.retire(COLOUR)
+    house.real.broker.topology.unbind(COLOUR)
+    house.plant("a")
+    assert troubles(house) == {}
+
+
+def test_a_lost_index_fails_and_is_not_created(house: House, tmp_path: Path) -> None:
+    house.plant("a")
+    (found,) = of_search_apart(house, tmp_path)
+    assert (found.health, found.advice) == (Health.FAIL, "panopticon search rebuild --all")
+    assert found.seen == "there is no index, and the list of IDs has 1 images"
+    assert not (tmp_path / "search.db").exists()
+
+
+def test_the_missing_index_of_a_new_installation_is_a_warning(house: House, tmp_path: Path) -> None:
+    assert of_search_apart(house, tmp_path) == []
+
+
+def of_search_apart(house: House, folder: Path) -> list[Finding]:
+    """Return what is found of the documents if search has a file of its own that does not exist."""
+    settings = house.settings.model_copy(update={"search": f"sqlite:///{folder}/search.db"})
+    found = list(examine(settings, partial(open_originals, settings), now_s=time.time))
+    assert [finding.health for finding in found if finding.check == "database: file"] == [
+        Health.OK,
+        Health.WARN,
+    ]
+    return [finding for finding in found if finding.check == "search: documents"]
+
+
+def test_images_that_the_list_lacks_are_a_warning(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.plant("a", "b", outputs={COLOUR: {}})
+    monkeypatch.setattr(SqliteImageList, "count", lambda _: 0)
+    found = findings(house)["search: documents"]
+    assert (found.health, "panopticon ids add --from-search" in found.advice) == (Health.WARN, True)
 
 
 def test_a_missing_database_is_a_warning_and_is_not_created(house: House, tmp_path: Path) -> None:

@@ -460,7 +460,7 @@ class TestUnavailable:
         run_until_empty(house)
         assert house.document("1").parts
 
-    @pytest.mark.parametrize("step", ["catalogue.get", "search.get"])
+    @pytest.mark.parametrize("step", ["catalogue.get", "search.exists"])
     def test_while_parked_it_takes_no_message_until_store_and_search_answer(
         self, house: House, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:

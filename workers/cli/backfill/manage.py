@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from panopticon.results.backfills import Backfill, BackfillState
-from workers.backfill.records import all_backfills, change_state, has_owner, known_backfill
+from workers.backfill.records import FROM_LIST, all_backfills, change_state, has_owner, known_backfill
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of, counts
 from workers.cli.formatting import block, utc
 from workers.cli.session import Session, json_option, pass_session
@@ -46,7 +46,7 @@ def show_command(session: Session, *, name: str, as_json: bool) -> None:
         ("changed (UTC)", utc(record.changed_at_ms)),
         ("found", counts(record)),
         ("run by", printable(record.owner) if has_owner(record, now_ms=_now_ms()) else "no process"),
-        ("IDs", f"SHA-256 {record.ids_sha256}" if record.ids_sha256 else "drawn from search"),
+        ("IDs", f"SHA-256 {record.ids_sha256}" if record.ids_sha256 else _drawn(record)),
         ("last ID processed", printable(record.after) or "–"),
     ]
     session.out.print(block(lines))
@@ -79,6 +79,10 @@ def cancel_command(session: Session, *, name: str) -> None:
     """Cancel a backfill for good; submitted images stay on the queue."""
     record = change_state(name, BackfillState.CANCELLED, session.store.backfills, now_ms=_now_ms())
     session.out.print(Text(f"{name} is cancelled: {record.cursor:,} of {record.total:,} IDs were processed."))
+
+
+def _drawn(record: Backfill) -> str:
+    return "drawn from the list of all images" if record.source == FROM_LIST else "drawn from search"
 
 
 def _warn_if_unowned(session: Session, record: Backfill) -> None:

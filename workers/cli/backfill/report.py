@@ -11,7 +11,7 @@ from rich.text import Text
 
 from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.progress import eta_s, ids_per_s
-from workers.backfill.records import has_owner
+from workers.backfill.records import FROM_LIST, has_owner
 from workers.cli.formatting import lasting, rfc_3339, table
 from workers.runtime.terminal_text import printable
 
@@ -82,5 +82,8 @@ def speed(record: Backfill, before: Backfill | None) -> tuple[str, str]:
 
 def command_of(record: Backfill) -> str:
     """Return the command that starts the backfill, and continues it."""
-    ids = "--from-search" if not record.ids_sha256 else f"--ids {shlex.quote(record.source)}"
+    if record.ids_sha256:
+        ids = f"--ids {shlex.quote(record.source)}"
+    else:
+        ids = "--all" if record.source == FROM_LIST else "--from-search"
     return f"panopticon backfill --model {record.version_name} {ids}"

@@ -20,10 +20,11 @@ from panopticon.errors import UsageError
 from panopticon.models import parse_version
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.outputs import VersionName
-from workers.backfill.feeder import LANE_IS_FULL, Context, Feeder, FromSearch, Ids, Listed
+from workers.backfill.feeder import LANE_IS_FULL, Context, Feeder, FromList, FromSearch, Ids, Listed
 from workers.backfill.progress import Recent
-from workers.backfill.records import BackfillRequest, refuse_unrouted, take_up
+from workers.backfill.records import FROM_LIST, FROM_SEARCH, BackfillRequest, refuse_unrouted, take_up
 from workers.backfill.sorted_ids import IdList, sorted_ids
+from workers.cli.all_images import all_option
 from workers.cli.backfill.report import backfill_json, counts, speed
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option
@@ -42,11 +43,18 @@ PROGRESS_EVERY_S = 30.0
 @click.option(
     "--ids", "ids_file", metavar="FILE|-", help="File of image IDs, one per line; - is standard input."
 )
+@all_option
 @click.option("--from-search", is_flag=True, help="Take the images in search instead of a list.")
 @json_option
 @click.pass_context
 def backfill_command(
-    context: click.Context, *, model: str, ids_file: str | None, from_search: bool, as_json: bool
+    context: click.Context,
+    *,
+    model: str,
+    ids_file: str | None,
+    every: bool,
+    from_search: bool,
+    as_json: bool,
 ) -> None:
     """Run a version over a list of images: those without an output go to its queue, in the backfill lane.
 
@@ -57,13 +65,14 @@ def backfill_command(
     """
     session: Session = context.obj
     version = parse_version(model)
-    if (ids_file is None) is not from_search:
-        raise UsageError("give either --ids FILE, with one image ID per line, or --from-search")
+    if [ids_file is not None, every, from_search].count(True) != 1:
+        raise UsageError("give either --ids FILE, with one image ID per line, --all or --from-search")
     refuse_unrouted(version, session.store)
     # The queues are bound first, so that images uploaded after the list is read reach the version too.
     session.broker.topology.bind(version)
     with _listed(ids_file) as listed:
-        ended, feeder = _run(session, version, listed, ids_file or "search")
+        source = ids_file or (FROM_LIST if every else FROM_SEARCH)
+        ended, feeder = _run(session, version, listed, source)
     if as_json:
         fields = backfill_json(ended, None, now_ms=_now_ms())
         session.print_json({**fields, "unknown_ids": list(feeder.unknown)})
@@ -75,7 +84,7 @@ def backfill_command(
 
 @contextmanager
 def _listed(ids_file: str | None) -> Iterator[IdList | None]:
-    """Give the sorted list of IDs; None if they are drawn from search. Raises: UsageError."""
+    """Give the sorted list of IDs; None if they do not come from a file. Raises: UsageError."""
     if ids_file is None:
         yield None
     elif ids_file == STDIN:
@@ -94,12 +103,12 @@ def _run(
     session: Session, version: VersionName, listed: IdList | None, source: str
 ) -> tuple[Backfill, Feeder]:
     """Run the backfill until it ends, and return its record with the feeder. Raises: UsageError."""
-    ids: Ids = Listed(listed.after) if listed else FromSearch(session.search)
+    ids, total = _source(session, listed, source)
     wanted = BackfillRequest(
         version=version,
         source=source,
         ids_sha256=listed.sha256 if listed else "",
-        total=listed.total if listed else session.search.count(),
+        total=total,
         by=who(),
         owner=f"process {os.getpid()} of {who()}",
     )
@@ -120,6 +129,15 @@ def _run(
         except KeyboardInterrupt:
             session.err.print(Text(f"{record.name} stopped; run the same command again to continue."))
             raise
+
+
+def _source(session: Session, listed: IdList | None, source: str) -> tuple[Ids, int]:
+    """Return the IDs and their number."""
+    if listed:
+        return Listed(listed.after), listed.total
+    if source == FROM_LIST:
+        return FromList(session.store.images), session.store.images.count()
+    return FromSearch(session.search), session.search.count()
 
 
 class ProgressLine:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Rebuildable
+from workers.cli.all_images import Walk, after_option, all_option, refuse_after
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, read_ids
 from workers.maintenance.rebuild_index import Rebuilder, Rebuilt, policies
@@ -26,25 +27,41 @@ EXIT_REFUSED = 1
     metavar="FILE|-",
     help="File of all image IDs of the catalogue, one a line; - for standard input.",
 )
+@all_option
+@after_option
 @click.option("--fewer", is_flag=True, help="Use the new index even if it holds fewer documents.")
 @click.option("--drop-old", is_flag=True, help="Delete the index that answered before [default: keep it].")
 @json_option
 @click.pass_context
 def rebuild_command(
-    context: click.Context, *, ids_file: str | None, fewer: bool, drop_old: bool, as_json: bool
+    context: click.Context,
+    *,
+    ids_file: str | None,
+    every: bool,
+    after: str,
+    fewer: bool,
+    drop_old: bool,
+    as_json: bool,
 ) -> None:
     """Rebuild the search index from catalogue and outputs. No model runs, and search goes on answering.
 
-    After an interruption, the same command goes on where it stopped. Exit code 1 if the index refused a
-    document.
+    An index that was lost is created. After an interruption, the same command goes on, and repeats only what
+    it did; --all --after ID, which it prints, repeats nothing. Exit code 1 if the index refused a document.
     """
     session: Session = context.obj
     search = session.search
     if not isinstance(search, Rebuildable):
         raise UsageError("this search index cannot be rebuilt")
-    if ids_file is None and not drop_old:
-        raise UsageError("name the images to rebuild with --ids FILE, or pass --drop-old alone")
-    rebuilt, former = _rebuild(session, search, read_ids(ids_file), fewer=fewer) if ids_file else (None, None)
+    refuse_after(after, every=every)
+    if ids_file is not None and every:
+        raise UsageError("give either --all or --ids FILE")
+    rebuilt, former = None, None
+    if every:
+        rebuilt, former = _rebuild_all(session, search, after=after, fewer=fewer)
+    elif ids_file is not None:
+        rebuilt, former = _rebuild(session, search, read_ids(ids_file), fewer=fewer)
+    elif not drop_old:
+        raise UsageError("name the images to rebuild with --all or --ids FILE, or pass --drop-old alone")
     dropped = search.drop_former() if drop_old else []
     if as_json:
         session.print_json(_json(rebuilt, former, dropped))
@@ -61,6 +78,20 @@ def _rebuild(
     rebuild = search.rebuild()
     with click.progressbar(length=len(image_ids), label="Rebuilding", file=sys.stderr) as bar:
         rebuilt = rebuilder.fill(rebuild, image_ids, progress=bar.update)
+    return rebuilt, rebuild.finish(fewer=fewer)
+
+
+def _rebuild_all(
+    session: Session, search: Rebuildable, *, after: str, fewer: bool
+) -> tuple[Rebuilt, str | None]:
+    """Return the result for all images after `after`, and the name of the index that answered before."""
+    # A new index without the images before that place would replace the present one.
+    if after and not search.has_rebuild():
+        raise UsageError("--after: no interrupted rebuild is there to go on with; begin without it")
+    rebuilder = Rebuilder(store=session.store, policies=policies(session.store))
+    rebuild = search.rebuild()
+    with Walk(session, after=after) as walk:
+        rebuilt = rebuilder.fill_pages(rebuild, walk.pages())
     return rebuilt, rebuild.finish(fewer=fewer)
 
 

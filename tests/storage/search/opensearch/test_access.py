@@ -60,6 +60,7 @@ def refusal(url: str) -> str:
 def test_a_login_and_a_certificate_give_access(place: Place, gate: Gate, cafile: Path) -> None:
     url = f"opensearch://{LOGIN}127.0.0.1:{gate.port}/{place.name}?cafile={cafile}"
     with closing(OpenSearchIndex(url)) as index:
+        index.create()
         assert index.apply([result("a", part(cat=0.5))]) == [Applied.APPLIED]
         assert set(index.get(["a"])) == {"a"}
 
@@ -144,6 +145,7 @@ def test_if_one_host_is_down_the_next_one_is_used(place: Place, server_port: int
         nobody = server.port
     url = f"opensearch://127.0.0.1:{nobody},127.0.0.1:{server_port}/{place.name}"
     with closing(OpenSearchIndex(url)) as index:
+        index.create()
         for number in range(4):
             assert index.apply([result(str(number), part())]) == [Applied.APPLIED]
 
@@ -155,6 +157,7 @@ def test_a_request_that_is_too_large_for_a_proxy_is_sent_in_halves(place: Place,
         Gate(server_port, max_bytes=10_000) as gate,
         closing(OpenSearchIndex(f"opensearch://127.0.0.1:{gate.port}/{place.name}")) as index,
     ):
+        index.create()
         answers = index.apply(changes)
         assert [number for number, answer in enumerate(answers) if answer is Applied.REFUSED] == [7]
         assert len(index.get([str(number) for number in range(40)])) == 39

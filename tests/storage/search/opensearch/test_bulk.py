@@ -30,7 +30,7 @@ TOO_LONG = replace(part(), tags=(tag("x" * 40_000),))
 @pytest.fixture
 def index(place: Place) -> Iterator[OpenSearchIndex]:
     with closing(OpenSearchIndex(place.url)) as index:
-        index.get(["a"])
+        index.create()
         yield index
 
 
@@ -92,6 +92,7 @@ def test_a_missing_shard_is_an_outage_of_every_call_and_never_an_incomplete_answ
     timeouts = OpenSearchTimeouts(shard_s=0.2)
     with closing(OpenSearchIndex(f"{place.url}?shards=2", timeouts=timeouts)) as index:
         with setting(place, "cluster.routing.allocation.enable", "none"):
+            index.create()
             with pytest.raises(Unavailable, match="No shard available"):
                 index.get(["a"])
             assert "primary shard is not active" in outage(index, result("a", part()))
@@ -112,6 +113,9 @@ def test_many_writers_of_one_document_end_as_the_merge_rule_says(
         for number in range(1, 91)
     ]
 
+    with closing(OpenSearchIndex(place.url)) as index:
+        index.create()
+
     def write(share: list[Change]) -> list[Applied]:
         with closing(OpenSearchIndex(place.url)) as index:
             return [eventually(partial(index.apply, [change]))[0] for change in share]
@@ -131,6 +135,7 @@ def test_any_order_with_repeats_ends_in_one_document(
     repeats = data.draw(st.lists(st.sampled_from(history), max_size=5)) if history else []
     place.empty()
     with closing(OpenSearchIndex(place.url)) as index:
+        index.create()
         index.apply(data.draw(st.permutations(history + repeats)))
         assert without_rivals(index.get(list("abc"))) == without_rivals(fold(history))
 

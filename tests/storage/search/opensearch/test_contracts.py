@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.search.opensearch import OpenSearchIndex
+from tests.contracts.search_existence import SearchExistenceContract
 from tests.contracts.search_index import SearchAccess, SearchIndexContract
 from tests.contracts.search_listing import SearchListingContract
 from tests.contracts.search_query import SearchQueryContract
@@ -24,7 +25,9 @@ class OpenSearchAccess(SearchAccess):
     def fresh_index(self) -> OpenSearchIndex:
         """Empty the index of the test, since creating another takes longer."""
         self.place.empty()
-        return self.open_index()
+        index = self.open_index()
+        index.create()
+        return index
 
     def settle(self) -> None:
         self.place.refresh()
@@ -32,6 +35,12 @@ class OpenSearchAccess(SearchAccess):
 
 class TestOpenSearchIndex(OpenSearchAccess, SearchIndexContract):
     pass
+
+
+class TestOpenSearchExistence(OpenSearchAccess, SearchExistenceContract):
+    def lose(self) -> None:
+        for index in self.place.indexes():
+            self.place.ask("DELETE", f"/{index}")
 
 
 class TestOpenSearchQuery(OpenSearchAccess, SearchQueryContract):

@@ -31,11 +31,12 @@ def heard(index: OpenSearchIndex) -> Heard:
 
 
 def test_a_missing_index_is_reported_and_not_created(place: Place, index: OpenSearchIndex) -> None:
-    assert heard(index)["index"] == (Health.WARN, f"{place.name} does not exist yet", True)
+    assert heard(index)["index"] == (Health.WARN, f"{place.name} does not exist", True)
     assert place.indexes() == {}
 
 
 def test_a_sound_index_is_reported_with_its_documents(place: Place, index: OpenSearchIndex) -> None:
+    index.create()
     index.apply([result("a", part())])
     place.refresh()
     found = heard(index)
@@ -46,12 +47,12 @@ def test_a_sound_index_is_reported_with_its_documents(place: Place, index: OpenS
 
 def test_a_missing_replica_is_a_warning(place: Place) -> None:
     with closing(OpenSearchIndex(f"{place.url}?replicas=1")) as index:
-        index.get(["a"])
+        index.create()
         assert heard(index)["shards"] == (Health.WARN, "yellow", False)
 
 
 def test_blocked_writes_are_reported(place: Place, index: OpenSearchIndex) -> None:
-    index.get(["a"])
+    index.create()
     place.block("read_only_allow_delete", True)
     assert heard(index)["writes"] == (Health.FAIL, "blocked by index.blocks.read_only_allow_delete", True)
     place.block("read_only_allow_delete", None)
@@ -59,6 +60,7 @@ def test_blocked_writes_are_reported(place: Place, index: OpenSearchIndex) -> No
 
 
 def test_a_rebuild_under_way_and_former_indexes_are_reported(place: Place, index: OpenSearchIndex) -> None:
+    index.create()
     rebuild = index.rebuild()
     assert heard(index)["rebuild"][0] is Health.WARN
     rebuild.finish(fewer=False)

@@ -32,7 +32,7 @@ def node(request: pytest.FixtureRequest) -> OpenSearchNode:
 @pytest.fixture
 def index(place: Place) -> Iterator[OpenSearchIndex]:
     with closing(OpenSearchIndex(place.url, timeouts=QUICK)) as index:
-        index.get(["a"])
+        index.create()
         yield index
 
 
@@ -83,7 +83,7 @@ def test_a_silent_or_cut_connection_is_an_outage_that_ends(place: Place) -> None
         with closing(
             OpenSearchIndex(place.url.replace(server, f"127.0.0.1:{hole.port}"), timeouts=QUICK)
         ) as index:
-            index.get(["a"])
+            index.create()
             with hole.silent(), pytest.raises(Unavailable):
                 index.apply([result("a", part())])
             eventually(lambda: index.apply([result("a", part())]))

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from panopticon.errors import UsageError
+from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Applied
 from panopticon.results.search import Query
 from storage.search.opensearch import OpenSearchIndex
@@ -21,6 +21,7 @@ CATS = Query(parts=("tagger_1",), all_of=("cat",), limit=1000)
 @pytest.fixture
 def index(place: Place) -> Iterator[OpenSearchIndex]:
     with closing(OpenSearchIndex(place.url)) as index:
+        index.create()
         yield index
 
 
@@ -28,7 +29,7 @@ def index(place: Place) -> Iterator[OpenSearchIndex]:
 def other(place: Place) -> Iterator[OpenSearchIndex]:
     """A client like an indexer in another process, which has used the index before."""
     with closing(OpenSearchIndex(place.url)) as index:
-        index.get(["a"])
+        index.create()
         yield index
 
 
@@ -83,6 +84,21 @@ def test_an_interrupted_rebuild_continues(
     resumed.finish(fewer=False)
     assert found(index, place) == ["a", "b"]
     assert set(place.indexes()) == {f"{place.name}-000001", f"{place.name}-000002"}
+
+
+def test_a_lost_index_is_rebuilt_while_other_clients_write_to_the_new_one(
+    place: Place, index: OpenSearchIndex, other: OpenSearchIndex
+) -> None:
+    place.ask("DELETE", "/{}-000001")
+    rebuild = index.rebuild()
+    assert other.exists()
+    assert other.apply([result("new", part(cat=0.5))]) == [Applied.APPLIED]
+    # Until it is finished, an incomplete index must not look like a complete one.
+    with pytest.raises(Unavailable, match="a rebuild is under way or was interrupted"):
+        found(other, place)
+    rebuild.apply([result("old", part(cat=0.5))])
+    assert rebuild.finish(fewer=False) is None
+    assert found(other, place) == ["new", "old"]
 
 
 def test_a_rebuild_with_fewer_documents_is_finished_only_on_request(

@@ -25,6 +25,7 @@ def search(place: Place, house: House, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.delenv("PANOPTICON_TEST_OPENSEARCH_URL", raising=False)
     house.store.catalogue.put([image(name, event="deleted") for name in "ab"])
     with closing(OpenSearchIndex(place.url)) as index:
+        index.create()
         assert index.apply([deletion(name) for name in "ab"]) == [Applied.APPLIED] * 2
         yield index
 

@@ -15,6 +15,7 @@ TABLES = (
     "failures_by_day",
     "failure_days",
     "catalogue",
+    "image_ids",
     "registry",
     "archive",
     "heartbeats",

@@ -11,6 +11,7 @@ from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
 from tests.contracts.heartbeats import HeartbeatsContract
+from tests.contracts.image_list import ImageListContract
 from tests.contracts.outputs import OutputStoreContract
 from tests.contracts.registry import RegistryContract
 from tests.contracts.store import StoreAccess
@@ -40,6 +41,10 @@ class TestCassandraFailures(CassandraAccess, FailuresContract):
 
 
 class TestCassandraCatalogue(CassandraAccess, CatalogueContract):
+    pass
+
+
+class TestCassandraImageList(CassandraAccess, ImageListContract):
     pass
 
 

@@ -13,7 +13,11 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.results.outputs import Output, encode_payload
 from storage.stores import open_store
 from storage.stores.cassandra import CassandraStore
+from storage.stores.cassandra.catalogue import BUCKETS, bucket_of
 from storage.stores.cassandra.connection import CassandraTimeouts
+from storage.stores.cassandra.payloads import encode_image
+from storage.stores.cassandra.session import CassandraSession
+from storage.stores.cassandra.statements import LIST_IMAGE, PUT_IMAGE, Statement
 from tests.contracts.examples import NOON_MS, TAGGER, failure, image, key, output
 from tests.storage.stores.cassandra.keyspaces import BackDoor
 from tests.storage.stores.cassandra.waiting import wait_until
@@ -106,3 +110,25 @@ def test_a_closed_store_opens_again_at_its_next_use(store_url: str) -> None:
         store.outputs.put([output(key())])
         store.close()
         assert list(store.outputs.get(["photo"], TAGGER)) == [key()]
+
+
+def test_an_image_is_listed_before_its_row_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Statement] = []
+    monkeypatch.setattr(CassandraSession, "write_each", lambda _, statement, rows: written.append(statement))
+    CassandraStore("cassandra://h/keyspace").catalogue.put([image("a")])
+    assert written == [LIST_IMAGE, PUT_IMAGE]
+
+
+def test_rows_of_a_release_without_the_list_can_be_added_to_it(back_door: BackDoor) -> None:
+    with closing(open_store(back_door.url)) as store:
+        payload = encode_image(image("old"))
+        back_door.run("INSERT INTO {}.catalogue (image_id, payload) VALUES ('old', %s)", payload)
+        assert (store.images.image_ids(limit=9), store.images.count()) == ([], 0)
+        store.images.add(["old"])
+        assert store.images.image_ids(limit=9) == ["old"]
+
+
+def test_the_bucket_of_an_id_never_changes() -> None:
+    # The first bytes of the SHA-256 of "a".
+    assert bucket_of("a") == 0xCA97 % 4096
+    assert len({bucket_of(f"photo-{number}") for number in range(100_000)}) == BUCKETS
