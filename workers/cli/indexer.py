@@ -7,7 +7,8 @@ import click
 from panopticon.metrics import Metrics
 from workers.cli.session import Session, metrics_option, pass_session
 from workers.indexer.indexer import Indexer
-from workers.runtime.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
+from workers.runtime.lifecycle import ReadyFile, log_to_stderr, run_turns, serve_metrics
+from workers.runtime.stop_signals import Stopping
 
 
 @click.command("indexer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 
@@ -12,7 +11,9 @@ from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
 from workers.cli.session import Session, metrics_option, pass_session
-from workers.runtime.lifecycle import Stopping, log_to_stderr, serve_metrics
+from workers.runtime.end_with_parent import start_child
+from workers.runtime.lifecycle import log_to_stderr, serve_metrics
+from workers.runtime.stop_signals import Stopping
 from workers.worker.run import prepare_model, run_worker
 
 REPLICA_POLL_S = 0.2
@@ -45,8 +46,8 @@ def _run_replicas(replicas: int) -> int:
     stopping = Stopping()
     stopping.listen()
     # The same command line; a later option wins, so each child runs one worker.
-    command = [sys.executable, "-m", "workers.cli.main", *sys.argv[1:], "--replicas=1"]
-    children = [subprocess.Popen(command) for _ in range(replicas)]
+    arguments = [*sys.argv[1:], "--replicas=1"]
+    children = [start_child("workers.cli.main", arguments) for _ in range(replicas)]
     while not stopping() and all(child.poll() is None for child in children):
         time.sleep(REPLICA_POLL_S)
     for child in children:

@@ -6,7 +6,6 @@ import os
 import random
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 
@@ -15,6 +14,7 @@ from panopticon.metrics import Metrics
 from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import PREFIX, Settings
 from workers.model_process.frames import Frame, FrameStream, PeerGone
+from workers.runtime.end_with_parent import start_child
 
 FIRST_PAUSE_S = 1.0
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
@@ -110,13 +110,13 @@ class ChildProcess:
         # The child gets the settings as they are in this process, whichever way they came into it.
         environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         environ |= self._settings.without_addresses().as_environ()
-        command = [sys.executable, "-m", "workers.model_process.main"]
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         with theirs:
-            self._process = subprocess.Popen(
-                [*command, f"--fd={theirs.fileno()}", f"--card={self._card.folder / 'card.toml'}"],
+            self._process = start_child(
+                "workers.model_process.main",
+                [f"--fd={theirs.fileno()}", f"--card={self._card.folder / 'card.toml'}"],
                 env=environ,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

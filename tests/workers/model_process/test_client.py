@@ -132,12 +132,19 @@ class Bench:
         self.client = ModelClient(card, settings, metrics=self.metrics, clock=self.clock.monotonic)
 
     def popen(
-        self, command: list[str], *, env: Mapping[str, str], pass_fds: Sequence[int], stdin: int
+        self,
+        command: list[str],
+        *,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int],
+        stdin: int,
+        start_new_session: bool,
     ) -> ChildFake:
         options = [word for word in command if word.startswith("--")]
         assert options == [f"--fd={pass_fds[0]}", f"--card={self.card.folder / 'card.toml'}"]
         assert env["PANOPTICON_ITEM_TIMEOUT_S"] == str(ITEM_TIMEOUT_S)
         assert stdin == subprocess.DEVNULL
+        assert start_new_session
         self.children.append(ChildFake(pass_fds[0]))
         return self.children[-1]
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from workers.runtime.lifecycle import Stopping, run_turns
+from workers.runtime.lifecycle import run_turns
+from workers.runtime.stop_signals import Stopping
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
