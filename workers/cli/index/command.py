@@ -99,9 +99,12 @@ def _run(session: Session, submission: Submission, versions: list[VersionName]) 
     begun_s = time.monotonic()
     waiting = waiting_images(session.broker, versions)
     plan = left = make_plan(submission, versions, session.store)
-    submit_new(plan, session.broker)
     queued = remaining(session.broker, versions)
-    if plan.without(waiting).work or not (queued.none or queued.only_retrying):
+    is_idle = queued.none or queued.only_retrying
+    if is_idle:
+        # Otherwise what is new may wait in the queues already, since a call that was ended, and run twice.
+        submit_new(plan, session.broker)
+    if plan.without(waiting).work or not is_idle:
         with _Workers(session, versions).running() as workers:
             workers.finish()
             # Only now is it certain that what is missing does not wait in a queue, except on a retry delay.
@@ -109,6 +112,7 @@ def _run(session: Session, submission: Submission, versions: list[VersionName]) 
             left = make_plan(submission, versions, session.store)
             lacking = left.without(waiting)
             if lacking.work:
+                submit_new(lacking, session.broker)
                 submit_missing(lacking, session.broker)
                 workers.finish()
                 left = make_plan(submission, versions, session.store)

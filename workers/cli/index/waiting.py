@@ -67,10 +67,8 @@ def waiting_json(waiting: Mapping[VersionName, Waiting]) -> list[dict[str, Any]]
 def _reason(now: Remaining, version: VersionName) -> str:
     leased, retrying = now.leased.get(version), now.retrying.get(version, 0)
     if leased is not None and leased.images:
-        until = f" at most until {utc(leased.until_ms)} UTC," if leased.until_ms else ""
-        return (
-            f"{counted(leased.images, 'image')} taken by a worker of {version},{until} unless it renews them"
-        )
+        until = f", which ends or is renewed by {utc(leased.until_ms)} UTC" if leased.until_ms else ""
+        return f"{counted(leased.images, 'image')} that a worker of {version} has on lease{until}"
     if now.images[version] == retrying:
         return f"the retry delay of {counted(retrying, 'image')} of {version}"
     return f"a worker of {version} to start with {counted(now.images[version], 'image')}"
