@@ -25,9 +25,13 @@ from tests.end_to_end.command import MODELS
 from tests.program import PROGRAM, environ_of
 from tests.servers.guardian import guarded
 
+LOG_IN = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
 MARK = "TEST_OF_STOPPING"
 """Environment variable that the processes of one call inherit."""
 LIMIT_S = 120.0
+PHOTOS = 100
+CREDIT = 12
+"""Images that a model process may have run when its worker was killed."""
 SLOW = parse_version("slow@1")
 
 
@@ -105,16 +109,18 @@ class Folder:
         finally:
             store.close()
 
-    def next_call(self) -> subprocess.CompletedProcess[str]:
+    def call_again(self) -> None:
+        """Run the command to its end, by which every photo must be stored."""
         environ = guarded(environ_of(self.settings))
-        return subprocess.run(
+        done = subprocess.run(
             self.command(str(SLOW)), env=environ, capture_output=True, text=True, check=False
         )
+        assert (done.returncode, self.stored()) == (0, PHOTOS), done.stderr
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path, photos=150)
+    return Folder(tmp_path, photos=PHOTOS)
 
 
 def has_begun(call: Call, folder: Folder) -> bool:
@@ -122,7 +128,7 @@ def has_begun(call: Call, folder: Folder) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_stop_signal_drains_every_process_and_the_next_call_continues(
+def test_a_stop_signal_drains_every_process_and_reports_what_is_done(
     folder: Folder, number: signal.Signals
 ) -> None:
     call = folder.start()
@@ -133,9 +139,11 @@ def test_a_stop_signal_drains_every_process_and_the_next_call_continues(
     assert call.processes() == []
     (line,) = [line for line in err.splitlines() if "stopped by" in line]
     assert line.startswith(f"stopped by {number.name}: ")
-    assert line.endswith(" of 150 outputs were ready; the next panopticon index continues with the rest")
-    done = folder.next_call()
-    assert (done.returncode, folder.stored()) == (0, 150), done.stderr
+    assert line.endswith(
+        f" of {PHOTOS} outputs were ready; the next panopticon index continues with the rest"
+    )
+    if number is signal.SIGTERM:
+        folder.call_again()
 
 
 def test_a_second_signal_ends_every_process_without_draining(folder: Folder) -> None:
@@ -155,8 +163,7 @@ def test_kill_9_leaves_no_process_and_the_next_call_waits_for_no_lease(folder: F
     wait_until(call.is_gone, "the end of every process")
     call.process.communicate()
     # Its leases would last for an hour.
-    done = folder.next_call()
-    assert (done.returncode, folder.stored()) == (0, 150), done.stderr
+    folder.call_again()
 
 
 def test_kill_9_of_a_worker_ends_its_model_process(folder: Folder) -> None:
@@ -180,7 +187,7 @@ def test_a_call_that_was_ended_before_its_photos_were_in_the_catalogue_runs_none
     call.process.communicate()
     done = folder.start("counting@1")
     done.process.communicate(timeout=LIMIT_S)
-    assert (folder.settings.cache_dir / "runs").stat().st_size <= 150 + 12
+    assert (folder.settings.cache_dir / "runs").stat().st_size <= PHOTOS + CREDIT
 
 
 @pytest.fixture
@@ -196,8 +203,7 @@ def test_a_terminal_that_is_closed_ends_every_process(folder: Folder, terminal: 
     mark = uuid4().hex
     process = subprocess.Popen(
         # A session whose terminal this is, as a shell's.
-        [sys.executable, "-c", "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"]
-        + folder.command(str(SLOW)),
+        [sys.executable, "-c", LOG_IN, *folder.command(str(SLOW))],
         env=guarded({**environ_of(folder.settings), MARK: mark}),
         stdin=theirs,
         stdout=theirs,
@@ -216,4 +222,4 @@ def test_a_call_under_nohup_outlives_its_terminal(folder: Folder) -> None:
     wait_until(lambda: has_begun(call, folder), "the first images")
     call.process.send_signal(signal.SIGHUP)
     call.process.communicate(timeout=LIMIT_S)
-    assert (call.process.returncode, folder.stored()) == (0, 150)
+    assert (call.process.returncode, folder.stored()) == (0, PHOTOS)
