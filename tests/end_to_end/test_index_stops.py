@@ -30,6 +30,7 @@ MARK = "TEST_OF_STOPPING"
 """Environment variable that the processes of one call inherit."""
 LIMIT_S = 120.0
 PHOTOS = 100
+NEXT = "the next panopticon index continues with the rest"
 CREDIT = 12
 """Images that a model process may have run when its worker was killed."""
 SLOW = parse_version("slow@1")
@@ -63,13 +64,13 @@ class Call:
 
 def _environ(process: psutil.Process) -> dict[str, str]:
     with suppress(psutil.Error):
-        return process.environ()
+        return dict(process.environ())
     return {}
 
 
 def _words(process: psutil.Process) -> list[str]:
     with suppress(psutil.Error):
-        return process.cmdline()
+        return list(process.cmdline())
     return []
 
 
@@ -139,9 +140,7 @@ def test_a_stop_signal_drains_every_process_and_reports_what_is_done(
     assert call.processes() == []
     (line,) = [line for line in err.splitlines() if "stopped by" in line]
     assert line.startswith(f"stopped by {number.name}: ")
-    assert line.endswith(
-        f" of {PHOTOS} outputs were ready; the next panopticon index continues with the rest"
-    )
+    assert line.endswith(f" of {PHOTOS} outputs were ready; {NEXT}")
     if number is signal.SIGTERM:
         folder.call_again()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from panopticon.metrics import Metrics
-from workers.cli.session import Session, metrics_option, pass_session
+from workers.cli.session import Session, metrics_option, pass_creating_session
 from workers.indexer.indexer import Indexer
 from workers.runtime.lifecycle import ReadyFile, log_to_stderr, run_turns, serve_metrics
 from workers.runtime.stop_signals import Stopping
@@ -13,7 +13,7 @@ from workers.runtime.stop_signals import Stopping
 
 @click.command("indexer")
 @metrics_option
-@pass_session
+@pass_creating_session
 def indexer_command(session: Session, metrics_port: int | None) -> None:
     """Bring results and uploads into catalogue and search.
 

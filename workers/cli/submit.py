@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from panopticon.messages import Lane
 from workers.cli.formatting import counted
-from workers.cli.session import Session, pass_session
+from workers.cli.session import Session, pass_creating_session
 from workers.submission.submit import Entry, Submission, publish, read_sources
 
 SHOWN_UNREADABLE = 10
@@ -27,7 +27,7 @@ SHOWN_UNREADABLE = 10
     show_default=True,
     help="Lane of the queues; messages of the backfill lane never delay those of the live lane.",
 )
-@pass_session
+@pass_creating_session
 def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> None:
     """Put images on the queues, as an upload service does.
 

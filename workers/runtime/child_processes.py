@@ -9,7 +9,6 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO
 
 from panopticon.errors import PanopticonError
@@ -60,9 +59,7 @@ class ChildProcesses:
 
     def _start(self, name: str, arguments: list[str]) -> None:
         environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-        project_root = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [project_root, os.environ.get("PYTHONPATH", "")]))
-        environ |= {**self._settings.as_environ(), "PYTHONPATH": path, FORMAT_VARIABLE: JSON}
+        environ |= {**self._settings.as_environ(), FORMAT_VARIABLE: JSON}
         with tempfile.NamedTemporaryFile(prefix="panopticon-", suffix=".log") as written:
             log = open(written.name, "rb")  # noqa: SIM115
             # No signal of the terminal reaches the child: this process passes it on as SIGTERM, so that it

@@ -22,19 +22,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 DRAIN_S = 3.0
 """Seconds in which a child whose parent has ended may finish its work."""
 
+_CODE = str(Path(__file__).parents[2])
 _PR_SET_PDEATHSIG = 1
 _NOBODY = 0
 
 
 def start_child(
-    module: str, arguments: Sequence[str], *, pass_fds: Sequence[int] = (), **options: Any
+    module: str,
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    **options: Any,
 ) -> subprocess.Popen[Any]:
     """Start `python -m module arguments…` as a child that ends with this process.
 
@@ -45,7 +52,12 @@ def start_child(
     is_main = threading.current_thread() is threading.main_thread()
     parent = os.getpid() if is_main else _NOBODY
     command = [sys.executable, "-m", __name__, str(pipe), str(parent), module, *arguments]
-    return subprocess.Popen(command, pass_fds=[*pass_fds, pipe], start_new_session=True, **options)
+    environ = dict(os.environ if env is None else env)
+    # The child imports the same code, whatever its folder is.
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_CODE, environ.get("PYTHONPATH", "")]))
+    return subprocess.Popen(
+        command, env=environ, pass_fds=[*pass_fds, pipe], start_new_session=True, **options
+    )
 
 
 def run_child(module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,7 @@ from panopticon.results.outputs import VersionName
 from workers.cli.formatting import counted
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.index.waiting import Stalls, waiting_json, waiting_lines
-from workers.cli.session import Session, json_option, pass_session
+from workers.cli.session import Session, json_option, pass_creating_session
 from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent
@@ -63,7 +63,7 @@ RETRY_WAIT_S = 5.0
     "--show", type=click.IntRange(0), default=50, show_default=True, help="Number of photos to print."
 )
 @json_option
-@pass_session
+@pass_creating_session
 def index_command(
     session: Session, paths: tuple[str, ...], models: tuple[str, ...], show: int, as_json: bool
 ) -> None:
@@ -82,6 +82,7 @@ def index_command(
         with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
             prepare_model(card, session.settings)
     register_all(cards, session.store, session.broker, by=who())
+    session.name_new_database()
     versions = [card.version_name for card in cards]
     run = _run(session, submission, versions)
     waiting = waiting_images(session.broker, versions)
