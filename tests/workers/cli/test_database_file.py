@@ -26,7 +26,7 @@ READING = (
     "backfill list",
     "backfill show a",
     "backfill pause a",
-    "erase --ids /dev/null --yes",
+    "erase --ids - --yes",
 )
 
 
@@ -43,7 +43,7 @@ def test_a_command_that_only_reads_refuses_a_database_that_is_not_there(
     panopticon: Panopticon, tmp_path: Path, command: str
 ) -> None:
     typo = tmp_path / "hous" / "house.db"
-    ran = panopticon("--database", f"sqlite:///{typo}", *command.split())
+    ran = panopticon("--database", f"sqlite:///{typo}", *command.split(), stdin=b"a\n")
     assert ran.complaint.startswith(f"no database at {typo}; panopticon index PATH… creates one")
     assert not typo.parent.exists()
 
