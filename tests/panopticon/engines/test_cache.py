@@ -47,11 +47,11 @@ def test_what_was_verified_stays_the_content_when_the_file_is_exchanged(tmp_path
 def test_a_folder_that_every_user_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     add_file(tmp_path / "cache", "key", ".bin", b"content")
     (tmp_path / "cache").chmod(mode)
-    for use in (find_file, lambda *place: add_file(*place, b"content")):
-        with pytest.raises(
-            UsageError, match=r"cache folder .* every user can write .* chmod o-w .*cache_dir"
-        ):
-            use(tmp_path / "cache", "key", ".bin")
+    refusal = r"cache folder .* every user can write .* chmod o-w .*cache_dir"
+    with pytest.raises(UsageError, match=refusal):
+        find_file(tmp_path / "cache", "key", ".bin")
+    with pytest.raises(UsageError, match=refusal):
+        add_file(tmp_path / "cache", "key", ".bin", b"content")
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o775])
