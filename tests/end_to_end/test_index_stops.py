@@ -222,3 +222,32 @@ def test_a_call_under_nohup_outlives_its_terminal(folder: Folder) -> None:
     call.process.send_signal(signal.SIGHUP)
     call.process.communicate(timeout=LIMIT_S)
     assert (call.process.returncode, folder.stored()) == (0, PHOTOS)
+
+
+MOMENTS: dict[str, Callable[[Call, Folder], bool]] = {
+    "starting": lambda call, _: bool(call.processes()),
+    "first images": has_begun,
+    "in the middle": lambda _, folder: folder.stored() >= PHOTOS // 2,
+    "draining": has_begun,
+    "at the end": lambda call, folder: folder.stored() == PHOTOS,
+}
+WAYS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)
+GONE_S = 5.0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", WAYS)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_at_any_moment_no_process_is_left_after_five_seconds(
+    folder: Folder, moment: str, number: signal.Signals
+) -> None:
+    call = folder.start()
+    wait_until(lambda: call.process.poll() is not None or MOMENTS[moment](call, folder), moment)
+    if moment == "draining":
+        call.process.send_signal(signal.SIGTERM)
+    call.process.send_signal(number)
+    ended_s = time.monotonic()
+    wait_until(call.is_gone, "the end of every process")
+    assert time.monotonic() - ended_s < GONE_S
+    call.process.communicate()
+    folder.call_again()

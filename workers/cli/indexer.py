@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from panopticon.metrics import Metrics
@@ -9,6 +11,8 @@ from workers.cli.session import Session, metrics_option, pass_creating_session
 from workers.indexer.indexer import Indexer
 from workers.runtime.lifecycle import ReadyFile, log_to_stderr, run_turns, serve_metrics
 from workers.runtime.stop_signals import Stopping
+
+log = logging.getLogger(__name__)
 
 
 @click.command("indexer")
@@ -40,3 +44,4 @@ def indexer_command(session: Session, metrics_port: int | None) -> None:
 
     run_turns(turn, stopping=stopping)
     ready.show(ready=False)
+    log.info("stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 
@@ -15,6 +16,8 @@ from workers.runtime.end_with_parent import start_child
 from workers.runtime.lifecycle import log_to_stderr, serve_metrics
 from workers.runtime.stop_signals import Stopping
 from workers.worker.run import prepare_model, run_worker
+
+log = logging.getLogger(__name__)
 
 REPLICA_POLL_S = 0.2
 
@@ -31,6 +34,7 @@ def worker_command(session: Session, model: str, replicas: int, metrics_port: in
             raise UsageError("--metrics-port is for one worker; give it without --replicas")
         # Once, before they start, so that the replicas do not all convert the model.
         prepare_model(find_card(parse_version(model), session.settings.models_dir), session.settings)
+        log_to_stderr(name=model)
         sys.exit(_run_replicas(replicas))
     stopping = Stopping()
     stopping.listen()
@@ -48,8 +52,12 @@ def _run_replicas(replicas: int) -> int:
     # The same command line; a later option wins, so each child runs one worker.
     arguments = [*sys.argv[1:], "--replicas=1"]
     children = [start_child("workers.cli.main", arguments) for _ in range(replicas)]
+    log.info("started: %d replicas", replicas)
     while not stopping() and all(child.poll() is None for child in children):
         time.sleep(REPLICA_POLL_S)
+    for child in children:
+        if not stopping() and child.returncode is not None:
+            log.error("replica %d ended by itself with %s; stopping all", child.pid, child.returncode)
     for child in children:
         child.terminate()
     return max((abs(child.wait()) for child in children), default=0)

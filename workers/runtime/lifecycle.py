@@ -20,9 +20,11 @@ TOUCH_EVERY_S = 5.0
 
 
 def run_turns(turn: Callable[[], object], *, stopping: Callable[[], bool]) -> None:
-    """Call `turn` again and again until `stopping` returns True."""
+    """Call `turn` again and again until `stopping` returns True; log the start and the end of it."""
+    log.info("started: process %d", os.getpid())
     while not stopping():
         turn()
+    log.info("stopping: no more messages are taken")
 
 
 class ReadyFile:

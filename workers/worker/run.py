@@ -112,6 +112,7 @@ def _work(
         consumer.drain(timeout_s=settings.grace_s)
     finally:
         model.close()
+    log.info("stopped")
 
 
 def once_possible(step: Callable[[], T], parking: Parking, *, stopping: Callable[[], bool]) -> T | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -200,6 +201,22 @@ def test_after_hello_as_much_is_sent_as_there_is_credit_for(bench: Bench) -> Non
     child = bench.greeted()
     assert bench.client.credit == CREDIT
     assert child.heard() == [1, 2, 3]
+
+
+def test_the_start_the_death_and_the_restart_of_a_child_are_logged_with_their_level(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench.greeted().die()
+    bench.bury()
+    bench.greeted()
+    bench.client.close()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "model process 1 started"),
+        ("WARNING", "model process 1 ended: signal 11 (died)"),
+        ("INFO", "model process 1 started again"),
+        ("INFO", "model process 1 ended: signal 9 (closed)"),
+    ]
 
 
 def test_each_answer_makes_room_for_one_more(bench: Bench) -> None:
