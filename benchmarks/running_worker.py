@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -22,6 +20,7 @@ from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.results.outputs import VersionName
 from storage.originals.files import uri_of
 from workers.queues import open_broker
+from workers.runtime.end_with_parent import start_child
 
 POLL_S = 0.01
 
@@ -62,8 +61,7 @@ class RunningWorker:
         if self._models_dir is not None:
             options += ["--set", f"models_dir={self._models_dir}"]
         work = ["worker", "--model", str(self._version), "--metrics-port", str(self._port)]
-        command = [sys.executable, "-m", "workers.cli.main", *options, *work]
-        self._process = subprocess.Popen(command, env=environ)
+        self._process = start_child("workers.cli.main", [*options, *work], env=environ)
         self._queue = self.broker.model_queue(self._version)
         while self._steps() is None:
             if self._process.poll() is not None:

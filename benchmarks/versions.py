@@ -14,7 +14,6 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -45,6 +44,7 @@ from workers.registry.active import active_versions, parts_of
 from workers.registry.change_state import Versions
 from workers.registry.policy_cache import ResolvedPolicy, resolve_policy, result_message
 from workers.registry.register import new_entry
+from workers.runtime.end_with_parent import start_child
 
 TAGGER = VersionName(model="tagger", version=1)
 BENCH = Author(by="benchmark", at_ms=1)
@@ -201,8 +201,8 @@ def _index(place: Place, policy: ResolvedPolicy) -> float:
 
 @contextmanager
 def _indexer(settings: Settings) -> Iterator[None]:
-    command = [sys.executable, "-m", "workers.cli.main", "indexer"]
-    process = subprocess.Popen(command, env=settings.as_environ(), stderr=subprocess.DEVNULL)
+    environ, nothing = settings.as_environ(), subprocess.DEVNULL
+    process = start_child("workers.cli.main", ["indexer"], env=environ, stderr=nothing)
     try:
         yield
     finally:

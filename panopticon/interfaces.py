@@ -57,11 +57,22 @@ class Depth:
     """Messages that were received and are not settled yet."""
     retrying: int
     """Messages that wait until their retry delay is over."""
+    leased_until_ms: int = 0
+    """The end of the last lease unless it is renewed, in ms since 1970, UTC; 0 if leases have no end."""
 
     @property
     def total(self) -> int:
         """All messages of the lane."""
         return self.ready + self.leased + self.retrying
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelayedMessage:
+    """A message that waits until its retry delay is over."""
+
+    body: bytes
+    due_at_ms: int
+    """The end of the delay, in ms since 1970, UTC."""
 
 
 class Queue(Protocol):
@@ -101,6 +112,12 @@ class Queue(Protocol):
 
     def depth(self) -> Mapping[Lane, Depth]:
         """Count the messages of both lanes."""
+
+    def delayed(self, *, limit: int) -> list[DelayedMessage]:
+        """Return up to `limit` messages of both lanes that wait out a retry delay, the next one due first.
+
+        Always empty with a broker that cannot list them; `depth` counts them there too.
+        """
 
 
 class Topology(Protocol):

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tools.sample_photos import folders
+from workers.runtime.end_with_parent import start_child
 
 COLUMNS, ROWS = 132, 200
 HOME = "/home/ada"
@@ -63,8 +64,9 @@ def _output(command: str, folder: Path) -> str:
     """Return the output of a command on a terminal. Its standard error goes to ours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "workers.cli.main", *shlex.split(command)[1:]],
+    process = start_child(
+        "workers.cli.main",
+        shlex.split(command)[1:],
         cwd=folder,
         env=_environ(folder),
         stdin=subprocess.DEVNULL,

@@ -9,13 +9,13 @@ from typing import Any
 
 from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines.agreement import greatest_difference, probes
-from panopticon.engines.cache import add_file
+from panopticon.engines.cache import CachedFile, add_file
 from panopticon.engines.keras import KerasEngine
 from panopticon.engines.litert_file import SUFFIX, LiteRTFile, export_key
 from panopticon.errors import UsageError
 
 
-def export(card: ModelCard, cache_dir: Path) -> Path:
+def export(card: ModelCard, cache_dir: Path) -> CachedFile:
     """Build, convert and compare the model, and only then cache the file.
 
     It takes about 10 s and 1.2 GB of memory.
@@ -26,8 +26,9 @@ def export(card: ModelCard, cache_dir: Path) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIX}"
         _convert(reference.model, path)
-        _refuse_disagreement(card, reference, path)
-        return add_file(cache_dir, export_key(card), SUFFIX, path.read_bytes())
+        content = path.read_bytes()
+    _refuse_disagreement(card, reference, content)
+    return add_file(cache_dir, export_key(card), SUFFIX, content)
 
 
 def _convert(model: Any, path: Path) -> None:
@@ -44,9 +45,9 @@ def _convert(model: Any, path: Path) -> None:
         model.export(path, format="litert", verbose=False)
 
 
-def _refuse_disagreement(card: ModelCard, reference: KerasEngine, path: Path) -> None:
+def _refuse_disagreement(card: ModelCard, reference: KerasEngine, content: bytes) -> None:
     exported = LiteRTFile(dim=len(card.labels))
-    exported.open(path)
+    exported.open(content)
     apart = greatest_difference(reference, exported, probes(card))
     if not apart <= card.engines.tolerance:
         raise CardError(

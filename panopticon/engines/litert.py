@@ -37,10 +37,12 @@ class LiteRTEngine:
         """Open the cached export; export first if there is none.
 
         Raises: CardError if the weights are here but are not the card's, or the export disagrees with Keras;
-        UsageError if the libraries for an export are needed and not installed.
+        UsageError if the libraries for an export are needed and not installed, or if every user can write to
+        the cache folder.
         """
         refuse_altered_weights(self._card)
-        self._file.open(find_export(self._card, self._cache_dir) or prepare(self._card, self._cache_dir))
+        cached = find_export(self._card, self._cache_dir) or prepare(self._card, self._cache_dir)
+        self._file.open(cached.content)
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the model: (N, H, W, 3) RGB, 0 to 255 → (N, D)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard
-from panopticon.engines.cache import find_file
+from panopticon.engines.cache import CachedFile, find_file
 
 SUFFIX = ".tflite"
 
@@ -25,11 +26,11 @@ class LiteRTFile:
         self._interpreter: Any = None
         self._input = self._output = -1
 
-    def open(self, path: Path) -> None:
-        """Load one exported file."""
+    def open(self, content: bytes) -> None:
+        """Load the content of one exported file."""
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+        self._interpreter = Interpreter(model_content=_one_copy(content), num_threads=1)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
@@ -44,12 +45,21 @@ class LiteRTFile:
         return outputs
 
 
+@lru_cache(maxsize=2)
+def _one_copy(content: bytes) -> bytes:
+    """Return the first one of equal contents, so that the interpreters of all threads share its memory."""
+    return content
+
+
 def export_key(card: ModelCard) -> str:
     """Return the cache key of an export: the version's digest, and the libraries that make and run it."""
     libraries = f"keras{version('keras')}-litert{version('ai-edge-litert')}"
     return f"{card.name}-{card.version}-{card.digest[:16]}-{libraries}"
 
 
-def find_export(card: ModelCard, cache_dir: Path) -> Path | None:
-    """Return the cached export of this version, if there is an undamaged one."""
+def find_export(card: ModelCard, cache_dir: Path) -> CachedFile | None:
+    """Return the cached export of this version, if there is an undamaged one.
+
+    Raises: UsageError if every user can write to the folder.
+    """
     return find_file(cache_dir, export_key(card), SUFFIX)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panopticon.cards.cards import ModelCard
+from panopticon.engines.cache import CachedFile
 from panopticon.engines.litert_file import find_export
 from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
@@ -23,7 +24,7 @@ def prepared(card: ModelCard, cache_dir: Path) -> bool:
     return find_export(card, cache_dir) is not None
 
 
-def prepare(card: ModelCard, cache_dir: Path) -> Path:
+def prepare(card: ModelCard, cache_dir: Path) -> CachedFile:
     """Export now. This imports TensorFlow: a long-lived process should run this module as a program."""
     from panopticon.engines.export import export
 

@@ -11,6 +11,9 @@ from panopticon.registry.records import ModelEntry, ReportRecord, VersionEntry
 from panopticon.registry.transitions import known_version
 from panopticon.settings import Settings
 
+CLOCK_SLACK_S = 60.0
+"""Seconds by which the clocks of two machines may differ."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
@@ -154,3 +157,5 @@ def _outdated(
     age_s = (now_ms - report.at_ms) / 1000
     if age_s > limits.report_max_age_s:
         yield f"the report is {age_s:,.0f} s old, at most {limits.report_max_age_s:,g} s is allowed"
+    elif age_s < -CLOCK_SLACK_S:
+        yield f"the report is dated {-age_s:,.0f} s ahead: the clock was set back, so its age is unknown"

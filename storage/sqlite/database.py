@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -102,6 +102,7 @@ class SqliteDatabase:
     def _open(self) -> sqlite3.Connection:
         """Open the file. Raises: UsageError if its path can never be used, Unavailable if it may be later."""
         _create_folder(self.path)
+        _create_private(self.path)
         with self._translated(opening=True):
             connection = sqlite3.connect(
                 self.path, timeout=self._busy_timeout_s, isolation_level=None, cached_statements=256
@@ -169,6 +170,20 @@ def _create_folder(path: Path) -> None:
         raise _unwritable(path, error.strerror or str(error)) from None
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise _unwritable(path, "no permission to write")
+
+
+def _create_private(path: Path) -> None:
+    """Create a file that is not there yet so that only its owner reads it; SQLite's own files take its mode.
+
+    Labels and paths of photos are private. A file that is there keeps its mode.
+    """
+    with suppress(FileExistsError):
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise _unwritable(path, error.strerror or str(error)) from None
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, cache_bytes: int) -> None:

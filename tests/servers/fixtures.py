@@ -34,10 +34,12 @@ FLEET = Path(__file__).parents[1] / "fleet"
 NICENESS = 10
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """End the processes of pytest-xdist with the run: by themselves they take a quarter of a minute."""
-    if config.getoption("numprocesses", None):
-        os.environ.update(guarded({}))
+def pytest_configure() -> None:
+    """Give this process the ID of the run, so that everything that any test starts ends with the run.
+
+    The processes of pytest-xdist are among them: by themselves they take a quarter of a minute.
+    """
+    os.environ.update(guarded({}))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from panopticon.errors import Unavailable
-from panopticon.interfaces import Applied, Catalogue, Delivery, Depth, OutputStore, Queue, SearchIndex
+from panopticon.interfaces import (
+    Applied,
+    Catalogue,
+    DelayedMessage,
+    Delivery,
+    Depth,
+    OutputStore,
+    Queue,
+    SearchIndex,
+)
 from panopticon.messages import Lane
 from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
@@ -76,6 +85,9 @@ class QueueFake:
 
     def depth(self) -> Mapping[Lane, Depth]:
         return self._inner.depth()
+
+    def delayed(self, *, limit: int) -> list[DelayedMessage]:
+        return self._inner.delayed(limit=limit)
 
 
 class OutputStoreFake:

@@ -207,7 +207,8 @@ class Feeder:
 
     def _wait(self, reason: str, seconds: float) -> None:
         # Without a heartbeat, other processes would take the backfill for one that nobody runs.
-        if self._context.now_ms() - self._record.heartbeat_at_ms >= SHOW_EVERY_MS:
+        # If the clock was set back, the last heartbeat is ahead.
+        if abs(self._context.now_ms() - self._record.heartbeat_at_ms) >= SHOW_EVERY_MS:
             self._write()
         self._pause(reason, seconds)
 

@@ -116,13 +116,16 @@ def of_interest(records: Sequence[Backfill], *, now_ms: int) -> list[Backfill]:
     return [
         record
         for record in records
-        if not record.state.ended or now_ms - record.changed_at_ms <= ENDED_LATELY_MS
+        if not record.state.ended or abs(now_ms - record.changed_at_ms) <= ENDED_LATELY_MS
     ]
 
 
 def has_owner(record: Backfill, *, now_ms: int) -> bool:
-    """Return whether a process has written its heartbeat lately."""
-    return not record.state.ended and now_ms - record.heartbeat_at_ms <= SILENCE_MS
+    """Return whether a process has written its heartbeat lately.
+
+    One that is far ahead was written before the clock was set back; an owner that lives writes another.
+    """
+    return not record.state.ended and abs(now_ms - record.heartbeat_at_ms) <= SILENCE_MS
 
 
 def _begun(wanted: BackfillRequest, *, serial: int, now_ms: int) -> Backfill:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from panopticon.metrics import Metrics
 from panopticon.registry.heartbeats import ProcessRole
-from workers.cli.session import Session, metrics_option, pass_session
+from workers.cli.session import Session, metrics_option, pass_creating_session
 from workers.indexer.indexer import Indexer
 from workers.runtime.heartbeat import HeartbeatWriter
-from workers.runtime.lifecycle import ReadyFile, Stopping, log_to_stderr, run_turns, serve_metrics
+from workers.runtime.lifecycle import ReadyFile, log_to_stderr, run_turns, serve_metrics
+from workers.runtime.stop_signals import Stopping
+
+log = logging.getLogger(__name__)
 
 
 @click.command("indexer")
 @metrics_option
-@pass_session
+@pass_creating_session
 def indexer_command(session: Session, metrics_port: int | None) -> None:
     """Bring results and uploads into catalogue and search.
 
@@ -46,3 +51,4 @@ def indexer_command(session: Session, metrics_port: int | None) -> None:
     run_turns(turn, stopping=stopping)
     ready.show(ready=False)
     heartbeat.end(done=done)
+    log.info("stopped")

@@ -13,6 +13,7 @@ from panopticon.credentials import masked
 from panopticon.errors import Unavailable, UsageError
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session
+from workers.runtime.stop_signals import Interrupted
 from workers.runtime.terminal_text import printable, printable_lines
 
 EXIT_USAGE = 2
@@ -67,9 +68,9 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(f"panopticon: {_one_line(error)}", err=True)
         sys.exit(EXIT_USAGE)
-    # A shell reports a program that SIGINT or SIGPIPE ended by these codes.
-    except click.Abort:
-        sys.exit(130)
+    # A shell reports a program that a signal ended by 128 and its number: 130 for SIGINT, 141 for SIGPIPE.
+    except click.Abort as abort:
+        sys.exit(abort.__cause__.exit_code if isinstance(abort.__cause__, Interrupted) else 130)
     except UsageError as error:
         click.echo(f"panopticon: {printable_lines(str(error))}", err=True)
         sys.exit(EXIT_USAGE)

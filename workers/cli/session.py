@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from panopticon.errors import UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
 from storage.search import open_search
+from storage.sqlite.database import SCHEME, path_of
 from storage.stores import open_store
 from workers.queues import broker_of
 from workers.runtime.terminal_text import printable
@@ -31,11 +32,17 @@ PIPED_WIDTH = 10_000
 
 
 class Session:
-    """One call of the program."""
+    """One call of the program.
+
+    Only a command with `pass_creating_session` creates an SQLite database; any other one refuses to start
+    without it, because its URL is probably mistyped.
+    """
 
     def __init__(self, flags: dict[str, Any], *, file: Path | None) -> None:
         self._flags = flags
         self._file = file
+        self.creates_database = False
+        self._new_database: Path | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -46,16 +53,19 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """Open the store. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
+        self._look_for_file(self.settings.store_url)
         return open_store(self.settings.store_url)
 
     @cached_property
     def broker(self) -> Broker:
         """Open the broker. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
+        self._look_for_file(self.settings.broker_url)
         return broker_of(self.settings)
 
     @cached_property
     def search(self) -> SearchIndex:
         """Open the search index. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
+        self._look_for_file(self.settings.search_url)
         return open_search(self.settings.search_url)
 
     def close(self) -> None:
@@ -80,6 +90,32 @@ class Session:
         """Return what a walk takes: the settings, and more patterns to exclude. Raises: UsageError."""
         return WalkRules.of((*self.settings.exclude, *exclude), self.settings.pairs)
 
+    @property
+    def waits_for_first_use(self) -> bool:
+        """Return whether the database is the default one and nothing has created it yet."""
+        return self._has_default_database and not path_of(self.settings.database).exists()
+
+    def name_new_database(self) -> None:
+        """Print the path of the default database once this call has created it."""
+        path, self._new_database = self._new_database, None
+        if path is not None and path.exists():
+            self.err.print(f"new database: {path}", markup=False)
+
+    @property
+    def _has_default_database(self) -> bool:
+        return "database" not in self.settings.model_fields_set
+
+    def _look_for_file(self, url: str) -> None:
+        """Raise UsageError if the URL is that of an SQLite file that should be there and is not."""
+        if not url.startswith(SCHEME) or (path := path_of(url)).exists():
+            return
+        if not self.creates_database:
+            raise UsageError(
+                f"no database at {path}; panopticon index PATH… creates one, --database names another"
+            )
+        if self._has_default_database and url == self.settings.database:
+            self._new_database = path
+
     def print_json(self, value: Any) -> None:
         """Print one JSON value on standard output, with escapes for what a terminal would not show."""
         text = json.dumps(value, ensure_ascii=False, indent=2)
@@ -87,6 +123,26 @@ class Session:
 
 
 pass_session = click.make_pass_decorator(Session)
+
+
+def pass_creating_session(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Pass the session to a command that creates the database at its first use.
+
+    Once it has ended it prints the path of a default database that is new.
+    """
+
+    @click.pass_context
+    @wraps(command)
+    def creating(context: click.Context, /, *args: Any, **options: Any) -> Any:
+        session: Session = context.find_object(Session) or context.obj
+        session.creates_database = True
+        try:
+            return context.invoke(command, session, *args, **options)
+        finally:
+            session.name_new_database()
+
+    return creating
+
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of text."

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from panopticon.errors import Unavailable, UsageError
 from panopticon.messages import Lane
 from workers.cli.formatting import counted
-from workers.cli.session import Session, exclude_option, pass_session
+from workers.cli.session import Session, exclude_option, pass_creating_session
 from workers.cli.walk_report import print_unmatched, walk_report
 from workers.submission.submit import Entry, publish, read_sources
 
@@ -29,7 +29,7 @@ EXIT_UNREADABLE = 1
     help="Lane of the queues; messages of the backfill lane never delay those of the live lane.",
 )
 @exclude_option
-@pass_session
+@pass_creating_session
 def submit_command(
     session: Session, *, sources: tuple[str, ...], lane: str, exclude: tuple[str, ...]
 ) -> None:

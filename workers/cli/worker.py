@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import logging
 import sys
 import time
 
@@ -12,8 +12,12 @@ from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
 from workers.cli.session import Session, metrics_option, pass_session
-from workers.runtime.lifecycle import Stopping, log_to_stderr, serve_metrics
+from workers.runtime.end_with_parent import start_child
+from workers.runtime.lifecycle import log_to_stderr, serve_metrics
+from workers.runtime.stop_signals import Stopping
 from workers.worker.run import prepare_model, run_worker
+
+log = logging.getLogger(__name__)
 
 REPLICA_POLL_S = 0.2
 
@@ -30,6 +34,7 @@ def worker_command(session: Session, model: str, replicas: int, metrics_port: in
             raise UsageError("--metrics-port is for one worker; give it without --replicas")
         # Once, before they start, so that the replicas do not all convert the model.
         prepare_model(find_card(parse_version(model), session.settings.models_dir), session.settings)
+        log_to_stderr(name=model)
         sys.exit(_run_replicas(replicas))
     stopping = Stopping()
     stopping.listen()
@@ -45,10 +50,14 @@ def _run_replicas(replicas: int) -> int:
     stopping = Stopping()
     stopping.listen()
     # The same command line; a later option wins, so each child runs one worker.
-    command = [sys.executable, "-m", "workers.cli.main", *sys.argv[1:], "--replicas=1"]
-    children = [subprocess.Popen(command) for _ in range(replicas)]
+    arguments = [*sys.argv[1:], "--replicas=1"]
+    children = [start_child("workers.cli.main", arguments) for _ in range(replicas)]
+    log.info("started: %d replicas", replicas)
     while not stopping() and all(child.poll() is None for child in children):
         time.sleep(REPLICA_POLL_S)
+    for child in children:
+        if not stopping() and child.returncode is not None:
+            log.error("replica %d ended by itself with %s; stopping all", child.pid, child.returncode)
     for child in children:
         child.terminate()
     return max((abs(child.wait()) for child in children), default=0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from random import SystemRandom
@@ -15,8 +15,13 @@ from panopticon.metrics import Metrics
 from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import PREFIX, Settings
 from workers.model_process.frames import Frame, FrameStream, PeerGone
+from workers.runtime.end_with_parent import start_child
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 1.0
+CLOSED = "closed"
+"""The reason of an end that the parent wanted."""
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 """Room for the vectors of a whole credit, so that the model never waits for the store."""
 ENDING_S = 2.0
@@ -103,28 +108,32 @@ class ChildProcess:
             return None
         self._last_end = reason
         try:
-            return process.wait(patience_s)
+            status = process.wait(patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+            status = process.wait()
+        level = logging.INFO if reason == CLOSED else logging.WARNING
+        log.log(level, "model process %d ended: %s (%s)", process.pid, status_text(status), reason)
+        return status
 
     def _start(self) -> None:
         # The child gets the settings as they are in this process, whichever way they came into it.
         environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         environ |= self._settings.without_addresses().as_environ()
-        command = [sys.executable, "-m", "workers.model_process.main"]
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         with theirs:
-            self._process = subprocess.Popen(
-                [*command, f"--fd={theirs.fileno()}", f"--card={self._card.folder / 'card.toml'}"],
+            self._process = start_child(
+                "workers.model_process.main",
+                [f"--fd={theirs.fileno()}", f"--card={self._card.folder / 'card.toml'}"],
                 env=environ,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
         self._stream = FrameStream(ours)
         self._heard_s = self._clock()
+        log.info("model process %d %s", self._process.pid, "started again" if self._last_end else "started")
         if self._last_end:
             model = str(self._card.version_name)
             self._metrics.count("panopticon_model_restarts_total", model=model, reason=self._last_end)

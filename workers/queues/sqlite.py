@@ -1,21 +1,30 @@
-"""Queues in one SQLite file. Leases replace a server's acknowledgements, and polling replaces its push."""
+"""Queues in one SQLite file. Leases replace a server's acknowledgements, and polling replaces its push.
+
+Two kinds of waiting messages become ready before their time: those that a process of this machine had leased
+that has ended, and those whose wait began in the future, because the clock was set back since.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from sqlite3 import Connection
 
-from panopticon.interfaces import Delivery, Depth, Finding
+from panopticon.interfaces import DelayedMessage, Delivery, Depth, Finding
 from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.results.outputs import VersionName
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 from workers.runtime.clock import Clock
+from workers.runtime.holder import has_ended, this_process
 
 PREFIX = "panopticon"
 POLL_S = 0.02
+STRANDED_EVERY_S = 1.0
+"""Seconds between two looks for messages that wait without a reason."""
+CLOCK_SLACK_MS = 1000
+"""Steps of the clock, by a time server for example, that change nothing."""
 
 _SUBMIT = "INSERT INTO messages (queue, body) VALUES (?, ?)"
 
@@ -34,7 +43,8 @@ WHERE queue = :queue AND available_at_ms > 0 AND available_at_ms <= :now_ms
 """
 
 _LEASE = """
-UPDATE messages SET available_at_ms = :until_ms, leased = 1, deliveries = deliveries + 1
+UPDATE messages
+SET available_at_ms = :until_ms, since_ms = :now_ms, leased = 1, holder = :holder, deliveries = deliveries + 1
 WHERE number IN (
     SELECT number FROM messages WHERE queue = :queue AND available_at_ms = 0 ORDER BY number LIMIT :limit
 )
@@ -45,8 +55,8 @@ _ACK = "DELETE FROM messages WHERE number = ? AND deliveries = ? AND leased AND 
 
 # A copy with a new number is behind all other messages, so that those which fail do not come first for ever.
 _RETRY = """
-INSERT INTO messages (queue, available_at_ms, attempt, deliveries, body)
-SELECT queue, ?, attempt + ?, deliveries, body FROM messages
+INSERT INTO messages (queue, available_at_ms, since_ms, attempt, deliveries, body)
+SELECT queue, ?, ?, attempt + ?, deliveries, body FROM messages
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
 
@@ -56,8 +66,32 @@ WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
 
 _RENEW = """
-UPDATE messages SET available_at_ms = ?
+UPDATE messages SET available_at_ms = ?, since_ms = ?
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
+"""
+
+_HOLDERS = "SELECT DISTINCT holder FROM messages WHERE queue = ? AND available_at_ms > 0 AND leased"
+
+_FREE_LEASES_OF = """
+UPDATE messages SET available_at_ms = 0, leased = 0
+WHERE queue = ? AND available_at_ms > 0 AND leased AND holder = ?
+"""
+
+# A lease of an older release has no beginning, but it was never longer than `lease_ms`.
+_AHEAD = """
+SELECT number FROM messages
+WHERE queue = :queue AND available_at_ms > :now_ms AND (
+    since_ms > :now_ms + :slack_ms
+    OR leased AND since_ms = 0 AND available_at_ms > :now_ms + :lease_ms + :slack_ms
+)
+"""
+
+_FREE = "UPDATE messages SET available_at_ms = 0, leased = 0 WHERE number = ?"
+
+_DELAYED = """
+SELECT body, available_at_ms FROM messages
+WHERE queue IN (?, ?) AND available_at_ms > ? AND NOT leased
+ORDER BY available_at_ms, number LIMIT ?
 """
 
 # The two halves are each answered from an index alone.
@@ -66,7 +100,8 @@ SELECT
     (SELECT count(*) FROM messages WHERE queue = :queue AND available_at_ms = 0)
         + count(*) FILTER (WHERE available_at_ms <= :now_ms),
     count(*) FILTER (WHERE available_at_ms > :now_ms AND leased),
-    count(*) FILTER (WHERE available_at_ms > :now_ms AND NOT leased)
+    count(*) FILTER (WHERE available_at_ms > :now_ms AND NOT leased),
+    coalesce(max(available_at_ms) FILTER (WHERE available_at_ms > :now_ms AND leased), 0)
 FROM messages WHERE queue = :queue AND available_at_ms > 0
 """
 
@@ -85,6 +120,7 @@ class SqliteQueue:
         self._names = {lane: f"{name}.{lane}" for lane in Lane}
         self._lease_ms = round(lease_s * 1000)
         self._clock = clock
+        self._free_stranded_at_s = clock.monotonic()
 
     def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
         with self._database.writing() as connection:
@@ -96,6 +132,7 @@ class SqliteQueue:
         wanted = {lane: limit for lane, limit in limits.items() if limit > 0}
         deadline_s = self._clock.monotonic() + wait_s
         while True:
+            self._free_stranded_if_due(wanted)
             if self._anything_ready(wanted) and (deliveries := self._lease(wanted)):
                 return deliveries
             left_s = deadline_s - self._clock.monotonic()
@@ -112,7 +149,8 @@ class SqliteQueue:
         now_ms = self._now_ms()
         due_ms = now_ms + round(delay_s * 1000)
         with self._database.writing() as connection:
-            connection.execute(_RETRY, (due_ms, spend_attempt, *_delivery_key(delivery), now_ms))
+            retried = (due_ms, now_ms, spend_attempt, *_delivery_key(delivery), now_ms)
+            connection.execute(_RETRY, retried)
             connection.execute(_ACK, (*_delivery_key(delivery), now_ms))
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
@@ -126,7 +164,7 @@ class SqliteQueue:
     def renew(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
         until_ms = now_ms + self._lease_ms
-        rows = [(until_ms, *_delivery_key(delivery), now_ms) for delivery in deliveries]
+        rows = [(until_ms, now_ms, *_delivery_key(delivery), now_ms) for delivery in deliveries]
         with self._database.writing() as connection:
             connection.executemany(_RENEW, rows)
 
@@ -134,6 +172,38 @@ class SqliteQueue:
         now_ms = self._now_ms()
         with self._database.reading() as connection:
             return {lane: _depth(connection, queue, now_ms) for lane, queue in self._names.items()}
+
+    def delayed(self, *, limit: int) -> list[DelayedMessage]:
+        now_ms = self._now_ms()
+        with self._database.reading() as connection:
+            rows = connection.execute(_DELAYED, (*self._names.values(), now_ms, limit)).fetchall()
+        return [DelayedMessage(body=body, due_at_ms=due_at_ms) for body, due_at_ms in rows]
+
+    @cached_property
+    def _holder(self) -> str:
+        return this_process()
+
+    def _free_stranded_if_due(self, lanes: Iterable[Lane]) -> None:
+        """Make ready what waits for a process that has ended, or for a time before the clock was set back."""
+        if self._clock.monotonic() < self._free_stranded_at_s:
+            return
+        self._free_stranded_at_s = self._clock.monotonic() + STRANDED_EVERY_S
+        for queue in (self._names[lane] for lane in lanes):
+            with self._database.reading() as connection:
+                holders = [holder for (holder,) in connection.execute(_HOLDERS, (queue,))]
+                ahead = connection.execute(_AHEAD, self._clock_now(queue)).fetchone()
+            ended = [holder for holder in holders if has_ended(holder)]
+            if ended or ahead:
+                with self._database.writing() as connection:
+                    connection.executemany(_FREE_LEASES_OF, [(queue, holder) for holder in ended])
+                    # The clock is read within the transaction, after every lease that it finds.
+                    connection.executemany(
+                        _FREE, connection.execute(_AHEAD, self._clock_now(queue)).fetchall()
+                    )
+
+    def _clock_now(self, queue: str) -> dict[str, str | int]:
+        now_ms = self._now_ms()
+        return {"queue": queue, "now_ms": now_ms, "lease_ms": self._lease_ms, "slack_ms": CLOCK_SLACK_MS}
 
     def _anything_ready(self, wanted: Mapping[Lane, int]) -> bool:
         now_ms = self._now_ms()
@@ -152,9 +222,8 @@ class SqliteQueue:
             for lane, limit in wanted.items():
                 where = {"queue": self._names[lane], "now_ms": now_ms}
                 connection.execute(_WAKE, where)
-                leased = connection.execute(
-                    _LEASE, {**where, "until_ms": now_ms + self._lease_ms, "limit": limit}
-                )
+                lease = {"until_ms": now_ms + self._lease_ms, "holder": self._holder, "limit": limit}
+                leased = connection.execute(_LEASE, where | lease)
                 deliveries += [
                     Delivery(
                         tag=f"{number}.{count}", body=body, lane=lane, attempt=attempt, redelivered=count > 1
@@ -272,7 +341,7 @@ def _queue_name(version: VersionName) -> str:
 
 def _depth(connection: Connection, queue: str, now_ms: int) -> Depth:
     row = connection.execute(_DEPTH, {"queue": queue, "now_ms": now_ms}).fetchone()
-    return Depth(ready=row[0], leased=row[1], retrying=row[2])
+    return Depth(ready=row[0], leased=row[1], retrying=row[2], leased_until_ms=row[3])
 
 
 def _bound(connection: Connection) -> tuple[VersionName, ...]:

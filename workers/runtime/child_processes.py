@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from panopticon.errors import PanopticonError
 from panopticon.results.outputs import VersionName
 from panopticon.settings import PREFIX, Settings
+from workers.runtime.end_with_parent import start_child
 from workers.runtime.log_events import FORMAT_VARIABLE, JSON, LogEvent, parse_log_event
 
 LAST_LINES = 20
@@ -59,36 +58,32 @@ class ChildProcesses:
         return events
 
     def _start(self, name: str, arguments: list[str]) -> None:
-        command = [sys.executable, "-m", "workers.cli.main", *arguments]
         environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-        project_root = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [project_root, os.environ.get("PYTHONPATH", "")]))
-        environ |= {**self._settings.as_environ(), "PYTHONPATH": path, FORMAT_VARIABLE: JSON}
+        environ |= {**self._settings.as_environ(), FORMAT_VARIABLE: JSON}
         with tempfile.NamedTemporaryFile(prefix="panopticon-", suffix=".log") as written:
             log = open(written.name, "rb")  # noqa: SIM115
-            # In a session of its own a child gets no Ctrl-C from the terminal: this process passes it on as
-            # SIGTERM, so that the child drains.
-            process = subprocess.Popen(
-                command,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stderr=written,
-                start_new_session=True,
+            # No signal of the terminal reaches the child: this process passes it on as SIGTERM, so that it
+            # drains.
+            process = start_child(
+                "workers.cli.main", arguments, env=environ, stdin=subprocess.DEVNULL, stderr=written
             )
         self._children.append(_Child(name=name, process=process, log=log))
 
     def _stop(self) -> None:
-        for child in self._children:
-            if child.process.poll() is None:
-                child.process.send_signal(signal.SIGTERM)
-        for child in self._children:
-            try:
-                child.process.wait(self._settings.grace_s + 10)
-            except subprocess.TimeoutExpired:
+        try:
+            for child in self._children:
+                if child.process.poll() is None:
+                    child.process.send_signal(signal.SIGTERM)
+            for child in self._children:
+                with suppress(subprocess.TimeoutExpired):
+                    child.process.wait(self._settings.grace_s + 10)
+        finally:
+            # Those that did not drain in time; after a second signal, all that are left.
+            for child in self._children:
                 child.process.kill()
                 child.process.wait()
-            child.log.close()
-        self._children.clear()
+                child.log.close()
+            self._children.clear()
 
 
 class _Child:

@@ -1,16 +1,13 @@
-"""Signals, the main loop, the ready file, the log and the metrics of a long-running program."""
+"""The main loop, the ready file, the log and the metrics of a long-running program."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from prometheus_client import start_http_server
 
@@ -23,33 +20,13 @@ log = logging.getLogger(__name__)
 
 TOUCH_EVERY_S = 5.0
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Stopping:
-    """Return True from the first SIGTERM or SIGINT on. A second signal ends the process at once."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def __call__(self) -> bool:
-        return self._event.is_set()
-
-    def listen(self) -> None:
-        """Install the signal handlers. Only the main thread may call it."""
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._stop)
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        self._event.set()
-
 
 def run_turns(turn: Callable[[], object], *, stopping: Callable[[], bool]) -> None:
-    """Call `turn` again and again until `stopping` returns True."""
+    """Call `turn` again and again until `stopping` returns True; log the start and the end of it."""
+    log.info("started: process %d", os.getpid())
     while not stopping():
         turn()
+    log.info("stopping: no more messages are taken")
 
 
 class ReadyFile:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from panopticon.cards.cards import ModelCard
 from panopticon.chunks import CHUNK, chunks
 from panopticon.depths import HOPS, total
 from panopticon.interfaces import Broker, Store
-from panopticon.messages import Lane
+from panopticon.messages import ImageMessage, Lane, decode_image_message
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import FailureState, VersionName
 from workers.registry.register import ensure_registered
@@ -40,6 +40,29 @@ class Plan:
     def unfinished(self) -> int:
         """Return the number of outputs and failures that are still to come."""
         return len(self.new) * len(self.missing) + sum(map(len, self.missing.values()))
+
+    def without(self, waiting: Mapping[VersionName, Waiting]) -> Plan:
+        """Return the work without the images that wait out a retry delay, which are in a queue already."""
+        missing = {
+            version: entries
+            if version not in waiting
+            else [entry for entry in entries if not waiting[version].may_have(entry.image_id)]
+            for version, entries in self.missing.items()
+        }
+        return replace(self, missing=missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The images of one version that wait out a retry delay."""
+
+    images: int
+    messages: Mapping[str, tuple[ImageMessage, int]]
+    """Message and end of the delay in ms since 1970, by image ID; empty if the broker cannot list them."""
+
+    def may_have(self, image_id: str) -> bool:
+        """Return whether the image is one of them, or may be one."""
+        return image_id in self.messages or not self.messages
 
 
 def make_plan(submission: Submission, versions: Sequence[VersionName], store: Store) -> Plan:
@@ -93,11 +116,24 @@ def submit_missing(plan: Plan, broker: Broker) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leased:
+    """The images of one version that workers have leased."""
+
+    images: int
+    until_ms: int
+    """The end of the last lease unless it is renewed, in ms since 1970; 0 if leases have no end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
     """The number of messages that are still in the queues."""
 
     images: dict[VersionName, int]
     """Images that the workers of each version have not finished."""
+    leased: dict[VersionName, Leased] = field(default_factory=dict)
+    """Those of them that a worker has leased."""
+    retrying: dict[VersionName, int] = field(default_factory=dict)
+    """Those of them that wait out a retry delay."""
     others: int
     """Results, uploads and undeliverable messages that the indexer has not applied."""
 
@@ -106,31 +142,77 @@ class Remaining:
         """Return whether every queue is empty."""
         return not self.others and not any(self.images.values())
 
+    @property
+    def only_retrying(self) -> bool:
+        """Return whether every message that is left waits out a retry delay."""
+        unfinished = sum(self.images.values())
+        return not self.others and 0 < unfinished == sum(self.retrying.values())
+
 
 def remaining(broker: Broker, versions: Sequence[VersionName]) -> Remaining:
     """Count the messages in the queues of these versions and of the indexer. Raises: Unavailable."""
     # Model queues first: a worker publishes the result before it acknowledges the image, so what is counted
     # in neither place is done.
-    images = {version: total(broker.model_queue(version).depth()) for version in versions}
+    depths = {version: broker.model_queue(version).depth() for version in versions}
     others = (broker.results(), broker.catalogue(), broker.undeliverable())
-    return Remaining(images=images, others=sum(total(queue.depth()) for queue in others))
+    return Remaining(
+        images={version: total(lanes) for version, lanes in depths.items()},
+        leased={
+            version: Leased(
+                images=sum(depth.leased for depth in lanes.values()),
+                until_ms=max(depth.leased_until_ms for depth in lanes.values()),
+            )
+            for version, lanes in depths.items()
+        },
+        retrying={
+            version: sum(depth.retrying for depth in lanes.values()) for version, lanes in depths.items()
+        },
+        others=sum(total(queue.depth()) for queue in others),
+    )
+
+
+def waiting_images(broker: Broker, versions: Sequence[VersionName]) -> dict[VersionName, Waiting]:
+    """Return the images that wait out a retry delay, for each version that has any. Raises: Unavailable."""
+    retrying = remaining(broker, versions).retrying
+    found: dict[VersionName, Waiting] = {}
+    for version, images in retrying.items():
+        if images:
+            delayed = broker.model_queue(version).delayed(limit=images)
+            messages = [(decode_image_message(each.body), each.due_at_ms) for each in delayed]
+            found[version] = Waiting(
+                images=images, messages={message.image_id: (message, due) for message, due in messages}
+            )
+    return found
 
 
 def wait_until_done(
-    broker: Broker, versions: Sequence[VersionName], *, watch: Callable[[Remaining], None], every_s: float
+    broker: Broker,
+    versions: Sequence[VersionName],
+    *,
+    watch: Callable[[Remaining], None],
+    every_s: float,
+    retry_wait_s: float = math.inf,
 ) -> None:
     """Return once every queue has been empty long enough to be sure that no message is between two queues.
 
-    `watch` gets each reading, one every `every_s` seconds; it may raise to end the wait.
+    Messages whose retry delay takes longer than another `retry_wait_s` are not waited for. `watch` gets each
+    reading, one every `every_s` seconds; it may raise to end the wait.
     """
     sure_s, empty_since_s = HOPS * broker.depth_lag_s, math.inf
     while True:
         left, now_s = remaining(broker, versions), time.monotonic()
         watch(left)
-        empty_since_s = min(empty_since_s, now_s) if left.none else math.inf
+        done = left.none or (left.only_retrying and _next_due_s(broker, versions) > retry_wait_s)
+        empty_since_s = min(empty_since_s, now_s) if done else math.inf
         if now_s - empty_since_s >= sure_s:
             return
         time.sleep(every_s)
+
+
+def _next_due_s(broker: Broker, versions: Sequence[VersionName]) -> float:
+    """Return the seconds until the first retry delay is over; infinite if the broker cannot list them."""
+    next_due = [each for version in versions for each in broker.model_queue(version).delayed(limit=1)]
+    return min((each.due_at_ms - _now_ms() for each in next_due), default=math.inf) / 1000
 
 
 def _now_ms() -> int:

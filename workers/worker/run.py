@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +24,7 @@ from workers.model_process.client import ModelClient
 from workers.queues import broker_of
 from workers.registry.policy_cache import PolicyCache, ResolvedPolicy
 from workers.registry.register import ensure_registered
+from workers.runtime.end_with_parent import run_child
 from workers.runtime.heartbeat import HeartbeatWriter
 from workers.runtime.identity import who
 from workers.runtime.lifecycle import ReadyFile, run_turns
@@ -47,11 +46,10 @@ def prepare_model(card: ModelCard, settings: Settings) -> None:
     engine = engine_name(card, settings.engine)
     if engine != "litert" or prepared(card, settings.cache_dir):
         return
-    command = [sys.executable, "-m", "panopticon.engines.prepare", str(card.version_name)]
-    command += [f"--cache-dir={settings.cache_dir}"]
+    arguments = [str(card.version_name), f"--cache-dir={settings.cache_dir}"]
     if settings.models_dir:
-        command.append(f"--models-dir={settings.models_dir}")
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        arguments.append(f"--models-dir={settings.models_dir}")
+    done = run_child("panopticon.engines.prepare", arguments)
     if done.returncode:
         last_line = (done.stderr.strip() or "no message").splitlines()[-1]
         raise UsageError(f"{card.version_name} could not be prepared: {last_line}")
@@ -133,6 +131,7 @@ def _work(
         heartbeat.end(done=consumer.finished)
     finally:
         model.close()
+    log.info("stopped")
 
 
 def once_possible(step: Callable[[], T], parking: Parking, *, stopping: Callable[[], bool]) -> T | None:

@@ -127,7 +127,7 @@ def test_the_error_on_a_backend_that_cannot_export_names_the_way_out(
 
 
 def test_a_damaged_export_is_rebuilt(small: ModelCard, tmp_path: Path) -> None:
-    path = prepare(small, tmp_path)
+    path = prepare(small, tmp_path).path
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     assert not prepared(small, tmp_path)

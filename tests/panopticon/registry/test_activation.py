@@ -138,6 +138,13 @@ def test_a_report_is_valid_for_a_day_by_default() -> None:
     ]
 
 
+def test_a_report_from_before_the_clock_was_set_back_activates_nothing() -> None:
+    assert exceeded(report(at_ms=NOW_MS + 60_000)) == []
+    assert exceeded(report(at_ms=NOW_MS + 86_400_000)) == [
+        "the report is dated 86,400 s ahead: the clock was set back, so its age is unknown"
+    ]
+
+
 def test_a_report_is_out_of_date_once_a_digest_differs() -> None:
     assert exceeded(report(), former=version(1, digest="new")) == [
         "the report compared another version 1, with digest digest-1"

@@ -15,7 +15,7 @@ from panopticon.errors import Unavailable, UsageError
 from storage.sqlite.database import SqliteDatabase, path_of
 
 ADD = "INSERT INTO catalogue VALUES (?, 0, '', '', 0)"
-KNOWN_VERSION = 5
+KNOWN_VERSION = 7
 ROOT = Path(__file__).parents[3]
 
 

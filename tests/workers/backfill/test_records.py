@@ -22,6 +22,7 @@ from workers.backfill.records import (
     take_up,
 )
 
+DAY_MS = 86_400_000
 LATER_MS = NOON_MS + 1000
 
 
@@ -106,10 +107,15 @@ def test_the_latest_comes_first_and_one_that_ended_long_ago_is_left_out(backfill
     records = all_backfills(backfills)
     assert [record.name for record in records] == ["late", "old", "open"]
     assert [record.name for record in of_interest(records, now_ms=NOON_MS)] == ["late", "open"]
+    # The clock was set back by a day since.
+    assert [record.name for record in of_interest(records, now_ms=NOON_MS - DAY_MS)] == ["open"]
 
 
 def test_a_backfill_without_a_recent_heartbeat_has_no_owner() -> None:
     record = replace(backfill(), heartbeat_at_ms=NOON_MS)
     assert has_owner(record, now_ms=NOON_MS + 30_000)
     assert not has_owner(record, now_ms=NOON_MS + 30_001)
+    # The clock was set back by a day since.
+    assert not has_owner(record, now_ms=NOON_MS - DAY_MS)
+    assert has_owner(record, now_ms=NOON_MS - 30_000)
     assert not has_owner(replace(record, state=BackfillState.DONE), now_ms=NOON_MS)

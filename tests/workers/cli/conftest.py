@@ -52,6 +52,8 @@ def panopticon(
 ) -> Panopticon:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PANOPTICON_DATABASE", house.url)
+    # The database exists, although nothing is in it: a command that only reads refuses to create it.
+    house.broker.topology.bound()
 
     def call(*arguments: str, stdin: bytes = b"") -> Ran:
         monkeypatch.setattr(sys, "argv", ["panopticon", *arguments])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.contracts.examples import QUALITY, TAGGER, image, key, output, part, 
 from tests.house import AUTHOR, House
 from tests.workers.cli.conftest import Panopticon
 from workers.inspection.audit import Audit
+from workers.queues.sqlite import SqliteBroker
 from workers.submission.folders import image_id_of
 
 
@@ -171,6 +173,8 @@ def test_without_a_registered_model_the_error_shows_how_to_begin(
     panopticon: Panopticon, tmp_path: Path
 ) -> None:
     new = f"sqlite:///{tmp_path}/new.db"
+    with closing(SqliteBroker(new)) as broker:
+        assert broker.topology.bound() == ()
     complaint = panopticon("--database", new, "audit", "--ids", "-", stdin=b"a\n").complaint
     assert (
         complaint

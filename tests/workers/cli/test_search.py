@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from panopticon.results.documents import Part
 from tests.contracts.examples import image, part, result, tag
 from tests.house import House
 from tests.workers.cli.conftest import Panopticon, Ran
+from workers.queues.sqlite import SqliteBroker
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +142,10 @@ def test_without_an_active_version_the_error_shows_how_to_activate_one(panoptico
 
 
 def test_without_a_registered_model_the_error_shows_how_to_begin(
-    panopticon: Panopticon, tmp_path: object
+    panopticon: Panopticon, tmp_path: Path
 ) -> None:
-    complaint = panopticon("--database", f"sqlite:///{tmp_path}/new.db", "search", "cat").complaint
+    new = f"sqlite:///{tmp_path}/new.db"
+    with closing(SqliteBroker(new)) as broker:
+        assert broker.topology.bound() == ()
+    complaint = panopticon("--database", new, "search", "cat").complaint
     assert complaint == "no model is active, so nothing can be found; begin with: panopticon index PATH"

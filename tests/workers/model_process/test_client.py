@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -133,12 +134,19 @@ class Bench:
         self.client = ModelClient(card, settings, metrics=self.metrics, clock=self.clock.monotonic)
 
     def popen(
-        self, command: list[str], *, env: Mapping[str, str], pass_fds: Sequence[int], stdin: int
+        self,
+        command: list[str],
+        *,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int],
+        stdin: int,
+        start_new_session: bool,
     ) -> ChildFake:
         options = [word for word in command if word.startswith("--")]
         assert options == [f"--fd={pass_fds[0]}", f"--card={self.card.folder / 'card.toml'}"]
         assert env["PANOPTICON_ITEM_TIMEOUT_S"] == str(ITEM_TIMEOUT_S)
         assert stdin == subprocess.DEVNULL
+        assert start_new_session
         self.children.append(ChildFake(pass_fds[0]))
         return self.children[-1]
 
@@ -194,6 +202,22 @@ def test_after_hello_as_much_is_sent_as_there_is_credit_for(bench: Bench) -> Non
     child = bench.greeted()
     assert bench.client.credit == CREDIT
     assert child.heard() == [1, 2, 3]
+
+
+def test_the_start_the_death_and_the_restart_of_a_child_are_logged_with_their_level(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench.greeted().die()
+    bench.bury()
+    bench.greeted()
+    bench.client.close()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "model process 1 started"),
+        ("WARNING", "model process 1 ended: signal 11 (died)"),
+        ("INFO", "model process 1 started again"),
+        ("INFO", "model process 1 ended: signal 9 (closed)"),
+    ]
 
 
 def test_each_answer_makes_room_for_one_more(bench: Bench) -> None:

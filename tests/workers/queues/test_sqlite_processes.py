@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
@@ -79,9 +80,8 @@ def test_every_message_reaches_exactly_one_of_several_processes(
         assert depths(queue, Lane.BACKFILL) == (0, 0, 0)
 
 
-def test_the_messages_of_a_killed_process_are_delivered_to_another_after_its_lease(
-    url: str, started: list[subprocess.Popen[str]]
-) -> None:
+def killed_with_two_leases(url: str, started: list[subprocess.Popen[str]]) -> None:
+    """Submit three messages, of which a process leases two before it is killed."""
     with closing(SqliteBroker(url)) as broker:
         broker.model_queue(TAGGER).submit([b"1", b"2", b"3"], Lane.LIVE)
     victim = start(url, batch=2)
@@ -90,6 +90,24 @@ def test_the_messages_of_a_killed_process_are_delivered_to_another_after_its_lea
     assert read_until(victim, "holding") == ["1", "2"]
     victim.kill()
     victim.wait(timeout=60)
+
+
+def test_the_messages_of_a_killed_process_are_delivered_to_another_at_once(
+    url: str, started: list[subprocess.Popen[str]]
+) -> None:
+    killed_with_two_leases(url, started)
+    with closing(SqliteBroker(url)) as broker:
+        received = broker.model_queue(TAGGER).receive(max_live=9, max_backfill=0, wait_s=0)
+    assert [(each.body, each.redelivered) for each in received] == [(b"1", True), (b"2", True), (b"3", False)]
+
+
+@pytest.mark.parametrize("holder", ["another-machine/1/1", "", "nonsense"])
+def test_the_messages_of_a_process_that_is_not_of_this_machine_wait_for_the_end_of_its_lease(
+    url: str, started: list[subprocess.Popen[str]], holder: str
+) -> None:
+    killed_with_two_leases(url, started)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE messages SET holder = ?", (holder,))
     clock = FakeClock(time.time())
     with closing(SqliteBroker(url, clock=clock)) as broker:
         queue = broker.model_queue(TAGGER)

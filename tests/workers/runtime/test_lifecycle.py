@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,9 +13,10 @@ import pytest
 from panopticon.metrics import Metrics
 from panopticon.settings import Settings
 from tests.servers.ports import free_ports
-from workers.runtime.lifecycle import Stopping, run_turns, serve_metrics
+from workers.runtime.lifecycle import run_turns, serve_metrics
+from workers.runtime.stop_signals import Stopping
 
-STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
+STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 @pytest.fixture
@@ -31,12 +34,29 @@ def test_without_a_signal_it_does_not_stop(stopping: Stopping) -> None:
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_after_a_signal_the_next_one_of_either_kind_ends_the_process(
+def test_after_a_signal_the_next_one_ends_the_process_unless_it_is_another_hangup(
     stopping: Stopping, number: signal.Signals
 ) -> None:
     signal.raise_signal(number)
     assert stopping()
-    assert [signal.getsignal(each) for each in STOP_SIGNALS] == [signal.SIG_DFL] * 2
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == [
+        signal.SIG_DFL,
+        signal.SIG_DFL,
+        signal.SIG_IGN,
+    ]
+
+
+def test_a_hangup_that_nohup_ignores_does_not_stop_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    others = {number: signal.getsignal(number) for number in STOP_SIGNALS[:2]}
+    try:
+        made = Stopping()
+        made.listen()
+        signal.raise_signal(signal.SIGHUP)
+        assert not made()
+    finally:
+        for number, action in {**others, signal.SIGHUP: before}.items():
+            signal.signal(number, action)
 
 
 def test_turns_are_repeated_until_a_signal(stopping: Stopping) -> None:
@@ -59,3 +79,13 @@ def test_metrics_are_served_on_this_machine_only_unless_the_settings_name_anothe
     # Every address of 127.0.0.0/8 reaches a server that listens on all interfaces.
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port))
+
+
+def test_start_and_stop_are_logged_with_their_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    answers = iter([False, True])
+    run_turns(lambda: None, stopping=lambda: next(answers))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", f"started: process {os.getpid()}"),
+        ("INFO", "stopping: no more messages are taken"),
+    ]

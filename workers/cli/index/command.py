@@ -25,12 +25,15 @@ from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.outputs import VersionName
+from workers.cli.formatting import counted
 from workers.cli.index.report import IndexReport, Run
-from workers.cli.session import Session, exclude_option, json_option, pass_session
+from workers.cli.index.waiting import Stalls, waiting_json, waiting_lines
+from workers.cli.session import Session, exclude_option, json_option, pass_creating_session
 from workers.cli.walk_report import print_unmatched
 from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent
+from workers.runtime.stop_signals import Interrupted, interrupt_on_stop
 from workers.runtime.terminal_text import printable
 from workers.submission.index_plan import (
     Remaining,
@@ -40,12 +43,15 @@ from workers.submission.index_plan import (
     submit_missing,
     submit_new,
     wait_until_done,
+    waiting_images,
 )
 from workers.submission.submit import Submission, scan_paths
 from workers.worker.run import prepare_model
 
 POLL_S = 0.2
 EXIT_NOT_ALL_STORED = 1
+RETRY_WAIT_S = 5.0
+"""Longest rest of a retry delay that the command waits for once all else is done."""
 
 
 @click.command("index")
@@ -62,7 +68,7 @@ EXIT_NOT_ALL_STORED = 1
 )
 @exclude_option
 @json_option
-@pass_session
+@pass_creating_session
 def index_command(
     session: Session,
     paths: tuple[str, ...],
@@ -73,11 +79,14 @@ def index_command(
 ) -> None:
     """Tag and score every photo under PATH….
 
-    The command waits until all is done. It needs no server: everything is stored in one SQLite database. Run
-    it again at any time; only new and changed photos are processed.
+    The command waits until all is done, except for photos that are tried again later. It needs no server:
+    everything is stored in one SQLite database. Run it again at any time; only new and changed photos are
+    processed.
 
-    Exit code 1 if a photo was refused or something cannot be read; all else is indexed.
+    Exit code 1 if a photo was refused or waits for another try, or something cannot be read; all else is
+    indexed.
     """
+    interrupt_on_stop()
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     _refuse_lists(paths)
@@ -91,12 +100,17 @@ def index_command(
             with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
                 prepare_model(card, session.settings)
     register_all(cards, session.store, session.broker, by=who())
-    run = _run(session, submission, [card.version_name for card in cards])
+    session.name_new_database()
+    versions = [card.version_name for card in cards]
+    run = _run(session, submission, versions)
+    waiting = waiting_images(session.broker, versions)
     report = IndexReport(session.store, session.search, submission, cards, run)
     if as_json:
-        session.print_json(report.as_json())
+        session.print_json(report.as_json() | {"retrying": waiting_json(waiting)})
     else:
         session.out.print(report.as_text(max_photos=show))
+        for line in waiting_lines(waiting, now_ms=int(time.time() * 1000)):
+            session.out.print(Text(line))
     if not report.all_stored:
         click.get_current_context().exit(EXIT_NOT_ALL_STORED)
 
@@ -112,15 +126,23 @@ def _refuse_lists(paths: tuple[str, ...]) -> None:
 def _run(session: Session, submission: Submission, versions: list[VersionName]) -> Run:
     """Submit what is new, run what is missing, and wait for both. Starts processes only if there is work."""
     begun_s = time.monotonic()
+    waiting = waiting_images(session.broker, versions)
     plan = left = make_plan(submission, versions, session.store)
-    submit_new(plan, session.broker)
-    if plan.work or not remaining(session.broker, versions).none:
+    queued = remaining(session.broker, versions)
+    is_idle = queued.none or queued.only_retrying
+    if is_idle:
+        # Otherwise what is new may wait in the queues already, since a call that was ended, and run twice.
+        submit_new(plan, session.broker)
+    if plan.without(waiting).work or not is_idle:
         with _Workers(session, versions).running() as workers:
             workers.finish()
-            # Only now is it certain that what is missing does not wait in a queue.
+            # Only now is it certain that what is missing does not wait in a queue, except on a retry delay.
+            waiting = waiting_images(session.broker, versions)
             left = make_plan(submission, versions, session.store)
-            if left.work:
-                submit_missing(left, session.broker)
+            lacking = left.without(waiting)
+            if lacking.work:
+                submit_new(lacking, session.broker)
+                submit_missing(lacking, session.broker)
                 workers.finish()
                 left = make_plan(submission, versions, session.store)
     finished = plan.unfinished - left.unfinished
@@ -151,18 +173,36 @@ class _Workers:
             console=session.err,
         )
         self._bars: dict[VersionName, TaskID] = {}
+        self._stalls = Stalls(clock=time.monotonic)
 
     @contextmanager
     def running(self) -> Iterator[_Workers]:
         """Start the processes on entry; on exit, drain and stop them."""
-        with self._progress, self._processes.running(self._versions):
+        with self._progress, self._reporting_a_stop(), self._processes.running(self._versions):
             self._bars = {
                 version: self._progress.add_task(str(version), total=0) for version in self._versions
             }
             yield self
 
+    @contextmanager
+    def _reporting_a_stop(self) -> Iterator[None]:
+        """After a stop signal, print once the processes have ended how much is done, and what comes next."""
+        try:
+            yield
+        except Interrupted as stop:
+            done = sum(int(task.completed) for task in self._progress.tasks)
+            total = sum(int(task.total or 0) for task in self._progress.tasks)
+            self._print(
+                f"stopped by {stop.name}: {done:,} of {counted(total, 'output')} were ready;"
+                " the next panopticon index continues with the rest"
+            )
+            raise
+
     def finish(self) -> None:
-        """Wait until every queue is empty. Raises: ProcessEnded if a process ended."""
+        """Wait until every queue is empty, but not for a retry delay that takes longer than `RETRY_WAIT_S`.
+
+        Raises: ProcessEnded if a process ended.
+        """
         left, tasks = remaining(self._broker, self._versions), self._progress.tasks
         done = {version: int(tasks[bar].completed) for version, bar in self._bars.items()}
         totals = {version: done[version] + left.images[version] for version in self._versions}
@@ -173,8 +213,10 @@ class _Workers:
                 self._progress.update(bar, total=total, completed=total - now.images[version])
             for event in self._processes.events():
                 self._show(event)
+            for line in self._stalls.lines(now):
+                self._print(line, style="yellow")
 
-        wait_until_done(self._broker, self._versions, watch=watch, every_s=POLL_S)
+        wait_until_done(self._broker, self._versions, watch=watch, every_s=POLL_S, retry_wait_s=RETRY_WAIT_S)
 
     def _show(self, event: LogEvent) -> None:
         """Print warnings and errors, and mark the bar of a version while its worker is parked."""
@@ -183,4 +225,7 @@ class _Workers:
                 self._progress.update(bar, description=f"{version} (parked)" if event.parked else event.name)
         if event.level >= logging.WARNING:
             style = "red" if event.level >= logging.ERROR else "yellow"
-            self._progress.console.print(Text(printable(f"{event.name}: {event.message}"), style=style))
+            self._print(f"{event.name}: {event.message}", style=style)
+
+    def _print(self, line: str, *, style: str = "") -> None:
+        self._progress.console.print(Text(printable(line), style=style))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -21,6 +19,7 @@ from panopticon.models import all_cards
 from panopticon.models.weights import sha256_of
 from panopticon.results.outputs import VersionName
 from workers.cli.session import Session, pass_session
+from workers.runtime.end_with_parent import run_child
 from workers.runtime.terminal_text import printable
 
 DEFAULT_FOLDER = Path("models")
@@ -105,8 +104,7 @@ def _described(file: Path, place: Path) -> SavedModel:
     Raises: UsageError with the last line of that process.
     """
     named = _named(file, place)
-    command = [sys.executable, "-m", "panopticon.models.describe", str(file)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = run_child("panopticon.models.describe", [str(file)])
     if done.returncode:
         raise UsageError((done.stderr.strip() or f"{file} could not be read").splitlines()[-1])
     return SavedModel(file=named, **json.loads(done.stdout))

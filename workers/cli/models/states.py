@@ -16,7 +16,7 @@ from panopticon.registry.activation import limits_of, refuse_unfit
 from panopticon.registry.records import ModelEntry, RegistryEvent
 from panopticon.registry.transitions import known_version
 from workers.cli.formatting import rfc_3339, table, utc
-from workers.cli.session import Session, json_option, pass_session
+from workers.cli.session import Session, json_option, pass_creating_session, pass_session
 from workers.registry.change_state import Versions
 from workers.runtime.identity import who
 from workers.runtime.terminal_text import printable
@@ -44,7 +44,7 @@ reason_option: Callable[[Any], Any] = click.option(
 @click.argument("name", metavar="NAME@V")
 @reason_option
 @json_option
-@pass_session
+@pass_creating_session
 def add_command(session: Session, *, name: str, reason: str, as_json: bool) -> None:
     """Register a version. Uploads do not reach it yet, and it answers no queries."""
     card = find_card(parse_version(name), session.settings.models_dir)

@@ -37,7 +37,9 @@ def models_command() -> None:
 def list_command(session: Session, *, as_json: bool) -> None:
     """List every version that has a card on this machine, or is registered."""
     cards = {card.version_name: card for card in all_cards(session.settings.models_dir)}
-    entries = {name: entry for name, (_, entry) in all_versions(session.store.registry).items()}
+    # Before the first use of the program, the cards on this machine are all that there is.
+    registered = {} if session.waits_for_first_use else all_versions(session.store.registry)
+    entries = {name: entry for name, (_, entry) in registered.items()}
     names = sorted({*cards, *entries})
     if as_json:
         session.print_json(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from panopticon.interfaces import Delivery, Depth
+from panopticon.interfaces import DelayedMessage, Delivery, Depth
 from panopticon.messages import Lane
 from panopticon.results.outputs import VersionName
 from workers.queues.rabbitmq.admin.depths import CombinedCounts
@@ -138,6 +138,10 @@ class RabbitQueue:
                 retrying=retrying if lane is Lane.LIVE else 0,
             )
         return depths
+
+    def delayed(self, *, limit: int) -> list[DelayedMessage]:  # noqa: ARG002
+        """Return nothing: a retry queue has no consumer, and the messages of all models are in it."""
+        return []
 
     async def _open(self, prefetches: Mapping[Lane, int]) -> None:
         try:
