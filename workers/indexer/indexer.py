@@ -80,6 +80,7 @@ class _PacedQueue:
 
     @property
     def has_kept(self) -> bool:
+        """Return whether deliveries are kept for the next probe."""
         return bool(self._kept)
 
     def probe(self) -> list[Delivery]:
