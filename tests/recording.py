@@ -7,6 +7,7 @@ from panopticon.interfaces import (
     Backfills,
     Broker,
     Catalogue,
+    FolderList,
     LedgerCounts,
     OutputStore,
     Queue,
@@ -110,6 +111,10 @@ class StoreFake:
     @property
     def archive(self) -> Archive:
         return self._inner.archive
+
+    @property
+    def folders(self) -> FolderList:
+        return self._inner.folders
 
     @property
     def counts(self) -> LedgerCounts | None:

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from panopticon.messages import Lane
+from workers.cli.folder_report import confirmed_deletions, folder_lines, folder_options
 from workers.cli.formatting import counted
 from workers.cli.session import Session, pass_session
+from workers.submission.folder_record import prune_entries, record, use_outputs_again
 from workers.submission.submit import Entry, Submission, publish, read_sources
 
 SHOWN_UNREADABLE = 10
@@ -27,17 +29,36 @@ SHOWN_UNREADABLE = 10
     show_default=True,
     help="Lane of the queues; messages of the backfill lane never delay those of the live lane.",
 )
+@folder_options
 @pass_session
-def submit_command(session: Session, *, sources: tuple[str, ...], lane: str) -> None:
+def submit_command(
+    session: Session,
+    *,
+    sources: tuple[str, ...],
+    lane: str,
+    prune: bool | None,
+    yes: bool,
+    verify: bool,
+) -> None:
     """Put images on the queues, as an upload service does.
 
     Name files, folders, CSV files of IDs and URIs, or - for the lines of standard input. Everything is read
     first, and nothing is sent if any of it is wrong. docs/cli.md describes the formats.
     """
-    submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer)
+    submission = read_sources(sources, session.store, stdin=sys.stdin.buffer, verify=verify)
+    deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
     _print_skipped(session.err, submission)
     _warn(session, submission.entries)
-    _publish(session, submission.entries, Lane(lane))
+    now_ms = int(time.time() * 1000)
+    record(submission.folders, session.store, now_ms=now_ms)
+    stored = use_outputs_again(submission.folders, session.store)
+    prune_entries(deletions or (), session.store, session.broker.uploads, now_ms=now_ms)
+    pruned = None if deletions is None else len(deletions)
+    for line in folder_lines(submission.folders, pruned):
+        session.err.print(line, markup=False)
+    _publish(session, [entry for entry in submission.entries if entry.image_id not in stored], Lane(lane))
+    # A worker looks up what is backfill, and publishes a stored output without running the model.
+    _publish(session, [entry for entry in submission.entries if entry.image_id in stored], Lane.BACKFILL)
     if submission.entries:
         session.out.print(f"{counted(len(submission.entries), 'image')} accepted, lane {lane}.")
         session.out.print("Next: panopticon status", style="dim")

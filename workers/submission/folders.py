@@ -22,12 +22,27 @@ PICTURE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundFile:
-    """One file as the walk found it. Size and time are 0 if the file could not be examined."""
+    """One file as the walk found it. Sizes, times and numbers are 0 if the file could not be examined."""
 
     path: bytes
     """The real path: absolute, all links resolved."""
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
+    device: int = 0
+
+    @classmethod
+    def of(cls, path: bytes, status: os.stat_result) -> FoundFile:
+        """Return the file at a real path, as `os.stat` describes it."""
+        return cls(
+            path=path,
+            size_bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+            inode=status.st_ino,
+            device=status.st_dev,
+        )
 
     @property
     def image_id(self) -> str:
@@ -127,7 +142,7 @@ class Scanner:
         self._paths.add(real)
         try:
             status = os.stat(real)
-            found = FoundFile(path=real, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+            found = FoundFile.of(real, status)
         except OSError:
             # Taken all the same, so that it fails with a reason and is not missed silently.
             found = FoundFile(path=real, size_bytes=0, mtime_ns=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from panopticon.cards.cards import ModelCard
@@ -78,9 +78,23 @@ def register_all(cards: Sequence[ModelCard], store: Store, broker: Broker, *, by
         ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=by)
 
 
-def submit_new(plan: Plan, broker: Broker) -> None:
-    """Publish the new images to every bound version, as an upload service does. Raises: Unavailable."""
-    publish(plan.new, broker.uploads, Lane.LIVE, now_ms=_now_ms())
+def submit_new(plan: Plan, broker: Broker, *, stored: Collection[str] = frozenset()) -> None:
+    """Publish the new images to every bound version, as an upload service does. Raises: Unavailable.
+
+    Images with IDs in `stored` have outputs already. A worker looks up what is backfill before it runs it.
+    """
+    publish(
+        (entry for entry in plan.new if entry.image_id not in stored),
+        broker.uploads,
+        Lane.LIVE,
+        now_ms=_now_ms(),
+    )
+    publish(
+        (entry for entry in plan.new if entry.image_id in stored),
+        broker.uploads,
+        Lane.BACKFILL,
+        now_ms=_now_ms(),
+    )
 
 
 def submit_missing(plan: Plan, broker: Broker) -> None:

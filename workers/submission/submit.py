@@ -11,12 +11,13 @@ from typing import Literal, NamedTuple
 
 from panopticon.chunks import CHUNK, chunks
 from panopticon.errors import UsageError
-from panopticon.interfaces import Catalogue, Uploads
+from panopticon.interfaces import Store, Uploads
 from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
 from panopticon.results.outputs import CatalogueImage
 from workers.runtime.terminal_text import shown
 from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
 from workers.submission.folders import FoundFile, Scan, Scanner
+from workers.submission.listed_folders import FolderReader, ListedFile, ListedFolders
 
 STDIN = "-"
 MAX_URI_CHARS = 4096
@@ -45,6 +46,8 @@ class Submission:
     """Number of files in folders, by suffix, that are not pictures."""
     unreadable: Sequence[str] = ()
     """Files and folders that could not be read, each with the reason."""
+    folders: ListedFolders = field(default_factory=ListedFolders)
+    """The files of `entries`, compared with the folder list."""
 
     @property
     def image_ids(self) -> list[str]:
@@ -52,23 +55,27 @@ class Submission:
         return list(dict.fromkeys(entry.image_id for entry in self.entries))
 
 
-def read_sources(sources: Sequence[str], catalogue: Catalogue, *, stdin: Iterable[bytes]) -> Submission:
+def read_sources(
+    sources: Sequence[str], store: Store, *, stdin: Iterable[bytes], verify: bool = False
+) -> Submission:
     """Read every source: a path, a folder, `FILE.csv`, or `-` for the lines of `stdin`.
+
+    With `verify`, the content of every file is compared with what is known of it.
 
     Raises: UsageError naming the source and line of the first mistake. Nothing is published here.
     """
-    scanner, listing = Scanner(), Listing()
+    paths, listing = Paths(), Listing()
     for source in sources:
-        _read_source(source, scanner, listing, stdin)
-    return _submission(scanner.result, listing, catalogue)
+        _read_source(source, paths, listing, stdin)
+    return _submission(paths, listing, FolderReader(store, verify=verify))
 
 
-def scan_paths(paths: Sequence[str], catalogue: Catalogue) -> Submission:
+def scan_paths(paths: Sequence[str], store: Store, *, verify: bool = False) -> Submission:
     """Read files and folders only. Raises: UsageError for a path that does not exist or cannot be read."""
-    scanner = Scanner()
+    named = Paths()
     for path in paths:
-        scanner.add(os.fsencode(path))
-    return _submission(scanner.result, Listing(), catalogue)
+        named.add(os.fsencode(path))
+    return _submission(named, Listing(), FolderReader(store, verify=verify))
 
 
 def publish(
@@ -136,37 +143,53 @@ class Listing:
             )
 
 
-def _submission(scan: Scan, listing: Listing, catalogue: Catalogue) -> Submission:
-    entries: list[Entry] = []
-    for chunk in chunks(_nameable(scan), CHUNK):
-        known = catalogue.get([file.image_id for file in chunk])
-        entries += [_entry_of_file(file, known.get(file.image_id)) for file in chunk]
-    entries += listing.entries
-    return Submission(entries=entries, skipped=scan.skipped, unreadable=scan.unreadable)
+class Paths:
+    """Every path that a person named, and the files that were found at them."""
+
+    def __init__(self) -> None:
+        self.named: list[bytes] = []
+        self._scanner = Scanner()
+
+    @property
+    def scan(self) -> Scan:
+        """Return the result of the walk."""
+        return self._scanner.result
+
+    def add(self, path: bytes) -> None:
+        """Walk a path. Raises: UsageError if it does not exist or cannot be read."""
+        self._scanner.add(path)
+        self.named.append(path)
 
 
-def _read_source(source: str, scanner: Scanner, listing: Listing, stdin: Iterable[bytes]) -> None:
+def _submission(paths: Paths, listing: Listing, reader: FolderReader) -> Submission:
+    folders = reader.read(list(_nameable(paths.scan)), paths.named) if paths.named else ListedFolders()
+    entries = [*map(_entry_of_file, folders.files), *listing.entries]
+    scan = paths.scan
+    return Submission(entries=entries, skipped=scan.skipped, unreadable=scan.unreadable, folders=folders)
+
+
+def _read_source(source: str, paths: Paths, listing: Listing, stdin: Iterable[bytes]) -> None:
     if source == STDIN:
-        _add_listed(read_mixed(stdin, "standard input"), "standard input", scanner, listing)
+        _add_listed(read_mixed(stdin, "standard input"), "standard input", paths, listing)
     # A folder may have such a name too; for a file that does not exist, the scanner raises the error.
     elif source.lower().endswith(".csv") and os.path.exists(source) and not os.path.isdir(source):
         name = shown(os.fsencode(source))
         try:
             with open(source, "rb") as lines:
-                _add_listed(read_csv(lines, name), name, scanner, listing)
+                _add_listed(read_csv(lines, name), name, paths, listing)
         except OSError as error:
             raise UsageError(f"cannot read {name}: {error.strerror}") from None
     else:
-        scanner.add(os.fsencode(source))
+        paths.add(os.fsencode(source))
 
 
-def _add_listed(items: Iterable[Listed], source: str, scanner: Scanner, listing: Listing) -> None:
+def _add_listed(items: Iterable[Listed], source: str, paths: Paths, listing: Listing) -> None:
     for listed in items:
         if isinstance(listed.item, ImageMessage):
             listing.add(listed.item, source, listed.line)
             continue
         try:
-            scanner.add(listed.item)
+            paths.add(listed.item)
         except UsageError as error:
             raise UsageError(f"{source}, line {listed.line}: {error}") from None
 
@@ -180,16 +203,12 @@ def _nameable(scan: Scan) -> Iterator[FoundFile]:
             scan.unreadable.append(f"{shown(file.path)}: its URI is longer than {MAX_URI_CHARS} characters")
 
 
-def _entry_of_file(file: FoundFile, known: CatalogueImage | None) -> Entry:
-    revision, mtime_ms = 0, file.mtime_ns // 1_000_000
-    if known is not None:
-        # A deleted image comes back with the next revision, even if its file is the same.
-        unchanged = not known.deleted and known.image_uri.partition("#")[2] == file.state
-        revision = known.revision if unchanged else known.revision + 1
+def _entry_of_file(listed: ListedFile) -> Entry:
+    file, mtime_ms = listed.placed.file, listed.placed.file.mtime_ns // 1_000_000
     return Entry(
-        image_id=file.image_id,
+        image_id=listed.entry.image_id,
         image_uri=file.uri,
-        revision=revision,
+        revision=listed.entry.revision,
         # For a time that no timestamp can hold, the time of sending is used.
         occurred_at_ms=mtime_ms if 0 < mtime_ms <= LAST_MS else 0,
     )

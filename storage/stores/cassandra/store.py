@@ -9,6 +9,7 @@ from storage.stores.cassandra.archive import CassandraArchive
 from storage.stores.cassandra.catalogue import CassandraCatalogue
 from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
+from storage.stores.cassandra.lists.folder_list import CassandraFolderList
 from storage.stores.cassandra.outputs import CassandraOutputStore
 from storage.stores.cassandra.records import CassandraRecords
 from storage.stores.cassandra.session import CassandraSession
@@ -32,6 +33,10 @@ class CassandraStore:
     @cached_property
     def catalogue(self) -> CassandraCatalogue:
         return CassandraCatalogue(self._session)
+
+    @cached_property
+    def folders(self) -> CassandraFolderList:
+        return CassandraFolderList(self._session)
 
     @cached_property
     def registry(self) -> RecordedRegistry:

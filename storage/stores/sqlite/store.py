@@ -11,6 +11,7 @@ from storage.stores.registry_and_backfills import RecordedBackfills, RecordedReg
 from storage.stores.sqlite.archive import SqliteArchive
 from storage.stores.sqlite.catalogue import SqliteCatalogue
 from storage.stores.sqlite.counts import SqliteLedgerCounts
+from storage.stores.sqlite.folder_list import SqliteFolderList
 from storage.stores.sqlite.outputs import SqliteOutputStore
 from storage.stores.sqlite.records import SqliteRecords
 
@@ -29,6 +30,10 @@ class SqliteStore:
     @cached_property
     def catalogue(self) -> SqliteCatalogue:
         return SqliteCatalogue(self._database)
+
+    @cached_property
+    def folders(self) -> SqliteFolderList:
+        return SqliteFolderList(self._database)
 
     @cached_property
     def registry(self) -> RecordedRegistry:

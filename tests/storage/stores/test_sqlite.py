@@ -15,6 +15,7 @@ from tests.contracts.archive import ArchiveContract
 from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
+from tests.contracts.folder_list import FolderListContract
 from tests.contracts.ledger_counts import LedgerCountsContract
 from tests.contracts.outputs import OutputStoreContract
 from tests.contracts.registry import RegistryContract
@@ -45,6 +46,10 @@ class TestSqliteFailures(SqliteAccess, FailuresContract):
 
 
 class TestSqliteCatalogue(SqliteAccess, CatalogueContract):
+    pass
+
+
+class TestSqliteFolderList(SqliteAccess, FolderListContract):
     pass
 
 

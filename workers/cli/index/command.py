@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -22,13 +22,22 @@ from rich.text import Text
 
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
+from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.outputs import VersionName
+from workers.cli.folder_report import confirmed_deletions, folder_options
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.session import Session, json_option, pass_session
 from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent
 from workers.runtime.terminal_text import printable
+from workers.submission.folder_record import (
+    complete,
+    prune_entries,
+    record,
+    replay_readable,
+    use_outputs_again,
+)
 from workers.submission.index_plan import (
     Remaining,
     make_plan,
@@ -56,10 +65,19 @@ POLL_S = 0.2
 @click.option(
     "--show", type=click.IntRange(0), default=50, show_default=True, help="Number of photos to print."
 )
+@folder_options
 @json_option
 @pass_session
 def index_command(
-    session: Session, paths: tuple[str, ...], models: tuple[str, ...], show: int, as_json: bool
+    session: Session,
+    *,
+    paths: tuple[str, ...],
+    models: tuple[str, ...],
+    show: int,
+    prune: bool | None,
+    yes: bool,
+    verify: bool,
+    as_json: bool,
 ) -> None:
     """Tag and score every photo under PATH….
 
@@ -68,13 +86,14 @@ def index_command(
     """
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
-    submission = scan_paths(paths, session.store.catalogue)
+    submission = scan_paths(paths, session.store, verify=verify)
+    deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
     for card in cards:
         refuse_altered_weights(card)
         with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
             prepare_model(card, session.settings)
     register_all(cards, session.store, session.broker, by=who())
-    run = _run(session, submission, [card.version_name for card in cards])
+    run = _run(session, submission, [card.version_name for card in cards], deletions)
     report = IndexReport(session.store, session.search, submission, cards, run)
     if as_json:
         session.print_json(report.as_json())
@@ -82,11 +101,20 @@ def index_command(
         session.out.print(report.as_text(max_photos=show))
 
 
-def _run(session: Session, submission: Submission, versions: list[VersionName]) -> Run:
+def _run(
+    session: Session,
+    submission: Submission,
+    versions: list[VersionName],
+    deletions: Sequence[FolderEntry] | None,
+) -> Run:
     """Submit what is new, run what is missing, and wait for both. Starts processes only if there is work."""
-    begun_s = time.monotonic()
+    begun_s, now_ms = time.monotonic(), int(time.time() * 1000)
+    record(submission.folders, session.store, now_ms=now_ms)
+    stored = use_outputs_again(submission.folders, session.store)
+    replay_readable(submission.folders, session.store)
     plan = left = make_plan(submission, versions, session.store)
-    submit_new(plan, session.broker)
+    submit_new(plan, session.broker, stored=stored)
+    prune_entries(deletions or (), session.store, session.broker.uploads, now_ms=now_ms)
     if plan.work or not remaining(session.broker, versions).none:
         with _Workers(session, versions).running() as workers:
             workers.finish()
@@ -96,8 +124,14 @@ def _run(session: Session, submission: Submission, versions: list[VersionName]) 
                 submit_missing(left, session.broker)
                 workers.finish()
                 left = make_plan(submission, versions, session.store)
+    complete(submission.folders, session.store, now_ms=now_ms)
     finished = plan.unfinished - left.unfinished
-    return Run(plan=plan, finished=finished, seconds=time.monotonic() - begun_s)
+    return Run(
+        plan=plan,
+        finished=finished,
+        deleted=None if deletions is None else len(deletions),
+        seconds=time.monotonic() - begun_s,
+    )
 
 
 class _Rate(ProgressColumn):

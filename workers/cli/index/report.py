@@ -20,6 +20,7 @@ from panopticon.messages import Tag
 from panopticon.results.documents import SearchDocument
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import Failure, FailureState, VersionName
+from workers.cli.folder_report import folder_lines, folders_json
 from workers.cli.formatting import counted, place, table
 from workers.submission.index_plan import Plan, ledgers
 from workers.submission.submit import Entry, Submission
@@ -35,6 +36,8 @@ class Run:
     """The work that there was to do at its start."""
     finished: int
     """Outputs and failures that this call produced."""
+    deleted: int | None = None
+    """Images that were marked as deleted; None if that was not asked for."""
     seconds: float
     """Duration, from the first plan to the last."""
 
@@ -85,6 +88,7 @@ class IndexReport:
             ],
             "left_aside": self._submission.skipped.total(),
             "unreadable": list(self._submission.unreadable),
+            "folders": folders_json(self._submission.folders, self._run.deleted),
             "already_indexed": self._run.plan.indexed,
             "already_dead": self._run.plan.dead,
             "finished": self._run.finished,
@@ -159,7 +163,8 @@ class IndexReport:
         return [failed, Text(more)] if more else [failed]
 
     def _skipped_lines(self) -> list[RenderableType]:
-        lines = [f"cannot read {line}" for line in self._submission.unreadable]
+        lines = folder_lines(self._submission.folders, self._run.deleted)
+        lines += [f"cannot read {line}" for line in self._submission.unreadable]
         skipped = self._submission.skipped
         if skipped:
             names = ", ".join(sorted(suffix or "no suffix" for suffix in skipped))

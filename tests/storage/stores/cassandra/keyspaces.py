@@ -9,7 +9,17 @@ from cassandra.cluster import Session
 from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.url import address_of
 
-TABLES = ("outputs", "failures", "failures_by_day", "failure_days", "catalogue", "registry", "archive")
+TABLES = (
+    "outputs",
+    "failures",
+    "failures_by_day",
+    "failure_days",
+    "catalogue",
+    "registry",
+    "archive",
+    "folder_roots",
+    "folder_list",
+)
 
 
 def at_keyspace(server_url: str, keyspace: str, *, options: str = "create=1&replication=1") -> str:

@@ -10,6 +10,7 @@ from tests.contracts.archive import ArchiveContract
 from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
+from tests.contracts.folder_list import FolderListContract
 from tests.contracts.outputs import OutputStoreContract
 from tests.contracts.registry import RegistryContract
 from tests.contracts.store import StoreAccess
@@ -39,6 +40,10 @@ class TestCassandraFailures(CassandraAccess, FailuresContract):
 
 
 class TestCassandraCatalogue(CassandraAccess, CatalogueContract):
+    pass
+
+
+class TestCassandraFolderList(CassandraAccess, FolderListContract):
     pass
 
 
