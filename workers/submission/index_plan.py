@@ -12,9 +12,16 @@ from panopticon.chunks import CHUNK, chunks
 from panopticon.depths import HOPS, total
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import Lane
+from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import FailureState, VersionName
 from workers.registry.register import ensure_registered
+from workers.submission.folder_record import (
+    prune_entries,
+    record,
+    replay_readable,
+    use_outputs_again,
+)
 from workers.submission.submit import Entry, Submission, body_of, publish
 
 
@@ -40,6 +47,28 @@ class Plan:
     def unfinished(self) -> int:
         """Return the number of outputs and failures that are still to come."""
         return len(self.new) * len(self.missing) + sum(map(len, self.missing.values()))
+
+
+def begin(
+    submission: Submission,
+    versions: Sequence[VersionName],
+    *,
+    store: Store,
+    broker: Broker,
+    deletions: Sequence[FolderEntry],
+    now_ms: int,
+) -> Plan:
+    """Record what changed in folders, submit what is new, and mark images as deleted; return the plan.
+
+    A run that is interrupted between any two steps is completed by the next one. Raises: Unavailable.
+    """
+    record(submission.folders, store, now_ms=now_ms)
+    stored = use_outputs_again(submission.folders, store)
+    replay_readable(submission.folders, store)
+    plan = make_plan(submission, versions, store)
+    submit_new(plan, broker, stored=stored)
+    prune_entries(deletions, store, broker.uploads, now_ms=now_ms)
+    return plan
 
 
 def make_plan(submission: Submission, versions: Sequence[VersionName], store: Store) -> Plan:

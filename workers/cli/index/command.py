@@ -31,20 +31,14 @@ from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent
 from workers.runtime.terminal_text import printable
-from workers.submission.folder_record import (
-    complete,
-    prune_entries,
-    record,
-    replay_readable,
-    use_outputs_again,
-)
+from workers.submission.folder_record import complete
 from workers.submission.index_plan import (
     Remaining,
+    begin,
     make_plan,
     register_all,
     remaining,
     submit_missing,
-    submit_new,
     wait_until_done,
 )
 from workers.submission.submit import Submission, scan_paths
@@ -109,12 +103,14 @@ def _run(
 ) -> Run:
     """Submit what is new, run what is missing, and wait for both. Starts processes only if there is work."""
     begun_s, now_ms = time.monotonic(), int(time.time() * 1000)
-    record(submission.folders, session.store, now_ms=now_ms)
-    stored = use_outputs_again(submission.folders, session.store)
-    replay_readable(submission.folders, session.store)
-    plan = left = make_plan(submission, versions, session.store)
-    submit_new(plan, session.broker, stored=stored)
-    prune_entries(deletions or (), session.store, session.broker.uploads, now_ms=now_ms)
+    plan = left = begin(
+        submission,
+        versions,
+        store=session.store,
+        broker=session.broker,
+        deletions=deletions or (),
+        now_ms=now_ms,
+    )
     if plan.work or not remaining(session.broker, versions).none:
         with _Workers(session, versions).running() as workers:
             workers.finish()
