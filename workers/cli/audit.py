@@ -13,14 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from panopticon.errors import UsageError
+from panopticon.interfaces import Store
 from panopticon.models import parse_version
 from panopticon.registry.records import VersionEntry
 from panopticon.results.outputs import VersionName
 from workers.cli.formatting import counted, lasting, rfc_3339, table
 from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
+from workers.inspection.original_file import missing_files
 from workers.registry.records import all_versions
 from workers.runtime.terminal_text import printable
+from workers.submission.folder_history import entries_below, ids_of, is_missing
 from workers.submission.folders import Scanner
 
 EXIT_WRONG = 1
@@ -57,20 +60,26 @@ def audit_command(
     """
     session: Session = context.obj
     versions = _versions(session, models)
-    image_ids = _image_ids(paths, ids_file)
+    image_ids = _image_ids(paths, ids_file, session.store)
+    missing = missing_files(image_ids, session.store)
     audit = Audit(store=session.store, search=session.search, broker=session.broker, versions=versions)
     results = audit.results(image_ids, settle=lambda: _settle(session))
     submitted = audit.submit_again(results, now_ms=int(time.time() * 1000)) if fix else None
     if as_json:
-        session.print_json(_audit_json(image_ids, versions, results, submitted))
+        session.print_json({**_audit_json(image_ids, versions, results, submitted), "files_missing": missing})
     else:
         _print(session, image_ids, versions, results, submitted)
+        if missing:
+            gone = f"{counted(len(missing), 'photo')} without a file on this machine, such as {missing[0]}"
+            session.out.print(
+                f"{gone}; to mark photos as deleted: panopticon index FOLDER --prune", style="yellow"
+            )
     # An image that was submitted again is on its way.
     left = [v for v in results if v.status in WRONG and not (fix and v.status in REPAIRABLE)]
     context.exit(EXIT_WRONG if left else 0)
 
 
-def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
+def _image_ids(paths: Sequence[str], ids_file: str | None, store: Store) -> list[str]:
     """Return each image ID once, in order. Raises: UsageError if none is given."""
     if not paths and ids_file is None:
         raise UsageError(
@@ -80,7 +89,10 @@ def _image_ids(paths: Sequence[str], ids_file: str | None) -> list[str]:
     for path in paths:
         scanner.add(os.fsencode(path))
     listed = read_ids(ids_file) if ids_file is not None else []
-    ids = [file.image_id for file in scanner.result.files] + listed
+    found = ids_of(store.folders, [file.path for file in scanner.result.files])
+    below = entries_below(store.folders, [os.path.realpath(os.fsencode(path)) for path in paths])
+    gone = [entry.image_id for entry in below if entry.present and is_missing(entry.path)]
+    ids = [*found, *gone, *listed]
     if not ids:
         raise UsageError("no photo was found in these paths, so nothing was audited")
     return list(dict.fromkeys(ids))

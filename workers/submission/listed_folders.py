@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from panopticon.chunks import CHUNK, chunks
 from panopticon.errors import Rejected
-from panopticon.interfaces import FolderList, Store
+from panopticon.interfaces import Store
 from panopticon.messages import MAX_REVISION
 from panopticon.results.folder_entries import FolderEntry, Presence
 from panopticon.results.outputs import CatalogueImage
@@ -30,7 +30,7 @@ from workers.submission.folder_changes import (
     compare,
     files_to_read,
 )
-from workers.submission.folder_roots import FolderRoots, folder_roots, innermost
+from workers.submission.folder_roots import FolderRoots, folder_roots
 from workers.submission.folders import FoundFile
 
 BLOCK_BYTES = 1 << 20
@@ -270,30 +270,6 @@ def content_of(store: Store, images: Sequence[tuple[str, int]]) -> dict[tuple[st
                 if image in wanted:
                     known[image] = output.source_sha256
     return known
-
-
-def images_at(folders: FolderList, paths: Sequence[bytes]) -> dict[bytes, str]:
-    """Return the IDs of the photos that are or were at real paths: of several, the one that is there now."""
-    known = set(folders.roots())
-    places = [(root, path) for path in paths if (root := innermost(path, known)) is not None]
-    entries = [entry for chunk in chunks(places, CHUNK) for entry in folders.get(chunk)]
-    entries.sort(key=lambda entry: (entry.present, entry.seen_at_ms))
-    return {entry.path: entry.image_id for entry in entries}
-
-
-def entries_below(folders: FolderList, paths: Sequence[bytes]) -> list[FolderEntry]:
-    """Return the entries, in any state, of files at or below real paths."""
-    known, wanted = folders.roots(), set(paths)
-    found: dict[tuple[bytes, bytes, str], FolderEntry] = {}
-    for root in known:
-        if innermost(root, wanted) is not None:
-            found |= {entry.key: entry for entry in folders.below(root, b"/")}
-    for path in paths:
-        holding = innermost(path, set(known))
-        if holding is not None:
-            below = [*folders.get([(holding, path)]), *folders.below(holding, path)]
-            found |= {entry.key: entry for entry in below}
-    return list(found.values())
 
 
 def _sha256_of(path: bytes) -> str:

@@ -18,8 +18,8 @@ from panopticon.results.outputs import FailureState
 from tests.contracts.examples import QUALITY
 from tests.workers.submission.folder_bench import FolderBench, Interrupted, open_bench
 from workers.submission.folder_changes import FileChange
+from workers.submission.folder_history import entries_below
 from workers.submission.folders import image_id_of
-from workers.submission.listed_folders import entries_below
 
 
 @pytest.fixture
