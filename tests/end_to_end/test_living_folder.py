@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from storage.originals.files import uri_of
-from tests.end_to_end.command import MODELS, NULL, Done, Installation, is_one_clear_line
-from workers.submission.folders import image_id_of
+from storage.search import open_search
+from tests.end_to_end.command import MODELS, NULL, Installation, is_one_clear_line
 
 PHOTOS = 60
 
@@ -52,16 +52,13 @@ def inferences(home: Installation) -> int:
 
 def in_search(home: Installation) -> dict[str, str]:
     """Return the SHA-256 of what search shows, by URI without its fragment."""
-    done = home.panopticon("search", "--limit", "1000", "--json")
-    assert done.exit_code == 0, done.err
-    images = {image["image_id"]: image["image_uri"].partition("#")[0] for image in done.json["images"]}
     store = home.store()
     try:
-        rows = store.catalogue.get(list(images))
-        outputs = store.outputs.get(list(images), NULL)
+        found = open_search(home.database).image_ids(limit=1000)
+        outputs = store.outputs.get(found, NULL)
         return {
-            uri: outputs[NULL.key(image_id, rows[image_id].revision)].source_sha256
-            for image_id, uri in images.items()
+            row.image_uri.partition("#")[0]: outputs[NULL.key(row.image_id, row.revision)].source_sha256
+            for row in store.catalogue.get(found).values()
         }
     finally:
         store.close()
@@ -148,81 +145,8 @@ def test_an_empty_folder_in_the_place_of_a_folder_deletes_nothing(home: Installa
     photos.mkdir()
     done = home.panopticon("index", "photos", "--prune")
     is_one_clear_line(done, str(photos), "no photo is found there any more, of 60", "--yes")
-    assert len(index(home)["gone"]) == PHOTOS
     photos.rmdir()
     os.rename(away, photos)
     index(home, "--prune")
     assert in_search(home) == in_folder(home)
     assert inferences(home) == PHOTOS
-
-
-def test_pruning_more_than_the_limit_asks_first(home: Installation) -> None:
-    index(home)
-    for path in sorted((home.folder / "photos").rglob("*.bmp"))[:13]:
-        path.unlink()
-    done = home.panopticon("index", "photos", "--prune")
-    is_one_clear_line(done, "13 of 60 photos gone", "prune_limit 0.2", "--yes")
-    assert len(in_search(home)) == PHOTOS
-    index(home, "--prune", "--yes")
-    assert in_search(home) == in_folder(home)
-
-
-def test_the_setting_prunes_and_its_limit_is_a_setting(home: Installation) -> None:
-    index(home)
-    for path in sorted((home.folder / "photos").rglob("*.bmp"))[:13]:
-        path.unlink()
-    done = home.panopticon("--set", "prune=true", "--set", "prune_limit=0.5", "index", "photos", "--json")
-    assert done.json["folders"]["pruned"] == 13
-    assert in_search(home) == in_folder(home)
-
-
-def show(home: Installation, image: str) -> str:
-    done = home.panopticon("show", image)
-    assert done.exit_code == 0, done.err
-    return done.out
-
-
-def test_show_tells_where_a_photo_was_and_whether_its_file_is_there(home: Installation) -> None:
-    index(home)
-    old, new = home.folder / "photos/2020/00.bmp", home.folder / "photos/2020/z.bmp"
-    os.rename(old, new)
-    index(home)
-    text = show(home, str(new))
-    assert image_id_of(bytes(old)) in text
-    assert f"moved from {old}" in text
-    assert show(home, str(old)) == text
-    new.unlink()
-    assert "no such file on this machine" in show(home, str(new))
-
-
-def audit(home: Installation, *arguments: str, stdin: bytes = b"") -> Done:
-    return home.panopticon("audit", *arguments, "--json", stdin=stdin)
-
-
-def test_an_audit_reports_photos_whose_files_are_gone(home: Installation) -> None:
-    index(home)
-    path = home.folder / "photos/2020/00.bmp"
-    image_id = image_id_of(bytes(path))
-    path.unlink()
-    by_path = audit(home, "photos")
-    by_id = audit(home, "--ids", "-", stdin=image_id.encode())
-    assert by_path.json["files_missing"] == by_id.json["files_missing"] == [image_id]
-    assert len(by_path.json["verdicts"]) == PHOTOS
-
-
-def test_erasing_below_a_path_erases_every_photo_that_was_ever_there(home: Installation) -> None:
-    index(home)
-    folder = home.folder / "photos/2020"
-    ids = [image_id_of(bytes(path)) for path in sorted(folder.iterdir())]
-    os.rename(folder / "00.bmp", home.folder / "photos/2021/moved.bmp")
-    (folder / "04.bmp").unlink()
-    index(home)
-    done = home.panopticon("erase", "--under", "photos/2020", "--yes", "--json")
-    assert done.json["images"] == len(ids)
-    with sqlite3.connect(home.folder / "panopticon.db") as connection:
-        listed = {row[0] for row in connection.execute("SELECT image_id FROM folder_list")}
-        stored = {row[0] for row in connection.execute("SELECT image_id FROM outputs")}
-    connection.close()
-    assert not listed & set(ids)
-    assert not stored & set(ids)
-    assert len(listed) == len(stored) == PHOTOS - len(ids)

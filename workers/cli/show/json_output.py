@@ -49,7 +49,9 @@ def report_json(report: ImageReport) -> dict[str, Any]:
 
 
 def _file_json(original: OriginalFile | None) -> dict[str, Any] | None:
-    return original and {
+    if original is None:
+        return None
+    return {
         "missing": original.missing,
         "moves": [
             {"former_uri": uri_of(entry.former_path), "noticed_at": rfc_3339(entry.moved_at_ms)}
