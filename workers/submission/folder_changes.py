@@ -112,7 +112,7 @@ def files_to_read(
         entries = listing.at(file.path)
         if not entries:
             new.append(file)
-        elif verify or len(entries) > 1 or not entries[0].present or looks_changed(file, entries[0]):
+        elif verify or _unclear(entries) or looks_changed(file, entries[0]):
             suspicious.add(file.path)
     sizes = {
         entry.size_bytes
@@ -165,6 +165,11 @@ def compare(found: Sequence[FoundFile], listing: Listing, contents: FolderConten
         gone=[entry for entry in sources if entry.present and entry.image_id not in claimed],
         superseded=[entry for entry in listing.superseded if entry.present],
     )
+
+
+def _unclear(entries: Sequence[FolderEntry]) -> bool:
+    """Return whether a path has no present photo, or several since a run was interrupted."""
+    return sum(entry.present for entry in entries) != 1
 
 
 def _age(entry: FolderEntry) -> tuple[bool, int]:

@@ -286,6 +286,16 @@ def test_files_that_look_as_before_are_not_read(folder: Folder, shelf: Shelf) ->
     assert len(files_to_read(found, listing, frozenset(), verify=True)) == 2
 
 
+def test_a_file_in_the_place_of_a_pruned_one_is_not_read_at_each_comparison(
+    folder: Folder, shelf: Shelf
+) -> None:
+    folder.move(B, A)
+    listed(folder, shelf, prune=True)
+    found, listing = list(folder.files.values()), Listing(shelf.entries.values())
+    assert len(listing.at(A)) == 2
+    assert files_to_read(found, listing, frozenset(), verify=False) == []
+
+
 def test_a_new_file_is_read_only_if_a_missing_photo_has_its_size(folder: Folder, shelf: Shelf) -> None:
     folder.write(C, b"another size")
     found, listing = list(folder.files.values()), Listing(shelf.entries.values())
