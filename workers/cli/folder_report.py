@@ -75,6 +75,7 @@ def folder_lines(folders: ListedFolders, pruned: int | None) -> list[str]:
         _line(map(_name_of, folders.changed(FileChange.RETURNED)), "photo", "there again"),
         _line(map(_name_of, altered), "photo", "with other content, though size and times are the same"),
         _line(map(_name_of, unreadable), "photo", "not readable now"),
+        _line(map(_name, folders.left_out), "photo", "not found by the walk, though not known to be gone"),
     ]
     if folders.gone:
         hint = "marked as deleted" if pruned is not None else "gone; --prune marks them as deleted"
@@ -97,6 +98,7 @@ def folders_json(folders: ListedFolders, pruned: int | None) -> dict[str, Any]:
         "changed": [file.entry.image_id for file in folders.changed(FileChange.CHANGED)],
         "altered": [file.entry.image_id for file in folders.files if file.placed.altered_silently],
         "returned": [file.entry.image_id for file in folders.changed(FileChange.RETURNED)],
+        "left_out": [entry.image_id for entry in folders.left_out],
         "gone": [{"image_id": entry.image_id, "image_uri": uri_of(entry.path)} for entry in folders.gone],
         "pruned": pruned,
     }

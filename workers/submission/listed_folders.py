@@ -29,6 +29,7 @@ from workers.submission.folder_changes import (
     PlacedFile,
     compare,
     files_to_read,
+    looks_changed,
 )
 from workers.submission.folder_roots import FolderRoots, folder_roots
 from workers.submission.folders import FoundFile
@@ -69,6 +70,9 @@ class ListedFolders:
     """Entries of photos below the named folders whose files are not there any more."""
     deleted: Sequence[FolderEntry] = ()
     """Entries of photos that are gone and marked as deleted already."""
+    left_out: Sequence[FolderEntry] = ()
+    """Entries of photos that the walk did not find, though their files may be there: in folders that are
+    excluded or cannot be read, or behind a link that was removed."""
     superseded: Sequence[FolderEntry] = ()
     """Entries of photos that are at another path now, but for those of `files`."""
     new_roots: Sequence[bytes] = ()
@@ -107,18 +111,23 @@ class FolderReader:
         sha256 = read_sha256(file.path for file in to_read)
         unreadable = {file.path for file in to_read} - sha256.keys()
         changes = compare(found, listing, FolderContents(sha256=sha256, unreadable=unreadable, absent=absent))
-        return self._listed(changes, listing, roots, stored)
+        accounted = absent | {file.path for file in found}
+        left_out = [
+            entry
+            for entry in listing.newest.values()
+            if entry.present and entry.path not in accounted and roots.in_scope(entry)
+        ]
+        return replace(self._listed(changes, listing, roots, stored), left_out=left_out)
 
     def _entries(self, found: Sequence[FoundFile], roots: FolderRoots) -> Iterator[FolderEntry]:
         """Yield the entries of all roots that concern these files.
 
-        A few files that were named themselves, and are known, need no others.
+        Files that were named themselves, and look as they are listed, need no others.
         """
-        places = [(roots.root_of(file.path), file.path) for file in found]
         if not roots.folders:
-            entries = self._store.folders.get(places)
-            present = {entry.path for entry in entries if entry.present}
-            if all(file.path in present for file in found):
+            entries = self._store.folders.get([(roots.root_of(file.path), file.path) for file in found])
+            present = {entry.path: entry for entry in entries if entry.present}
+            if all(file.path in present and not looks_changed(file, present[file.path]) for file in found):
                 yield from entries
                 return
         for root in roots.concerned:
@@ -196,8 +205,8 @@ class FolderReader:
         new, number = [each.file.path for each in files if not each.former], 0
         while new:
             candidates = {path: minted_id(path, number) for path in new}
-            rows = self._rows(candidates.values())
-            free = {path for path, image_id in candidates.items() if image_id not in {*taken, *rows}}
+            taken |= self._rows(candidates.values()).keys()
+            free = {path for path, image_id in candidates.items() if image_id not in taken}
             ids |= {path: candidates[path] for path in free}
             new, number = [path for path in new if path not in free], number + 1
         return ids

@@ -324,7 +324,9 @@ class TestLostFolders:
 
         monkeypatch.setattr(os, "scandir", refusing_scan)
         monkeypatch.setattr(os, "lstat", refusing_lstat)
-        assert not indexed.index().gone
+        folders = indexed.index(prune=True)
+        assert (len(folders.gone), len(folders.left_out)) == (0, 3)
+        assert len(indexed.in_search()) == 3
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

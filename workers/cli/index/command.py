@@ -80,7 +80,8 @@ def index_command(
     """
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
-    submission = scan_paths(paths, session.store, verify=verify)
+    with session.err.status("comparing photos with the folder list"):
+        submission = scan_paths(paths, session.store, verify=verify)
     deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
     for card in cards:
         refuse_altered_weights(card)
