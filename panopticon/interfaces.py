@@ -22,6 +22,7 @@ from panopticon.registry.heartbeats import Heartbeat
 from panopticon.registry.records import ModelEntry
 from panopticon.results.backfills import Backfill
 from panopticon.results.documents import Change, SearchDocument
+from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import CatalogueImage, Failure, FailureState, Output, OutputKey, VersionName
 from panopticon.results.search import Query, SearchPage
@@ -277,6 +278,31 @@ class ImageList(Protocol):
         """Add images whose catalogue rows a release without this list has stored. Repeating is harmless."""
 
 
+class FolderList(Protocol):
+    """The list of the photos in folders, by root and path. It is kept until the images are erased."""
+
+    def add_roots(self, roots: Sequence[bytes]) -> None:
+        """Add folders that were indexed, as real paths; repeating is harmless."""
+
+    def roots(self) -> tuple[bytes, ...]:
+        """Return all folders that were indexed, sorted."""
+
+    def put(self, entries: Sequence[FolderEntry]) -> None:
+        """Insert or replace entries by their key; repeating is harmless.
+
+        Of two entries with one key, the one with the later `seen_at_ms` stays.
+        """
+
+    def get(self, places: Sequence[tuple[bytes, bytes]]) -> list[FolderEntry]:
+        """Return the entries at each of these pairs of root and path, in any state, ordered by key."""
+
+    def below(self, root: bytes, folder: bytes) -> Iterator[FolderEntry]:
+        """Yield the entries of `root` whose paths are below `folder`, in any state and any order."""
+
+    def erase(self, entries: Sequence[FolderEntry]) -> None:
+        """Delete these entries, unless they were replaced by later ones; unknown ones change nothing."""
+
+
 class LedgerCounts(Protocol):
     """The counting of images by state, in a store that can do it without scanning a cluster's tables."""
 
@@ -353,6 +379,9 @@ class Store(Protocol):
 
     @property
     def images(self) -> ImageList: ...
+
+    @property
+    def folders(self) -> FolderList: ...
 
     @property
     def registry(self) -> Registry: ...

@@ -140,6 +140,12 @@ class Settings(BaseModel):
     registry_every_s: Seconds = Field(
         default=5.0, description="seconds between registry reads; a worker parks after 3 × this without one"
     )
+    prune: bool = Field(
+        default=False, description="mark photos as deleted whose files are gone from an indexed folder"
+    )
+    prune_limit: Share = Field(
+        default=0.2, ge=0, le=1, description="share of a folder's photos above which pruning asks first"
+    )
     backfill_waiting: Number = Field(
         default=1000,
         gt=0,

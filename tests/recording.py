@@ -9,6 +9,7 @@ from panopticon.interfaces import (
     Backfills,
     Broker,
     Catalogue,
+    FolderList,
     Heartbeats,
     ImageList,
     LedgerCounts,
@@ -122,6 +123,10 @@ class StoreFake:
     @property
     def heartbeats(self) -> Heartbeats:
         return self._inner.heartbeats
+
+    @property
+    def folders(self) -> FolderList:
+        return self._inner.folders
 
     @property
     def counts(self) -> LedgerCounts | None:

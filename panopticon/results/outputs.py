@@ -124,6 +124,8 @@ class CatalogueImage:
     event: str
     """`uploaded` or `deleted`."""
     occurred_at_ms: int
+    located_at_ms: int = 0
+    """The time at which the original was found at this URI after a move; 0 without one."""
 
     @property
     def deleted(self) -> bool:
@@ -133,13 +135,15 @@ class CatalogueImage:
     def supersedes(self, other: CatalogueImage) -> bool:
         """Return whether this row replaces the other.
 
-        The highest revision wins, and a delete wins a tie; after that the later time, then the greater URI.
+        The highest revision wins, and a delete wins a tie; after that the later time, then the later move,
+        then the greater URI.
         """
         return self._order > other._order
 
     @property
-    def _order(self) -> tuple[int, bool, int, bytes]:
-        return self.revision, self.deleted, self.occurred_at_ms, self.image_uri.encode()
+    def _order(self) -> tuple[int, bool, int, int, bytes]:
+        uri = self.image_uri.encode()
+        return self.revision, self.deleted, self.occurred_at_ms, self.located_at_ms, uri
 
 
 _STORED_DTYPES: dict[str, np.dtype[np.floating[Any]]] = {

@@ -15,6 +15,8 @@ from tests.contracts.store import StoreAccess
 EARLY = replace(image(), image_uri="file:///z", occurred_at_ms=0)
 LATE = replace(image(), image_uri="file:///elsewhere")
 LATE_ELSEWHERE = replace(image(), image_uri="file:///elsewhere/é")
+MOVED = replace(EARLY, image_uri="file:///y", located_at_ms=1)
+MOVED_BACK = replace(EARLY, image_uri="file:///a", located_at_ms=2)
 HISTORY = (image(revision=1), image(revision=2), image(revision=2, event="deleted"))
 
 
@@ -56,6 +58,31 @@ class CatalogueContract(StoreAccess):
         for each in history:
             store.catalogue.put([each])
         assert store.catalogue.get(["photo"]) == {"photo": LATE_ELSEWHERE}
+
+    @pytest.mark.parametrize("history", list(permutations((EARLY, MOVED, MOVED_BACK))))
+    def test_of_two_places_of_one_upload_the_one_found_later_stays(
+        self, store: Store, history: tuple[CatalogueImage, ...]
+    ) -> None:
+        for each in history:
+            store.catalogue.put([each])
+        assert store.catalogue.get(["photo"]) == {"photo": MOVED_BACK}
+
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_a_later_upload_of_the_revision_wins_over_a_move(
+        self, store: Store, order: tuple[int, int]
+    ) -> None:
+        history = (MOVED_BACK, LATE)
+        for position in order:
+            store.catalogue.put([history[position]])
+        assert store.catalogue.get(["photo"]) == {"photo": LATE}
+
+    def test_a_uri_with_any_character_is_read_as_it_was_put(self, store: Store) -> None:
+        put = [
+            replace(image(str(number)), image_uri=uri, located_at_ms=at)
+            for number, (uri, at) in enumerate([("\U0010ffff" * 20, 0), ("\U0010ffff", 5), ("", 2**41)])
+        ]
+        store.catalogue.put(put)
+        assert store.catalogue.get(["0", "1", "2"]) == {each.image_id: each for each in put}
 
     def test_empty_batches_are_harmless(self, store: Store) -> None:
         store.catalogue.put([])

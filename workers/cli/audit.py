@@ -21,8 +21,10 @@ from workers.cli.all_images import Walk, after_option, all_option, refuse_after
 from workers.cli.formatting import counted, lasting, rfc_3339, table, utc
 from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
+from workers.inspection.original_file import missing_files
 from workers.registry.records import all_versions
 from workers.runtime.terminal_text import printable
+from workers.submission.folder_history import entries_below, ids_of, is_missing
 from workers.submission.walk import Scanner
 
 EXIT_WRONG = 1
@@ -47,6 +49,9 @@ class _Tally:
     """The results of images that wait on a retry delay."""
     delayed_until_ms: int = 0
     """The time at which the last of these delays is over."""
+    files_missing: list[str] = field(default_factory=list)
+    """Images without a file on this machine, `MAX_NAMED` at most."""
+    files_missing_total: int = 0
     repairable: list[AuditResult] = field(default_factory=list)
     """The results that --fix repairs: every one, or as many of --all as one segment has."""
     submitted: int | None = None
@@ -136,6 +141,9 @@ def audit_command(
 
 def _audit(session: Session, audit: Audit, image_ids: Sequence[str], tally: _Tally, *, every: bool) -> None:
     """Add the results of these images to the tally."""
+    missing = missing_files(image_ids, session.store)
+    tally.files_missing += missing[: MAX_NAMED - len(tally.files_missing)]
+    tally.files_missing_total += len(missing)
     results = audit.results(image_ids, settle=lambda: _settle(session))
     tally.add(results, images=len(image_ids), every=every)
 
@@ -150,7 +158,10 @@ def _image_ids(session: Session, paths: Sequence[str], ids_file: str | None) -> 
     for path in paths:
         scanner.add(os.fsencode(path))
     listed = read_ids(ids_file) if ids_file is not None else []
-    ids = [file.image_id for file in scanner.result.files] + listed
+    found = ids_of(session.store.folders, [file.path for file in scanner.result.files])
+    below = entries_below(session.store.folders, [os.path.realpath(os.fsencode(path)) for path in paths])
+    gone = [entry.image_id for entry in below if entry.present and is_missing(entry.path)]
+    ids = [*found, *gone, *listed]
     if not ids:
         raise UsageError("no photo was found in these paths, so nothing was audited")
     return list(dict.fromkeys(ids))
@@ -206,6 +217,7 @@ def _audit_json(versions: Mapping[VersionName, VersionEntry], tally: _Tally) -> 
             for result in tally.named
         ],
         "not_named": tally.unnamed,
+        "files_missing": tally.files_missing,
     }
 
 
@@ -239,6 +251,10 @@ def _conclusions(tally: _Tally) -> list[tuple[str, str]]:
     lines = []
     if tally.unnamed:
         lines.append((f"{counted(tally.unnamed, 'more result')} not named here", "yellow"))
+    if tally.files_missing:
+        images = counted(tally.files_missing_total, "photo")
+        line = f"{images} without a file on this machine, such as {printable(tally.files_missing[0])}"
+        lines.append((f"{line}; to mark photos as deleted: panopticon index FOLDER --prune", "yellow"))
     if tally.delayed:
         line = f"{tally.delayed:,} pending on a retry delay, the last until {utc(tally.delayed_until_ms)} UTC"
         lines.append((line, "yellow"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -11,34 +12,56 @@ import click
 from rich.text import Text
 
 from panopticon.errors import UsageError
+from panopticon.results.folder_entries import FolderEntry
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, read_ids
 from workers.maintenance.erase import Erased, Eraser, Remains
 from workers.runtime.terminal_text import printable
+from workers.submission.folder_history import entries_below
 
 EXIT_KEPT = 1
+
+_NOTHING = "nothing to erase; give --ids FILE with one image ID a line, or --under PATH"
 
 
 @click.command("erase")
 @click.option(
     "--ids",
     "ids_file",
-    required=True,
     metavar="FILE|-",
     help="File of image IDs, one a line; - for standard input.",
+)
+@click.option(
+    "--under",
+    multiple=True,
+    metavar="PATH",
+    help="File or folder, any number of times: every image that was indexed there.",
 )
 @click.option("--check", is_flag=True, help="Erase nothing; show what is stored of these images.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @click.pass_context
-def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bool, as_json: bool) -> None:
+def erase_command(
+    context: click.Context,
+    *,
+    ids_file: str | None,
+    under: tuple[str, ...],
+    check: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Remove every output and failure of given images.
 
     They are removed in every version, and the images are marked as deleted. Original files are not touched.
     Exit code 1 if anything of these images is still stored.
     """
     session: Session = context.obj
-    image_ids = read_ids(ids_file)
+    entries = _entries(session, under)
+    listed = read_ids(ids_file) if ids_file else []
+    image_ids = list(dict.fromkeys([*listed, *(entry.image_id for entry in entries)]))
+    if not image_ids:
+        raise UsageError(_NOTHING if not under else f"no image was indexed under {', '.join(under)}")
+    source = _source(ids_file, under)
     eraser = Eraser(
         store=session.store,
         search=session.search,
@@ -48,16 +71,29 @@ def erase_command(context: click.Context, *, ids_file: str, check: bool, yes: bo
     erased = None
     if not check:
         _confirm(image_ids, ids_file, yes=yes)
-        erased = eraser.erase(image_ids, now_ms=int(time.time() * 1000))
+        erased = eraser.erase(image_ids, now_ms=int(time.time() * 1000), entries=entries)
     remains = eraser.check(image_ids)
     if as_json:
         session.print_json(_json(image_ids, erased, remains))
     else:
-        _print(session, image_ids, erased, remains, ids_file)
+        _print(session, image_ids, erased, remains, source)
     context.exit(0 if remains.clean else EXIT_KEPT)
 
 
-def _confirm(image_ids: Sequence[str], ids_file: str, *, yes: bool) -> None:
+def _entries(session: Session, under: Sequence[str]) -> list[FolderEntry]:
+    """Return the entries of the folder list at or below these paths, which need not exist any more."""
+    return entries_below(session.store.folders, [os.path.realpath(os.fsencode(path)) for path in under])
+
+
+def _source(ids_file: str | None, under: Sequence[str]) -> str:
+    """Return the options that name the same images again."""
+    options = [("--ids", ids_file)] if ids_file else []
+    return " ".join(
+        f"{name} {shlex.quote(value)}" for name, value in (*options, *(("--under", path) for path in under))
+    )
+
+
+def _confirm(image_ids: Sequence[str], ids_file: str | None, *, yes: bool) -> None:
     """Ask a person to confirm. Raises: UsageError if no one can be asked, click.Abort if the answer is no."""
     if yes:
         return
@@ -100,7 +136,7 @@ def _json(image_ids: Sequence[str], erased: Erased | None, remains: Remains) -> 
 
 
 def _print(
-    session: Session, image_ids: Sequence[str], erased: Erased | None, remains: Remains, ids_file: str
+    session: Session, image_ids: Sequence[str], erased: Erased | None, remains: Remains, source: str
 ) -> None:
     if erased is not None:
         outputs, failures = counted(erased.outputs, "output"), counted(erased.failures, "failure")
@@ -111,13 +147,13 @@ def _print(
         stored = f"{counted(len(held.outputs), 'output')}, {counted(len(held.failures), 'failure')}"
         state = ", not deleted in the catalogue" if held.in_catalogue else ""
         session.out.print(Text(f"kept  {printable(held.image_id)}: {stored}{state}", style="red"))
-    for line, style in _conclusions(image_ids, remains, ids_file):
+    for line, style in _conclusions(image_ids, remains, source):
         session.out.print(Text(line, style=style))
 
 
-def _conclusions(image_ids: Sequence[str], remains: Remains, ids_file: str) -> list[tuple[str, str]]:
+def _conclusions(image_ids: Sequence[str], remains: Remains, source: str) -> list[tuple[str, str]]:
     """Return the last lines, each with its style."""
-    again = f"panopticon erase --ids {shlex.quote(ids_file)}"
+    again = f"panopticon erase {source}"
     lines = []
     if remains.kept:
         lines.append((f"Next: {again}", "red"))

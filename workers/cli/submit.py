@@ -11,9 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from panopticon.errors import Unavailable, UsageError
 from panopticon.messages import Lane
+from workers.cli.folder_report import confirmed_deletions, folder_lines, folder_options
 from workers.cli.formatting import counted
 from workers.cli.session import Session, exclude_option, pass_creating_session
 from workers.cli.walk_report import print_unmatched, walk_report
+from workers.submission.folder_record import prune_entries, record, use_outputs_again
 from workers.submission.submit import Entry, publish, read_sources
 
 EXIT_UNREADABLE = 1
@@ -29,9 +31,17 @@ EXIT_UNREADABLE = 1
     help="Lane of the queues; messages of the backfill lane never delay those of the live lane.",
 )
 @exclude_option
+@folder_options
 @pass_creating_session
 def submit_command(
-    session: Session, *, sources: tuple[str, ...], lane: str, exclude: tuple[str, ...]
+    session: Session,
+    *,
+    sources: tuple[str, ...],
+    lane: str,
+    exclude: tuple[str, ...],
+    prune: bool | None,
+    yes: bool,
+    verify: bool,
 ) -> None:
     """Put images on the queues, as an upload service does.
 
@@ -41,12 +51,22 @@ def submit_command(
     Exit code 1 if something in a folder cannot be read; all else is sent.
     """
     rules = session.walk_rules(exclude)
-    submission = read_sources(sources, session.store.catalogue, stdin=sys.stdin.buffer, rules=rules)
+    submission = read_sources(sources, session.store, stdin=sys.stdin.buffer, rules=rules, verify=verify)
     print_unmatched(session.err, exclude, rules)
+    deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
     for part in walk_report(submission):
         session.err.print(part)
     _warn(session, submission.entries)
-    _publish(session, submission.entries, Lane(lane))
+    now_ms = int(time.time() * 1000)
+    record(submission.folders, session.store, now_ms=now_ms)
+    stored = use_outputs_again(submission.folders, session.store)
+    prune_entries(deletions or (), session.store, session.broker.uploads, now_ms=now_ms)
+    pruned = None if deletions is None else len(deletions)
+    for line in folder_lines(submission.folders, pruned):
+        session.err.print(line, markup=False)
+    _publish(session, [entry for entry in submission.entries if entry.image_id not in stored], Lane(lane))
+    # A worker looks up what is backfill, and publishes a stored output without running the model.
+    _publish(session, [entry for entry in submission.entries if entry.image_id in stored], Lane.BACKFILL)
     if submission.entries:
         session.out.print(f"{counted(len(submission.entries), 'image')} accepted, lane {lane}.")
         session.out.print("Next: panopticon status", style="dim")

@@ -10,10 +10,13 @@ from panopticon.chunks import CHUNK, chunks
 from panopticon.depths import HOPS, at_work, delayed, total
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.messages import MAX_REVISION, ImageMessage, Lane
+from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.originals import original_uri
 from panopticon.results.outputs import CatalogueImage
 from workers.registry.image_record import ImageRecord, read_image_records
 from workers.registry.records import all_versions
+from workers.submission.folder_history import history_of
+from workers.submission.listed_folders import path_in
 from workers.submission.submit import Entry, publish
 
 
@@ -80,12 +83,15 @@ class Eraser:
         self._originals = originals
         self._sleep = sleep
 
-    def erase(self, image_ids: Sequence[str], *, now_ms: int) -> Erased:
+    def erase(self, image_ids: Sequence[str], *, now_ms: int, entries: Sequence[FolderEntry] = ()) -> Erased:
         """Write tombstones first, so that these images reach no model any more; then erase what is kept.
+
+        `entries`: entries of the folder list that are erased besides those that the images' rows lead to.
 
         Raises: Unavailable; then the same call may be repeated.
         """
         erased = [self._erase(self._read(chunk), now_ms=now_ms) for chunk in chunks(image_ids, CHUNK)]
+        self._store.folders.erase(entries)
         return Erased(
             images=sum(chunk.images for chunk in erased),
             outputs=sum(chunk.outputs for chunk in erased),
@@ -115,6 +121,7 @@ class Eraser:
     def _erase(self, records: Sequence[ImageRecord], *, now_ms: int) -> Erased:
         known = [record for record in records if not record.empty]
         revisions = {record.image_id: self._tombstone_revision(record) for record in known}
+        entries = [entry for record in known for entry in self._entries(record)]
         publish(
             [Entry(image_id, None, revision, "deleted") for image_id, revision in revisions.items()],
             self._broker.uploads,
@@ -134,6 +141,7 @@ class Eraser:
             ]
         )
         self._store.outputs.erase(list(revisions))
+        self._store.folders.erase(entries)
         return Erased(
             images=len(known),
             outputs=sum(len(record.outputs) for record in known),
@@ -141,6 +149,11 @@ class Eraser:
             unknown=tuple(record.image_id for record in records if record.empty),
             revisions=revisions,
         )
+
+    def _entries(self, record: ImageRecord) -> list[FolderEntry]:
+        """Return the entries of the folder list at all paths that the image had."""
+        path = path_in(record.row.image_uri) if record.row else None
+        return history_of(self._store.folders, record.image_id, path) if path is not None else []
 
     def _tombstone_revision(self, record: ImageRecord) -> int:
         """Return one revision above all that are known of the image.

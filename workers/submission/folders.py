@@ -11,12 +11,27 @@ from storage.originals.files import uri_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundFile:
-    """One file as the walk found it. Size and time are 0 if the file could not be examined."""
+    """One file as the walk found it. Sizes, times and numbers are 0 if the file could not be examined."""
 
     path: bytes
     """The real path: absolute, all links resolved."""
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
+    device: int = 0
+
+    @classmethod
+    def of(cls, path: bytes, status: os.stat_result) -> FoundFile:
+        """Return the file at a real path, as `os.stat` describes it."""
+        return cls(
+            path=path,
+            size_bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+            inode=status.st_ino,
+            device=status.st_dev,
+        )
 
     @property
     def image_id(self) -> str:

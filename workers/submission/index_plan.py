@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from panopticon.cards.cards import ModelCard
@@ -12,9 +12,16 @@ from panopticon.chunks import CHUNK, chunks
 from panopticon.depths import HOPS, total
 from panopticon.interfaces import Broker, Store
 from panopticon.messages import ImageMessage, Lane, decode_image_message
+from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import FailureState, VersionName
 from workers.registry.register import ensure_registered
+from workers.submission.folder_record import (
+    prune_entries,
+    record,
+    replay_readable,
+    use_outputs_again,
+)
 from workers.submission.submit import Entry, Submission, body_of, publish
 
 
@@ -65,6 +72,31 @@ class Waiting:
         return image_id in self.messages or not self.messages
 
 
+def begin(
+    submission: Submission,
+    versions: Sequence[VersionName],
+    *,
+    store: Store,
+    broker: Broker,
+    deletions: Sequence[FolderEntry],
+    submit: bool,
+    now_ms: int,
+) -> Plan:
+    """Record what changed in folders, submit what is new, and mark images as deleted; return the plan.
+
+    Without `submit`, what is new is left for later. A run that is interrupted between any two steps is
+    completed by the next one. Raises: Unavailable.
+    """
+    record(submission.folders, store, now_ms=now_ms)
+    stored = use_outputs_again(submission.folders, store)
+    replay_readable(submission.folders, store)
+    plan = make_plan(submission, versions, store)
+    if submit:
+        submit_new(plan, broker, stored=stored)
+    prune_entries(deletions, store, broker.uploads, now_ms=now_ms)
+    return plan
+
+
 def make_plan(submission: Submission, versions: Sequence[VersionName], store: Store) -> Plan:
     """Compare a submission with the catalogue, the outputs and the failures, by ID."""
     plan = Plan(missing={version: [] for version in versions})
@@ -102,9 +134,23 @@ def register_all(cards: Sequence[ModelCard], store: Store, broker: Broker, *, by
         ensure_registered(card, store.registry, broker.topology, archive=store.archive, by=by)
 
 
-def submit_new(plan: Plan, broker: Broker) -> None:
-    """Publish the new images to every bound version, as an upload service does. Raises: Unavailable."""
-    publish(plan.new, broker.uploads, Lane.LIVE, now_ms=_now_ms())
+def submit_new(plan: Plan, broker: Broker, *, stored: Collection[str] = frozenset()) -> None:
+    """Publish the new images to every bound version, as an upload service does. Raises: Unavailable.
+
+    Images with IDs in `stored` have outputs already. A worker looks up what is backfill before it runs it.
+    """
+    publish(
+        (entry for entry in plan.new if entry.image_id not in stored),
+        broker.uploads,
+        Lane.LIVE,
+        now_ms=_now_ms(),
+    )
+    publish(
+        (entry for entry in plan.new if entry.image_id in stored),
+        broker.uploads,
+        Lane.BACKFILL,
+        now_ms=_now_ms(),
+    )
 
 
 def submit_missing(plan: Plan, broker: Broker) -> None:

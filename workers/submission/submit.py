@@ -11,12 +11,13 @@ from typing import Literal, NamedTuple
 
 from panopticon.chunks import CHUNK, chunks
 from panopticon.errors import UsageError
-from panopticon.interfaces import Catalogue, Uploads
+from panopticon.interfaces import Store, Uploads
 from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
 from panopticon.results.outputs import CatalogueImage
 from workers.runtime.terminal_text import shown
 from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
 from workers.submission.folders import FoundFile
+from workers.submission.listed_folders import FolderReader, ListedFile, ListedFolders
 from workers.submission.skip_rules import SkipKind
 from workers.submission.walk import Scan, Scanner, Skipped, WalkRules, name_used
 
@@ -53,6 +54,8 @@ class Submission:
     """Folders that were named and have no photo, each with the reason."""
     roots: dict[bytes, bytes] = field(default_factory=dict)
     """The name that the person used, by the real path of what was named."""
+    folders: ListedFolders = field(default_factory=ListedFolders)
+    """The files of `entries`, compared with the folder list."""
 
     @property
     def image_ids(self) -> list[str]:
@@ -62,27 +65,32 @@ class Submission:
 
 def read_sources(
     sources: Sequence[str],
-    catalogue: Catalogue,
+    store: Store,
     *,
     stdin: Iterable[bytes],
     rules: WalkRules | None = None,
+    verify: bool = False,
 ) -> Submission:
     """Read every source: a path, a folder, `FILE.csv`, or `-` for the lines of `stdin`.
 
+    With `verify`, the content of every file is compared with what is known of it.
+
     Raises: UsageError naming the source and line of the first mistake. Nothing is published here.
     """
-    scanner, listing = Scanner(rules), Listing()
+    paths, listing = Paths(rules), Listing()
     for source in sources:
-        _read_source(source, scanner, listing, stdin)
-    return _submission(scanner.result, listing, catalogue)
+        _read_source(source, paths, listing, stdin)
+    return _submission(paths, listing, FolderReader(store, verify=verify))
 
 
-def scan_paths(paths: Sequence[str], catalogue: Catalogue, *, rules: WalkRules | None = None) -> Submission:
+def scan_paths(
+    paths: Sequence[str], store: Store, *, rules: WalkRules | None = None, verify: bool = False
+) -> Submission:
     """Read files and folders only. Raises: UsageError for a path that does not exist or cannot be read."""
-    scanner = Scanner(rules)
+    named = Paths(rules)
     for path in paths:
-        scanner.add(os.fsencode(path))
-    return _submission(scanner.result, Listing(), catalogue)
+        named.add(os.fsencode(path))
+    return _submission(named, Listing(), FolderReader(store, verify=verify))
 
 
 def publish(
@@ -150,12 +158,28 @@ class Listing:
             )
 
 
-def _submission(scan: Scan, listing: Listing, catalogue: Catalogue) -> Submission:
-    entries: list[Entry] = []
-    for chunk in chunks(_nameable(scan), CHUNK):
-        known = catalogue.get([file.image_id for file in chunk])
-        entries += [_entry_of_file(file, known.get(file.image_id)) for file in chunk]
-    entries += listing.entries
+class Paths:
+    """Every path that a person named, and the files that were found at them."""
+
+    def __init__(self, rules: WalkRules | None = None) -> None:
+        self.named: list[bytes] = []
+        self._scanner = Scanner(rules)
+
+    @property
+    def scan(self) -> Scan:
+        """Return the result of the walk."""
+        return self._scanner.result
+
+    def add(self, path: bytes) -> None:
+        """Walk a path. Raises: UsageError if it does not exist or cannot be read."""
+        self._scanner.add(path)
+        self.named.append(path)
+
+
+def _submission(paths: Paths, listing: Listing, reader: FolderReader) -> Submission:
+    folders = reader.read(list(_nameable(paths.scan)), paths.named) if paths.named else ListedFolders()
+    entries = [*map(_entry_of_file, folders.files), *listing.entries]
+    scan = paths.scan
     return Submission(
         entries=entries,
         skipped=scan.skipped,
@@ -163,31 +187,32 @@ def _submission(scan: Scan, listing: Listing, catalogue: Catalogue) -> Submissio
         skipped_kinds=scan.skipped_kinds,
         without_photos=scan.without_photos,
         roots=scan.roots,
+        folders=folders,
     )
 
 
-def _read_source(source: str, scanner: Scanner, listing: Listing, stdin: Iterable[bytes]) -> None:
+def _read_source(source: str, paths: Paths, listing: Listing, stdin: Iterable[bytes]) -> None:
     if source == STDIN:
-        _add_listed(read_mixed(stdin, "standard input"), "standard input", scanner, listing)
+        _add_listed(read_mixed(stdin, "standard input"), "standard input", paths, listing)
     # A folder may have such a name too; for a file that does not exist, the scanner raises the error.
     elif source.lower().endswith(".csv") and os.path.exists(source) and not os.path.isdir(source):
         name = shown(os.fsencode(source))
         try:
             with open(source, "rb") as lines:
-                _add_listed(read_csv(lines, name), name, scanner, listing)
+                _add_listed(read_csv(lines, name), name, paths, listing)
         except OSError as error:
             raise UsageError(f"cannot read {name}: {error.strerror}") from None
     else:
-        scanner.add(os.fsencode(source))
+        paths.add(os.fsencode(source))
 
 
-def _add_listed(items: Iterable[Listed], source: str, scanner: Scanner, listing: Listing) -> None:
+def _add_listed(items: Iterable[Listed], source: str, paths: Paths, listing: Listing) -> None:
     for listed in items:
         if isinstance(listed.item, ImageMessage):
             listing.add(listed.item, source, listed.line)
             continue
         try:
-            scanner.add(listed.item)
+            paths.add(listed.item)
         except UsageError as error:
             raise UsageError(f"{source}, line {listed.line}: {error}") from None
 
@@ -202,16 +227,12 @@ def _nameable(scan: Scan) -> Iterator[FoundFile]:
             scan.unreadable.append(f"{name}: its URI is longer than {MAX_URI_CHARS} characters")
 
 
-def _entry_of_file(file: FoundFile, known: CatalogueImage | None) -> Entry:
-    revision, mtime_ms = 0, file.mtime_ns // 1_000_000
-    if known is not None:
-        # A deleted image comes back with the next revision, even if its file is the same.
-        unchanged = not known.deleted and known.image_uri.partition("#")[2] == file.state
-        revision = known.revision if unchanged else known.revision + 1
+def _entry_of_file(listed: ListedFile) -> Entry:
+    file, mtime_ms = listed.placed.file, listed.placed.file.mtime_ns // 1_000_000
     return Entry(
-        image_id=file.image_id,
+        image_id=listed.entry.image_id,
         image_uri=file.uri,
-        revision=revision,
+        revision=listed.entry.revision,
         # For a time that no timestamp can hold, the time of sending is used.
         occurred_at_ms=mtime_ms if 0 < mtime_ms <= LAST_MS else 0,
     )

@@ -226,7 +226,7 @@ class Scanner:
         self._paths.add(real)
         try:
             status = os.stat(real)
-            found = FoundFile(path=real, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+            found = FoundFile.of(real, status)
         except OSError:
             # Taken all the same, so that it fails with a reason and is not missed silently.
             found = FoundFile(path=real, size_bytes=0, mtime_ns=0)

@@ -12,6 +12,10 @@ from storage.stores.failure_fields import storable
 _EVENTS = ("uploaded", "deleted")
 _HEAD = struct.Struct(">QBQ")
 _SHIFT = 2**63
+_MOVED = chr(0x10FFFF)
+"""The mark of a row with the time of a move: greater than any beginning of a URI, and valid in UTF-8, so that
+the release before reads such a row too, as one with an unknown kind of URI."""
+_TIME_DIGITS = 16
 
 
 def encode_failure(failure: Failure) -> bytes:
@@ -43,16 +47,24 @@ def encode_image(image: CatalogueImage) -> bytes:
     Of two values with the same timestamp, Cassandra keeps the greater one.
     """
     head = _HEAD.pack(image.revision, _EVENTS.index(image.event), image.occurred_at_ms + _SHIFT)
-    return head + image.image_uri.encode()
+    place = image.image_uri
+    if image.located_at_ms or place.startswith(_MOVED):
+        place = f"{_MOVED}{image.located_at_ms:0{_TIME_DIGITS}x}{place}"
+    return head + place.encode()
 
 
 def decode_image(image_id: str, payload: bytes) -> CatalogueImage:
     """Decode what `encode_image` encoded."""
     revision, event, shifted_ms = _HEAD.unpack_from(payload)
+    uri, located_at_ms = payload[_HEAD.size :].decode(), 0
+    if uri.startswith(_MOVED):
+        digits, uri = uri[1 : _TIME_DIGITS + 1], uri[_TIME_DIGITS + 1 :]
+        located_at_ms = int(digits, 16)
     return CatalogueImage(
         image_id=image_id,
         revision=revision,
-        image_uri=payload[_HEAD.size :].decode(),
+        image_uri=uri,
         event=_EVENTS[event],
         occurred_at_ms=shifted_ms - _SHIFT,
+        located_at_ms=located_at_ms,
     )

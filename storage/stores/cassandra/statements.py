@@ -134,6 +134,39 @@ COUNT_LISTED = Statement(
     cql="SELECT COUNT(*) FROM image_ids WHERE bucket = ?",
 )
 
+ADD_ROOT = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO folder_roots (list, root) VALUES (?, ?) USING TIMESTAMP ?",
+)
+
+ROOTS = Statement(
+    kind=Kind.READ,
+    cql="SELECT root FROM folder_roots WHERE list = ?",
+)
+
+PUT_ENTRY = Statement(
+    kind=Kind.WRITE,
+    cql="INSERT INTO folder_list (root, shard, path, image_id, payload)"
+    " VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
+)
+
+ENTRIES_AT = Statement(
+    kind=Kind.READ,
+    cql="SELECT path, image_id, payload FROM folder_list WHERE root = ? AND shard = ? AND path = ?",
+)
+
+ENTRIES_BELOW = Statement(
+    kind=Kind.READ,
+    cql="SELECT path, image_id, payload FROM folder_list"
+    " WHERE root = ? AND shard = ? AND (path, image_id) > (?, ?) AND (path) < (?) LIMIT ?",
+)
+
+ERASE_ENTRY = Statement(
+    kind=Kind.WRITE,
+    cql="DELETE FROM folder_list USING TIMESTAMP ?"
+    " WHERE root = ? AND shard = ? AND path = ? AND image_id = ?",
+)
+
 PUT_ARCHIVED = Statement(
     kind=Kind.WRITE,
     cql="INSERT INTO archive (sha256, body) VALUES (?, ?) USING TIMESTAMP ?",

@@ -10,6 +10,7 @@ from storage.stores.cassandra.catalogue import CassandraCatalogue, CassandraImag
 from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
 from storage.stores.cassandra.heartbeats import CassandraHeartbeats
+from storage.stores.cassandra.lists.folder_list import CassandraFolderList
 from storage.stores.cassandra.outputs import CassandraOutputStore
 from storage.stores.cassandra.records import CassandraRecords
 from storage.stores.cassandra.session import CassandraSession
@@ -37,6 +38,10 @@ class CassandraStore:
     @cached_property
     def images(self) -> CassandraImageList:
         return CassandraImageList(self._session)
+
+    @cached_property
+    def folders(self) -> CassandraFolderList:
+        return CassandraFolderList(self._session)
 
     @cached_property
     def registry(self) -> RecordedRegistry:

@@ -10,15 +10,19 @@ from panopticon.results.outputs import CatalogueImage
 from storage.sqlite.database import SqliteDatabase
 
 _PUT = """
-INSERT INTO catalogue (image_id, revision, image_uri, event, occurred_at_ms) VALUES (?, ?, ?, ?, ?)
+INSERT INTO catalogue
+(image_id, revision, image_uri, event, occurred_at_ms, located_at_ms)
+VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET revision = excluded.revision, image_uri = excluded.image_uri,
-event = excluded.event, occurred_at_ms = excluded.occurred_at_ms
-WHERE (excluded.revision, excluded.event = 'deleted', excluded.occurred_at_ms, excluded.image_uri)
-> (catalogue.revision, catalogue.event = 'deleted', catalogue.occurred_at_ms, catalogue.image_uri)
+event = excluded.event, occurred_at_ms = excluded.occurred_at_ms, located_at_ms = excluded.located_at_ms
+WHERE (excluded.revision, excluded.event = 'deleted', excluded.occurred_at_ms, excluded.located_at_ms,
+       excluded.image_uri)
+> (catalogue.revision, catalogue.event = 'deleted', catalogue.occurred_at_ms, catalogue.located_at_ms,
+   catalogue.image_uri)
 """
 
 _GET = """
-SELECT image_id, revision, image_uri, event, occurred_at_ms
+SELECT image_id, revision, image_uri, event, occurred_at_ms, located_at_ms
 FROM json_each(?) AS wanted CROSS JOIN catalogue ON image_id = wanted.value
 """
 
@@ -43,6 +47,7 @@ class SqliteCatalogue:
                 image_uri=image_uri,
                 event=event,
                 occurred_at_ms=occurred_at_ms,
+                located_at_ms=located_at_ms,
             )
-            for image_id, revision, image_uri, event, occurred_at_ms in rows
+            for image_id, revision, image_uri, event, occurred_at_ms, located_at_ms in rows
         }

@@ -11,6 +11,7 @@ from storage.stores.registry_and_backfills import RecordedBackfills, RecordedReg
 from storage.stores.sqlite.archive import SqliteArchive
 from storage.stores.sqlite.catalogue import SqliteCatalogue
 from storage.stores.sqlite.counts import SqliteLedgerCounts
+from storage.stores.sqlite.folder_list import SqliteFolderList
 from storage.stores.sqlite.heartbeats import SqliteHeartbeats
 from storage.stores.sqlite.images import SqliteImageList
 from storage.stores.sqlite.outputs import SqliteOutputStore
@@ -35,6 +36,10 @@ class SqliteStore:
     @cached_property
     def images(self) -> SqliteImageList:
         return SqliteImageList(self._database)
+
+    @cached_property
+    def folders(self) -> SqliteFolderList:
+        return SqliteFolderList(self._database)
 
     @cached_property
     def registry(self) -> RecordedRegistry:

@@ -14,8 +14,8 @@ import pytest
 from panopticon.errors import Unavailable, UsageError
 from storage.sqlite.database import SqliteDatabase, path_of
 
-ADD = "INSERT INTO catalogue VALUES (?, 0, '', '', 0)"
-KNOWN_VERSION = 7
+ADD = "INSERT INTO catalogue (image_id, revision, image_uri, event, occurred_at_ms) VALUES (?, 0, '', '', 0)"
+KNOWN_VERSION = 8
 ROOT = Path(__file__).parents[3]
 
 
@@ -222,7 +222,9 @@ def test_a_file_that_is_damaged_while_it_is_open_is_an_outage(opened: SqliteData
         connection.execute("SELECT image_id FROM catalogue").fetchall()
 
 
-OPEN_AND_WRITE = """
+OPEN_AND_WRITE = (
+    f"ADD = {ADD!r}"
+    + """
 import sys
 from storage.sqlite.database import SqliteDatabase
 
@@ -232,9 +234,10 @@ for path in paths:
     sys.stdin.readline()
     database = SqliteDatabase(f"sqlite:///{path}", part="store")
     with database.writing() as connection:
-        connection.execute("INSERT INTO catalogue VALUES (?, 0, '', '', 0)", (own_id,))
+        connection.execute(ADD, (own_id,))
     database.close()
 """
+)
 
 
 def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:

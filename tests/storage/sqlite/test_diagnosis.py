@@ -87,7 +87,7 @@ def test_a_file_with_a_damaged_table_fails(path: Path) -> None:
     change(
         path,
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
-        " INSERT INTO catalogue SELECT 'photo' || i, 0, 'file:///photos/' || i, 'uploaded', 0 FROM n",
+        " INSERT INTO catalogue SELECT 'photo' || i, 0, 'file:///photos/' || i, 'uploaded', 0, 0 FROM n",
     )
     page = asked(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'catalogue'") - 1
     size = asked(path, "PRAGMA page_size")

@@ -15,6 +15,7 @@ from tests.contracts.archive import ArchiveContract
 from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
+from tests.contracts.folder_list import FolderListContract
 from tests.contracts.heartbeats import HeartbeatsContract
 from tests.contracts.image_list import ImageListContract
 from tests.contracts.ledger_counts import LedgerCountsContract
@@ -51,6 +52,10 @@ class TestSqliteCatalogue(SqliteAccess, CatalogueContract):
 
 
 class TestSqliteImageList(SqliteAccess, ImageListContract):
+    pass
+
+
+class TestSqliteFolderList(SqliteAccess, FolderListContract):
     pass
 
 

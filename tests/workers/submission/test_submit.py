@@ -50,12 +50,12 @@ def names(submission: Submission) -> list[bytes]:
 
 
 def scan(store: Store, *paths: Path) -> Submission:
-    return scan_paths([str(path) for path in paths], store.catalogue)
+    return scan_paths([str(path) for path in paths], store)
 
 
 def read(store: Store, lines: Iterable[bytes | str]) -> Submission:
     encoded = [line.encode() if isinstance(line, str) else line for line in lines]
-    return read_sources(["-"], store.catalogue, stdin=[line + b"\n" for line in encoded])
+    return read_sources(["-"], store, stdin=[line + b"\n" for line in encoded])
 
 
 def remember(store: Store, *entries: Entry, event: str = "uploaded") -> None:
@@ -205,7 +205,7 @@ class TestRevisions:
 class TestLists:
     def test_a_csv_names_ids_uris_and_revisions(self, store: Store, tmp_path: Path) -> None:
         (tmp_path / "list.csv").write_text("1,s3://bucket/1\n\n2,s3://bucket/2,7\n3\n")
-        entries = read_sources([str(tmp_path / "list.csv")], store.catalogue, stdin=[]).entries
+        entries = read_sources([str(tmp_path / "list.csv")], store, stdin=[]).entries
         assert [entry[:3] for entry in entries] == [
             ("1", "s3://bucket/1", 0),
             ("2", "s3://bucket/2", 7),
@@ -215,7 +215,7 @@ class TestLists:
     def test_a_header_names_the_columns_in_any_order(self, store: Store, tmp_path: Path) -> None:
         text = "\ufefftaken,Image_URI,revision,image_id\n2001,s3://bucket/1,3,one\n"
         (tmp_path / "list.csv").write_text(text, encoding="utf-8")
-        entries = read_sources([str(tmp_path / "list.csv")], store.catalogue, stdin=[]).entries
+        entries = read_sources([str(tmp_path / "list.csv")], store, stdin=[]).entries
         assert [entry[:3] for entry in entries] == [("one", "s3://bucket/1", 3)]
 
     def test_standard_input_takes_paths_rows_and_messages_line_by_line(
@@ -270,7 +270,7 @@ class TestLists:
         (tmp_path / "a.csv").write_text("1,s3://b/1\n")
         (tmp_path / "b.csv").write_text("\n1,s3://b/2\n")
         with pytest.raises(UsageError, match=r"b\.csv, line 2: .*a\.csv, line 1"):
-            read_sources([str(tmp_path / name) for name in ("a.csv", "b.csv")], store.catalogue, stdin=[])
+            read_sources([str(tmp_path / name) for name in ("a.csv", "b.csv")], store, stdin=[])
 
     def test_reading_a_million_rows_takes_linear_time(self, store: Store) -> None:
         def rows(count: int) -> Iterator[bytes]:
@@ -278,7 +278,7 @@ class TestLists:
 
         def cost_s(count: int) -> float:
             begun_s = time.process_time()
-            assert len(read_sources(["-"], store.catalogue, stdin=rows(count)).entries) == count
+            assert len(read_sources(["-"], store, stdin=rows(count)).entries) == count
             return time.process_time() - begun_s
 
         cost_s(1000)

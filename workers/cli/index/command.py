@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -24,7 +24,9 @@ from rich.text import Text
 from panopticon.errors import UsageError
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
+from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.outputs import VersionName
+from workers.cli.folder_report import confirmed_deletions, folder_options
 from workers.cli.formatting import counted
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.index.waiting import Stalls, waiting_json, waiting_lines
@@ -35,8 +37,10 @@ from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent
 from workers.runtime.stop_signals import Interrupted, interrupt_on_stop
 from workers.runtime.terminal_text import printable
+from workers.submission.folder_record import complete
 from workers.submission.index_plan import (
     Remaining,
+    begin,
     make_plan,
     register_all,
     remaining,
@@ -67,14 +71,19 @@ RETRY_WAIT_S = 5.0
     "--show", type=click.IntRange(0), default=50, show_default=True, help="Number of photos to print."
 )
 @exclude_option
+@folder_options
 @json_option
 @pass_creating_session
 def index_command(
     session: Session,
+    *,
     paths: tuple[str, ...],
     models: tuple[str, ...],
     show: int,
     exclude: tuple[str, ...],
+    prune: bool | None,
+    yes: bool,
+    verify: bool,
     as_json: bool,
 ) -> None:
     """Tag and score every photo under PATH….
@@ -91,8 +100,10 @@ def index_command(
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     _refuse_lists(paths)
     rules = session.walk_rules(exclude)
-    submission = scan_paths(paths, session.store.catalogue, rules=rules)
+    with session.err.status("comparing photos with the folder list"):
+        submission = scan_paths(paths, session.store, rules=rules, verify=verify)
     print_unmatched(session.err, exclude, rules)
+    deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
     for card in cards:
         refuse_altered_weights(card)
         # An empty folder should not take the minute that a model may take.
@@ -102,7 +113,7 @@ def index_command(
     register_all(cards, session.store, session.broker, by=who())
     session.name_new_database()
     versions = [card.version_name for card in cards]
-    run = _run(session, submission, versions)
+    run = _run(session, submission, versions, deletions)
     waiting = waiting_images(session.broker, versions)
     report = IndexReport(session.store, session.search, submission, cards, run)
     if as_json:
@@ -123,17 +134,28 @@ def _refuse_lists(paths: tuple[str, ...]) -> None:
             raise UsageError(f"index takes files and folders, and {name} is a list: panopticon submit {path}")
 
 
-def _run(session: Session, submission: Submission, versions: list[VersionName]) -> Run:
+def _run(
+    session: Session,
+    submission: Submission,
+    versions: list[VersionName],
+    deletions: Sequence[FolderEntry] | None,
+) -> Run:
     """Submit what is new, run what is missing, and wait for both. Starts processes only if there is work."""
-    begun_s = time.monotonic()
+    begun_s, now_ms = time.monotonic(), int(time.time() * 1000)
     waiting = waiting_images(session.broker, versions)
-    plan = left = make_plan(submission, versions, session.store)
     queued = remaining(session.broker, versions)
     is_idle = queued.none or queued.only_retrying
-    if is_idle:
+    plan = left = begin(
+        submission,
+        versions,
+        store=session.store,
+        broker=session.broker,
+        deletions=deletions or (),
         # Otherwise what is new may wait in the queues already, since a call that was ended, and run twice.
-        submit_new(plan, session.broker)
-    if plan.without(waiting).work or not is_idle:
+        submit=is_idle,
+        now_ms=now_ms,
+    )
+    if plan.without(waiting).work or not is_idle or deletions:
         with _Workers(session, versions).running() as workers:
             workers.finish()
             # Only now is it certain that what is missing does not wait in a queue, except on a retry delay.
@@ -145,8 +167,14 @@ def _run(session: Session, submission: Submission, versions: list[VersionName]) 
                 submit_missing(lacking, session.broker)
                 workers.finish()
                 left = make_plan(submission, versions, session.store)
+    complete(submission.folders, session.store, now_ms=now_ms)
     finished = plan.unfinished - left.unfinished
-    return Run(plan=plan, finished=finished, seconds=time.monotonic() - begun_s)
+    return Run(
+        plan=plan,
+        finished=finished,
+        deleted=None if deletions is None else len(deletions),
+        seconds=time.monotonic() - begun_s,
+    )
 
 
 class _Rate(ProgressColumn):

@@ -21,6 +21,7 @@ from panopticon.results.documents import SearchDocument
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from storage.originals.files import path_of
+from workers.cli.folder_report import folder_lines, folders_json
 from workers.cli.formatting import counted, place, table
 from workers.cli.walk_report import shortened, walk_report
 from workers.runtime.terminal_text import printable, shell_word, shown
@@ -40,6 +41,8 @@ class Run:
     """The work that there was to do at its start."""
     finished: int
     """Outputs and failures that this call produced."""
+    deleted: int | None = None
+    """Images that were marked as deleted; None if that was not asked for."""
     seconds: float
     """Duration, from the first plan to the last."""
 
@@ -100,6 +103,7 @@ class IndexReport:
             },
             "unreadable": list(self._submission.unreadable),
             "without_photos": list(self._submission.without_photos),
+            "folders": folders_json(self._submission.folders, self._run.deleted),
             "already_indexed": self._run.plan.indexed,
             "already_dead": self._run.plan.dead,
             "finished": self._run.finished,
@@ -126,6 +130,7 @@ class IndexReport:
     def as_text(self, *, max_photos: int) -> RenderableType:
         """Return the report for people, with at most `max_photos` photos."""
         about_folders = list(walk_report(self._submission))
+        about_folders += map(Text, folder_lines(self._submission.folders, self._run.deleted))
         if not self._submission.entries:
             return Group(*about_folders, Text("Nothing to do: no photo was found."))
         if about_folders:

@@ -17,9 +17,10 @@ from workers.cli.show.json_output import report_json
 from workers.cli.show.text import print_report
 from workers.inspection.explain import explain
 from workers.inspection.image_status import pending_versions, statuses
+from workers.inspection.original_file import original_file
 from workers.registry.image_record import ImageRecord, read_image_records
 from workers.registry.records import Registered, all_versions
-from workers.submission.folders import image_id_of
+from workers.submission.folder_history import ids_of
 
 
 @click.command("show")
@@ -41,7 +42,9 @@ def show_command(session: Session, *, image: str, as_json: bool) -> None:
 
 def _find(session: Session, image: str) -> ImageRecord:
     """Return the record of an image. Raises: UsageError if this is neither an ID nor the path of an image."""
-    for image_id in filter(is_utf_8, (image, image_id_of(os.fsencode(image.replace("\0", ""))))):
+    path = os.path.realpath(os.fsencode(image.replace("\0", "")))
+    (listed,) = ids_of(session.store.folders, [path])
+    for image_id in filter(is_utf_8, (image, listed)):
         (record,) = read_image_records([image_id], store=session.store, search=session.search)
         if not record.empty:
             return record
@@ -60,6 +63,7 @@ def _report(session: Session, record: ImageRecord) -> ImageReport:
         statuses=statuses(
             record, registered, _depths(session, record, registered), now_ms=int(time.time() * 1000)
         ),
+        original=original_file(record, session.store.folders),
         retry_delays=len(session.settings.retry_delays_s),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from workers.inspection.explain import Explanation
 from workers.inspection.image_status import ImageStatus
+from workers.inspection.original_file import OriginalFile
 from workers.registry.image_record import ImageRecord
 from workers.registry.records import Registered
 
@@ -20,5 +21,7 @@ class ImageReport:
     explanations: Sequence[Explanation]
     """The explanation of each output, in the order of the record's outputs."""
     statuses: Sequence[ImageStatus]
+    original: OriginalFile | None
+    """The file of the original; None if it is not a file."""
     retry_delays: int
     """Number of retries that an image gets by the settings of this machine."""

@@ -6,11 +6,13 @@ from typing import Any
 
 from panopticon.policy.policy import Reason
 from panopticon.results.documents import Part
+from storage.originals.files import uri_of
 from workers.cli.dead.failure_view import failure_json
 from workers.cli.formatting import rfc_3339
 from workers.cli.show.image_report import ImageReport
 from workers.inspection.explain import TOP, Explanation
 from workers.inspection.image_status import ImageStatus, next_step, part_owner
+from workers.inspection.original_file import OriginalFile
 
 
 def report_json(report: ImageReport) -> dict[str, Any]:
@@ -26,6 +28,7 @@ def report_json(report: ImageReport) -> dict[str, Any]:
             "event": row.event,
             "occurred_at": rfc_3339(row.occurred_at_ms),
         },
+        "file": _file_json(report.original),
         "outputs": [_output_json(explanation) for explanation in report.explanations],
         "failures": [
             {
@@ -42,6 +45,18 @@ def report_json(report: ImageReport) -> dict[str, Any]:
             "occurred_at": rfc_3339(document.occurred_at_ms),
             "parts": {name: _part_json(name, part, report) for name, part in document.parts.items()},
         },
+    }
+
+
+def _file_json(original: OriginalFile | None) -> dict[str, Any] | None:
+    if original is None:
+        return None
+    return {
+        "missing": original.missing,
+        "moves": [
+            {"former_uri": uri_of(entry.former_path), "noticed_at": rfc_3339(entry.moved_at_ms)}
+            for entry in original.moves
+        ],
     }
 
 

@@ -16,7 +16,8 @@ from workers.cli.show.image_report import ImageReport
 from workers.inspection.audit import AuditStatus
 from workers.inspection.explain import TOP, Explanation, LabelsFrom
 from workers.inspection.image_status import ImageStatus, next_step, part_owner
-from workers.runtime.terminal_text import printable
+from workers.inspection.original_file import OriginalFile
+from workers.runtime.terminal_text import printable, shown
 
 Lines = list[tuple[str, str | Text]]
 
@@ -33,8 +34,8 @@ def print_report(session: Session, report: ImageReport) -> None:
     session.out.print(Text(printable(record.image_id), style="bold"))
     session.out.print(block((str(status.version), _result(status)) for status in report.statuses))
     for step in dict.fromkeys(status.next_step for status in report.statuses if status.next_step):
-        session.out.print(Text(f"Next: {step}", style="dim"))
-    _print_row(session, record.row)
+        session.out.print(Text(f"Next: {printable(step)}", style="dim"))
+    _print_row(session, record.row, report.original)
     for explanation in report.explanations:
         _print_output(session, explanation)
     for failure in record.open_failures:
@@ -54,7 +55,7 @@ def _result(status: ImageStatus) -> Text:
     return text
 
 
-def _print_row(session: Session, row: CatalogueImage | None) -> None:
+def _print_row(session: Session, row: CatalogueImage | None, original: OriginalFile | None) -> None:
     if row is None:
         session.out.print(headed("catalogue", [("nothing", "the catalogue does not know this image yet")]))
         return
@@ -62,6 +63,10 @@ def _print_row(session: Session, row: CatalogueImage | None) -> None:
         ("where", place(row.image_uri) or "–"),
         ("revision", f"{row.revision}, {row.event} {utc(row.occurred_at_ms)} UTC"),
     ]
+    if original and original.missing and not row.deleted:
+        lines.append(("file", Text("there is no such file on this machine", style="yellow")))
+    for entry in original.moves if original else ():
+        lines.append(("moved", f"from {shown(entry.former_path)}, noticed {utc(entry.moved_at_ms)} UTC"))
     session.out.print(headed("catalogue", lines))
 
 

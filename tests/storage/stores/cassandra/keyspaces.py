@@ -19,6 +19,8 @@ TABLES = (
     "registry",
     "archive",
     "heartbeats",
+    "folder_roots",
+    "folder_list",
 )
 
 

@@ -10,6 +10,7 @@ from tests.contracts.archive import ArchiveContract
 from tests.contracts.backfills import BackfillsContract
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.failures import FailuresContract
+from tests.contracts.folder_list import FolderListContract
 from tests.contracts.heartbeats import HeartbeatsContract
 from tests.contracts.image_list import ImageListContract
 from tests.contracts.outputs import OutputStoreContract
@@ -45,6 +46,10 @@ class TestCassandraCatalogue(CassandraAccess, CatalogueContract):
 
 
 class TestCassandraImageList(CassandraAccess, ImageListContract):
+    pass
+
+
+class TestCassandraFolderList(CassandraAccess, FolderListContract):
     pass
 
 
