@@ -69,7 +69,7 @@ def test_a_statement_filters_nothing_and_lists_no_keys(name: str) -> None:
 
 def test_only_an_erasure_deletes() -> None:
     deleting = {name for name, each in STATEMENTS.items() if "DELETE" in each.cql}
-    assert deleting == {"ERASE_OUTPUTS", "ERASE_FAILURES", "ERASE_LISTED"}
+    assert deleting == {"ERASE_OUTPUTS", "ERASE_FAILURES", "ERASE_LISTED", "ERASE_ENTRY"}
 
 
 @each_statement
