@@ -73,7 +73,7 @@ def test_only_buckets_of_a_bounded_size_are_counted() -> None:
 
 def test_only_an_erasure_deletes() -> None:
     deleting = {name for name, each in STATEMENTS.items() if "DELETE" in each.cql}
-    assert deleting == {"ERASE_OUTPUTS", "ERASE_FAILURES", "ERASE_LISTED"}
+    assert deleting == {"ERASE_OUTPUTS", "ERASE_FAILURES", "ERASE_LISTED", "ERASE_ENTRY"}
 
 
 @each_statement
