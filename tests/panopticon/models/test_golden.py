@@ -12,8 +12,9 @@ from PIL import Image
 from panopticon.cards.cards import CardError, Golden, ModelCard
 from panopticon.engines.null import NullEngine
 from panopticon.errors import Unavailable
+from panopticon.images import decode
 from panopticon.interfaces import Engine
-from panopticon.models.golden import check_golden, golden_images, self_test
+from panopticon.models.golden import check_golden, control_picture, golden_images, self_test
 from tests.panopticon.altered import altered
 from tests.panopticon.conftest import OpenEngine
 from tests.panopticon.null_card import write_null_card
@@ -136,3 +137,15 @@ def test_the_shipped_models_pass_their_golden_examples(
     results = check_golden(card, loaded(version, name))
     assert [result for result in results if not result.ok or result.skipped] == []
     assert len(results) >= 3
+
+
+def test_the_control_is_the_first_golden_image_on_this_machine(tmp_path: Path) -> None:
+    elsewhere = Golden(image="no_such_package:a.png", sha256="0" * 64, expected=RED)
+    card = card_with(tmp_path, elsewhere, golden_example(tmp_path, png("red"), RED))
+    assert control_picture(card) == png("red")
+
+
+def test_without_a_golden_image_the_control_is_a_plain_picture_that_can_be_decoded(tmp_path: Path) -> None:
+    card = card_with(tmp_path)
+    decoded = decode(control_picture(card), input=card.input, preprocessing=card.preprocessing)
+    assert decoded.pixels.shape == (card.input.height_px, card.input.width_px, 3)

@@ -356,7 +356,7 @@ def test_the_documents_of_search_are_compared_with_the_list_of_ids(
     assert (row(ran)["in_search"], row(ran)["waiting"]) == (2, 0)
     shown = panopticon("status").out
     assert "Search has 3 documents for 4 images, deleted ones included" in shown
-    assert "Search lacks 1 image that no queue holds: panopticon search rebuild --all" in shown
+    assert "Search lacks 1 image, besides those on their way: panopticon search rebuild --all" in shown
 
 
 def test_images_on_their_way_are_not_missing_in_search(
