@@ -36,12 +36,13 @@ def process_table(processes: Sequence[Heartbeat], *, now_ms: int) -> Table:
 def state_of(process: Heartbeat, *, now_ms: int) -> str:
     """Return its state, such as `parked for 3 min: source: the bucket photos refuses access`."""
     since = f"{process.state} for {lasting(max(now_ms - process.since_ms, 0) / 1000)}"
-    return f"{since}: {reason_of(process)}" if process.component else since
+    return f"{since}: {reason_of(process)}" if process.reason else since
 
 
 def reason_of(process: Heartbeat) -> str:
-    """Return why it is parked, such as `source: connection refused`, without credentials."""
-    return printable(masked(f"{process.component}: {process.reason}"))
+    """Return why it is parked, such as `source: connection refused`, or its remark, without credentials."""
+    prefix = f"{process.component}: " if process.component else ""
+    return printable(masked(f"{prefix}{process.reason}"))
 
 
 def process_json(process: Heartbeat) -> dict[str, Any]:

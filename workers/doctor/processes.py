@@ -32,6 +32,8 @@ def process_findings(
             yield warn(
                 name, f"parked: {process.component}: {process.reason}", "it resumes once that is repaired"
             )
+        elif process.reason:
+            yield warn(name, process.reason, "see the log of the process")
 
 
 def without_worker(waiting: Mapping[VersionName, int], processes: Iterable[Heartbeat]) -> Iterator[Finding]:

@@ -37,7 +37,9 @@ class HeartbeatWriter:
         self._written_s: float | None = None
         self._written_done = 0
 
-    def turn(self, *, ready: bool, parked: Unavailable | None, done: int, engine: str = "") -> None:
+    def turn(
+        self, *, ready: bool, parked: Unavailable | None, done: int, engine: str = "", remark: str = ""
+    ) -> None:
         """Write a heartbeat if one is due.
 
         Args:
@@ -45,6 +47,7 @@ class HeartbeatWriter:
             parked: the reason why the process is parked; None while it is not.
             done: the number of messages that it has finished so far.
             engine: the engine of its model, once that is loaded.
+            remark: what a person should know though the process is not parked.
         """
         state = ProcessState.PARKED if parked else ProcessState.READY if ready else ProcessState.STARTING
         component = parked.component if parked else ""
@@ -53,7 +56,7 @@ class HeartbeatWriter:
         # A store that is down would only make the process wait.
         due = self._written_s is None or self._clock.monotonic() - self._written_s >= EVERY_S
         if due and component != "store":
-            self._write(parked.reason if parked else "", done=done, engine=engine)
+            self._write(parked.reason if parked else remark, done=done, engine=engine)
 
     def end(self, *, done: int) -> None:
         """Write the last heartbeat, so that nobody waits for the next one."""

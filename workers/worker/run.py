@@ -120,6 +120,7 @@ def _work(
         heartbeat.turn(
             ready=hello is not None,
             parked=parked,
+            remark=consumer.waiting_for_source,
             done=consumer.finished,
             engine=hello.engine if hello else "",
         )

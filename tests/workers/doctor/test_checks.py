@@ -312,6 +312,7 @@ def put_worker(house: House, **changes: Any) -> None:
         "digest": house.version(COLOUR).digest,
         "state": ProcessState.READY,
         "component": "",
+        "reason": "",
         **changes,
     }
     house.store.heartbeats.put(replace(heartbeat(at_ms=int(time.time() * 1000)), **running))
@@ -333,6 +334,12 @@ def test_a_parked_worker_is_a_warning_with_the_reason(house: House) -> None:
     put_worker(house, state=ProcessState.PARKED, component="source", reason="refused")
     finding = findings(house)["process colour@1 at gpu-7:4711"]
     assert (finding.health, finding.seen) == (Health.WARN, "parked: source: refused")
+
+
+def test_images_that_wait_for_their_source_are_a_warning(house: House) -> None:
+    put_worker(house, reason="the latest 60 images could not be fetched")
+    finding = findings(house)["process colour@1 at gpu-7:4711"]
+    assert (finding.health, finding.seen) == (Health.WARN, "the latest 60 images could not be fetched")
 
 
 def test_messages_that_wait_without_a_worker_or_an_indexer_are_warnings(house: House) -> None:

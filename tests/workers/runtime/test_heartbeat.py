@@ -81,6 +81,11 @@ def test_a_parked_process_names_the_component_the_reason_and_the_moment(process:
     assert seen.since_ms == parked_at_ms
 
 
+def test_a_remark_is_shown_though_the_process_is_not_parked(process: Process) -> None:
+    process.writer.turn(ready=True, parked=None, done=0, remark="images wait")
+    assert (process.seen.state, process.seen.reason) == (ProcessState.READY, "images wait")
+
+
 def test_while_the_store_is_down_no_heartbeat_is_tried(process: Process) -> None:
     process.turn()
     first = process.seen
