@@ -48,7 +48,7 @@ class Heartbeat:
     component: str = ""
     """The component for which it is parked: store, queue, search, source or model."""
     reason: str = ""
-    """The reason why it is parked, or else what a person should know, such as images that cannot be fetched."""
+    """The reason why it is parked, or else a remark, such as that images cannot be fetched."""
     since_ms: int
     """The time from which on it has been in this state, for this component."""
     images_per_s: float = 0.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 
 from panopticon.interfaces import Finding
-from storage.stores.cassandra.archive import CassandraArchive
-from storage.stores.cassandra.catalogue import CassandraCatalogue, CassandraImageList
 from storage.stores.cassandra.connection import CassandraTimeouts
 from storage.stores.cassandra.diagnosis import diagnose_keyspace
-from storage.stores.cassandra.heartbeats import CassandraHeartbeats
-from storage.stores.cassandra.lists.folder_list import CassandraFolderList
-from storage.stores.cassandra.outputs import CassandraOutputStore
-from storage.stores.cassandra.records import CassandraRecords
 from storage.stores.cassandra.session import CassandraSession
+from storage.stores.cassandra.tables.archive import CassandraArchive
+from storage.stores.cassandra.tables.catalogue import CassandraCatalogue, CassandraImageList
+from storage.stores.cassandra.tables.folder_list import CassandraFolderList
+from storage.stores.cassandra.tables.heartbeats import CassandraHeartbeats
+from storage.stores.cassandra.tables.outputs import CassandraOutputStore
+from storage.stores.cassandra.tables.records import CassandraRecords
 from storage.stores.cassandra.url import address_of
 from storage.stores.registry_and_backfills import RecordedBackfills, RecordedRegistry
 

@@ -86,7 +86,7 @@ def test_a_statement_that_may_be_repeated_has_its_own_timestamp(name: str) -> No
 
 
 def test_no_other_module_contains_statements() -> None:
-    modules = {path.name for path in FOLDER.glob("*.py") if cql_in(path)}
+    modules = {path.name for path in FOLDER.rglob("*.py") if cql_in(path)}
     assert modules <= {"statements.py", "schema.py", "diagnosis.py"}
 
 

@@ -13,11 +13,11 @@ from panopticon.errors import Unavailable, UsageError
 from panopticon.results.outputs import Output, encode_payload
 from storage.stores import open_store
 from storage.stores.cassandra import CassandraStore
-from storage.stores.cassandra.catalogue import BUCKETS, bucket_of
 from storage.stores.cassandra.connection import CassandraTimeouts
-from storage.stores.cassandra.payloads import encode_image
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import LIST_IMAGE, PUT_IMAGE, Statement
+from storage.stores.cassandra.tables.catalogue import BUCKETS, bucket_of
+from storage.stores.cassandra.tables.payloads import encode_image
 from tests.contracts.examples import NOON_MS, TAGGER, failure, image, key, output
 from tests.storage.stores.cassandra.keyspaces import BackDoor
 from tests.storage.stores.cassandra.waiting import wait_until

@@ -9,7 +9,6 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from panopticon.results.outputs import Failure, FailureState, OutputKey, VersionName
-from storage.stores.cassandra.payloads import decode_failure, encode_failure
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import (
     DAYS,
@@ -22,6 +21,7 @@ from storage.stores.cassandra.statements import (
     PUT_DAY,
     PUT_FAILURE,
 )
+from storage.stores.cassandra.tables.payloads import decode_failure, encode_failure
 from storage.stores.cassandra.window import Row
 from storage.stores.failure_fields import day_of
 

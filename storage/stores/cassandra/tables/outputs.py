@@ -15,7 +15,6 @@ from panopticon.results.outputs import (
     decode_payload,
     encode_payload,
 )
-from storage.stores.cassandra.failures import CassandraFailures
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import (
     ERASE_OUTPUTS,
@@ -24,6 +23,7 @@ from storage.stores.cassandra.statements import (
     PUT_OUTPUT,
     VERSIONS_OF,
 )
+from storage.stores.cassandra.tables.failures import CassandraFailures
 from storage.stores.cassandra.window import Row
 
 

@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Sequence
 
 from panopticon.results.outputs import CatalogueImage
-from storage.stores.cassandra.archive import ALWAYS_US
-from storage.stores.cassandra.payloads import decode_image, encode_image
 from storage.stores.cassandra.session import CassandraSession
 from storage.stores.cassandra.statements import (
     COUNT_LISTED,
@@ -16,6 +14,8 @@ from storage.stores.cassandra.statements import (
     LISTED_IMAGES,
     PUT_IMAGE,
 )
+from storage.stores.cassandra.tables.archive import ALWAYS_US
+from storage.stores.cassandra.tables.payloads import decode_image, encode_image
 
 BUCKETS = 4096
 """The number of partitions. With 40 million images each has about 10,000 rows, less than a megabyte."""
