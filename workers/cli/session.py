@@ -65,7 +65,9 @@ class Session:
     @cached_property
     def search(self) -> SearchIndex:
         """Open the search index. Raises: UsageError if its URL is wrong, Unavailable if it is down."""
-        self._look_for_file(self.settings.search_url)
+        # A search index in a file of its own may have been lost, and names its own way out.
+        if self.settings.search_url in (self.settings.store_url, self.settings.broker_url):
+            self._look_for_file(self.settings.search_url)
         return open_search(self.settings.search_url)
 
     def close(self) -> None:

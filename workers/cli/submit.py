@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from panopticon.errors import Unavailable, UsageError
 from panopticon.messages import Lane
-from workers.cli.folder_report import confirmed_deletions, folder_lines, folder_options
+from workers.cli.folders.changes import confirmed_deletions, folder_lines, folder_options
+from workers.cli.folders.skipped import print_unmatched, walk_report
 from workers.cli.formatting import counted
 from workers.cli.session import Session, exclude_option, pass_creating_session
-from workers.cli.walk_report import print_unmatched, walk_report
 from workers.submission.folder_record import prune_entries, record, use_outputs_again
 from workers.submission.submit import Entry, publish, read_sources
 

@@ -103,6 +103,7 @@ def test_documents_are_compared_with_the_list_of_ids(house: House) -> None:
 def test_images_on_their_way_are_not_missing_in_search(house: House) -> None:
     house.plant("a")
     house.real.broker.model_queue(COLOUR).submit([b"{}"], Lane.LIVE)
+    put_worker(house)
     assert troubles(house) == {}
 
 

@@ -26,12 +26,12 @@ from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.outputs import VersionName
-from workers.cli.folder_report import confirmed_deletions, folder_options
+from workers.cli.folders.changes import confirmed_deletions, folder_options
+from workers.cli.folders.skipped import print_unmatched
 from workers.cli.formatting import counted
 from workers.cli.index.report import IndexReport, Run
 from workers.cli.index.waiting import Stalls, waiting_json, waiting_lines
 from workers.cli.session import Session, exclude_option, json_option, pass_creating_session
-from workers.cli.walk_report import print_unmatched
 from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.log_events import LogEvent

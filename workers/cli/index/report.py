@@ -21,9 +21,9 @@ from panopticon.results.documents import SearchDocument
 from panopticon.results.ledger import Ledger
 from panopticon.results.outputs import Failure, FailureState, VersionName
 from storage.originals.files import path_of
-from workers.cli.folder_report import folder_lines, folders_json
+from workers.cli.folders.changes import folder_lines, folders_json
+from workers.cli.folders.skipped import shortened, walk_report
 from workers.cli.formatting import counted, place, table
-from workers.cli.walk_report import shortened, walk_report
 from workers.runtime.terminal_text import printable, shell_word, shown
 from workers.submission.index_plan import Plan, ledgers
 from workers.submission.submit import Entry, Submission

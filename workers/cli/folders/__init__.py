@@ -1,0 +1,1 @@
+"""The report of `index` and `submit` about folders."""
