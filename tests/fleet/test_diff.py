@@ -22,6 +22,7 @@ COVERED = 9
 def test_a_comparison_on_three_servers_is_kept_and_shown(tmp_path: Path, on_three_servers: Settings) -> None:
     settings = on_three_servers
     with house_of(settings) as house:
+        house.real.search.create()
         plant(house, tmp_path)
         house.broker.results().submit([b"{}"] * 3, Lane.BACKFILL)
         wait_for(lambda: house.search.count([PETS_1.part, PETS_2.part]) == COVERED)

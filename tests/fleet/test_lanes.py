@@ -91,6 +91,7 @@ def test_a_live_result_is_searchable_before_the_200th_of_a_backlog(
 ) -> None:
     settings: Settings = request.getfixturevalue(places)
     with house_of(settings) as house:
+        house.real.search.create()
         house.broker.results().submit([result(f"old-{n}") for n in range(BACKLOG)], Lane.BACKFILL)
         house.broker.results().submit([result("live")], Lane.LIVE)
         while not house.search.get(["live"]):

@@ -125,6 +125,7 @@ def planted(settings: Settings, folder: Path, count: int) -> Images:
     settings = settings.model_copy(update={"registry_every_s": 0.5})
     ids = [f"image-{number:05}" for number in range(count)]
     with house_of(settings) as house:
+        house.real.search.create()
         house.register(find_card(NULL, settings.models_dir))
         policy = house.policy(NULL)
         outputs = [output_of(image_id, number) for number, image_id in enumerate(ids)]
