@@ -47,6 +47,7 @@ def test_show_explains_one_image_from_three_servers(tmp_path: Path, on_three_ser
 
 def plant(house: House, folder: Path) -> None:
     """Store an output, one of another digest, and a failure; search has the first by a former policy."""
+    house.real.search.create()
     register_two_versions(house, folder / "cards")
     house.plant(PHOTO, outputs={PETS_1: {"cat": 0.75, "dog": 0.25, "fox": 0.0625}}, failures=[PETS_2])
     photo(house, folder / f"{PHOTO}.png")
