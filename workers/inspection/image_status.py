@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from panopticon.depths import Depths, at_work
@@ -51,16 +51,24 @@ class Facts:
     """The version's part of the search document."""
     depths: Depths | None
     """The depths of the version's queues; None if they were not read."""
+    has_worker: bool
+    """True if a worker of the version runs."""
 
 
 def statuses(
-    record: ImageRecord, registered: Registered, depths: Mapping[VersionName, Depths], *, now_ms: int
+    record: ImageRecord,
+    registered: Registered,
+    depths: Mapping[VersionName, Depths],
+    *,
+    now_ms: int,
+    running: Collection[str] = (),
 ) -> list[ImageStatus]:
     """Return the status under every version that gets uploads, and under any other with results of the image,
     ordered by name.
 
     An image that the catalogue does not know has a status only under versions with results of it.
     `depths`: the queues of pending versions, as far as they could be read. `now_ms`: the time of day.
+    `running`: the versions of which a worker runs, such as `tagger@1`.
     """
     kept = {key.version_name for key in record.keys}
     parts = record.document.parts if record.document else {}
@@ -68,7 +76,17 @@ def statuses(
     routed = {name for name, (_, entry) in registered.items() if entry.state.routed and record.row}
     # Failures without a version are under a name that no version has.
     versions = sorted((kept | routed) - {NO_VERSION})
-    return [_status(version, record, registered, depths.get(version), now_ms) for version in versions]
+    return [
+        _status(
+            version,
+            record,
+            registered,
+            depths=depths.get(version),
+            now_ms=now_ms,
+            has_worker=str(version) in running,
+        )
+        for version in versions
+    ]
 
 
 def pending_versions(record: ImageRecord, registered: Registered) -> list[VersionName]:
@@ -125,14 +143,25 @@ def explain(facts: Facts, result: AuditResult) -> tuple[str, str]:
         case _ if depths is not None and not at_work(depths):
             where = "its retry delay is over" if result.overdue else "its queue is empty"
             return f"{where}: on its way, or lost", _audit_command(record.image_id)
-        case _ if depths is not None and not any(depth.leased or depth.retrying for depth in depths.values()):
+        # A worker of an older release has no heartbeat, but holds leases.
+        case _ if (
+            depths is not None
+            and not facts.has_worker
+            and not any(depth.leased or depth.retrying for depth in depths.values())
+        ):
             return "waiting in its queue, and no worker takes from it", f"panopticon worker --model {version}"
         case _:
             return "waiting in its queue, or being processed", ""
 
 
 def _status(
-    version: VersionName, record: ImageRecord, registered: Registered, depths: Depths | None, now_ms: int
+    version: VersionName,
+    record: ImageRecord,
+    registered: Registered,
+    *,
+    depths: Depths | None,
+    now_ms: int,
+    has_worker: bool,
 ) -> ImageStatus:
     model, entry = registered.get(version, (None, None))
     part = record.document.parts.get(version.part) if record.document else None
@@ -141,7 +170,9 @@ def _status(
         if entry
         else _unregistered_result(record, version)
     )
-    facts = Facts(record=record, version=version, entry=entry, part=part, depths=depths)
+    facts = Facts(
+        record=record, version=version, entry=entry, part=part, depths=depths, has_worker=has_worker
+    )
     why, command = explain(facts, result)
     return ImageStatus(
         version=version,

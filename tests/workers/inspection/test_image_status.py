@@ -148,6 +148,11 @@ def test_a_stored_image_that_need_not_be_in_search_is_reported_with_the_cause(
     assert explained(of, known) == (AuditStatus.STORED, f"not needed in search: {why}", "")
 
 
+def test_an_image_that_waits_while_a_worker_runs_needs_no_other_one() -> None:
+    (only,) = statuses(record(), registered(), depths(ready=3), now_ms=NOON_MS, running={str(TAGGER)})
+    assert (only.why, only.next_step) == ("waiting in its queue, or being processed", "")
+
+
 @pytest.mark.parametrize(
     ("waiting", "why", "step"),
     [

@@ -54,6 +54,7 @@ def _find(session: Session, image: str) -> ImageRecord:
 def _report(session: Session, record: ImageRecord) -> ImageReport:
     registered = all_versions(session.store.registry)
     revision = record.row.revision if record.row else None
+    now_ms = int(time.time() * 1000)
     return ImageReport(
         record=record,
         registered=registered,
@@ -61,7 +62,11 @@ def _report(session: Session, record: ImageRecord) -> ImageReport:
             explain(output, registered, session.store.archive, revision=revision) for output in record.outputs
         ],
         statuses=statuses(
-            record, registered, _depths(session, record, registered), now_ms=int(time.time() * 1000)
+            record,
+            registered,
+            _depths(session, record, registered),
+            now_ms=now_ms,
+            running={process.version for process in session.store.heartbeats.alive(now_ms=now_ms)},
         ),
         original=original_file(record, session.store.folders),
         retry_delays=len(session.settings.retry_delays_s),
