@@ -6,6 +6,9 @@ The rules are in tests/workers/maintenance/test_retire.py.
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,14 +33,24 @@ def test_a_version_retired_under_load_leaves_no_pending_image_and_no_queue(
     (tmp_path / "ids").write_text("\n".join(IMAGES))
     with fleet(settings, tmp_path) as running:
         panopticon(settings, "models", "deactivate", GOES.model)
-        submit(
-            settings,
-            {name: (number % 250, 7, 7) for number, name in enumerate(IMAGES)},
-            keep=keep_in(tmp_path),
-        )
+        colours = {name: (number % 250, 7, 7) for number, name in enumerate(IMAGES)}
+        first = dict(islice(colours.items(), len(IMAGES) // 2))
+        later = {name: colours[name] for name in IMAGES if name not in first}
+        submit(settings, first, keep=keep_in(tmp_path))
         with house_of(settings) as house:
             wait_for(lambda: len(house.store.outputs.get(IMAGES, GOES)) >= 10)
-        retired = panopticon_json(settings, "models", "retire", str(GOES), "--yes", *["--discard"] * discard)
+            retire = partial(panopticon_json, settings, "models", "retire", str(GOES), "--yes")
+            if discard:
+                # While the model is silent, messages are sure to wait in the queue.
+                with ThreadPoolExecutor() as pool, running.silent_model():
+                    submit(settings, later, keep=keep_in(tmp_path))
+                    retiring = pool.submit(retire, "--discard")
+                    queue = house.real.broker.model_queue(GOES)
+                    wait_for(lambda: not any(depth.ready for depth in queue.depth().values()))
+                retired = retiring.result()
+            else:
+                submit(settings, later, keep=keep_in(tmp_path))
+                retired = retire()
         assert retired["queues_deleted"]
         assert running.exit_code(GOES.model) == 0
         wait_until_empty(settings, [STAYS])
