@@ -329,7 +329,9 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
     moved = bool(before and images_per_s(before, now, status.version))
     # Messages on a retry delay wait for their time, and not for a worker.
     if at_work(status.depths) and not (workers or moved or _leased(status.depths)):
-        lines.append(f"No worker takes from its queue: panopticon worker --model {status.version}")
+        lines.append(
+            f"{status.version}: no worker takes from its queue: panopticon worker --model {status.version}"
+        )
     if status.waiting and workers and all(each.state is ProcessState.PARKED for each in workers):
         reasons = dict.fromkeys(reason_of(each) for each in workers)
         lines.append(f"{status.version}: every worker is parked: {'; '.join(reasons)}")
