@@ -146,6 +146,17 @@ def test_an_audit_reports_photos_without_a_file(
     assert f"1 photo without a file on this machine, such as {image_id}" in panopticon("audit", "photos").out
 
 
+def test_a_photo_that_was_moved_to_another_folder_is_reported_with_both_paths(
+    panopticon: Panopticon, bench: FolderBench
+) -> None:
+    bench.write("../other/a.jpg", "another")
+    panopticon("submit", "other")
+    os.rename(bench.photos / "2020/0.jpg", bench.photos / "../other/0.jpg")
+    other = bench.photos.parent / "other"
+    moved = f"1 photo moved or renamed: {bench.photos}/2020/0.jpg → {other}/0.jpg"
+    assert moved in panopticon("submit", "photos", "other").err
+
+
 def test_an_audit_of_a_folder_knows_moved_photos(panopticon: Panopticon, bench: FolderBench) -> None:
     os.rename(bench.photos / "2020/0.jpg", bench.photos / "2020/z.jpg")
     bench.index()
