@@ -127,9 +127,7 @@ def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) ->
 def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> RenderableType:
     """Build the text for people: the ledger, the queues that hold messages, and what to do next."""
     if not now.versions:
-        return Text(
-            "No model is registered yet: panopticon index PATH, or panopticon worker --model tagger@1"
-        )
+        return Text("No model takes uploads: panopticon index PATH, or panopticon worker --model tagger@1")
     parts: list[RenderableType] = [ledger_table(before, now, settle_s=settle_s)]
     if now.images and now.images.documents is not None:
         parts.append(Text(_in_search(now.images), style="dim"))

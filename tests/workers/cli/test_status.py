@@ -256,9 +256,14 @@ def test_a_replayed_failure_does_not_count_as_dead(
     assert counts(panopticon("status", "--json")) == [3, 1, 0, 1, 1, 1]
 
 
-def test_without_a_registered_model_it_shows_how_to_begin(panopticon: Panopticon) -> None:
+def test_without_a_model_that_takes_uploads_it_shows_how_to_begin(
+    panopticon: Panopticon, house: House
+) -> None:
     ran = panopticon("status")
-    assert (ran.code, ran.out.startswith("No model is registered yet: panopticon index PATH")) == (0, True)
+    assert (ran.code, ran.out.startswith("No model takes uploads: panopticon index PATH")) == (0, True)
+    house.register(TAGGER)
+    house.retire(TAGGER)
+    assert panopticon("status").out == ran.out
 
 
 def test_watch_shows_reading_after_reading_until_it_is_interrupted(
