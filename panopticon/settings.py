@@ -333,7 +333,9 @@ def _written(value: object) -> str:
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SettingsError(f"settings file {file}: {error.strerror}") from None
+    except ValueError as error:
         raise SettingsError(f"settings file {file}: {error}") from None
     except RecursionError:
         raise SettingsError(f"settings file {file}: nested too deeply") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from panopticon.errors import Unavailable
 
 REBUILD = "panopticon search rebuild --all"
+CREATED_OR_REBUILT = f"panopticon indexer creates it in a new installation; otherwise: {REBUILD}"
+"""The advice of `doctor` for an index that does not exist."""
 
 
 def missing(address: str, seen: str) -> Unavailable:

@@ -21,7 +21,7 @@ from panopticon.results.documents import (
     merge,
 )
 from panopticon.results.search import Order, Query, SearchPage
-from storage.search.missing import missing
+from storage.search.missing import CREATED_OR_REBUILT, missing
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 
@@ -161,7 +161,7 @@ class SqliteSearchIndex:
         )
 
     def diagnose(self) -> list[Finding]:
-        return diagnose_file(self._database)
+        return diagnose_file(self._database, if_missing=CREATED_OR_REBUILT)
 
     def exists(self) -> bool:
         if not self._database.path.exists():

@@ -16,10 +16,13 @@ from storage.sqlite.database import SqliteDatabase, schema_versions
 FILE, SCHEMA, INTEGRITY = "database: file", "database: schema", "database: integrity"
 
 
-def diagnose_file(database: SqliteDatabase) -> list[Finding]:
+CREATED = "it is created at first use (panopticon index PATH); if it should exist, correct --database"
+
+
+def diagnose_file(database: SqliteDatabase, *, if_missing: str = CREATED) -> list[Finding]:
     """Check file system, free space, permissions, schema and integrity.
 
-    The file is neither created nor migrated.
+    The file is neither created nor migrated. `if_missing` is the advice where it could be created.
     """
     path = database.path
     place = [
@@ -29,8 +32,7 @@ def diagnose_file(database: SqliteDatabase) -> list[Finding]:
     if path.exists():
         return [*place, *_file(database)]
     if os.access(existing(path), os.W_OK):
-        advice = "it is created at first use (panopticon index PATH); if it should exist, correct --database"
-        return [*place, warn(FILE, f"{path} does not exist yet", advice, last=True)]
+        return [*place, warn(FILE, f"{path} does not exist yet", if_missing, last=True)]
     seen = f"{path} does not exist and cannot be created"
     return [*place, fail(FILE, seen, "name a place you may write to", last=True)]
 

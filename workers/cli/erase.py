@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +62,6 @@ def erase_command(
     image_ids = list(dict.fromkeys([*listed, *(entry.image_id for entry in entries)]))
     if not image_ids:
         raise UsageError(_NOTHING if not under else f"no image was indexed under {', '.join(under)}")
-    source = _source(ids_file, under)
     eraser = Eraser(
         store=session.store,
         search=session.search,
@@ -76,6 +76,7 @@ def erase_command(
     if as_json:
         session.print_json(_json(image_ids, erased, remains))
     else:
+        source = _source(ids_file, under) if erased is None or not under else _saved_ids(image_ids, remains)
         _print(session, image_ids, erased, remains, source)
     context.exit(0 if remains.clean else EXIT_KEPT)
 
@@ -91,6 +92,20 @@ def _source(ids_file: str | None, under: Sequence[str]) -> str:
     return " ".join(
         f"{name} {shlex.quote(value)}" for name, value in (*options, *(("--under", path) for path in under))
     )
+
+
+def _saved_ids(image_ids: Sequence[str], remains: Remains) -> str:
+    """Return the option that names erased images again, from a new file; empty if nothing is left to check.
+
+    The folder list has forgotten the paths of these images, so `--under` does not find them any more.
+    """
+    if remains.final:
+        return ""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", prefix="panopticon-erased-", suffix=".txt", delete=False
+    ) as file:
+        file.writelines(f"{image_id}\n" for image_id in image_ids)
+    return f"--ids {shlex.quote(file.name)}"
 
 
 def _confirm(image_ids: Sequence[str], ids_file: str | None, *, yes: bool) -> None:

@@ -12,7 +12,7 @@ import click
 from panopticon.credentials import masked
 from panopticon.errors import Unavailable, UsageError
 from workers.cli.lazy_groups import LazyGroup
-from workers.cli.session import Session
+from workers.cli.session import EXIT_BROKEN_PIPE, Session
 from workers.runtime.stop_signals import Interrupted
 from workers.runtime.terminal_text import printable, printable_lines
 
@@ -68,7 +68,7 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(f"panopticon: {_one_line(error)}", err=True)
         sys.exit(EXIT_USAGE)
-    # A shell reports a program that a signal ended by 128 and its number: 130 for SIGINT, 141 for SIGPIPE.
+    # A shell reports a program that a signal ended by 128 and its number: 130 for SIGINT.
     except click.Abort as abort:
         sys.exit(abort.__cause__.exit_code if isinstance(abort.__cause__, Interrupted) else 130)
     except UsageError as error:
@@ -78,7 +78,7 @@ def main() -> None:
         click.echo(f"panopticon: {printable_lines(str(error))}", err=True)
         sys.exit(EXIT_UNAVAILABLE)
     except BrokenPipeError:
-        sys.exit(141)
+        sys.exit(EXIT_BROKEN_PIPE)
 
 
 if __name__ == "__main__":

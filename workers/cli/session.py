@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,22 @@ from workers.runtime.terminal_text import printable
 from workers.submission.id_list import read_image_ids
 from workers.submission.walk import WalkRules
 
+EXIT_BROKEN_PIPE = 141
+"""The exit code that a shell reports for a program that SIGPIPE ended."""
 SETTINGS_FILE = Path("panopticon.toml")
 _NOT_PLAIN = re.compile(r"[^\n -~]")
 PIPED_WIDTH = 10_000
 """Width in columns if the output is not a terminal, so that nothing is wrapped that a program may read."""
+
+
+class PipedConsole(Console):
+    """A console that ends the program as SIGPIPE does once nobody reads its output, as after `| head`."""
+
+    def on_broken_pipe(self) -> None:
+        """Exit with 141. The exit code of rich, 1, means that a command found something wrong."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+        sys.exit(EXIT_BROKEN_PIPE)
 
 
 class Session:
@@ -80,13 +93,13 @@ class Session:
     @cached_property
     def out(self) -> Console:
         """Return the console for text that people read; `print_json` writes for programs."""
-        return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+        return PipedConsole(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
     @cached_property
     def err(self) -> Console:
         """Return the console for progress, warnings and hints."""
         width = None if sys.stderr.isatty() else PIPED_WIDTH
-        return Console(stderr=True, highlight=False, emoji=False, width=width)
+        return PipedConsole(stderr=True, highlight=False, emoji=False, width=width)
 
     def walk_rules(self, exclude: Sequence[str] = ()) -> WalkRules:
         """Return what a walk takes: the settings, and more patterns to exclude. Raises: UsageError."""

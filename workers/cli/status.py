@@ -127,9 +127,7 @@ def statuses_json(before: Snapshot | None, now: Snapshot, *, settle_s: float) ->
 def statuses_shown(before: Snapshot | None, now: Snapshot, *, settle_s: float) -> RenderableType:
     """Build the text for people: the ledger, the queues that hold messages, and what to do next."""
     if not now.versions:
-        return Text(
-            "No model is registered yet: panopticon index PATH, or panopticon worker --model tagger@1"
-        )
+        return Text("No model takes uploads: panopticon index PATH, or panopticon worker --model tagger@1")
     parts: list[RenderableType] = [ledger_table(before, now, settle_s=settle_s)]
     if now.images and now.images.documents is not None:
         parts.append(Text(_in_search(now.images), style="dim"))
@@ -329,7 +327,9 @@ def _advice_on(before: Snapshot | None, now: Snapshot, status: VersionStatus, se
     moved = bool(before and images_per_s(before, now, status.version))
     # Messages on a retry delay wait for their time, and not for a worker.
     if at_work(status.depths) and not (workers or moved or _leased(status.depths)):
-        lines.append(f"No worker takes from its queue: panopticon worker --model {status.version}")
+        lines.append(
+            f"{status.version}: no worker takes from its queue: panopticon worker --model {status.version}"
+        )
     if status.waiting and workers and all(each.state is ProcessState.PARKED for each in workers):
         reasons = dict.fromkeys(reason_of(each) for each in workers)
         lines.append(f"{status.version}: every worker is parked: {'; '.join(reasons)}")

@@ -11,6 +11,7 @@ import click
 from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
+from storage.originals import open_originals
 from workers.cli.session import Session, metrics_option, pass_session
 from workers.runtime.end_with_parent import start_child
 from workers.runtime.lifecycle import log_to_stderr, serve_metrics
@@ -29,6 +30,8 @@ REPLICA_POLL_S = 0.2
 @pass_session
 def worker_command(session: Session, model: str, replicas: int, metrics_port: int | None) -> None:
     """Run one model on the images of its queue, until SIGTERM."""
+    # Its model process opens them again; here a mistake in their settings ends the command in one line.
+    open_originals(session.settings)
     if replicas > 1:
         if metrics_port is not None:
             raise UsageError("--metrics-port is for one worker; give it without --replicas")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Finding
 from storage.health.findings import fail, ok, warn
-from storage.search.missing import REBUILD
+from storage.search.missing import CREATED_OR_REBUILT, REBUILD
 from storage.search.opensearch.connection import OpenSearchConnection
 from storage.search.opensearch.index_lifecycle import IndexLifecycle
 
@@ -34,7 +34,7 @@ def _indexes(connection: OpenSearchConnection, lifecycle: IndexLifecycle) -> Ite
         if state.building is not None:
             advice = f"to continue its rebuild into {state.building}: {REBUILD}"
         else:
-            advice = f"panopticon indexer creates it in a new installation; otherwise: {REBUILD}"
+            advice = CREATED_OR_REBUILT
         yield warn("search: index", seen, advice, last=True)
         return
     lifecycle.check(state.live)

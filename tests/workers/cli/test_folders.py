@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +146,17 @@ def test_an_audit_reports_photos_without_a_file(
     assert f"1 photo without a file on this machine, such as {image_id}" in panopticon("audit", "photos").out
 
 
+def test_a_photo_that_was_moved_to_another_folder_is_reported_with_both_paths(
+    panopticon: Panopticon, bench: FolderBench
+) -> None:
+    bench.write("../other/a.jpg", "another")
+    panopticon("submit", "other")
+    os.rename(bench.photos / "2020/0.jpg", bench.photos / "../other/0.jpg")
+    other = bench.photos.parent / "other"
+    moved = f"1 photo moved or renamed: {bench.photos}/2020/0.jpg → {other}/0.jpg"
+    assert moved in panopticon("submit", "photos", "other").err
+
+
 def test_an_audit_of_a_folder_knows_moved_photos(panopticon: Panopticon, bench: FolderBench) -> None:
     os.rename(bench.photos / "2020/0.jpg", bench.photos / "2020/z.jpg")
     bench.index()
@@ -166,8 +179,24 @@ class TestErasing:
         assert not {entry.image_id for entry in left} & erased
         bench.work()
         assert len(bench.in_search()) == 5
-        text = panopticon("erase", "--under", "photos/2021", "--yes").out
-        assert "afterwards: panopticon erase --under photos/2021 --check" in text
+
+    def test_the_command_that_checks_an_erasure_by_path_names_images_that_are_found(
+        self,
+        panopticon: Panopticon,
+        bench: FolderBench,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The paths leave the folder list with the images, so the IDs are in a file."""
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        text = panopticon("erase", "--under", "photos/2020", "--yes").out
+        bench.work()
+        (command,) = re.findall("afterwards: panopticon (.*)", text)
+        ran = panopticon(*shlex.split(command))
+        assert (ran.code, ran.out) == (
+            0,
+            "Nothing is stored of 5 images, and no message is in progress.\n",
+        )
 
     def test_an_image_that_is_erased_by_id_leaves_the_folder_list(
         self, panopticon: Panopticon, bench: FolderBench

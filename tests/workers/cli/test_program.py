@@ -53,6 +53,31 @@ def test_a_metrics_port_that_is_taken_is_one_line(tmp_path: Path, command: tuple
     )
 
 
+@pytest.mark.parametrize("command", [("worker",), ("worker", "--replicas=2"), ("index", ".")])
+def test_a_mistake_in_the_settings_of_originals_is_one_line_and_starts_nothing(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """No model process can be started with such settings, however often it is tried."""
+    ran = run(tmp_path, "--set", "s3_buckets=s3://photos", *command, "--model", "quality@1")
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr == (
+        b"panopticon: setting 's3_buckets' names 's3://photos'; it must be a bucket, or bucket/folder\n"
+    )
+
+
+def test_a_reader_that_ends_first_is_not_a_finding(tmp_path: Path) -> None:
+    """Exit code 1 would mean that a check found something wrong."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "workers.cli.main", "settings"]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ran = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, env=environ, cwd=tmp_path, check=False
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
 def test_a_database_of_a_newer_schema_is_one_line(tmp_path: Path) -> None:
     import sqlite3
 

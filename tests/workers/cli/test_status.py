@@ -123,7 +123,7 @@ def test_images_on_a_retry_delay_are_pending_and_not_lost(
     put_on_delay(house, "d")
     assert counts(panopticon("status", "--json")) == [4, 1, 1, 1, 1, 0]
     assert sum(pauses) < 2
-    assert "No worker takes from its queue" not in panopticon("status").out
+    assert "no worker takes from its queue" not in panopticon("status").out
 
 
 def test_an_image_is_lost_though_another_is_on_a_retry_delay(
@@ -245,7 +245,7 @@ def test_a_queue_without_a_worker_is_pointed_out(
     house.store.catalogue.put([image("d")])
     house.broker.model_queue(TAGGER).submit([b"{}"], Lane.LIVE)
     shown = panopticon("status").out
-    assert "No worker takes from its queue: panopticon worker --model tagger@1" in shown
+    assert "tagger@1: no worker takes from its queue: panopticon worker --model tagger@1" in shown
 
 
 def test_a_replayed_failure_does_not_count_as_dead(
@@ -256,9 +256,14 @@ def test_a_replayed_failure_does_not_count_as_dead(
     assert counts(panopticon("status", "--json")) == [3, 1, 0, 1, 1, 1]
 
 
-def test_without_a_registered_model_it_shows_how_to_begin(panopticon: Panopticon) -> None:
+def test_without_a_model_that_takes_uploads_it_shows_how_to_begin(
+    panopticon: Panopticon, house: House
+) -> None:
     ran = panopticon("status")
-    assert (ran.code, ran.out.startswith("No model is registered yet: panopticon index PATH")) == (0, True)
+    assert (ran.code, ran.out.startswith("No model takes uploads: panopticon index PATH")) == (0, True)
+    house.register(TAGGER)
+    house.retire(TAGGER)
+    assert panopticon("status").out == ran.out
 
 
 def test_watch_shows_reading_after_reading_until_it_is_interrupted(
@@ -300,7 +305,7 @@ def test_a_queue_whose_worker_runs_is_not_pointed_out(
 ) -> None:
     waits_with(house, state=ProcessState.READY, component="", reason="")
     shown = panopticon("status").out
-    assert "No worker takes from its queue" not in shown
+    assert "no worker takes from its queue" not in shown
     (line,) = [line for line in shown.splitlines() if "gpu-7:4711" in line]
     assert line.split()[:5] == ["tagger@1", "gpu-7:4711", "litert", "5" * 12, "12.5"]
     assert "ready for" in line

@@ -116,25 +116,25 @@ def test_images_that_no_version_has_to_process_are_not_missing_in_search(house: 
 
 def test_a_lost_index_fails_and_is_not_created(house: House, tmp_path: Path) -> None:
     house.plant("a")
-    (found,) = of_search_apart(house, tmp_path)
+    file, found = of_search_apart(house, tmp_path)
+    assert file.advice.endswith("otherwise: panopticon search rebuild --all")
     assert (found.health, found.advice) == (Health.FAIL, "panopticon search rebuild --all")
     assert found.seen == "there is no index, and the list of IDs has 1 images"
     assert not (tmp_path / "search.db").exists()
 
 
 def test_the_missing_index_of_a_new_installation_is_a_warning(house: House, tmp_path: Path) -> None:
-    assert of_search_apart(house, tmp_path) == []
+    (file,) = of_search_apart(house, tmp_path)
+    assert (file.health, "panopticon indexer creates it" in file.advice) == (Health.WARN, True)
 
 
 def of_search_apart(house: House, folder: Path) -> list[Finding]:
-    """Return what is found of the documents if search has a file of its own that does not exist."""
+    """Return what is found if search has a file of its own that does not exist: of the file, of documents."""
     settings = house.settings.model_copy(update={"search": f"sqlite:///{folder}/search.db"})
     found = list(examine(settings, partial(open_originals, settings), now_s=time.time))
-    assert [finding.health for finding in found if finding.check == "database: file"] == [
-        Health.OK,
-        Health.WARN,
-    ]
-    return [finding for finding in found if finding.check == "search: documents"]
+    ours, apart = [finding for finding in found if finding.check == "database: file"]
+    assert ours.health is Health.OK
+    return [apart, *(finding for finding in found if finding.check == "search: documents")]
 
 
 def test_images_that_the_list_lacks_are_a_warning(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

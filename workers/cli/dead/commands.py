@@ -12,7 +12,6 @@ from typing import Any, TypedDict, Unpack
 
 import click
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
 from panopticon.errors import UsageError
@@ -22,7 +21,7 @@ from panopticon.results.outputs import Failure, FailureState
 from panopticon.results.undeliverable import NO_VERSION
 from workers.cli.dead.failure_view import failure_json, print_failure
 from workers.cli.formatting import counted, place, table, utc
-from workers.cli.session import PIPED_WIDTH, Session, is_utf_8, json_option, pass_session
+from workers.cli.session import PIPED_WIDTH, PipedConsole, Session, is_utf_8, json_option, pass_session
 from workers.maintenance.dead_letters import (
     Choice,
     Replayed,
@@ -235,7 +234,7 @@ def _print_list(session: Session, failures: Sequence[Failure], *, more: bool) ->
         reason, detail = Text(printable(failure.reason), style="red"), Text(_detail(failure), style="dim")
         listing.add_row(last, version, reason, Text(word), *[detail] * roomy)
     # A terminal wraps a long line by itself, so that an ID can be copied as one word.
-    out = session.out if roomy else Console(highlight=False, width=PIPED_WIDTH)
+    out = session.out if roomy else PipedConsole(highlight=False, emoji=False, width=PIPED_WIDTH)
     out.print(listing)
     listed = counted(len(failures), "failure")
     session.out.print(f"{listed}: {_by_reason(failures)}" + ("; there are more: --limit" if more else ""))

@@ -67,7 +67,7 @@ def confirmed_deletions(
 
 def folder_lines(folders: ListedFolders, pruned: int | None) -> list[str]:
     """Return the lines of the report; `pruned` is None if pruning was off."""
-    moved = [f"{_name(file.placed.former)} → {_name(file.entry)}" for file in _moved(folders)]
+    moved = [_move(file) for file in _moved(folders)]
     altered = [file for file in folders.files if file.placed.altered_silently]
     unreadable = [file for file in folders.files if not file.placed.readable]
     lines = [
@@ -119,6 +119,14 @@ def _doubts(folders: ListedFolders, prune_limit: float) -> Iterator[str]:
 
 def _moved(folders: ListedFolders) -> list[ListedFile]:
     return folders.changed(FileChange.MOVED)
+
+
+def _move(file: ListedFile) -> str:
+    """Return both names, as whole paths if the photo was moved from one indexed folder to another."""
+    former = file.placed.former
+    if former and former.root != file.entry.root:
+        return f"{shown(former.path)} → {shown(file.entry.path)}"
+    return f"{_name(former)} → {_name(file.entry)}"
 
 
 def _name(entry: FolderEntry | None) -> str:

@@ -26,6 +26,7 @@ from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.outputs import VersionName
+from storage.originals import open_originals
 from workers.cli.folders.changes import confirmed_deletions, folder_options
 from workers.cli.folders.skipped import print_unmatched
 from workers.cli.formatting import counted
@@ -99,6 +100,8 @@ def index_command(
     names = dict.fromkeys(models or session.settings.models)
     cards = [find_card(parse_version(name), session.settings.models_dir) for name in names]
     _refuse_lists(paths)
+    # Model processes open them again; here a mistake in their settings ends the command in one line.
+    open_originals(session.settings)
     rules = session.walk_rules(exclude)
     with session.err.status("comparing photos with the folder list"):
         submission = scan_paths(paths, session.store, rules=rules, verify=verify)
