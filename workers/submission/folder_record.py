@@ -13,8 +13,15 @@ from panopticon.interfaces import Store, Uploads
 from panopticon.messages import Lane
 from panopticon.results.folder_entries import FolderEntry, Presence
 from panopticon.results.outputs import CatalogueImage, FailureState, Output
+from storage.originals.files import uri_of
 from workers.registry.records import all_versions
-from workers.submission.listed_folders import ListedFile, ListedFolders, content_of, read_sha256
+from workers.submission.listed_folders import (
+    ListedFile,
+    ListedFolders,
+    content_of,
+    is_deleted,
+    read_sha256,
+)
 from workers.submission.submit import Entry, publish
 
 READABLE_LATER = frozenset({"not_found", "permission_denied", "io_error"})
@@ -104,9 +111,9 @@ def prune_entries(gone: Sequence[FolderEntry], store: Store, uploads: Uploads, *
     for chunk in chunks(gone, CHUNK):
         rows = store.catalogue.get([entry.image_id for entry in chunk])
         entries = [
-            Entry(row.image_id, row.image_uri or None, row.revision, "deleted", now_ms)
-            for row in rows.values()
-            if not row.deleted
+            _deletion(entry, rows.get(entry.image_id), now_ms)
+            for entry in chunk
+            if not is_deleted(entry, rows.get(entry.image_id))
         ]
         publish(entries, uploads, Lane.LIVE, now_ms=now_ms)
         # The next run may begin before the indexer has applied the message.
@@ -146,6 +153,16 @@ def complete(folders: ListedFolders, store: Store, *, now_ms: int) -> None:
             # The entry of this run may have been written in the same millisecond.
             entries.append(replace(stamped, sha256=sha256, seen_at_ms=stamped.seen_at_ms + 1))
     store.folders.put(entries)
+
+
+def _deletion(entry: FolderEntry, row: CatalogueImage | None, now_ms: int) -> Entry:
+    """Return the deletion of a photo, at a revision that no upload of it exceeds.
+
+    After a run that was interrupted, an upload that the catalogue does not have may still be in a queue.
+    """
+    revision = entry.revision if row is None else max(entry.revision, row.revision)
+    uri = row.image_uri if row else uri_of(entry.path)
+    return Entry(entry.image_id, uri or None, revision, "deleted", now_ms)
 
 
 def _was_left(file: ListedFile) -> bool:

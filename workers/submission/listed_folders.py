@@ -183,7 +183,7 @@ class FolderReader:
         moved_away: list[FolderEntry] = []
         for entry in missing:
             row = rows.get(entry.image_id)
-            if row is not None and row.deleted:
+            if is_deleted(entry, row):
                 deleted.append(entry)
             else:
                 (moved_away if _is_elsewhere(entry, row) else gone).append(entry)
@@ -336,6 +336,11 @@ def _is_absent(path: bytes, found: Collection[bytes], numbered: Mapping[int, Col
 
 def _folded(path: bytes) -> str:
     return unicodedata.normalize("NFC", os.fsdecode(path)).casefold()
+
+
+def is_deleted(entry: FolderEntry, row: CatalogueImage | None) -> bool:
+    """Return whether a row marks the photo of an entry as deleted, and no upload of it is on its way."""
+    return row is not None and row.deleted and row.revision >= entry.revision
 
 
 def _is_elsewhere(entry: FolderEntry, row: CatalogueImage | None) -> bool:

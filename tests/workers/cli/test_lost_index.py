@@ -23,6 +23,7 @@ def lost(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: 
 @pytest.mark.parametrize(
     "words",
     [
+        ("index", "."),
         ("search", "cat"),
         ("search", "--order", "newest", "--json"),
         ("show", "a"),

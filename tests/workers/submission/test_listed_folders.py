@@ -110,6 +110,35 @@ def test_a_gone_photo_is_reported_and_stays_until_it_is_pruned(indexed: FolderBe
     assert not indexed.index().gone
 
 
+@pytest.mark.parametrize("content", ["new", "other"])
+def test_a_photo_that_is_gone_before_its_upload_was_applied_is_deleted_all_the_same(
+    indexed: FolderBench, content: str
+) -> None:
+    name = "2023/new.jpg" if content == "new" else "2023/a.jpg"
+    indexed.write(name, content)
+    # The run is interrupted before any upload of it was applied.
+    indexed.index(work=False)
+    (indexed.photos / name).unlink()
+    indexed.index(prune=True)
+    assert indexed.in_search() == indexed.in_folder()
+    store = indexed.house.real.store
+    rows = store.catalogue.get(store.images.image_ids(limit=100))
+    assert sum(row.deleted for row in rows.values()) == 1
+
+
+def test_a_photo_that_came_back_and_is_gone_before_that_was_applied_is_deleted_all_the_same(
+    indexed: FolderBench,
+) -> None:
+    photo, kept = indexed.photos / "2023/a.jpg", indexed.photos.parent / "kept.jpg"
+    os.rename(photo, kept)
+    indexed.index(prune=True)
+    os.rename(kept, photo)
+    indexed.index(work=False)
+    photo.unlink()
+    indexed.index(prune=True)
+    assert indexed.in_search() == indexed.in_folder()
+
+
 def test_a_photo_that_comes_back_gets_its_outputs_back(indexed: FolderBench) -> None:
     photo, kept = indexed.photos / "2023/a.jpg", indexed.photos.parent / "kept.jpg"
     before = indexed.id_of("2023/a.jpg")

@@ -55,6 +55,8 @@ from workers.worker.run import prepare_model
 
 POLL_S = 0.2
 EXIT_NOT_ALL_STORED = 1
+PROBE_ID = "probe"
+"""An image ID that is looked up to see whether there is an index; the answer itself does not matter."""
 RETRY_WAIT_S = 5.0
 """Longest rest of a retry delay that the command waits for once all else is done."""
 
@@ -103,6 +105,7 @@ def index_command(
     # Model processes open them again; here a mistake in their settings ends the command in one line.
     open_originals(session.settings)
     rules = session.walk_rules(exclude)
+    _refuse_lost_index(session)
     with session.err.status("comparing photos with the folder list"):
         submission = scan_paths(paths, session.store, rules=rules, verify=verify)
     print_unmatched(session.err, exclude, rules)
@@ -135,6 +138,13 @@ def _refuse_lists(paths: tuple[str, ...]) -> None:
         if path == "-" or (path.lower().endswith(".csv") and os.path.isfile(path)):
             name = "standard input" if path == "-" else printable(path)
             raise UsageError(f"index takes files and folders, and {name} is a list: panopticon submit {path}")
+
+
+def _refuse_lost_index(session: Session) -> None:
+    """Raise: Unavailable if there are images and no search index: the indexer would wait for ever."""
+    if not session.search.exists() and session.store.images.image_ids(limit=1):
+        # It raises the error with the command that rebuilds the index.
+        session.search.get([PROBE_ID])
 
 
 def _run(
