@@ -81,10 +81,15 @@ def encode_heartbeat(heartbeat: Heartbeat) -> str:
     return json.dumps(asdict(heartbeat), ensure_ascii=False, separators=(",", ":"))
 
 
-def decode_heartbeat(text: str) -> Heartbeat:
-    """Decode a heartbeat of this release, an older one or a newer one, whose further fields are ignored."""
+def decode_heartbeat(text: str) -> Heartbeat | None:
+    """Decode a heartbeat of this release, an older one or a newer one, whose further fields are ignored.
+
+    None if its role or state is one that only a newer release knows.
+    """
     known = {field.name for field in fields(Heartbeat)}
     values = {name: value for name, value in json.loads(text).items() if name in known}
+    if values["role"] not in set(ProcessRole) or values["state"] not in set(ProcessState):
+        return None
     return Heartbeat(
         **{**values, "role": ProcessRole(values["role"]), "state": ProcessState(values["state"])}
     )
