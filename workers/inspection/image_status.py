@@ -68,7 +68,7 @@ def statuses(
 
     An image that the catalogue does not know has a status only under versions with results of it.
     `depths`: the queues of pending versions, as far as they could be read. `now_ms`: the time of day.
-    `running`: the versions of which a worker runs, such as `tagger@1`.
+    `running`: the versions that have a worker, such as `tagger@1`.
     """
     kept = {key.version_name for key in record.keys}
     parts = record.document.parts if record.document else {}
