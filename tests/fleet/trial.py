@@ -63,7 +63,9 @@ class Trial:
 
     def is_under_way(self) -> bool:
         """Return whether a third of a portion is left to do for a version; publish another portion if not."""
-        if len(self.colours) - min(self.stored().values()) >= self.portion // 3:
+        # Only the latest are read: reading all of many portions takes longer than processing one.
+        latest = self.ids[-self.portion :]
+        if len(latest) - min(self.stored(latest).values()) >= self.portion // 3:
             return True
         self.publish(self.portion)
         return False
@@ -88,10 +90,11 @@ class Trial:
         wait_for(is_parked)
         time.sleep(2 * self.settings.park_max_s)
 
-    def stored(self) -> dict[str, int]:
-        """Return the number of stored images by version."""
+    def stored(self, ids: Sequence[str] | None = None) -> dict[str, int]:
+        """Return the number of stored images by version. `ids`: the images to look at, by default all."""
+        wanted = self.ids if ids is None else ids
         with house_of(self.settings) as house:
-            return {str(v): len(house.store.outputs.get(self.ids, v)) for v in self.versions}
+            return {str(v): len(house.store.outputs.get(wanted, v)) for v in self.versions}
 
     def searchable(self) -> dict[str, int]:
         """Return the number of images in search by version."""
