@@ -81,6 +81,9 @@ class QueueMachine(RuleBasedStateMachine):
             held.attempt += 1
             held.holder = ""
             held.free_at_s = self.clock.now_s + delay_s
+            # A retried message goes behind all others.
+            self.model.remove(held)
+            self.model.append(held)
 
     @rule(delivery=deliveries)
     def requeue(self, delivery: Delivery) -> None:
