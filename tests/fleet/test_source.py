@@ -32,7 +32,8 @@ def test_every_image_is_stored_without_a_spent_attempt_though_s3_was_down(
         settings = on_three_servers.model_copy(update=places)
         with trial(settings, tmp_path, keep=bucket.place) as run:
             run.wait_until_under_way()
-            s3_server.kill()
+            with run.work_in_progress():
+                s3_server.kill()
             try:
                 run.wait_until_parked("slow", "source")
             finally:

@@ -5,6 +5,7 @@ Each adapter alone under faults is in its own folder; the consumer's rules are i
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,7 +35,8 @@ def test_no_image_is_lost_though_the_broker_was(
     with trial(on_three_servers, tmp_path) as run:
         run.wait_until_under_way()
         if fault == "silent":
-            rabbit_node.pause()
+            with run.work_in_progress():
+                rabbit_node.pause()
             run.wait_until_parked("slow", "queue")
             rabbit_node.resume()
         else:
@@ -63,7 +65,9 @@ def test_no_image_is_lost_though_the_broker_had_a_memory_alarm(
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
         run.wait_until_under_way()
-        with rabbit_node.memory_alarm():
+        with ExitStack() as alarm:
+            with run.work_in_progress():
+                alarm.enter_context(rabbit_node.memory_alarm())
             run.wait_until_parked("slow", "queue")
         recovered(run.resumed_s())
         run.end()
@@ -99,7 +103,8 @@ def test_every_result_is_in_search_though_search_was_down(
 ) -> None:
     with trial(on_three_servers, tmp_path) as run:
         run.wait_until_under_way()
-        opensearch_node.kill()
+        with run.work_in_progress():
+            opensearch_node.kill()
         run.wait_until_parked("indexer", "search")
         opensearch_node.start()
         recovered(run.resumed_s(run.searchable))

@@ -26,6 +26,7 @@ Colour = tuple[int, int, int]
 Keep = Callable[[str, bytes], str]
 """Store a picture under a name; return its URI."""
 
+_, SLOW = VERSIONS
 PORTION = 300
 """The images that are published at the beginning, and whenever fewer than a third of them are left."""
 FURTHER = 20
@@ -74,6 +75,16 @@ class Trial:
         """Wait until every model has stored at least ten images, and has many left."""
         wait_for(lambda: min(self.stored().values()) >= 10)
         wait_for(self.is_under_way)
+
+    @contextmanager
+    def work_in_progress(self) -> Iterator[None]:
+        """Keep images in the slow worker until the block ends, so that a fault within it meets some."""
+        with self.fleet.silent_model():
+            self.publish(FURTHER)
+            with house_of(self.settings) as house:
+                queue = house.real.broker.model_queue(SLOW)
+                wait_for(lambda: any(depth.leased for depth in queue.depth().values()))
+            yield
 
     def wait_until_parked(self, name: str, part: str, *, publishing: bool = False) -> None:
         """Wait until a process is parked since this part is unavailable, and has tried it again in vain.
