@@ -23,9 +23,13 @@ TOUCH_EVERY_S = 5.0
 
 def run_turns(turn: Callable[[], object], *, stopping: Callable[[], bool]) -> None:
     """Call `turn` again and again until `stopping` returns True; log the start and the end of it."""
-    log.info("started: process %d", os.getpid())
+    is_started = False
     while not stopping():
         turn()
+        # A mistake in the settings shows in the first turn, and is to be the only line then.
+        if not is_started:
+            log.info("started: process %d", os.getpid())
+            is_started = True
     log.info("stopping: no more messages are taken")
 
 
