@@ -22,7 +22,7 @@ from cassandra.cluster import Session
 from cassandra.query import SimpleStatement
 
 from panopticon.errors import Unavailable, UsageError
-from storage.stores.cassandra.errors import PART, is_not_open_yet
+from storage.stores.cassandra.errors import PART, is_not_open_yet, is_unknown
 from storage.stores.cassandra.url import CassandraAddress
 from storage.stores.cassandra.window import Row
 
@@ -184,7 +184,14 @@ def _wait_until_open(session: Session, address: CassandraAddress) -> None:
 def _lock(session: Session) -> Iterator[UUID | None]:
     """Yield the ID of the lock while it is held, or None if another process holds it."""
     holder = uuid4()
-    if not _decide(session, _TAKE, LOCK_S, holder):
+    try:
+        is_held = _decide(session, _TAKE, LOCK_S, holder)
+    except Exception as error:
+        if not is_unknown(error):
+            raise
+        # Among many processes an answer may not come in time; only the holder can renew the lock.
+        is_held = _decide(session, _RENEW, LOCK_S, holder, holder)
+    if not is_held:
         yield None
         return
     try:
