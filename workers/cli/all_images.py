@@ -9,17 +9,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import click
-from rich.live import Live
 from rich.text import Text
 
 from panopticon.chunks import CHUNK
 from panopticon.errors import Unavailable, UsageError
 from workers.cli.formatting import counted, lasting
+from workers.cli.live_line import LiveLine
 from workers.cli.session import Session
 from workers.registry.image_list import listed
-
-PROGRESS_EVERY_S = 30.0
-"""Interval of the lines of progress if standard error is not a terminal."""
 
 all_option: Callable[[Any], Any] = click.option(
     "--all", "every", is_flag=True, help="Take every image, from the list of IDs."
@@ -52,20 +49,17 @@ class Walk:
         self._page = page
         self._done = 0
         self._total: int | None = None
-        self._begun_s = self._printed_s = time.monotonic()
-        err = session.err
-        self._live = Live(console=err, auto_refresh=False, transient=True) if err.is_terminal else None
+        self._begun_s = time.monotonic()
+        self._line = LiveLine(session.err)
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
+        self._line.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._live.stop()
+        self._line.__exit__(kind, error, trace)
         if self._done and isinstance(error, KeyboardInterrupt | Unavailable):
             self._session.err.print(Text(f"{self._far}; {self._way_on}"))
 
@@ -81,12 +75,8 @@ class Walk:
             self._report()
 
     def _report(self) -> None:
-        now_s = time.monotonic()
-        if self._live:
-            self._live.update(Text(f"{self._far}{self._left(now_s)}", style="dim"), refresh=True)
-        elif now_s - self._printed_s >= PROGRESS_EVERY_S:
-            self._printed_s = now_s
-            self._session.err.print(Text(f"{self._far}{self._left(now_s)}; {self._way_on}"))
+        line = f"{self._far}{self._left(time.monotonic())}"
+        self._line.show(line, printed=f"{line}; {self._way_on}")
 
     @property
     def _far(self) -> str:

@@ -310,7 +310,7 @@ def test_the_printed_rate_falls_while_the_lane_is_full(
 
     monkeypatch.setattr("time.monotonic", lambda: now_s[0])
     monkeypatch.setattr("time.sleep", sleep)
-    monkeypatch.setattr("workers.cli.backfill.run.PROGRESS_EVERY_S", 5.0)
+    monkeypatch.setattr("workers.cli.live_line.PROGRESS_EVERY_S", 5.0)
     ran = panopticon(
         "--set",
         "backfill_waiting=30",

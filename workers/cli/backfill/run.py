@@ -8,12 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 import click
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from panopticon.errors import UsageError
@@ -27,6 +24,7 @@ from workers.backfill.sorted_ids import IdList, sorted_ids
 from workers.cli.all_images import all_option
 from workers.cli.backfill.report import backfill_json, counts, speed
 from workers.cli.formatting import counted
+from workers.cli.live_line import LiveLine
 from workers.cli.session import Session, json_option
 from workers.runtime.identity import who
 from workers.runtime.terminal_text import printable
@@ -34,8 +32,6 @@ from workers.runtime.terminal_text import printable
 EXIT_NOT_DONE = 1
 """The backfill was cancelled, or another process took it over."""
 STDIN = "-"
-PROGRESS_EVERY_S = 30.0
-"""Interval of the lines of progress if standard error is not a terminal."""
 
 
 @click.command("backfill")
@@ -140,26 +136,13 @@ def _source(session: Session, listed: IdList | None, source: str) -> tuple[Ids, 
     return FromSearch(session.search), session.search.count()
 
 
-class ProgressLine:
-    """One line of progress: updated in place on a terminal, otherwise printed every `PROGRESS_EVERY_S`."""
+class ProgressLine(LiveLine):
+    """The progress of one backfill."""
 
     def __init__(self, err: Console) -> None:
-        self._err = err
-        self._live = Live(console=err, auto_refresh=False, transient=True) if err.is_terminal else None
+        super().__init__(err)
         self._recent = Recent()
-        self._printed_s = time.monotonic()
         self._waits = ""
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def update(self, record: Backfill, waits: str) -> None:
         """Show the present record, and the reason why nothing is sent."""
@@ -168,15 +151,8 @@ class ProgressLine:
         rate, left = speed(now, self._recent.add(now))
         done = f"{now.cursor:,} of {now.total:,} processed, {now.submitted:,} submitted"
         line = f"{done}, {rate} per s, done in {left}" + (f" ({waits})" if waits else "")
-        if self._live:
-            self._live.update(Text(line, style="dim"), refresh=True)
         # A new reason is printed at once, but for a full lane, which is routine.
-        elif (
-            waits not in ("", LANE_IS_FULL, self._waits)
-            or time.monotonic() - self._printed_s >= PROGRESS_EVERY_S
-        ):
-            self._printed_s = time.monotonic()
-            self._err.print(line, markup=False)
+        self.show(line, at_once=waits not in ("", LANE_IS_FULL, self._waits))
         self._waits = waits
 
 
