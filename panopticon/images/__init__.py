@@ -3,7 +3,8 @@
 The module `decoding` shows the order of the steps; each step has its own file.
 """
 
-from panopticon.images.decoding import Decoded, DecodeLimits, decode
+from panopticon.images.decoding import Decoded, decode
+from panopticon.images.limits import DecodeLimits
 from panopticon.images.reasons import Reason
 
 __all__ = ["DecodeLimits", "Decoded", "Reason", "decode"]

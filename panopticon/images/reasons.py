@@ -17,7 +17,9 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     """The first bytes match no image format known here."""
     FORMAT_NOT_ALLOWED = "format_not_allowed"
-    """The format is known but not decoded, such as HEIC, SVG or PDF."""
+    """The format is known but not decoded, such as SVG or PDF."""
+    UNSUPPORTED = "unsupported"
+    """The format is decoded, but not this variant of it, such as a TIFF of complex numbers."""
     ZERO_SIZE = "zero_size"
     """The header gives a size of no pixels, or no size at all."""
     TOO_MANY_PIXELS = "too_many_pixels"
@@ -27,7 +29,7 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"
     """The end of the file is missing."""
     CORRUPT = "corrupt"
-    """The format is known, but the bytes break its rules or use a variant that cannot be read."""
+    """The format is known, but the bytes break its rules."""
 
 
 def rejected(reason: Reason, detail: str) -> Rejected:

@@ -7,7 +7,8 @@ import io
 from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
-from panopticon.images.decoding import DecodeLimits, decode
+from panopticon.images.decoding import decode
+from panopticon.images.limits import DecodeLimits
 
 _JPEG_QUALITY = 80
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import Decoded, DecodeLimits, Reason, decode, pillow_loader
-from panopticon.images.formats import Format
+from panopticon.images import Decoded, DecodeLimits, Reason, decode
+from panopticon.images.readers.pillow import open_header
 from tests import corpus, pictures
 
 MODEL = Input(width_px=24, height_px=24)
@@ -151,7 +152,7 @@ def test_a_decompression_bomb_is_rejected_by_its_header(
     def load_pixels(image: Image.Image) -> None:
         pytest.fail(f"{name} was decoded")
 
-    monkeypatch.setattr("panopticon.images.decoding.load_pixels", load_pixels)
+    monkeypatch.setattr("panopticon.images.readers.pillow.load_pixels", load_pixels)
     with pytest.raises(Rejected) as raised:
         decode(corpus.bombs()[name], input=MODEL, preprocessing=Preprocessing())
     assert raised.value.reason == reason
@@ -226,18 +227,18 @@ def test_every_exception_of_pillow_becomes_one_reason(
     assert outcome(samples()["PNG"]) == reason
 
 
-@pytest.mark.parametrize("step", ["resized", "to_rgb", "central_square"])
+@pytest.mark.parametrize("step", ["decoding.resized", "picture.to_rgb", "decoding.central_square"])
 def test_a_bug_of_ours_is_not_taken_for_a_bad_image(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(f"panopticon.images.decoding.{step}", broken)
+    monkeypatch.setattr(f"panopticon.images.{step}", broken)
     with pytest.raises(ValueError, match="a bug"):
         decoded(samples()["PNG"])
 
 
 def test_an_opened_header_holds_no_pixels() -> None:
-    image = pillow_loader.open_header(pictures.one_of_each()["PNG"], Format.PNG, max_pixels=10_000)
+    image = open_header(PngImageFile, pictures.one_of_each()["PNG"], DecodeLimits())
     assert image.tile
 
 

@@ -4,7 +4,7 @@ import zlib
 import pytest
 
 from panopticon.errors import Rejected
-from panopticon.images.png import picture_of
+from panopticon.images.readers.png import picture_of
 from tests import pictures
 
 PLAIN = pictures.one_of_each()["PNG"]

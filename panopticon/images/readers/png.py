@@ -1,4 +1,4 @@
-"""Removal of the chunks of a PNG that do not affect its pixels.
+"""Reading PNG, without the chunks that do not affect its pixels.
 
 Text, time, animation and private chunks are removed before Pillow reads the file: they can hold decompression
 bombs (compressed text) and cause warnings (broken animation), and nothing of them is visible.
@@ -10,11 +10,22 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
+from PIL.PngImagePlugin import PngImageFile
+
+from panopticon.images.limits import DecodeLimits
+from panopticon.images.picture import Picture
+from panopticon.images.readers.pillow import loaded, open_header
+from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 
 _SIGNATURE_BYTES = 8
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"iCCP", b"IEND"})
 _MAX_PROFILE_BYTES = 1024 * 1024
+
+
+def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  # noqa: ARG001
+    """Decode a PNG. Raises: Rejected (see `Reader`)."""
+    return loaded(open_header(PngImageFile, picture_of(encoded), limits))
 
 
 def picture_of(encoded: bytes) -> bytes:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panopticon.images import tiff_ifd
-from panopticon.images.tiff_ifd import DirectoryError, first_directory, orientation_of
+from panopticon.images.readers import tiff_ifd
+from panopticon.images.readers.tiff_ifd import DirectoryError, first_directory, orientation_of
 from tests import pictures
 
 

@@ -1,0 +1,19 @@
+"""Limits on the size of one image, which hold before its pixels are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeLimits:
+    """Limits on the size of one image.
+
+    Peak memory of an image of 100 megapixels, on top of its encoded bytes: baseline JPEG 0.01 GB, GIF and
+    palette PNG 0.13, other PNG and TIFF 0.5, progressive JPEG 0.8, AVIF 0.9, WebP 1.5.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    """Size of the encoded image."""
+    max_pixels: int = 100_000_000
+    """Width × height, as the header gives it. WebP, GIF and TIFF also stop at Pillow's own 178,956,970."""
