@@ -9,8 +9,8 @@ from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
 
 Shrink = Callable[[tuple[int, int]], int]
-"""A function that returns, for an image's width and height, the whole number, at least 1, by which decoding may
-divide both."""
+"""A function from an image's width and height to the whole number, at least 1, by which decoding may divide
+both."""
 
 
 class Reader(Protocol):
