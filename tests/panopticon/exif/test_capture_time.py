@@ -85,7 +85,15 @@ class TestZones:
     def test_the_zone_is_obeyed(self, zone: bytes) -> None:
         assert time_written("2019:07:01 10:20:30", zone=zone) == TAKEN - timedelta(hours=2)
 
-    @pytest.mark.parametrize("zone", [b"   :  ", b"", b"+15:00", b"-99:99", b"CET", b"+2"])
+    @pytest.mark.parametrize(
+        ("zone", "hours"), [(b"-05:00", -5), (b"-12:00", -12), (b"+14:00", 14), (b"Z", 0)]
+    )
+    def test_every_zone_of_the_earth_is_obeyed(self, zone: bytes, hours: int) -> None:
+        assert time_written("2019:07:01 10:20:30", zone=zone) == TAKEN - timedelta(hours=hours)
+
+    @pytest.mark.parametrize(
+        "zone", [b"-12:01", b"+14:01", b"   :  ", b"", b"+15:00", b"-99:99", b"CET", b"+2"]
+    )
     def test_an_impossible_zone_is_ignored(self, zone: bytes) -> None:
         assert time_written("2019:07:01 10:20:30", zone=zone) == TAKEN
 
@@ -127,6 +135,10 @@ def test_the_fraction_of_the_second_counts(fraction: bytes, milliseconds: int) -
 )
 def test_other_ways_of_writing_a_time_are_understood(text: str) -> None:
     assert time_written(text) == TAKEN
+
+
+def test_a_fraction_may_be_written_with_the_time() -> None:
+    assert time_written("2019:07:01 10:20:30.25", fraction=b"5") == TAKEN + timedelta(milliseconds=250)
 
 
 @pytest.mark.parametrize(
