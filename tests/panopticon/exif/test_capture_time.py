@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import time
 import tracemalloc
 import warnings
@@ -75,6 +76,13 @@ def test_without_a_time_of_the_taking_that_of_the_digitising_is_used() -> None:
 
 def test_the_first_directory_may_have_the_time() -> None:
     assert time_of(exif({}, first=taken())) == TAKEN
+
+
+def test_the_time_is_read_from_a_tiff_with_wide_positions() -> None:
+    text = b"2019:07:01 10:20:30\0"
+    inner = struct.pack("<QHHQQQ", 1, 0x9003, 2, len(text), 16 + 36 + 36, 0)
+    first = struct.pack("<QHHQQQ", 1, 0x8769, 16, 1, 16 + 36, 0)
+    assert time_of(b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + first + inner + text) == TAKEN
 
 
 class TestZones:
