@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -74,12 +75,9 @@ def _check_rfc_3339(value: object) -> object:
 
 def _check_range(moment: datetime) -> datetime:
     try:
-        utc = moment.astimezone(UTC)
+        return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("must lie in the years 1970 to 9999 of UTC") from None
-    if utc < EPOCH:
-        raise ValueError("must lie in the years 1970 to 9999 of UTC")
-    return utc
+        raise ValueError("must lie in the years 1 to 9999 of UTC") from None
 
 
 _NO_CONTROL = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
@@ -256,13 +254,21 @@ def json_schemas() -> dict[str, Any]:
 
 
 def to_ms(moment: datetime | None) -> int:
-    """Return whole milliseconds since 1970 UTC, rounded down; 0 for None."""
-    return 0 if moment is None else (moment - EPOCH) // timedelta(milliseconds=1)
+    """Return whole milliseconds since 1970 UTC, rounded down, negative before 1970; 0 for None.
+
+    0 is the mark of an unknown moment in every store, so the first millisecond of 1970 becomes 1.
+    """
+    return 0 if moment is None else (moment - EPOCH) // timedelta(milliseconds=1) or 1
 
 
 def from_ms(moment_ms: int) -> datetime | None:
     """Return the moment that `to_ms` converted, in whole milliseconds; None for 0."""
     return EPOCH + timedelta(milliseconds=moment_ms) if moment_ms else None
+
+
+def age_rank(moment_ms: int) -> float:
+    """Return the number by which moments are compared: an unknown one is before every date."""
+    return moment_ms or -math.inf
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.errors import UsageError
 from panopticon.messages import (
+    EPOCH,
     DeletedPublished,
     FailedPublished,
     ImageMessage,
@@ -55,14 +56,14 @@ POLICIES = ("", 'renamed = { red = "rot" }\n', 'renamed = { blue = "blau" }\n')
 STEPS = 250
 
 
-def moment(second: int) -> datetime:
-    return datetime.fromtimestamp(1_700_000_000 + second / 1000, UTC)
+def moment(milliseconds: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 ids, revisions, moments = (
     st.sampled_from(IDS),
     st.integers(0, 3),
-    st.none() | st.integers(0, 5).map(moment),
+    st.none() | st.integers(-3, 3).map(moment),
 )
 numbers = st.integers(1, 3)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from panopticon.errors import UsageError
-from panopticon.results.search import Query
+from panopticon.results.search import Order, Query
 
 _PAGE_FIELDS = ("cursor", "limit", "parts")
 
@@ -19,7 +19,7 @@ class PageEnd:
     """The place of the last document of a page in the order of the results."""
 
     rank: float
-    """Its probability, score or time; -inf if it has none."""
+    """Its probability, score or time; -inf without a probability or score, 0 without a time."""
     image_id: str
 
 
@@ -46,6 +46,28 @@ def resume(query: Query) -> tuple[Query, PageEnd | None]:
     if of != _digest(query):
         raise UsageError(f"cursor {query.cursor!r} belongs to another query: begin again without it")
     return replace(query, parts=parts), end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A run of a query's results that is in the order of its rank, and the place to resume it."""
+
+    dated: bool | None
+    """True if all its documents have a time, False if none has; None if either may."""
+    end: PageEnd | None
+    """The end of the previous page; None to begin with the first document."""
+
+
+def stages(query: Query, end: PageEnd | None) -> list[Stage]:
+    """Return the stages whose results, one after the other, follow `end`.
+
+    By time there are two: an unknown time is stored as 0, which is greater than dates before 1970.
+    """
+    if query.order is not Order.NEWEST:
+        return [Stage(dated=None, end=end)]
+    if end is not None and end.rank == 0:
+        return [Stage(dated=False, end=end)]
+    return [Stage(dated=True, end=end), Stage(dated=False, end=None)]
 
 
 def _read(fields: Any) -> tuple[str, tuple[str, ...], PageEnd]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from panopticon.messages import DeletedPublished, FailedPublished, ResultPublished, Tag, to_ms
+from panopticon.messages import DeletedPublished, FailedPublished, ResultPublished, Tag, age_rank, to_ms
 from panopticon.results.outputs import VersionName
 
 
@@ -36,7 +36,7 @@ class SearchDocument:
     """The highest revision seen; -1 before the first."""
     deleted: bool = False
     occurred_at_ms: int = 0
-    """The latest event time received for this revision; 0 if there is none."""
+    """The latest event time received for this revision, negative before 1970; 0 if there is none."""
     parts: Mapping[str, Part] = field(default_factory=dict)
     """Parts by `VersionName.part`."""
 
@@ -93,15 +93,12 @@ def merge(document: SearchDocument, change: Change) -> SearchDocument:
         document = SearchDocument(image_id=change.image_id, revision=change.revision)
     if change.kind is ChangeKind.DELETED:
         # Only deletes set a tombstone's time, so that it does not depend on results that came before them.
-        occurred_at_ms = (
-            max(change.occurred_at_ms, document.occurred_at_ms) if document.deleted else change.occurred_at_ms
-        )
+        occurred_at_ms = _latest_ms(change, document) if document.deleted else change.occurred_at_ms
         return replace(document, deleted=True, occurred_at_ms=occurred_at_ms, parts={})
     # A delete wins over every other change of its revision, whichever comes first.
     if document.deleted:
         return document
-    document = replace(document, occurred_at_ms=max(document.occurred_at_ms, change.occurred_at_ms))
-    return _with_part(document, change)
+    return _with_part(replace(document, occurred_at_ms=_latest_ms(change, document)), change)
 
 
 def fold_label(label: str) -> str:
@@ -137,6 +134,10 @@ def decode_document(body: bytes) -> SearchDocument:
         for name, part in fields.pop("parts").items()
     }
     return SearchDocument(parts=parts, **fields)
+
+
+def _latest_ms(change: Change, document: SearchDocument) -> int:
+    return max(change.occurred_at_ms, document.occurred_at_ms, key=age_rank)
 
 
 def _with_part(document: SearchDocument, change: Change) -> SearchDocument:

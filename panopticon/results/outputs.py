@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panopticon.errors import Rejected
+from panopticon.messages import age_rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -124,6 +125,7 @@ class CatalogueImage:
     event: str
     """`uploaded` or `deleted`."""
     occurred_at_ms: int
+    """The time of the event, negative before 1970; 0 if it is not known."""
     located_at_ms: int = 0
     """The time at which the original was found at this URI after a move; 0 without one."""
 
@@ -135,15 +137,15 @@ class CatalogueImage:
     def supersedes(self, other: CatalogueImage) -> bool:
         """Return whether this row replaces the other.
 
-        The highest revision wins, and a delete wins a tie; after that the later time, then the later move,
-        then the greater URI.
+        The highest revision wins, and a delete wins a tie; after that the later time, where an unknown
+        one is before all others, then the later move, then the greater URI.
         """
         return self._order > other._order
 
     @property
-    def _order(self) -> tuple[int, bool, int, int, bytes]:
+    def _order(self) -> tuple[int, bool, float, int, bytes]:
         uri = self.image_uri.encode()
-        return self.revision, self.deleted, self.occurred_at_ms, self.located_at_ms, uri
+        return self.revision, self.deleted, age_rank(self.occurred_at_ms), self.located_at_ms, uri
 
 
 _STORED_DTYPES: dict[str, np.dtype[np.floating[Any]]] = {

@@ -16,7 +16,7 @@ class Order(StrEnum):
     SCORE = "score"
     """The score named by `order_score`, highest first; documents without it come last."""
     NEWEST = "newest"
-    """Latest `occurred_at_ms` first."""
+    """Latest `occurred_at_ms` first; documents without one come last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

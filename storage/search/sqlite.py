@@ -11,7 +11,7 @@ from sqlite3 import Connection
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied, Finding
 from panopticon.messages import MAX_COUNT
-from panopticon.results.cursors import PageEnd, encode_cursor, resume
+from panopticon.results.cursors import PageEnd, Stage, encode_cursor, resume, stages
 from panopticon.results.documents import (
     Change,
     SearchDocument,
@@ -108,6 +108,8 @@ ifnull((
 """
 
 _AFTER = "rank <= :rank AND (rank < :rank OR image_id > :image_id)"
+
+_DATED = {True: "occurred_at_ms <> 0", False: "occurred_at_ms = 0", None: "TRUE"}
 
 _SIZE = "SELECT count(*) FROM postings WHERE {condition}"
 
@@ -360,15 +362,20 @@ def _find(connection: Connection, query: Query, end: PageEnd | None) -> list[_Fo
     ranking = _ranking(connection, query)
     if ranking and not conditions:
         # Documents without the score come last, so they are needed only if the others do not fill the page.
-        found = _select(connection, [_Condition(terms=ranking)], ranking, query.limit, end)
-        if len(found) > query.limit:
-            return found
+        scored = Stage(dated=None, end=end)
+        full = _select(connection, [_Condition(terms=ranking)], ranking, query.limit, scored)
+        if len(full) > query.limit:
+            return full
     if len(conditions) > 1:
         # The other conditions are looked up for each document of the first, so the rarest comes first.
         conditions.sort(
             key=lambda condition: connection.execute(_SIZE.format(condition=condition.sql)).fetchone()[0]
         )
-    return _select(connection, conditions, ranking, query.limit, end)
+    found: list[_Found] = []
+    for stage in stages(query, end):
+        if len(found) <= query.limit:
+            found += _select(connection, conditions, ranking, query.limit - len(found), stage)
+    return found
 
 
 def _select(
@@ -376,7 +383,7 @@ def _select(
     conditions: Sequence[_Condition],
     ranking: tuple[int, ...] | None,
     limit: int,
-    end: PageEnd | None,
+    stage: Stage,
 ) -> list[_Found]:
     """Return the rows of one page, and one more if there is a next page.
 
@@ -396,10 +403,12 @@ def _select(
     statement = _PAGE.format(
         rank=rank,
         source=source,
-        conditions=" AND ".join(["deleted = 0", *(_ALSO.format(condition=other.sql) for other in others)]),
-        after=_AFTER if end else "TRUE",
+        conditions=" AND ".join(
+            ["deleted = 0", _DATED[stage.dated], *(_ALSO.format(condition=other.sql) for other in others)]
+        ),
+        after=_AFTER if stage.end else "TRUE",
     )
-    after = {"rank": end.rank, "image_id": end.image_id} if end else {}
+    after = {"rank": stage.end.rank, "image_id": stage.end.image_id} if stage.end else {}
     return connection.execute(statement, {**after, "limit": limit + 1}).fetchall()
 
 

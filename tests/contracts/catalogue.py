@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import permutations
 
 import pytest
 
 from panopticon.interfaces import Store
+from panopticon.messages import to_ms
 from panopticon.results.outputs import CatalogueImage
-from tests.contracts.examples import image
+from tests.contracts.examples import NOON_MS, image
 from tests.contracts.store import StoreAccess
 
 EARLY = replace(image(), image_uri="file:///z", occurred_at_ms=0)
 LATE = replace(image(), image_uri="file:///elsewhere")
 LATE_ELSEWHERE = replace(image(), image_uri="file:///elsewhere/é")
+BEFORE_1970 = replace(EARLY, image_uri="file:///b", occurred_at_ms=-1)
 MOVED = replace(EARLY, image_uri="file:///y", located_at_ms=1)
 MOVED_BACK = replace(EARLY, image_uri="file:///a", located_at_ms=2)
+DATES = (MOVED_BACK, replace(BEFORE_1970, occurred_at_ms=-2), BEFORE_1970, replace(EARLY, occurred_at_ms=1))
+"""Rows of one revision, each before the next."""
 HISTORY = (image(revision=1), image(revision=2), image(revision=2, event="deleted"))
 
 
@@ -66,6 +71,27 @@ class CatalogueContract(StoreAccess):
         for each in history:
             store.catalogue.put([each])
         assert store.catalogue.get(["photo"]) == {"photo": MOVED_BACK}
+
+    @pytest.mark.parametrize("at_ms", [to_ms(datetime(1, 1, 1, tzinfo=UTC)), -1, 0, 1])
+    @pytest.mark.parametrize("located_at_ms", [0, NOON_MS])
+    @pytest.mark.parametrize("uri", ["file:///a", "\U0010ffff", ""])
+    def test_any_time_is_read_as_it_was_put(
+        self, store: Store, at_ms: int, located_at_ms: int, uri: str
+    ) -> None:
+        put = replace(image(), occurred_at_ms=at_ms, located_at_ms=located_at_ms, image_uri=uri)
+        store.catalogue.put([put])
+        assert store.catalogue.get(["photo"]) == {"photo": put}
+
+    @pytest.mark.parametrize("history", list(permutations(DATES)))
+    def test_an_unknown_time_is_before_every_date_of_the_revision(
+        self, store: Store, history: tuple[CatalogueImage, ...]
+    ) -> None:
+        for end in range(len(DATES) - 1):
+            dates = {DATES[end], DATES[end + 1]}
+            for each in history:
+                if each in dates:
+                    store.catalogue.put([replace(each, image_id=str(end))])
+            assert store.catalogue.get([str(end)]) == {str(end): replace(DATES[end + 1], image_id=str(end))}
 
     @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
     def test_a_later_upload_of_the_revision_wins_over_a_move(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from panopticon.messages import Tag
+from panopticon.messages import Tag, age_rank
 from panopticon.results.documents import SearchDocument, fold_label
 from panopticon.results.search import Order, Query, ScoreRange
 
@@ -36,7 +36,7 @@ def _in_range(document: SearchDocument, query: Query, wanted: ScoreRange) -> boo
 
 def _rank(document: SearchDocument, query: Query) -> float:
     if query.order is Order.NEWEST:
-        return document.occurred_at_ms
+        return age_rank(document.occurred_at_ms)
     if query.order is Order.SCORE:
         return max(_scores(document, query, query.order_score), default=-math.inf)
     return max(_found(document, query, (*query.all_of, *query.any_of)), default=-math.inf)

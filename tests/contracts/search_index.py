@@ -55,7 +55,7 @@ class SearchAccess:
 
 
 REVISIONS = st.integers(0, 2)
-TIMES = st.integers(0, 3)
+TIMES = st.integers(-2, 2)
 TAGS = st.lists(
     st.builds(
         Tag,
@@ -149,6 +149,14 @@ class SearchIndexContract(SearchAccess):
         index.apply([result("a", part(cat=0.5))])
         assert index.apply([Change(kind=ChangeKind.FAILED, image_id="a", revision=1)]) == [Applied.APPLIED]
         assert index.get(["a"])["a"] == SearchDocument(image_id="a", revision=1)
+
+    @pytest.mark.parametrize("order", list(permutations((-2, 0, -1))))
+    def test_an_unknown_time_is_before_every_date_of_the_revision(
+        self, index: SearchIndex, order: tuple[int, ...]
+    ) -> None:
+        for at_ms in order:
+            index.apply([Change(kind=ChangeKind.FAILED, image_id="a", revision=0, occurred_at_ms=at_ms)])
+        assert index.get(["a"])["a"].occurred_at_ms == -1
 
     @pytest.mark.parametrize(
         "refused",

@@ -6,6 +6,7 @@ import base64
 import json
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import SearchIndex
+from panopticon.messages import to_ms
 from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.search import Order, Query, ScoreRange
 from tests.contracts.examples import NOON_MS, part, result, tag
 from tests.contracts.reference_index import answer
 from tests.contracts.search_index import SearchAccess, changes, fold
+
+OLDEST_MS = to_ms(datetime(1, 1, 1, tzinfo=UTC))
 
 IN_TAGGER = Query(parts=("tagger_1",))
 
@@ -102,6 +106,28 @@ class SearchQueryContract(SearchAccess):
     def test_the_newest_are_first(self, index: SearchIndex) -> None:
         index.apply([result(f"{age}", part(), occurred_at_ms=NOON_MS - age) for age in (2, 0, 1)])
         assert self.found(index, IN_TAGGER) == ["0", "1", "2"]
+
+    def test_an_image_from_before_1970_is_older_than_others_and_an_unknown_time_is_last(
+        self, index: SearchIndex
+    ) -> None:
+        times = {"a": 0, "b": OLDEST_MS, "c": -1, "d": 1, "e": NOON_MS}
+        index.apply([result(image_id, part(), occurred_at_ms=at_ms) for image_id, at_ms in times.items()])
+        found = self.page(index, IN_TAGGER).documents
+        assert [document.image_id for document in found] == ["e", "d", "c", "b", "a"]
+        assert {document.image_id: document.occurred_at_ms for document in found} == times
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 4])
+    @pytest.mark.parametrize("labels", [(), ("cat",)])
+    def test_pages_go_on_from_dates_to_unknown_times(
+        self, index: SearchIndex, limit: int, labels: tuple[str, ...]
+    ) -> None:
+        times = {"a": 0, "b": -1, "c": 0, "d": 0, "e": -2, "f": 3}
+        index.apply(
+            [result(image_id, part(cat=0.5), occurred_at_ms=at_ms) for image_id, at_ms in times.items()]
+        )
+        self.settle()
+        query = replace(IN_TAGGER, all_of=labels, order=Order.NEWEST, limit=limit)
+        assert [document.image_id for document in everything(index, query)] == list("fbeacd")
 
     def test_the_most_probable_are_first_whatever_their_other_tags(self, index: SearchIndex) -> None:
         index.apply([result("a", part(cat=0.5, dog=0.9)), result("b", part(cat=0.6))])

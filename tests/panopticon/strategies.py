@@ -26,7 +26,7 @@ counts = st.integers(1, MAX_COUNT)
 model_names = st.from_regex(r"[a-z][a-z0-9]{0,31}", fullmatch=True)
 probabilities = st.floats(0, 1)
 finite = st.floats(allow_nan=False, allow_infinity=False)
-moments = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
+moments = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
 
 tags = st.builds(
     Tag, label=texts, probability=probabilities, ancestors=st.lists(texts, max_size=3).map(tuple)

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panopticon.messages import (
+    EPOCH,
     MAX_DETAIL_CHARS,
     MAX_REVISION,
     ImageMessage,
     MessageInvalid,
+    age_rank,
     decode_image_message,
     decode_result_message,
     encode,
@@ -25,6 +27,10 @@ from panopticon.messages import (
 )
 from tests.panopticon import strategies
 from tools.make_schema import SCHEMA_FILE, schema_text
+
+MILLISECONDS = st.integers(
+    to_ms(datetime(1, 1, 1, tzinfo=UTC)), to_ms(datetime(9999, 12, 31, tzinfo=UTC))
+).filter(bool)
 
 DECODERS: dict[str, Callable[[bytes], Any]] = {
     "ImageMessage": decode_image_message,
@@ -213,7 +219,6 @@ def test_an_unknown_event_is_refused() -> None:
         "2026-11-21T09:30Z",
         "2026-13-21T09:30:00Z",
         "2026-11-21T25:30:00Z",
-        "1969-12-31T23:59:59Z",
         "0001-01-01T00:00:00+05:00",
         "9999-12-31T23:59:59-05:00",
         "1795167000",
@@ -246,7 +251,26 @@ def test_a_naive_moment_makes_no_message() -> None:
         ImageMessage(image_id="a", occurred_at=datetime(2026, 1, 1))
 
 
-@given(st.integers(1, to_ms(datetime(9999, 12, 31, tzinfo=UTC))))
+@pytest.mark.parametrize(
+    "moment", ["1969-12-31T23:59:59.999Z", "1826-07-01T00:00:00Z", "0001-01-01T00:00:00Z"]
+)
+def test_a_date_before_1970_is_a_date(moment: str) -> None:
+    message = decode_image_message(image_body(occurred_at=moment))
+    assert to_ms(message.occurred_at) < 0
+    written = json.loads(encode(message))["occurred_at"]
+    assert datetime.fromisoformat(written) == datetime.fromisoformat(moment)
+
+
+def test_the_first_millisecond_of_1970_is_a_date_too() -> None:
+    assert to_ms(EPOCH) == 1
+
+
+@given(MILLISECONDS)
+def test_an_unknown_moment_is_before_every_date(moment_ms: int) -> None:
+    assert age_rank(0) < age_rank(moment_ms) == moment_ms
+
+
+@given(MILLISECONDS)
 def test_milliseconds_survive_the_way_through_a_moment(moment_ms: int) -> None:
     assert to_ms(from_ms(moment_ms)) == moment_ms
 

@@ -33,7 +33,7 @@ def rfc_3339(moment_ms: int) -> str | None:
 def utc(moment_ms: int) -> str:
     """Return a moment such as `2026-11-21 09:30:00`, for columns headed UTC, or a dash if it is not known."""
     moment = from_ms(moment_ms)
-    return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+    return "–" if moment is None else moment.replace(tzinfo=None).isoformat(" ", "seconds")
 
 
 def lasting(seconds: float) -> str:

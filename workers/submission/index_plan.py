@@ -22,7 +22,7 @@ from workers.submission.folder_record import (
     replay_readable,
     use_outputs_again,
 )
-from workers.submission.submit import Entry, Submission, body_of, publish
+from workers.submission.submit import Entry, Submission, as_catalogued, body_of, publish
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def make_plan(submission: Submission, versions: Sequence[VersionName], store: St
             keys = {version: version.key(entry.image_id, entry.revision) for version in versions}
             lacking = [version for version, key in keys.items() if key not in stored and key not in dead]
             for version in lacking:
-                plan.missing[version].append(entry)
+                plan.missing[version].append(as_catalogued(entry, row))
             # An output outweighs a failure: a replay may have succeeded where an earlier attempt failed.
             plan.dead += not lacking and bool(dead & set(keys.values()) - stored)
             plan.indexed += not lacking and stored >= set(keys.values())

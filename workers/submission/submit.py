@@ -6,25 +6,31 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from panopticon.chunks import CHUNK, chunks
 from panopticon.errors import UsageError
+from panopticon.exif.capture_time import capture_time
 from panopticon.interfaces import Store, Uploads
-from panopticon.messages import ImageMessage, Lane, encode, from_ms, to_ms
+from panopticon.messages import EPOCH, ImageMessage, Lane, encode, from_ms, to_ms
 from panopticon.results.outputs import CatalogueImage
 from workers.runtime.terminal_text import shown
 from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
 from workers.submission.folders import FoundFile
 from workers.submission.listed_folders import FolderReader, ListedFile, ListedFolders
+from workers.submission.regular_files import open_regular
 from workers.submission.skip_rules import SkipKind
 from workers.submission.walk import Scan, Scanner, Skipped, WalkRules, name_used
 
 STDIN = "-"
 MAX_URI_CHARS = 4096
-LAST_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999, the latest moment that a timestamp can hold."""
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""The first millisecond of the year 1 and the last of the year 9999, all that a timestamp can hold."""
+UNSET_MS = range(-86_399_999, 1)
+"""Times that files have which were written without one: 0, as seen from any time zone."""
 
 
 class Entry(NamedTuple):
@@ -37,6 +43,10 @@ class Entry(NamedTuple):
     occurred_at_ms: int = 0
     """When the image was uploaded or deleted; 0 means the time at which the message is sent."""
     message_id: str | None = None
+    path: bytes = b""
+    """The file that tells when the picture was taken; empty unless it has to be asked."""
+    in_catalogue: bool = False
+    """True if the time is that of the catalogue, where 0 means unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +120,17 @@ def publish(
 
 
 def message_of(entry: Entry, *, now_ms: int) -> ImageMessage:
-    """Return the message that announces an entry, which occurred at `now_ms` unless the entry knows when."""
+    """Return the message that announces an entry, which occurred at `now_ms` unless the entry knows when.
+
+    The file of an entry is read for it, as late as possible: most files of a folder are never sent.
+    """
+    at_ms = _taken_at_ms(entry.path, now_ms) if entry.path else 0
     return ImageMessage(
         image_id=entry.image_id,
         image_uri=entry.image_uri,
         revision=entry.revision,
         event=entry.event,
-        occurred_at=from_ms(entry.occurred_at_ms or now_ms),
+        occurred_at=from_ms(at_ms or entry.occurred_at_ms or (0 if entry.in_catalogue else now_ms)),
         message_id=entry.message_id or uuid.uuid4().hex,
     )
 
@@ -133,7 +147,15 @@ def entry_of_row(row: CatalogueImage) -> Entry:
         image_uri=row.image_uri or None,
         revision=row.revision,
         occurred_at_ms=row.occurred_at_ms,
+        in_catalogue=True,
     )
+
+
+def as_catalogued(entry: Entry, row: CatalogueImage) -> Entry:
+    """Return the entry of a file with the time under which the catalogue has this revision of it."""
+    if not entry.path or entry.revision != row.revision:
+        return entry
+    return entry._replace(occurred_at_ms=row.occurred_at_ms, path=b"", in_catalogue=True)
 
 
 class Listing:
@@ -234,8 +256,16 @@ def _entry_of_file(listed: ListedFile) -> Entry:
         image_uri=file.uri,
         revision=listed.entry.revision,
         # For a time that no timestamp can hold, the time of sending is used.
-        occurred_at_ms=mtime_ms if 0 < mtime_ms <= LAST_MS else 0,
+        occurred_at_ms=mtime_ms if FIRST_MS <= mtime_ms <= LAST_MS and mtime_ms not in UNSET_MS else 0,
+        path=file.path,
     )
+
+
+def _taken_at_ms(path: bytes, now_ms: int) -> int:
+    # Whether the file can be read is found out by the worker.
+    with suppress(OSError), open_regular(path) as file:
+        return to_ms(capture_time(file, now=EPOCH + timedelta(milliseconds=now_ms)))
+    return 0
 
 
 def _entry_of_message(message: ImageMessage) -> Entry:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import Applied, Finding
-from panopticon.results.cursors import PageEnd, encode_cursor, resume
+from panopticon.results.cursors import PageEnd, Stage, encode_cursor, resume, stages
 from panopticon.results.documents import Change, SearchDocument
 from panopticon.results.search import Query, SearchPage
 from storage.search.opensearch.bulk import BulkWriter
@@ -157,13 +158,19 @@ class OpenSearchIndex:
         """Return the hits of one page, and one more if there is a next page."""
         self._lifecycle.ready()
         found: list[Any] = []
-        while (missing := query.limit + 1 - len(found)) > 0:
+        for stage in stages(query, end):
+            found += self._hits(query, stage, limit=query.limit + 1 - len(found))
+        return found
+
+    def _hits(self, query: Query, stage: Stage, *, limit: int) -> list[Any]:
+        found: list[Any] = []
+        while (missing := limit - len(found)) > 0:
             size = min(missing, MAX_PAGE)
-            hits = self._search(request(query, end=end, size=size))
+            hits = self._search(request(query, stage=stage, size=size))
             found += hits
             if len(hits) < size:
                 break
-            end = page_end(hits[-1])
+            stage = replace(stage, end=page_end(hits[-1]))
         return found
 
     def _search(self, body: dict[str, Any]) -> list[Any]:

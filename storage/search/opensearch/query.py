@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from panopticon.results.cursors import PageEnd
+from panopticon.results.cursors import PageEnd, Stage
 from panopticon.results.documents import fold_label
 from panopticon.results.search import Order, Query, ScoreRange
 
@@ -15,21 +15,21 @@ Clause = dict[str, Any]
 _ALIVE: Clause = {"term": {"deleted": False}}
 
 
-def request(query: Query, *, end: PageEnd | None, size: int) -> Clause:
-    """Return the body of a search for the next `size` documents after `end`."""
+def request(query: Query, *, stage: Stage, size: int) -> Clause:
+    """Return the body of a search for the next `size` documents of a stage."""
     labels = [[label] for label in query.all_of] + ([query.any_of] if query.any_of else [])
     probable = {"range": {"tags.probability": {"gte": query.min_probability}}}
     tagged = [_nested("tags", [*_named(query, group), probable]) for group in labels]
     scored = [_scored(query, wanted) for wanted in query.scores]
     body = {
         "size": size,
-        "query": {"bool": {"filter": [_ALIVE, *tagged, *scored]}},
+        "query": {"bool": {"filter": [_ALIVE, *_dated(stage), *tagged, *scored]}},
         "sort": [_order(query), {"image_id": "asc"}],
         # If documents are ordered by nested values, a server that need not count skips some of them
         # (opensearch-project/OpenSearch#21537).
         "track_total_hits": query.order is not Order.NEWEST,
     }
-    if end is None:
+    if (end := stage.end) is None:
         return body
     # A time is a whole number, and the end of a page has it as a float.
     rank = int(end.rank) if query.order is Order.NEWEST else _in_json(end.rank)
@@ -59,6 +59,13 @@ def page_end(hit: Mapping[str, Any]) -> PageEnd:
     """Return the end of a page, given its last hit."""
     rank, image_id = hit["sort"]
     return PageEnd(rank=float(rank), image_id=image_id)
+
+
+def _dated(stage: Stage) -> list[Clause]:
+    if stage.dated is None:
+        return []
+    undated: Clause = {"term": {"occurred_at_ms": 0}}
+    return [{"bool": {"must_not": undated}} if stage.dated else undated]
 
 
 def _has_part(part: str, policy_below: int | None) -> Clause:

@@ -15,10 +15,10 @@ INSERT INTO catalogue
 VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET revision = excluded.revision, image_uri = excluded.image_uri,
 event = excluded.event, occurred_at_ms = excluded.occurred_at_ms, located_at_ms = excluded.located_at_ms
-WHERE (excluded.revision, excluded.event = 'deleted', excluded.occurred_at_ms, excluded.located_at_ms,
-       excluded.image_uri)
-> (catalogue.revision, catalogue.event = 'deleted', catalogue.occurred_at_ms, catalogue.located_at_ms,
-   catalogue.image_uri)
+WHERE (excluded.revision, excluded.event = 'deleted', excluded.occurred_at_ms <> 0, excluded.occurred_at_ms,
+       excluded.located_at_ms, excluded.image_uri)
+> (catalogue.revision, catalogue.event = 'deleted', catalogue.occurred_at_ms <> 0, catalogue.occurred_at_ms,
+   catalogue.located_at_ms, catalogue.image_uri)
 """
 
 _GET = """

@@ -66,7 +66,8 @@ def oracle(history: Iterable[Change]) -> SearchDocument:
     parts: dict[str, Part] = {}
     for change in sorted(history, key=_place):
         seen_before = change.revision == revision and is_deleted == (change.kind is ChangeKind.DELETED)
-        occurred_at_ms = max(occurred_at_ms, change.occurred_at_ms) if seen_before else change.occurred_at_ms
+        times = [change.occurred_at_ms, occurred_at_ms] if seen_before else [change.occurred_at_ms]
+        occurred_at_ms = max(filter(None, times), default=0)
         if change.revision > revision or change.kind is ChangeKind.DELETED:
             parts = {}
         if change.part is not None:
@@ -84,7 +85,7 @@ def _place(change: Change) -> tuple[int, bool, int]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Change]:
-    revisions, times = st.integers(0, 3), st.integers(0, 5)
+    revisions, times = st.integers(0, 3), st.integers(-3, 3)
     times_of_results = draw(st.lists(times, min_size=4, max_size=4))
     results = st.builds(result, revisions, st.sampled_from(["tagger_1", "tagger_2"]), st.integers(1, 3)).map(
         lambda change: result(

@@ -186,6 +186,11 @@ def test_the_later_of_two_uploads_of_one_revision_supersedes() -> None:
     assert later.supersedes(image(1, "uploaded", uri="file:///z.jpg"))
 
 
+def test_a_time_before_1970_supersedes_an_unknown_one() -> None:
+    unknown = image(1, "uploaded", uri="file:///z.jpg")
+    assert replace(unknown, image_uri="file:///a.jpg", occurred_at_ms=-1).supersedes(unknown)
+
+
 def test_the_greater_uri_of_two_uploads_of_one_revision_and_time_supersedes() -> None:
     assert image(1, "uploaded", uri="file:///b.jpg").supersedes(image(1, "uploaded", uri="file:///a.jpg"))
 

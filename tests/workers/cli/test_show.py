@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from panopticon.messages import to_ms
 from panopticon.models import find_card
 from panopticon.registry import transitions
 from panopticon.registry.transitions import Author
@@ -226,3 +229,21 @@ def test_a_part_of_an_unregistered_version_is_shown(panopticon: Panopticon, hous
     house.search.apply([result("photo", part(cat=0.9), name="stranger_4")])
     lines = [" ".join(line.split()) for line in panopticon("show", "photo").out.splitlines()]
     assert "stranger_4 not registered, revision 0, policy 1: cat 0.90" in lines
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [
+        (datetime(1944, 6, 6, 6, 30, tzinfo=UTC), "date 1944-06-06 06:30:00 UTC"),
+        (datetime(826, 1, 1, tzinfo=UTC), "date 0826-01-01 00:00:00 UTC"),
+        (None, "date not known"),
+    ],
+)
+def test_the_date_of_an_image_is_shown_whatever_it_is(
+    panopticon: Panopticon, house: House, moment: datetime | None, shown: str
+) -> None:
+    house.store.catalogue.put([replace(image("photo"), occurred_at_ms=to_ms(moment))])
+    lines = [" ".join(line.split()) for line in panopticon("show", "photo").out.splitlines()]
+    assert shown in lines
+    known = panopticon("show", "photo", "--json").json["catalogue"]["occurred_at"]
+    assert (known and datetime.fromisoformat(known)) == moment

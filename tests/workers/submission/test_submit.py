@@ -18,10 +18,19 @@ from panopticon.messages import Lane, decode_image_message
 from panopticon.results.outputs import CatalogueImage, VersionName
 from storage.originals.files import path_of
 from storage.stores import open_store
+from tests.panopticon.exif.samples import exif, jpeg_with, taken
 from workers.queues import open_broker
 from workers.runtime.terminal_text import printable, shown
 from workers.submission.folders import image_id_of
-from workers.submission.submit import Entry, Submission, body_of, publish, read_sources, scan_paths
+from workers.submission.submit import (
+    Entry,
+    Submission,
+    body_of,
+    entry_of_row,
+    publish,
+    read_sources,
+    scan_paths,
+)
 
 
 @pytest.fixture
@@ -299,14 +308,50 @@ class TestPublishing:
         assert len({message.message_id for message in messages}) == 1201
         assert heard == [500, 1000, 1201]
 
+    def test_a_photo_has_the_time_at_which_it_was_taken(self, store: Store, photos: Path) -> None:
+        (photos / "a.jpg").write_bytes(jpeg_with(exif(taken("1944:06:06 06:30:00", zone=b"+01:00"))))
+        os.utime(photos / "a.jpg", (86400, 86400))
+        (entry,) = scan(store, photos).entries
+        assert b'"occurred_at":"1944-06-06T05:30:00Z"' in body_of(entry, now_ms=1)
+
+    def test_a_photo_named_in_a_list_has_it_too(self, store: Store, photos: Path) -> None:
+        (photos / "a.jpg").write_bytes(jpeg_with(exif(taken("2019:07:01 10:20:30"))))
+        listed = [os.fsencode(photos / "a.jpg") + b"\n"]
+        (entry,) = read_sources(["-"], store, stdin=listed).entries
+        assert b'"occurred_at":"2019-07-01T10:20:30Z"' in body_of(entry, now_ms=1_800_000_000_000)
+
+    def test_a_time_later_than_tomorrow_is_not_believed(self, store: Store, photos: Path) -> None:
+        (photos / "a.jpg").write_bytes(jpeg_with(exif(taken("2019:07:01 10:20:30"))))
+        os.utime(photos / "a.jpg", (86400, 86400))
+        (entry,) = scan(store, photos).entries
+        assert b'"occurred_at":"1970-01-02T00:00:00Z"' in body_of(entry, now_ms=1)
+
+    def test_a_photo_that_vanished_has_the_time_of_its_file(self, store: Store, photos: Path) -> None:
+        (photos / "a.jpg").write_bytes(b"x")
+        os.utime(photos / "a.jpg", (86400, 86400))
+        (entry,) = scan(store, photos).entries
+        (photos / "a.jpg").unlink()
+        os.mkfifo(photos / "a.jpg")
+        assert b'"occurred_at":"1970-01-02T00:00:00Z"' in body_of(entry, now_ms=1)
+
+    def test_an_image_of_the_catalogue_without_a_time_stays_without(self) -> None:
+        row = CatalogueImage(image_id="a", revision=0, image_uri="", event="uploaded", occurred_at_ms=0)
+        assert b"occurred_at" not in body_of(entry_of_row(row), now_ms=5000)
+
     def test_the_upload_of_a_file_happened_when_it_was_changed(self, store: Store, photos: Path) -> None:
         (photos / "a.jpg").write_bytes(b"x")
         os.utime(photos / "a.jpg", (86400, 86400))
         (entry,) = scan(store, photos).entries
         assert b'"occurred_at":"1970-01-02T00:00:00Z"' in body_of(entry, now_ms=1)
 
+    def test_a_file_may_be_older_than_1970(self, store: Store, photos: Path) -> None:
+        (photos / "a.jpg").write_bytes(b"x")
+        os.utime(photos / "a.jpg", (-86400, -86400))
+        (entry,) = scan(store, photos).entries
+        assert b'"occurred_at":"1969-12-31T00:00:00Z"' in body_of(entry, now_ms=5000)
+
     @pytest.mark.parametrize("moment_s", [-5, 0])
-    def test_a_time_before_1970_is_replaced_by_now(self, store: Store, photos: Path, moment_s: int) -> None:
+    def test_a_file_without_a_time_has_that_of_now(self, store: Store, photos: Path, moment_s: int) -> None:
         (photos / "a.jpg").write_bytes(b"x")
         os.utime(photos / "a.jpg", (moment_s, moment_s))
         (entry,) = scan(store, photos).entries

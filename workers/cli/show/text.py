@@ -61,7 +61,8 @@ def _print_row(session: Session, row: CatalogueImage | None, original: OriginalF
         return
     lines: Lines = [
         ("where", place(row.image_uri) or "–"),
-        ("revision", f"{row.revision}, {row.event} {utc(row.occurred_at_ms)} UTC"),
+        ("revision", f"{row.revision}, {row.event}"),
+        ("date", f"{utc(row.occurred_at_ms)} UTC" if row.occurred_at_ms else "not known"),
     ]
     if original and original.missing and not row.deleted:
         lines.append(("file", Text("there is no such file on this machine", style="yellow")))
