@@ -31,10 +31,10 @@ def cells() -> Iterator[Cell]:
         yield Cell(name=f"jpeg/{name}", encoded=encoded, reference=reference, tolerance=LOSSY_TOLERANCE)
 
 
-def ycck() -> bytes:
+def ycck(pixels: pic.Pixels) -> bytes:
     """Return a JPEG of inks in YCCK, inverted as Adobe's programs store them."""
     # Pillow inverts what it stores, so the channels are inverted here to be stored as they are.
-    stored = np.dstack([pic.ycc(255 - pic.picture()), np.full(pic.grey().shape, 255.0)])
+    stored = np.dstack([pic.ycc(255 - pixels), np.full(pixels.shape[:2], 255.0)])
     segments, rest = segments_of(jpeg(pic.as_bytes(255 - stored), "CMYK"))
     adobe = [part[:-1] + b"\x02" if part[1] == 0xEE else part for part in segments]
     return joined(adobe, rest)
@@ -61,7 +61,7 @@ def _models() -> Iterator[tuple[str, bytes, pic.Pixels]]:
             segments, rest = segments_of(encoded)
             plain = joined([part for part in segments if part[1] != 0xEE], rest)
             yield f"{kind}-no-adobe/{name}", plain, rgb
-    yield "ycck-adobe/baseline", ycck(), rgb
+    yield "ycck-adobe/baseline", ycck(rgb), rgb
 
 
 def _profiled() -> Iterator[tuple[str, bytes, pic.Pixels]]:
@@ -82,7 +82,7 @@ def _profiled() -> Iterator[tuple[str, bytes, pic.Pixels]]:
     yield "icc-cut-ignored/ycbcr", with_segments(plain, *icc_segments(rgb_profile(pic.P3, 2.2)[:300])), rgb
     ink = jpeg(pic.inks(black=True), "CMYK")
     yield "icc-cmyk/cmyk", with_segments(ink, *icc_segments(cmyk_profile())), rgb
-    yield "icc-cmyk/ycck", with_segments(ycck(), *icc_segments(cmyk_profile())), rgb
+    yield "icc-cmyk/ycck", with_segments(ycck(rgb), *icc_segments(cmyk_profile())), rgb
     yield "icc-of-rgb-ignored/cmyk", with_segments(ink, *icc_segments(rgb_profile(pic.ADOBE, 2.2))), rgb
     grey = pic.as_rgb(pic.grey())
     coded = jpeg(pic.as_bytes(pic.linear(pic.grey() / 255) ** (1 / 1.4) * 255))

@@ -265,9 +265,10 @@ def _palettes() -> Iterator[Kind]:
         )
 
 
-def indexed(count: int) -> tuple[pic.Pixels, pic.Pixels]:
-    """Return the picture as indices, (H, W), into `count` colours, (count, 3)."""
-    reduced = Image.fromarray(pic.picture()).quantize(count, dither=Image.Dither.NONE)
+def indexed(count: int, pixels: pic.Pixels | None = None) -> tuple[pic.Pixels, pic.Pixels]:
+    """Return the picture, or other pixels, as indices, (H, W), into `count` colours, (count, 3)."""
+    whole = Image.fromarray(pic.picture() if pixels is None else pixels)
+    reduced = whole.quantize(count, dither=Image.Dither.NONE)
     colours = np.zeros((count, 3), np.uint8)
     found = np.array(reduced.getpalette(), np.uint8).reshape(-1, 3)[:count]
     colours[: len(found)] = found
