@@ -28,7 +28,7 @@ Scores = Mapping[str, float]
 
 
 class Match(StrEnum):
-    """How a result compares with the manifest."""
+    """A result, compared with the manifest."""
 
     RIGHT = "right"
     ACCEPTABLE = "otherwise, acceptable"
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What indexing made of one file: scores, a reason, or neither if another file stands for it."""
+    """The outcome of indexing one file: scores, a reason, or neither if another file stands for it."""
 
     scores: Scores | None = None
     reason: str = ""
