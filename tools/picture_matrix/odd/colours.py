@@ -13,7 +13,7 @@ from tools.picture_matrix import picture as pic
 from tools.picture_matrix import png_file as pf
 from tools.picture_matrix import tiff_file as tf
 from tools.picture_matrix.bmp_gif_cells import gif
-from tools.picture_matrix.iso_cells import P3_CODES, PQ_CODES, avif, heic, with_cicp
+from tools.picture_matrix.iso_cells import P3_CODES, PQ_CODES, avif, deep_avif, heic, with_cicp
 from tools.picture_matrix.jpeg_cells import ycck
 from tools.picture_matrix.jpeg_file import icc_segments, joined, jpeg, segments_of, with_segments
 from tools.picture_matrix.odd.catalogue import OddPicture
@@ -170,19 +170,16 @@ def _wide() -> Iterator[OddPicture]:
     p3 = pic.as_bytes(pic.coded_in(pic.P3, pixels=base()) * 255)
     yield stored("cicp_p3.png", pf.png(p3, bits=8, kind=pf.RGB, before=[(b"cICP", b"\x0c\x0d\0\1")]), base())
     yield stored("cicp_p3.avif", with_cicp(avif(p3), P3_CODES), base())
-    yield stored("cicp_p3.heic", heic(p3, **_codes(P3_CODES)), base())
+    yield stored("cicp_p3.heic", with_cicp(heic(p3), P3_CODES), base())
     pq = pic.pq_coded(pic.light_in(pic.REC2020, base()))
     deep = np.rint(pq * 65535).astype(np.uint16)
     yield stored(
         "cicp_pq.png", pf.png(deep, bits=16, kind=pf.RGB, before=[(b"cICP", b"\x09\x10\0\1")]), base()
     )
-    encoded = heic(deep, mode="RGB;16", **_codes(PQ_CODES))
+    encoded = with_cicp(heic(deep, mode="RGB;16"), PQ_CODES)
     yield stored("cicp_pq_10_bits.heic", encoded, base())
-    yield stored("cicp_pq.avif", with_cicp(avif(pic.as_bytes(pq * 255)), PQ_CODES), base())
-
-
-def _codes(codes: tuple[int, int]) -> dict[str, Any]:
-    return {"color_primaries": codes[0], "transfer_characteristic": codes[1]}
+    encoded = with_cicp(deep_avif(np.rint(pq * 1023).astype(np.uint16), 10), PQ_CODES)
+    yield stored("cicp_pq_10_bits.avif", encoded, base())
 
 
 def _transparent() -> Iterator[OddPicture]:
