@@ -20,8 +20,10 @@ LOSSLESS_TOLERANCE = 3.0
 LOSSY_TOLERANCE = 5.0
 """For JPEG, AVIF, HEIC and lossy WebP, which blur the texture of so small a picture by up to 4 levels."""
 HDR_TOLERANCE = 8.0
-"""For PQ and HLG: eight bits have coarse steps there, and how a display with less range rolls off is not
-standardised. Reference white is 203 cd/m² (ITU-R BT.2408). Taken for sRGB, the picture is off by 25 or more."""
+"""For PQ and HLG: eight bits have coarse steps there, and displays with less range differ in their whites.
+
+Reference white is 203 cd/m² (ITU-R BT.2408). Taken for sRGB, the picture is off by 25 or more.
+"""
 
 
 class Status(StrEnum):

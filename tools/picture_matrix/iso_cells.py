@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import imagecodecs
@@ -161,11 +161,16 @@ def _heic_groups() -> Iterator[Case]:
     for name, profile, pixels in _profiles():
         picture = Image.fromarray(pixels)
         yield f"icc-{name}/uint8", _saved(picture, icc_profile=profile), rgb, LOSSY_TOLERANCE
-    main, negative = Image.fromarray(rgb), Image.fromarray(255 - rgb)
-    first = _saved(main, save_all=True, append_images=[negative])
+    first = heif_group([rgb, 255 - rgb], primary=0)
     yield "burst/primary-first", first, rgb, LOSSY_TOLERANCE
-    second = _saved(negative, save_all=True, append_images=[main], primary_index=1)
+    second = heif_group([255 - rgb, rgb], primary=1)
     yield "burst/primary-second", second, rgb, LOSSY_TOLERANCE
+
+
+def heif_group(pictures: Sequence[pic.Pixels], *, primary: int) -> bytes:
+    """Return one HEIC of several pictures, the one to show not always the first."""
+    first, *others = (Image.fromarray(pixels) for pixels in pictures)
+    return _saved(first, save_all=True, append_images=others, primary_index=primary)
 
 
 def _saved(image: Image.Image, **options: Any) -> bytes:

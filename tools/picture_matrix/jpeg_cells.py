@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
@@ -29,6 +30,14 @@ def cells() -> Iterator[Cell]:
     """Make the cells of JPEG."""
     for name, encoded, reference in (*_models(), *_profiled(), *_oriented(), *_several()):
         yield Cell(name=f"jpeg/{name}", encoded=encoded, reference=reference, tolerance=LOSSY_TOLERANCE)
+    for name, encoded, reference in _rare():
+        yield Cell(
+            name=f"jpeg/{name}",
+            encoded=encoded,
+            reference=reference,
+            tolerance=LOSSY_TOLERANCE,
+            must_be_right=False,
+        )
 
 
 def ycck(pixels: pic.Pixels) -> bytes:
@@ -62,6 +71,15 @@ def _models() -> Iterator[tuple[str, bytes, pic.Pixels]]:
             plain = joined([part for part in segments if part[1] != 0xEE], rest)
             yield f"{kind}-no-adobe/{name}", plain, rgb
     yield "ycck-adobe/baseline", ycck(rgb), rgb
+
+
+def _rare() -> Iterator[tuple[str, bytes, pic.Pixels]]:
+    """Twelve bits, and the lossless process, which medical and camera programs write."""
+    rgb, grey = pic.picture(), pic.as_rgb(pic.grey())
+    deep, deep_grey = (pic.quantised(each, 12).astype(np.uint16) for each in (rgb, pic.grey()))
+    yield "twelve-bits/ycbcr", bytes(imagecodecs.jpeg_encode(deep, level=98, bitspersample=12)), rgb
+    yield "twelve-bits/grey", bytes(imagecodecs.jpeg_encode(deep_grey, level=98, bitspersample=12)), grey
+    yield "lossless/grey", bytes(imagecodecs.ljpeg_encode(pic.grey())), grey
 
 
 def _profiled() -> Iterator[tuple[str, bytes, pic.Pixels]]:

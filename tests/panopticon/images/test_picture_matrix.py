@@ -6,6 +6,7 @@ import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import tifffile
 from panopticon.errors import Rejected
 from panopticon.images.decoding import Decoded
 from tools.picture_matrix import picture as pic
-from tools.picture_matrix.__main__ import main, table_of
+from tools.picture_matrix.__main__ import main, table_of, write
 from tools.picture_matrix.cells import (
     HDR_TOLERANCE,
     LOSSY_TOLERANCE,
@@ -123,6 +124,15 @@ def test_only_an_exotic_encoding_may_be_refused_and_only_as_unsupported(
 def test_a_crash_of_the_decoder_is_wrong() -> None:
     outcome = check(CELL, lambda _: decoded([][0]))
     assert (outcome.status, outcome.detail) == (Status.WRONG, "crash: IndexError: list index out of range")
+
+
+def test_what_is_wrong_is_saved_to_be_looked_at(tmp_path: Path) -> None:
+    write(check(CELL, lambda _: decoded(255 - pic.picture())), tmp_path / "wrong")
+    assert {path.name for path in (tmp_path / "wrong").iterdir()} == {
+        "png_any.png",
+        "png_any.reference.png",
+        "png_any.decoded.png",
+    }
 
 
 def test_the_table_counts_the_outcomes_of_each_container(capsys: pytest.CaptureFixture[str]) -> None:

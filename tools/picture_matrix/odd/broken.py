@@ -9,11 +9,13 @@ import numpy as np
 
 from tools.picture_matrix import png_file as pf
 from tools.picture_matrix import tiff_file as tf
+from tools.picture_matrix.bmp_gif_cells import bmp, gif
 from tools.picture_matrix.iso_cells import avif, heic
 from tools.picture_matrix.jpeg_file import jpeg
 from tools.picture_matrix.odd.catalogue import OddPicture
 from tools.picture_matrix.odd.colours import base, base_grey, stored
 from tools.picture_matrix.picture import Pixels
+from tools.picture_matrix.tiff_cells import indexed
 from tools.picture_matrix.tiff_file import tiff
 from tools.picture_matrix.webp_cells import webp
 
@@ -35,8 +37,7 @@ def _textured() -> Pixels:
     return np.clip(base().astype(int) + noise, 0, 255).astype(np.uint8)
 
 
-def _formats() -> Iterator[tuple[str, bytes]]:
-    pixels = _textured()
+def _formats(pixels: Pixels) -> Iterator[tuple[str, bytes]]:
     yield "baseline.jpg", jpeg(pixels)
     yield "progressive.jpg", jpeg(pixels, progressive=True)
     yield "restarts.jpg", jpeg(pixels, restart_marker_rows=1)
@@ -57,24 +58,37 @@ def _whole() -> Iterator[OddPicture]:
         yield stored(f"fill_bytes_{name}.jpg", encoded[:2] + b"\xff\xff\xff" + encoded[2:], base())
     png = pf.png(base(), bits=8, kind=pf.RGB)
     yield stored("trailing_zeros.png", png + bytes(5000), base())
+    yield stored("trailing_zeros.webp", webp(base()) + bytes(5000), base())
     yield stored("picture_named.jpg", png, base())
     yield stored("no_suffix", jpeg(base()), base())
+    # The end of these files is as regular as that of a file which was not written to its end.
+    for name, part in (("half", 2), ("third", 3)):
+        dark = base().copy()
+        dark[dark.shape[0] * (part - 1) // part :] = 0
+        for file, encoded in _formats(dark):
+            yield stored(f"black_last_{name}_{file}", encoded, dark)
+    for file, encoded in _formats(np.zeros_like(base())):
+        yield stored(f"all_black_{file}", encoded, np.zeros_like(base()))
 
 
 def _cut() -> Iterator[OddPicture]:
-    for name, encoded in _formats():
-        if name.startswith("picture.tif"):
-            # The directory is at the end of the file, so what is left has no header.
-            continue
-        for share in (0.4, 0.8):
+    for name, encoded in _formats(_textured()):
+        # The directory of our TIFF is at its end, so what is left has no header.
+        for share in (0.4, 0.8) if not name.endswith("tif") else ():
             data = encoded[: int(len(encoded) * share)]
             expect = f"{TRUNCATED}|dead:corrupt" if name.endswith("heic") else TRUNCATED
             yield OddPicture(file=f"cut_{share * 100:.0f}_{name}", encoded=data, expect=expect)
+    rows = np.ascontiguousarray(_textured()[::-1, :, ::-1]).tobytes()
+    bitmap = bmp(rows, bits=24, size_px=(base().shape[1], base().shape[0]))
+    index, palette = indexed(256, _textured())
+    for name, encoded in (("picture.bmp", bitmap), ("picture.gif", gif([index], palette))):
+        half = encoded[: len(encoded) // 2]
+        yield OddPicture(file=f"cut_50_{name}", encoded=half, expect=TRUNCATED)
 
 
 def _preallocated() -> Iterator[OddPicture]:
     """Files of full length whose end was not written yet, as after a broken copy or download."""
-    for name, encoded in _formats():
+    for name, encoded in _formats(_textured()):
         for share in (0.5, 0.9):
             written = int(len(encoded) * share)
             data = encoded[:written] + bytes(len(encoded) - written)

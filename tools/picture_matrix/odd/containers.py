@@ -12,7 +12,7 @@ from tools.picture_matrix import picture as pic
 from tools.picture_matrix import png_file as pf
 from tools.picture_matrix import tiff_file as tf
 from tools.picture_matrix.bmp_gif_cells import gif
-from tools.picture_matrix.iso_cells import avif, heic
+from tools.picture_matrix.iso_cells import avif, heic, heif_group
 from tools.picture_matrix.jpeg_file import XMP, exif_segment, jpeg, segment, with_segments
 from tools.picture_matrix.odd.catalogue import OddPicture
 from tools.picture_matrix.odd.colours import MAYBE, base, base_grey, stored
@@ -76,6 +76,11 @@ def _several() -> Iterator[OddPicture]:
     # A video contains what looks like the start of a scan about once in 65,536 bytes; here it always does.
     video = b"MotionPhoto_Data\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\xff\xda\0\x0c" * 100_000
     yield stored("motion_baseline.jpg", jpeg(base()) + video, base())
+    # Phones cut a photo into tiles, and add a thumbnail, a second picture or a map of depth.
+    yield stored("tiles.heic", heic(base(), tile_size=128), base())
+    yield stored("thumbnail.heic", heic(base(), thumbnails=[64]), base())
+    group = heif_group([255 - base(), base()], primary=1)
+    yield stored("burst_second_is_primary.heic", group, base())
     large = pic.picture(1800, 2400)
     progressive = jpeg(large, progressive=True, quality=90)
     yield stored("progressive_4_megapixels.jpg", progressive, large)
