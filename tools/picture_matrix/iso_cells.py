@@ -39,11 +39,11 @@ def avif(pixels: pic.Pixels, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def deep_avif(values: NDArray[np.uint16], bits: int) -> bytes:
-    """Encode grey or colours of ten or twelve bits with little loss."""
+def deep_avif(values: NDArray[np.uint16], bits: int, *, level: int = 97) -> bytes:
+    """Encode grey or colours of ten or twelve bits with little loss; level 100: with none."""
     chroma = "444" if values.ndim == 3 else "400"
     encoded = imagecodecs.avif_encode(
-        values, level=97, speed=9, bitspersample=bits, pixelformat=chroma, numthreads=1
+        values, level=level, speed=9, bitspersample=bits, pixelformat=chroma, numthreads=1
     )
     return bytes(encoded)
 

@@ -95,7 +95,7 @@ def _finding(entry: Mapping[str, Any], folder: Path, indexed: Mapping[str, Resul
 
 def _is_nearly(scores: Scores, reference: Scores) -> bool:
     """Return whether the measures differ by no more than grain, such as that of dithering, changes them."""
-    near = all(abs(scores[name] - reference[name]) <= 2 * limit for name, limit in _NEAR.items())
+    near = all(abs(scores[name] - reference[name]) <= 3 * limit for name, limit in _NEAR.items())
     return near and 0.5 <= scores["sharpness"] / max(reference["sharpness"], _SHARPNESS_OF_FLAT) <= 2
 
 
