@@ -244,6 +244,9 @@ def _gifs() -> Iterator[tuple[str, bytes, pic.Pixels]]:
     yield "animated/plain", gif([index, other], colours), colours[index]
     nothing = np.full_like(index, 255)
     yield "animated/first-frame-clear", gif([nothing, index, other], colours, clear=255), colours[index]
+    yield "animated/two-frames-clear", gif([nothing, nothing, index], colours, clear=255), colours[index]
+    paper = np.full((*index.shape, 3), 255, np.uint8)
+    yield "animated/all-frames-clear", gif([nothing, nothing], colours, clear=255), paper
     yield "animated/only-first-frame-has-key", gif([nothing, index], colours, clear_first=255), colours[index]
     cut = index[5:, 5:]
     on_canvas = np.full((*index.shape, 3), 255, np.uint8)

@@ -19,6 +19,8 @@ LOSSLESS_TOLERANCE = 3.0
 """Mean difference in levels of 255 up to which a picture is right: rounding, profiles, and chroma filters."""
 LOSSY_TOLERANCE = 5.0
 """For JPEG, AVIF, HEIC and lossy WebP, which blur the texture of so small a picture by up to 4 levels."""
+SCALED_TOLERANCE = 6.0
+"""For pictures that are scaled: averages of blocks and the card's filter blur edges differently."""
 HDR_TOLERANCE = 8.0
 """For PQ and HLG: eight bits have coarse steps there, and displays with less range differ in their whites.
 
@@ -44,6 +46,8 @@ class Cell:
     reference: NDArray[np.uint8]
     """(SIDE_PX, SIDE_PX, 3), sRGB: the pixels by construction."""
     tolerance: float = LOSSLESS_TOLERANCE
+    size_px: int = SIDE_PX
+    """Side of the encoded picture; if it is larger, the decoder scales it."""
     must_be_right: bool = True
     """False for exotic encodings, which may be refused as unsupported."""
 
@@ -85,9 +89,10 @@ def check(cell: Cell, decoder: Callable[[bytes], Decoded] = decode_whole) -> Out
         # A crash of the decoder is an outcome of this cell; the other cells are still checked.
         return Outcome(cell=cell, status=Status.WRONG, detail=f"crash: {type(error).__name__}: {error}")
     off = difference(decoded.pixels, cell.reference)
-    right = off <= cell.tolerance and (decoded.width_px, decoded.height_px) == (SIDE_PX, SIDE_PX)
+    same_size = (decoded.width_px, decoded.height_px) == (cell.size_px, cell.size_px)
+    right = off <= cell.tolerance and same_size
     detail = f"off by {off:.1f} of 255, at most {cell.tolerance:g}"
-    if (decoded.width_px, decoded.height_px) != (SIDE_PX, SIDE_PX):
+    if not same_size:
         detail = f"{decoded.width_px} x {decoded.height_px} pixels"
     status = Status.RIGHT if right else Status.WRONG
     return Outcome(cell=cell, status=status, detail=detail, pixels=decoded.pixels)

@@ -121,6 +121,9 @@ def _avif() -> Iterator[Case]:
     later = [Image.fromarray(opaque)]
     clear = avif(np.zeros_like(opaque), save_all=True, append_images=later, duration=80)
     yield "animated/first-frame-clear", clear, rgb, LOSSY_TOLERANCE
+    grey_alpha = np.dstack([pic.grey()] * 3 + [pic.alpha_ramp()])
+    shown = pic.on_white(pic.as_rgb(pic.grey()), pic.alpha_ramp() / 255)
+    yield "grey-alpha/uint8", avif(grey_alpha, subsampling="4:0:0"), shown, LOSSY_TOLERANCE
 
 
 def _deep_avif() -> Iterator[Case]:
@@ -147,6 +150,12 @@ def _heic() -> Iterator[Case]:
         shallow, deep = pic.as_bytes(signal * 255), np.rint(signal * 65535).astype("<u2")
         yield f"cicp-{name}/uint8", with_cicp(heic(shallow), codes), rgb, tolerance
         yield f"cicp-{name}/uint10", with_cicp(heic(deep, mode="RGB;16"), codes), rgb, tolerance
+    half = pic.on_white(rgb, pic.alpha_ramp() / 255)
+    shaded = pic.as_bytes(rgb * (pic.alpha_ramp() / 255)[..., None])
+    premultiplied = heic(np.dstack([shaded, pic.alpha_ramp()]), mode="RGBa")
+    yield "rgba-premultiplied/uint8", premultiplied, half, LOSSY_TOLERANCE
+    deep_rgba = np.dstack([rgb, pic.alpha_ramp()]).astype("<u2") * 257
+    yield "rgba-straight/uint10", heic(deep_rgba, mode="RGBA;16"), half, LOSSY_TOLERANCE
     deep_grey = (pic.grey().astype("<u2")) * 257
     yield "grey/uint10", heic(deep_grey, mode="L;16"), pic.as_rgb(pic.grey()), LOSSY_TOLERANCE
     for orientation in range(1, 9):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -86,6 +88,17 @@ def restored(values: NDArray[np.uint64], bits: int) -> Pixels:
 def on_white(colours: Pixels, alpha: Floats) -> Pixels:
     """Return the picture that shows on white paper; alpha: 0 … 1, (H, W)."""
     return as_bytes(colours * alpha[..., None] + 255 * (1 - alpha[..., None]))
+
+
+def enlarged(samples: NDArray[Any]) -> NDArray[Any]:
+    """Return each sample four times in each direction, so that a decoder has to scale the picture."""
+    return np.repeat(np.repeat(samples, 4, axis=0), 4, axis=1)
+
+
+def scaled(pixels: Pixels) -> Pixels:
+    """Return what is left of an enlarged picture at its size before."""
+    whole = Image.fromarray(enlarged(pixels))
+    return np.asarray(whole.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
 
 
 @cache

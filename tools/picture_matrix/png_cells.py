@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tools.picture_matrix import picture as pic
 from tools.picture_matrix import png_file as pf
-from tools.picture_matrix.cells import HDR_TOLERANCE, Cell
+from tools.picture_matrix.cells import HDR_TOLERANCE, SCALED_TOLERANCE, Cell
 from tools.picture_matrix.png_file import Chunk, png
 from tools.picture_matrix.profiles import cmyk_profile, grey_profile, rgb_profile
 from tools.picture_matrix.tiff_cells import indexed
@@ -81,6 +81,14 @@ def _interlacing(
             encoded=png(samples, bits=bits, kind=kind, before=before, interlaced=interlaced),
             reference=reference,
         )
+    larger = pic.enlarged(samples)
+    yield Cell(
+        name=f"png/{name}/uint{bits}/scaled",
+        encoded=png(larger, bits=bits, kind=kind, before=before),
+        reference=pic.scaled(reference),
+        size_px=len(larger),
+        tolerance=SCALED_TOLERANCE,
+    )
 
 
 def _keys() -> Iterator[Cell]:
@@ -234,6 +242,10 @@ def _animated() -> Iterator[Cell]:
     negative[..., :3] = 255 - rgb
     yield Cell(name="png/animated/plain", encoded=apng([opaque, negative]), reference=rgb)
     yield Cell(name="png/animated/first-frame-clear", encoded=apng([clear, opaque]), reference=rgb)
+    clear_frames = [clear, clear, opaque, negative]
+    yield Cell(name="png/animated/two-frames-clear", encoded=apng(clear_frames), reference=rgb)
+    paper = np.full_like(rgb, 255)
+    yield Cell(name="png/animated/all-frames-clear", encoded=apng([clear, clear]), reference=paper)
     # A default image that is not a frame is what a program without animation shows.
     yield Cell(name="png/animated/default-apart", encoded=apng([opaque, negative], apart=True), reference=rgb)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tools.picture_matrix import picture as pic
 from tools.picture_matrix import tiff_file as tf
-from tools.picture_matrix.cells import LOSSY_TOLERANCE, Cell
+from tools.picture_matrix.cells import LOSSY_TOLERANCE, SCALED_TOLERANCE, Cell
 from tools.picture_matrix.jpeg_file import joined, jpeg, segments_of
 from tools.picture_matrix.profiles import cmyk_profile, grey_profile, rgb_profile
 from tools.picture_matrix.tiff_file import Layout, Order, Tag, tiff
@@ -58,11 +58,26 @@ def cells() -> Iterator[Cell]:
                 # No program for photographers writes a big-endian BigTIFF.
                 must_be_right=kind.must_be_right and not (layout.big and layout.order == ">"),
             )
+    yield from _scaled()
     yield from _oriented()
     yield from _profiled()
     yield from _chroma()
     yield from _by_libtiff()
     yield from _rare()
+
+
+def _scaled() -> Iterator[Cell]:
+    for kind in kinds():
+        larger = replace(kind, samples=pic.enlarged(kind.samples))
+        for layout in (Layout(rows=10), Layout(order=">", tiled=True, compression=tf.DEFLATE)):
+            yield Cell(
+                name=f"tiff/scaled/{kind.name}/{layout}",
+                encoded=larger.encoded(layout),
+                reference=pic.scaled(kind.reference),
+                size_px=len(larger.samples),
+                tolerance=SCALED_TOLERANCE,
+                must_be_right=kind.must_be_right,
+            )
 
 
 def layouts(kind: Kind) -> Iterator[Layout]:
@@ -323,6 +338,7 @@ def _profiled() -> Iterator[Cell]:
                 yield Cell(
                     name=f"tiff/icc-{name}/rgb/uint{bits}/{layout}", encoded=data, reference=pic.picture()
                 )
+            yield from _profiled_with_alpha(bits, layout)
             values = np.rint(pic.linear(pic.grey() / 255) ** (1 / 1.4) * float((1 << bits) - 1)).astype(
                 f"u{bits // 8}"
             )
@@ -340,6 +356,22 @@ def _profiled() -> Iterator[Cell]:
                 tolerance=4,
                 must_be_right=bits == 8,
             )
+
+
+def _profiled_with_alpha(bits: int, layout: Layout) -> Iterator[Cell]:
+    colours = pic.as_bytes(pic.coded_in(pic.P3, 2.2) * 255)
+    alpha, share = pic.alpha_ramp(), pic.alpha_ramp() / 255
+    shaded = pic.as_bytes(colours * share[..., None])
+    for name, parts, mark, reference in (
+        ("straight", (colours, alpha), tf.STRAIGHT, pic.on_white(pic.picture(), share)),
+        ("premultiplied", (shaded, alpha), tf.PREMULTIPLIED, pic.on_white(pic.picture(), share)),
+        ("unspecified", (colours, alpha), tf.UNSPECIFIED, pic.picture()),
+    ):
+        extra: list[Tag] = [_icc(rgb_profile(pic.P3, 2.2)), (EXTRA_SAMPLES, tf.SHORT, [mark])]
+        data = tiff(_whole(np.dstack(parts), bits), bits=bits, photometric=tf.RGB, layout=layout, extra=extra)
+        name = f"tiff/icc-p3/rgba-{name}/uint{bits}/{layout}"
+        # Where paper shows through, profiles may be applied before or after it.
+        yield Cell(name=name, encoded=data, reference=reference, tolerance=4, must_be_right=bits == 8)
 
 
 def _icc(profile: bytes) -> Tag:

@@ -68,6 +68,9 @@ def _animated(rgb: pic.Pixels, options: dict[str, Any]) -> Iterator[tuple[str, b
     negative, clear = 255 - rgb, np.zeros_like(opaque)
     yield "animated/plain", _frames([rgb, negative], options), rgb
     yield "animated/first-frame-clear", _frames([clear, opaque], options), rgb
+    yield "animated/two-frames-clear", _frames([clear, clear, opaque], options), rgb
+    paper = np.full_like(rgb, 255)
+    yield "animated/all-frames-clear", _frames([clear, clear.copy()], options), paper
 
 
 def _frames(frames: list[pic.Pixels], options: dict[str, Any]) -> bytes:

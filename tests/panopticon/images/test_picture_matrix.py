@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from panopticon.errors import Rejected
 from panopticon.images.decoding import Decoded
@@ -23,10 +24,16 @@ from tools.picture_matrix.cells import (
     Status,
     all_cells,
     check,
+    decode_whole,
     difference,
 )
-from tools.picture_matrix.tiff_cells import kinds, layouts
-from tools.picture_matrix.turning import stored_for
+from tools.picture_matrix.iso_cells import avif, heic
+from tools.picture_matrix.jpeg_file import exif_segment, jpeg, with_segments
+from tools.picture_matrix.png_file import png
+from tools.picture_matrix.tiff_cells import ORIENTATION, kinds, layouts
+from tools.picture_matrix.tiff_file import tiff
+from tools.picture_matrix.turning import exif, stored_for
+from tools.picture_matrix.webp_cells import webp
 
 CONTAINERS = ("tiff", "png", "bmp", "gif", "jpeg", "webp", "avif", "heic")
 
@@ -77,6 +84,23 @@ def test_hdr_taken_for_srgb_exceeds_the_tolerance() -> None:
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_picture_that_was_not_turned_exceeds_the_tolerance(orientation: int) -> None:
     assert difference(stored_for(pic.picture(), orientation), pic.picture()) > 2 * LOSSY_TOLERANCE
+
+
+@pytest.mark.parametrize("container", ["tiff", "png", "jpeg", "webp", "avif", "heic"])
+def test_the_size_is_that_of_the_upright_picture(container: str) -> None:
+    turned = stored_for(pic.picture(16, 24), 6)
+    saved = Image.Exif()
+    saved[ORIENTATION] = 6
+    encoded = {
+        "tiff": lambda: tiff(turned, bits=8, photometric=2, extra=[(ORIENTATION, 3, [6])]),
+        "png": lambda: png(turned, bits=8, kind=2, after=[(b"eXIf", exif(6))]),
+        "jpeg": lambda: with_segments(jpeg(turned), exif_segment(exif(6, headers=1))),
+        "webp": lambda: webp(turned, exif=exif(6)),
+        "avif": lambda: avif(turned, exif=saved),
+        "heic": lambda: heic(turned, exif=exif(6, headers=1)),
+    }[container]()
+    found = decode_whole(encoded)
+    assert (found.width_px, found.height_px) == (24, 16)
 
 
 CELL = Cell(name="png/any", encoded=b"any", reference=pic.picture())

@@ -92,6 +92,9 @@ def _pages() -> Iterator[OddPicture]:
     for name, order in (("thumbnail_first", (small, base())), ("thumbnail_last", (base(), small))):
         pages = [_page(each, reduced=each is small) for each in order]
         yield stored(f"{name}.tif", tf.assemble(pages), base())
+    old_mark = [(255, tf.SHORT, [2]) if tag[0] == 254 else tag for tag in _page(small)[0]]
+    pages = [(old_mark, [small.tobytes()]), _page(base())]
+    yield stored("thumbnail_first_old_mark.tif", tf.assemble(pages), base())
     yield stored("pages.tif", tf.assemble([_page(base()), _page(255 - base())]), base())
     buffer = io.BytesIO()
     Image.fromarray(base()).save(buffer, "TIFF", compression="jpeg", quality=95)
