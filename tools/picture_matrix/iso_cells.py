@@ -150,6 +150,12 @@ def _heic() -> Iterator[Case]:
         shallow, deep = pic.as_bytes(signal * 255), np.rint(signal * 65535).astype("<u2")
         yield f"cicp-{name}/uint8", with_cicp(heic(shallow), codes), rgb, tolerance
         yield f"cicp-{name}/uint10", with_cicp(heic(deep, mode="RGB;16"), codes), rgb, tolerance
+        pillow_heif.options.SAVE_HDR_TO_12_BIT = True
+        try:
+            deepest = heic(deep, mode="RGB;16")
+        finally:
+            pillow_heif.options.SAVE_HDR_TO_12_BIT = False
+        yield f"cicp-{name}/uint12", with_cicp(deepest, codes), rgb, tolerance
     half = pic.on_white(rgb, pic.alpha_ramp() / 255)
     shaded = pic.as_bytes(rgb * (pic.alpha_ramp() / 255)[..., None])
     premultiplied = heic(np.dstack([shaded, pic.alpha_ramp()]), mode="RGBa")
