@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from panopticon.models import find_card
 from panopticon.registry import transitions
@@ -136,6 +137,14 @@ def test_an_image_that_only_failed_is_shown(panopticon: Panopticon, house: House
     report = panopticon("show", "message-1", "--json").json
     assert (report["catalogue"], report["search"]) == (None, None)
     assert report["failures"][0]["message"] == '{"image_id": "\\xff\x00"}'
+
+
+@pytest.mark.parametrize("stored", ["a1", " a1 "])
+def test_spaces_around_an_id_do_not_matter_unless_it_is_stored_with_them(
+    panopticon: Panopticon, house: House, stored: str
+) -> None:
+    fill(house, stored)
+    assert panopticon("show", " a1 ", "--json").json["catalogue"]["image_uri"].endswith(f"/{stored}")
 
 
 def test_an_unknown_image_is_one_line(panopticon: Panopticon) -> None:
