@@ -288,6 +288,17 @@ def decode_result_message(body: bytes) -> ImageResult | ModelNotice:
         raise MessageInvalid(_first_fault(error), body) from None
 
 
+def _strict_json(body: bytes) -> bytes:
+    """Return the JSON text of a body. Raises: MessageInvalid, also for NaN and infinity in any field."""
+    text = body.removeprefix(UTF_8_BOM)
+    try:
+        # pydantic takes NaN and Infinity for numbers where it ignores a field, and JSON has neither.
+        from_json(text, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as error:
+        raise MessageInvalid(f"Invalid JSON: {error}", body) from None
+    return text
+
+
 def trimmed(image_id: str) -> str:
     """Return an ID as lists have it, without the spaces around it."""
     return _OUTER.sub("", image_id)
@@ -296,6 +307,19 @@ def trimmed(image_id: str) -> str:
 def encode(message: BaseModel) -> bytes:
     """Return a message as compact JSON in UTF-8, without the fields that are None."""
     return message.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+class _WireSchema(GenerateJsonSchema):
+    """A JSON Schema whose timestamps are as strict as the code, for validators that skip formats too."""
+
+    def datetime_schema(self, schema: CoreSchema) -> JsonSchemaValue:  # noqa: ARG002
+        excluded = [{"pattern": pattern} for pattern in (r"\n", *_OUTSIDE_YEARS)]
+        return {
+            "type": "string",
+            "format": "date-time",
+            "pattern": _RFC_3339.pattern,
+            "not": {"anyOf": excluded},
+        }
 
 
 def json_schemas() -> dict[str, Any]:
@@ -323,30 +347,6 @@ def to_ms(moment: datetime | None) -> int:
 def from_ms(moment_ms: int) -> datetime | None:
     """Return the moment that `to_ms` converted, in whole milliseconds; None for 0."""
     return EPOCH + timedelta(milliseconds=moment_ms) if moment_ms else None
-
-
-class _WireSchema(GenerateJsonSchema):
-    """A JSON Schema whose timestamps are as strict as the code, for validators that skip formats too."""
-
-    def datetime_schema(self, schema: CoreSchema) -> JsonSchemaValue:  # noqa: ARG002
-        excluded = [{"pattern": pattern} for pattern in (r"\n", *_OUTSIDE_YEARS)]
-        return {
-            "type": "string",
-            "format": "date-time",
-            "pattern": _RFC_3339.pattern,
-            "not": {"anyOf": excluded},
-        }
-
-
-def _strict_json(body: bytes) -> bytes:
-    """Return the JSON text of a body. Raises: MessageInvalid, also for NaN and infinity in any field."""
-    text = body.removeprefix(UTF_8_BOM)
-    try:
-        # pydantic takes NaN and Infinity for numbers where it ignores a field, and JSON has neither.
-        from_json(text, allow_inf_nan=False, cache_strings="keys")
-    except ValueError as error:
-        raise MessageInvalid(f"Invalid JSON: {error}", body) from None
-    return text
 
 
 def _first_fault(error: ValidationError) -> str:
