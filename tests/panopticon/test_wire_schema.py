@@ -255,6 +255,7 @@ IMAGE_MESSAGES = {
     "seconds since 1970": (False, at(1700000000)),
     "seconds since 1970 in quotes": (False, at("1700000000")),
     "the year 0": (False, at("0000-06-01T00:00:00Z")),
+    "the year 0 in UTC": (False, at("0001-01-01T00:00:00+01:00")),
     "the year 10000 in UTC": (False, at("9999-12-31T23:59:59-05:00")),
 }
 

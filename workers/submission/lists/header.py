@@ -76,6 +76,8 @@ def layout_of(line: str, where: str, separator: str | None = None) -> Layout:
 
 def values_of(line: str, separator: str) -> list[str]:
     """Return the values of one line, without the spaces around them; all of it if it is not CSV."""
+    if '"' not in line:
+        return [without_spaces(value) for value in line.split(separator)]
     rows = csv.reader([line.rstrip("\r\n")], delimiter=separator, skipinitialspace=True)
     try:
         return [without_spaces(value) for value in next(rows, [])]

@@ -33,6 +33,16 @@ from workers.submission.lists.text import check_encoding, ends_with_cr, split_at
 STDIN_NAME = "standard input"
 _PERHAPS_A_ROW = re.compile(rb":[/\\]|,\s*(?:,|$)")
 """The marks of a row that few paths have: a URI, a path of Windows, or an empty column."""
+_LAYOUTS = {one: Layout(separator=one, columns=BY_POSITION, named=True) for one in SEPARATORS}
+"""The layouts of single rows between paths, where a value that stands alone is an ID."""
+_FAULTS = {
+    "end of data": 'a quote opens here and is never closed; close it, or write "" for a quote inside a value',
+    "expected after": 'a quote opens here, and text follows where it is closed; write "" for a quote inside '
+    "a value",
+    "field limit": f"a value has more than {csv.field_size_limit()} characters; is a quote not closed?",
+    "new-line": "a carriage return in the middle; end each line with a line feed",
+}
+"""The words for the errors of the module `csv`, by a part of its own message."""
 LOOK_AHEAD = 1000
 """Lines among which zero bytes are looked for. It delays nothing: all is sent after the last line."""
 
@@ -129,15 +139,7 @@ def _rows(
 
 def _fault(error: csv.Error) -> str:
     text = str(error)
-    if "end of data" in text:
-        return 'a quote opens here and is never closed; close it, or write "" for a quote inside a value'
-    if "expected after" in text:
-        return 'a quote opens here, and text follows where it is closed; write "" for a quote inside a value'
-    if "field limit" in text:
-        return f"a value has more than {csv.field_size_limit()} characters; is a quote not closed?"
-    if "new-line" in text:
-        return "a carriage return in the middle; end each line with a line feed"
-    return f"not CSV: {text}"
+    return next((words for mark, words in _FAULTS.items() if mark in text), f"not CSV: {text}")
 
 
 def _read_lines(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
@@ -157,7 +159,7 @@ def _item_of_line(line: bytes, number: int, source: str) -> ImageMessage | bytes
         text = line.decode(errors="surrogateescape")
         separator = next((one for one in SEPARATORS if _is_row(text, one)), None)
         if separator:
-            layout = Layout(separator=separator, columns=BY_POSITION, named=True)
+            layout = _LAYOUTS[separator]
             ((_, fields),) = _rows([text_of(line, where)], layout, source, before=number - 1)
             return item_of_row(fields, layout, where)
     return checked_path(line, where)

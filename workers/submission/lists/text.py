@@ -65,7 +65,8 @@ def not_utf_8(where: str) -> UsageError:
 
 def without_spaces(value: str) -> str:
     """Return a value of a list, such as an ID, without the spaces and tabs around it."""
-    return trimmed(value.strip())
+    bare = value.strip()
+    return bare if bare.isascii() else trimmed(bare)
 
 
 def shown_value(value: str) -> str:

@@ -157,6 +157,10 @@ class TestPaths:
         found = paths(body, stdin=stdin)
         assert [found[0], found[1].rstrip(b"\n")] == [b"/photos/a, b.jpg", b"./c.jpg"]
 
+    @pytest.mark.parametrize("path", [b"/a.jpg", b"./a.jpg", b"../a.jpg", b"~/a.jpg"])
+    def test_a_file_whose_first_line_begins_like_a_path_is_paths(self, path: bytes) -> None:
+        assert paths(path + b"\nb, c.jpg\n") == [path, b"b, c.jpg"]
+
     def test_on_standard_input_a_bare_name_is_a_path(self) -> None:
         lines = ["here.jpg", "a;b.jpg", "C:\\photos\\x.jpg", "a,,b", "a;http.jpg"]
         Path("a,,b").touch()
