@@ -9,7 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 from panopticon.errors import UsageError
 from panopticon.messages import ImageId
 from workers.submission.lists.header import header_of
-from workers.submission.lists.text import check_encoding, holds_columns, shown_value, text_of, without_spaces
+from workers.submission.lists.text import (
+    check_encoding,
+    header_again,
+    holds_columns,
+    shown_value,
+    text_of,
+    without_spaces,
+)
 
 _IMAGE_ID = TypeAdapter[str](ImageId)
 
@@ -43,8 +50,10 @@ def numbered_ids(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, str
         if "\r" in text.rstrip("\r\n"):
             raise UsageError(f"{where}: a carriage return in the middle; end each line with a line feed")
         image_id = without_spaces(text)
-        if number > 1 or image_id.casefold() != "image_id":
+        if image_id.casefold() != "image_id":
             yield number, _image_id(image_id, where)
+        elif number > 1:
+            raise header_again(where)
 
 
 def there_twice(image_id: str, source: str, number: int, *, first: int) -> UsageError:

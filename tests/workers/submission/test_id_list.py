@@ -60,6 +60,14 @@ def test_files_that_were_joined_may_have_a_byte_order_mark_in_the_middle() -> No
             "ids.txt: the text is in UTF-16; save it as UTF-8 (in Excel: CSV UTF-8), "
             "or convert it with iconv -f UTF-16 -t UTF-8",
         ),
+        (
+            b"image_id\na\nimage_id\nb\n",
+            "ids.txt, line 3: the header again; remove it, or leave one header if lists were joined",
+        ),
+        (
+            b"a\nimage_id\n",
+            "ids.txt, line 2: the header again; remove it, or leave one header if lists were joined",
+        ),
         (b"a\n a\n", "ids.txt, line 2: 'a' is on line 1 already; name each image once"),
         (
             b"a;s3://b/1\n",

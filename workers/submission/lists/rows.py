@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from panopticon.errors import UsageError
 from panopticon.messages import ImageMessage, MessageInvalid, decode_image_message
 from workers.submission.lists.header import BY_POSITION, MESSAGE_COLUMNS, PATH, SEPARATORS, Layout
-from workers.submission.lists.text import holds_columns, not_utf_8, shown_value, without_spaces
+from workers.submission.lists.text import header_again, holds_columns, not_utf_8, shown_value, without_spaces
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:|\\\\")
@@ -32,7 +32,7 @@ def item_of_row(fields: Sequence[str], layout: Layout, where: str) -> ImageMessa
     row = {name: text for name in MESSAGE_COLUMNS if (text := without_spaces(values.get(name, "")))}
     image_id = row.get("image_id", "")
     if image_id.casefold() == "image_id":
-        raise UsageError(f"{where}: the header again; remove it, or leave one header if lists were joined")
+        raise header_again(where)
     if "image_uri" not in row:
         _check_alone(image_id, layout, where)
     return decoded_message(json.dumps({**row, "image_id": image_id, **_revision(row, where)}).encode(), where)
@@ -118,7 +118,7 @@ def _path(value: str, where: str) -> bytes:
     if not value.strip():
         raise UsageError(f"{where}: the path is empty")
     if value.casefold() == PATH and not os.path.lexists(value):
-        raise UsageError(f"{where}: the header again; remove it, or leave one header if lists were joined")
+        raise header_again(where)
     return checked_path(os.fsencode(value), where)
 
 

@@ -63,6 +63,11 @@ def not_utf_8(where: str) -> UsageError:
     return UsageError(f"{where}: not UTF-8; save the list as UTF-8 (in Excel: CSV UTF-8)")
 
 
+def header_again(where: str) -> UsageError:
+    """Return the error for a header that is not the first row."""
+    return UsageError(f"{where}: the header again; remove it, or leave one header if lists were joined")
+
+
 def without_spaces(value: str) -> str:
     """Return a value of a list, such as an ID, without the spaces and tabs around it."""
     bare = value.strip()

@@ -202,6 +202,8 @@ REFUSED = [
     ("image_id\na1\n".encode("utf-16"), f"list.csv: the text is in UTF-16; {EXCEL} -f UTF-16 -t UTF-8"),
     ("image_id\na1\n".encode("utf-16-le"), f"list.csv: the text is in UTF-16; {EXCEL} -f UTF-16 -t UTF-8"),
     ("image_id\na1\n".encode("utf-16-be"), f"list.csv: the text is in UTF-16; {EXCEL} -f UTF-16 -t UTF-8"),
+    ("\ufeffa1\n".encode("utf-16-be"), f"list.csv: the text is in UTF-16; {EXCEL} -f UTF-16 -t UTF-8"),
+    ("\ufeffa1\n".encode("utf-32-be"), f"list.csv: the text is in UTF-32; {EXCEL} -f UTF-32 -t UTF-8"),
     ("image_id\na1\n".encode("utf-32"), f"list.csv: the text is in UTF-32; {EXCEL} -f UTF-32 -t UTF-8"),
     ("image_id\ncafé\n".encode("cp1252"), f"list.csv, line 2: {NOT_UTF_8}"),
     ("image_id,note\na1,café\n".encode("cp1252"), f"list.csv, line 2: {NOT_UTF_8}"),
@@ -242,6 +244,11 @@ REFUSED = [
         "is a value",
     ),
     (
+        b"Image-ID,uri\na1,s3://b/1\n",
+        "list.csv, line 1: 'Image-ID' looks like the name of a column; name it image_id, or write a header "
+        "if it is a value",
+    ),
+    (
         b"filename\nhere.jpg\n",
         "list.csv, line 1: 'filename' looks like the name of a column; name it path, or write a header if it "
         "is a value",
@@ -274,6 +281,11 @@ REFUSED = [
         b"image_id;image_uri\na1,s3://b/1\n",
         "list.csv, line 2: 'a1,s3://b/1' has another separator than the first row, which has semicolons; use "
         "one in all rows",
+    ),
+    (
+        b"image_id\timage_uri\na1;s3://b/1\n",
+        "list.csv, line 2: 'a1;s3://b/1' has another separator than the first row, which has tabs; use one "
+        "in all rows",
     ),
     (
         b"a1\na2;3\n",
