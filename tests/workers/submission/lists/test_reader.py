@@ -367,6 +367,20 @@ def test_a_malformed_list_is_refused_in_one_line(body: bytes | str, line: str) -
     assert refusal(body) == line
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        *((word, "image_id") for word in ("id", "IDs", "imageid", "image ids")),
+        *((word, "path") for word in ("paths", "file", "files", "filename", "file_names", "filepath")),
+        ("File-Paths", "path"),
+    ],
+)
+def test_a_word_that_can_only_be_a_header_is_not_an_id(word: str, name: str) -> None:
+    assert refusal(f"{word}\na1\n").startswith(
+        f"list.csv, line 1: {word!r} looks like the name of a column; name it {name}, "
+    )
+
+
 def test_at_least_thirty_malformed_lists_are_among_them() -> None:
     assert len(REFUSED) >= 30
 
