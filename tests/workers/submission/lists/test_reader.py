@@ -175,6 +175,9 @@ class TestPaths:
         body = b"./a\nb.jpg\0./\xff,s3://b/1\0\0{}\0"
         assert paths(body, stdin=True) == [b"./a\nb.jpg", b"./\xff,s3://b/1", b"{}"]
 
+    def test_paths_between_zero_bytes_are_counted_from_1(self) -> None:
+        assert [each.line for each in listed(b"./a\0./b\0./c", stdin=True)] == [1, 2, 3]
+
     def test_a_column_of_paths_may_be_in_any_bytes(self) -> None:
         assert paths(b"path,note\n/caf\xe9.jpg,\xff\n") == [b"/caf\xe9.jpg"]
 
