@@ -89,6 +89,24 @@ def test_two_files_under_one_id_are_reported_with_their_lines(house: Installatio
     assert house.panopticon("status", "--json").json["models"][0]["accepted"] == 1
 
 
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [
+        ("image_id\na\n".encode("utf-16"), ("photos.csv", "UTF-16", "iconv")),
+        (b'image_id,revision\na,1\n"b,1\n', ("photos.csv", "line 3", "quote", "never closed")),
+        (b"a,C:\\photos\\one.jpg\n", ("photos.csv", "line 1", "C:", "path of Windows")),
+        (b"image_id;image_uri\na;one.jpg\n", ("photos.csv", "line 2", "'one.jpg'", "file:///")),
+        (b"a\nphoto.png\n", ("photos.csv", "line 2", "'photo.png'", "header path")),
+    ],
+)
+def test_a_malformed_list_is_one_line_and_nothing_is_sent(
+    house: Installation, listing: bytes, words: tuple[str, ...]
+) -> None:
+    (house.folder / "photos.csv").write_bytes(listing)
+    is_one_clear_line(house.panopticon("submit", "photos.csv"), *words)
+    assert house.panopticon("status", "--json").json["models"][0]["accepted"] == 1
+
+
 @pytest.fixture
 def altered(tmp_path: Path) -> Path:
     """A folder of models whose tagger has one byte of its weights changed."""

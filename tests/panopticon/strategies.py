@@ -16,11 +16,14 @@ from panopticon.messages import (
     ModelDeactivated,
     ResultPublished,
     Tag,
+    trimmed,
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
-image_ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=63)
-"""At most 63 characters of at most four bytes."""
+image_ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=63).filter(
+    lambda image_id: image_id == trimmed(image_id)
+)
+"""At most 63 characters of at most four bytes, without spaces around them."""
 revisions = st.integers(0, MAX_REVISION)
 counts = st.integers(1, MAX_COUNT)
 model_names = st.from_regex(r"[a-z][a-z0-9]{0,31}", fullmatch=True)

@@ -137,7 +137,8 @@ def test_any_json_gives_a_message_or_a_refusal_with_the_body(value: object) -> N
         b'"a"',
         b"{}",
         b"\xff\xfe",
-        b"\xef\xbb\xbf" + image_body(),
+        b"\xef\xbb\xbf\xef\xbb\xbf" + image_body(),
+        image_body().decode().encode("utf-16"),
         b"[" * 1_000_000,
         b'{"image_id":' * 100_000,
         b'{"image_id": "a", "revision": ' + b"9" * 1_000_000 + b"}",
@@ -151,7 +152,8 @@ def test_any_json_gives_a_message_or_a_refusal_with_the_body(value: object) -> N
         "string",
         "no-fields",
         "not-utf-8",
-        "byte-order-mark",
+        "two-byte-order-marks",
+        "utf-16",
         "deep-arrays",
         "deep-objects",
         "huge-number",
@@ -169,10 +171,38 @@ def test_an_image_id_outside_its_rules_is_refused(image_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "image_id", ["a" * 255, "é" * 127 + "a", "😀" * 63, " ", "/", "\u200b", "../..", "\xa0"]
+    "image_id", ["a" * 255, "é" * 127 + "a", "😀" * 63, "a b", "/", "\u200b", "../..", "a\xa0b"]
 )
 def test_an_image_id_within_its_rules_is_kept_as_it_is(image_id: str) -> None:
     assert decode_image_message(image_body(image_id=image_id)).image_id == image_id
+
+
+@pytest.mark.parametrize("image_id", [" ", " a", "a ", "a\xa0", "\u3000a", "\ufeffa", "\u2028a"])
+def test_an_id_from_outside_with_spaces_around_it_is_refused(image_id: str) -> None:
+    assert (
+        refusal(decode_image_message, image_body(image_id=image_id))
+        == "image_id: must not begin or end with a space"
+    )
+
+
+def test_a_result_of_an_image_that_has_spaces_around_its_id_is_still_read() -> None:
+    # An earlier release took such IDs.
+    assert decode_result_message(json.dumps({**RESULT, "image_id": " a "}).encode())
+
+
+@pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS.keys())
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_not_json_is_refused_even_in_an_unknown_field(
+    decode: Callable[[bytes], object], number: str
+) -> None:
+    body = json.dumps(RESULT).encode().replace(b"{", b'{"unknown": %s, ' % number.encode(), 1)
+    assert refusal(decode, body).startswith("Invalid JSON: ")
+
+
+@pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS.keys())
+def test_a_byte_order_mark_before_a_body_is_ignored(decode: Callable[[bytes], object]) -> None:
+    body = json.dumps(RESULT).encode()
+    assert decode(b"\xef\xbb\xbf" + body) == decode(body)
 
 
 @pytest.mark.parametrize("image_id", [None, 123, 1.5, True, ["a"], {"a": 1}])
@@ -182,7 +212,8 @@ def test_an_image_id_that_is_no_string_is_refused(image_id: object) -> None:
 
 @given(st.integers() | st.floats() | st.booleans() | st.text() | st.none())
 def test_a_revision_is_an_integer_from_0_to_2_to_the_53(revision: object) -> None:
-    valid = type(revision) is int and 0 <= revision < 2**53
+    whole = type(revision) is int or (isinstance(revision, float) and revision.is_integer())
+    valid = whole and 0 <= revision < 2**53  # type: ignore[operator]
     body = image_body(revision=revision)
     if valid:
         assert decode_image_message(body).revision == revision
@@ -195,7 +226,15 @@ def test_both_ends_of_the_revisions_are_accepted(revision: int) -> None:
     assert decode_image_message(image_body(revision=revision)).revision == revision
 
 
-@pytest.mark.parametrize("revision", ["-1", "9007199254740992", "true", "1.0", "1e3", '"1"', "null", "NaN"])
+@pytest.mark.parametrize(("revision", "value"), [("1.0", 1), ("1e3", 1000), ("-0", 0), ("-0.0", 0)])
+def test_a_whole_number_may_be_written_in_any_way_of_json(revision: str, value: int) -> None:
+    read = decode_image_message(b'{"image_id": "a", "revision": %s}' % revision.encode()).revision
+    assert (read, type(read)) == (value, int)
+
+
+@pytest.mark.parametrize(
+    "revision", ["-1", "9007199254740992", "9007199254740992.0", "true", "1.5", "1e999", '"1"', "null"]
+)
 def test_a_revision_outside_its_rules_is_refused(revision: str) -> None:
     body = b'{"image_id": "a", "revision": %s}' % revision.encode()
     assert refusal(decode_image_message, body).startswith("revision: ")
@@ -226,6 +265,16 @@ def test_an_unknown_event_is_refused() -> None:
         "٢٠٢٦-11-21T09:30:00Z",
         "now",
         "",
+        "2026-02-29T09:30:00Z",
+        "1900-02-29T09:30:00Z",
+        "2026-04-31T09:30:00Z",
+        "2016-12-31T23:59:60Z",
+        "2026-11-21T24:00:00Z",
+        "2026-11-21T09:30:00+24:00",
+        "2026-11-21T09:30:00+05:60",
+        "2026-11-21T09:30:00,5Z",
+        "2026-11-21T09:30:00Z\n",
+        "0000-06-01T00:00:00Z",
     ],
 )
 def test_a_timestamp_that_is_not_rfc_3339_with_its_zone_is_refused(moment: object) -> None:
@@ -233,7 +282,14 @@ def test_a_timestamp_that_is_not_rfc_3339_with_its_zone_is_refused(moment: objec
 
 
 @pytest.mark.parametrize(
-    "moment", ["2026-11-21T09:30:00Z", "2026-11-21t10:30:00+01:00", "2026-11-21T04:00:00.000000-05:30"]
+    "moment",
+    [
+        "2026-11-21T09:30:00Z",
+        "2026-11-21t10:30:00+01:00",
+        "2026-11-21T04:00:00.000000-05:30",
+        "2026-11-21T09:30:00.000000000000z",
+        "2026-11-22T09:29:00+23:59",
+    ],
 )
 def test_a_timestamp_of_any_zone_goes_on_in_utc(moment: str) -> None:
     message = decode_image_message(image_body(occurred_at=moment))
@@ -297,7 +353,8 @@ def test_of_a_key_given_twice_the_last_counts() -> None:
         {"model": "Tagger"},
         {"model": ""},
         {"version": 0},
-        {"version": 1.0},
+        {"schema": True},
+        {"version": 1.5},
         {"version": 2**31},
         {"policy_number": 0},
         {"policy_number": True},

@@ -16,6 +16,8 @@ from workers.cli.folders.skipped import print_unmatched, walk_report
 from workers.cli.formatting import counted
 from workers.cli.session import Session, exclude_option, pass_creating_session
 from workers.submission.folder_record import prune_entries, record, use_outputs_again
+from workers.submission.lists.rows import looks_like_path
+from workers.submission.lists.text import shown_value
 from workers.submission.submit import Entry, publish, read_sources
 
 EXIT_UNREADABLE = 1
@@ -45,7 +47,7 @@ def submit_command(
 ) -> None:
     """Put images on the queues, as an upload service does.
 
-    Name files, folders, CSV files of IDs and URIs, or - for the lines of standard input. Everything is read
+    Name files, folders, lists in .csv or .tsv files, or - for the lines of standard input. Everything is read
     first, and nothing is sent if any of it is wrong. docs/cli.md describes the formats.
 
     Exit code 1 if something in a folder cannot be read; all else is sent.
@@ -91,12 +93,22 @@ def _warn(session: Session, entries: Sequence[Entry]) -> None:
                 style="yellow",
             )
     # A deletion needs no file.
-    bare = sum(1 for entry in entries if entry.image_uri is None and entry.event == "uploaded")
-    if bare and not session.settings.originals:
+    bare = [entry for entry in entries if entry.image_uri is None and entry.event == "uploaded"]
+    if not bare:
+        return
+    if not session.settings.originals:
         session.err.print(
-            f"{counted(bare, 'image')} without a URI, and the setting `originals` is empty here: "
+            f"{counted(len(bare), 'image')} without a URI, and the setting `originals` is empty here: "
             "workers need it to find the files.",
             style="yellow",
+        )
+    path = next((entry.image_id for entry in bare if looks_like_path(entry.image_id)), None)
+    if path is not None:
+        session.err.print(
+            f"The ID {shown_value(path)} looks like a path, and is sent as an ID; begin a list of paths with "
+            "the header path.",
+            style="yellow",
+            markup=False,
         )
 
 

@@ -1,4 +1,4 @@
-"""Turn paths, folders, CSV files and standard input into messages. One mistake, and nothing is sent."""
+"""Turn paths, folders, list files and standard input into messages. One mistake, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from panopticon.interfaces import Store, Uploads
 from panopticon.messages import EPOCH, ImageMessage, Lane, encode, from_ms, to_ms
 from panopticon.results.outputs import CatalogueImage
 from workers.runtime.terminal_text import shown
-from workers.submission.csv_and_stdin import Listed, read_csv, read_mixed
 from workers.submission.folders import FoundFile
 from workers.submission.listed_folders import FolderReader, ListedFile, ListedFolders
+from workers.submission.lists.reader import STDIN_NAME, Listed, read_file, read_stdin
 from workers.submission.regular_files import open_regular
 from workers.submission.skip_rules import SkipKind
 from workers.submission.walk import Scan, Scanner, Skipped, WalkRules, name_used
 
 STDIN = "-"
+LIST_SUFFIXES = (".csv", ".tsv")
 MAX_URI_CHARS = 4096
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 """The first millisecond of the year 1 and the last of the year 9999, all that a timestamp can hold."""
@@ -215,13 +216,13 @@ def _submission(paths: Paths, listing: Listing, reader: FolderReader) -> Submiss
 
 def _read_source(source: str, paths: Paths, listing: Listing, stdin: Iterable[bytes]) -> None:
     if source == STDIN:
-        _add_listed(read_mixed(stdin, "standard input"), "standard input", paths, listing)
+        _add_listed(read_stdin(stdin), STDIN_NAME, paths, listing)
     # A folder may have such a name too; for a file that does not exist, the scanner raises the error.
-    elif source.lower().endswith(".csv") and os.path.exists(source) and not os.path.isdir(source):
+    elif source.lower().endswith(LIST_SUFFIXES) and os.path.exists(source) and not os.path.isdir(source):
         name = shown(os.fsencode(source))
         try:
             with open(source, "rb") as lines:
-                _add_listed(read_csv(lines, name), name, paths, listing)
+                _add_listed(read_file(lines, name), name, paths, listing)
         except OSError as error:
             raise UsageError(f"cannot read {name}: {error.strerror}") from None
     else:

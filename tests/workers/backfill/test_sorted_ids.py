@@ -72,7 +72,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_id() -> None:
     [
         (b"a\tb", r"'a\tb' is not an image ID: it must not contain control characters"),
         (b"a\x00", r"'a\x00' is not an image ID: it must not contain control characters"),
-        (b"a\xff", "not UTF-8; write the list in UTF-8"),
+        (b"a\xff", "not UTF-8; save the list as UTF-8"),
         ("é".encode() * 128, "is not an image ID: it must have 1 to 255 bytes of UTF-8, not 256"),
         (b" \t", "it is blank; write one image ID a line"),
     ],

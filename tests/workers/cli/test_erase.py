@@ -43,11 +43,16 @@ def test_the_text_names_what_removes_the_images_from_search_until_that_is_done(
     assert by not in panopticon("erase", "--ids", "-", "--check", stdin=b"me\n").out
 
 
-def test_spaces_belong_to_an_id(panopticon: Panopticon, house: House) -> None:
-    """Two IDs that differ by a space are two images."""
-    ran = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=" me\nme\u2028\n".encode())
-    assert ran.json["erased"]["unknown"] == [" me", "me\u2028"]
+def test_spaces_inside_an_id_belong_to_it(panopticon: Panopticon, house: House) -> None:
+    ran = panopticon("erase", "--ids", "-", "--yes", "--json", stdin="m e\nm\u2028e\n".encode())
+    assert ran.json["erased"]["unknown"] == ["m e", "m\u2028e"]
     assert kept(house) == 2
+
+
+def test_spaces_around_an_id_do_not_belong_to_it(panopticon: Panopticon, house: House) -> None:
+    ran = panopticon("erase", "--ids", "-", "--yes", "--json", stdin=" me\u2028\n".encode())
+    assert ran.json["erased"]["unknown"] == []
+    assert kept(house) == 0
 
 
 def test_after_the_indexer_has_applied_the_deletion_no_message_is_in_progress(

@@ -19,7 +19,7 @@ from tests.workers.cli.conftest import Panopticon, Ran
 
 MARK = "\u202e"
 HOSTILE = f"a b'\u00e9{MARK}gpj.\u2066x\u200f\\"
-IDS = [HOSTILE, "two words", "it's", "$HOME `id`", "\u00a0", "*", "a\u2028b"]
+IDS = [HOSTILE, "two words", "it's", "$HOME `id`", "a\u00a0b", "*", "a\u2028b"]
 
 
 @pytest.fixture(autouse=True)

@@ -141,6 +141,14 @@ def test_an_image_that_only_failed_is_shown(panopticon: Panopticon, house: House
     assert report["failures"][0]["message"] == '{"image_id": "\\xff\x00"}'
 
 
+@pytest.mark.parametrize("stored", ["a1", " a1 "])
+def test_spaces_around_an_id_do_not_matter_unless_it_is_stored_with_them(
+    panopticon: Panopticon, house: House, stored: str
+) -> None:
+    fill(house, stored)
+    assert panopticon("show", " a1 ", "--json").json["catalogue"]["image_uri"].endswith(f"/{stored}")
+
+
 def test_an_unknown_image_is_one_line(panopticon: Panopticon) -> None:
     complaint = panopticon("show", "nobody").complaint
     assert complaint == (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from panopticon.messages import decode_image_message
 from tests.contracts.examples import TAGGER
 from tests.house import House
@@ -63,6 +65,93 @@ def test_nothing_is_sent_if_a_later_line_is_wrong(panopticon: Panopticon, house:
     complaint = panopticon("submit", "list.csv").complaint
     assert complaint.startswith("list.csv, line 701: image '5' has another URI than in list.csv, line 6;")
     assert house.waiting() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (
+            "image_id\na1\n".encode("utf-16"),
+            "list.csv: the text is in UTF-16; save it as UTF-8 (in Excel: CSV UTF-8), or convert it with "
+            "iconv -f UTF-16 -t UTF-8",
+        ),
+        (
+            b'image_id,revision\n"a1,2\na2,3\n',
+            'list.csv, line 2: a quote opens here and is never closed; close it, or write "" for a quote '
+            "inside a value",
+        ),
+        (
+            b"image_id,image_url\na1,s3://b/1\n",
+            "list.csv, line 1: the column 'image_url' would be ignored; name it image_uri if it is that one, "
+            "or else remove it",
+        ),
+        (
+            b"image_id,event\na1,Deleted\n",
+            "list.csv, line 2: event: Input should be 'uploaded' or 'deleted'",
+        ),
+        (
+            b"a1,C:\\x.jpg\n",
+            "list.csv, line 1: 'C:\\\\x.jpg' is a path of Windows, not a URI; write where this machine has "
+            "the file, such as file:///mnt/c/photos/1.jpg",
+        ),
+        (b"path\nmissing.jpg\n", "list.csv, line 2: no such path: missing.jpg"),
+        (b"[]\n[]\x1b[31m\n", "list.csv, line 2: image_id: must not contain control characters"),
+    ],
+)
+def test_a_malformed_list_is_one_line_and_sends_nothing(
+    panopticon: Panopticon, house: House, body: bytes, complaint: str
+) -> None:
+    house.register(TAGGER)
+    Path("list.csv").write_bytes(body)
+    assert panopticon("submit", "list.csv").complaint == complaint
+    assert house.waiting() == []
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.TSV"])
+def test_the_column_event_deletes_and_uploads(panopticon: Panopticon, house: House, name: str) -> None:
+    house.register(TAGGER)
+    Path(name).write_text("image_id\timage_uri\tevent\trevision\na1\t\tdeleted\t3\na2\ts3://b/2\t\t\n")
+    assert panopticon("submit", name).out.startswith("2 images accepted")
+    messages = [decode_image_message(each.body) for each in house.take(house.broker.catalogue())]
+    assert [(message.image_id, message.event, message.revision) for message in messages] == [
+        ("a1", "deleted", 3),
+        ("a2", "uploaded", 0),
+    ]
+
+
+@pytest.mark.parametrize("separator", ["\n", "\0"])
+def test_a_list_of_paths_is_the_files(panopticon: Panopticon, house: House, separator: str) -> None:
+    house.register(TAGGER)
+    for name in ("a, b.jpg", "c.jpg"):
+        Path(name).write_bytes(b"x")
+    listing = separator.join(["./a, b.jpg", "./c.jpg", ""]).encode()
+    Path("list.csv").write_bytes(listing)
+    assert panopticon("submit", "-", stdin=listing).out.startswith("2 images accepted")
+    assert panopticon("submit", "list.csv").out.startswith("2 images accepted")
+    uris = [decode_image_message(body).image_uri or "" for body in house.waiting()]
+    names = [uri.partition("#")[0].rpartition("/")[2] for uri in uris]
+    assert sorted(names) == ["a%2C%20b.jpg", "a%2C%20b.jpg", "c.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize("body", [b"image_id\nphotos/1.jpg\n", b'{"image_id": "photos/1.jpg"}\n'])
+def test_an_id_that_is_a_file_here_is_reported_if_originals_makes_a_uri_of_it(
+    panopticon: Panopticon, house: House, body: bytes
+) -> None:
+    house.register(TAGGER)
+    Path("photos").mkdir()
+    Path("photos/1.jpg").write_bytes(b"x")
+    ran = panopticon("--set=originals=file:///archive/{image_id}", "submit", "-", stdin=body)
+    assert ran.out.startswith("1 image accepted")
+    assert " ".join(ran.err.split()) == (
+        "The ID 'photos/1.jpg' looks like a path, and is sent as an ID; begin a list of paths with the "
+        "header path."
+    )
+
+
+def test_an_id_without_a_file_is_not_reported(panopticon: Panopticon, house: House) -> None:
+    house.register(TAGGER)
+    ran = panopticon("--set=originals=file:///{image_id}", "submit", "-", stdin=b"image_id\nphotos/1.jpg\n")
+    assert ran.err == ""
 
 
 def test_a_folder_without_pictures_is_reported(panopticon: Panopticon, tmp_path: Path) -> None:

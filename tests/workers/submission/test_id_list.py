@@ -19,8 +19,20 @@ def test_ids_are_read_in_order_with_any_line_ending(body: bytes) -> None:
     assert read(body) == ["b", "a"]
 
 
-def test_spaces_and_letters_of_any_script_belong_to_the_id() -> None:
-    assert read(" a b \nGrüße\n写真\n".encode()) == [" a b ", "Grüße", "写真"]
+def test_spaces_inside_and_letters_of_any_script_belong_to_the_id() -> None:
+    assert read("a b\nGrüße\n写真\n".encode()) == ["a b", "Grüße", "写真"]
+
+
+def test_spaces_around_an_id_do_not_belong_to_it() -> None:
+    assert read(" a b \n\tc\n\u3000d\u00a0\n".encode()) == ["a b", "c", "d"]
+
+
+def test_a_first_line_image_id_is_a_header() -> None:
+    assert read(b"Image_ID\na\nb\n") == ["a", "b"]
+
+
+def test_files_that_were_joined_may_have_a_byte_order_mark_in_the_middle() -> None:
+    assert read(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n") == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -39,10 +51,32 @@ def test_spaces_and_letters_of_any_script_belong_to_the_id() -> None:
         ),
         (
             b"a\rb\n",
-            r"ids.txt, line 1: 'a\rb' is not an image ID: it must not contain control characters",
+            "ids.txt, line 1: a carriage return in the middle; end each line with a line feed",
         ),
         (b"a\nb\tc\n", r"ids.txt, line 2: 'b\tc' is not an image ID: it must not contain control characters"),
-        (b"a\n\xff\n", "ids.txt, line 2: not UTF-8; write the list in UTF-8"),
+        (b"a\n\xff\n", "ids.txt, line 2: not UTF-8; save the list as UTF-8 (in Excel: CSV UTF-8)"),
+        (
+            "a\nb\n".encode("utf-16"),
+            "ids.txt: the text is in UTF-16; save it as UTF-8 (in Excel: CSV UTF-8), "
+            "or convert it with iconv -f UTF-16 -t UTF-8",
+        ),
+        (
+            b"image_id\na\nimage_id\nb\n",
+            "ids.txt, line 3: the header again; remove it, or leave one header if lists were joined",
+        ),
+        (
+            b"a\nimage_id\n",
+            "ids.txt, line 2: the header again; remove it, or leave one header if lists were joined",
+        ),
+        (b"a\n a\n", "ids.txt, line 2: 'a' is on line 1 already; name each image once"),
+        (
+            b"a;s3://b/1\n",
+            "ids.txt, line 1: 'a;s3://b/1' is a row of columns; write one image ID a line",
+        ),
+        (
+            b"image_id,revision\na,1\n",
+            "ids.txt, line 1: 'image_id,revision' is a row of columns; write one image ID a line",
+        ),
         (b"", "ids.txt: it holds no image ID; write one a line"),
     ],
 )

@@ -265,7 +265,7 @@ class TestLists:
             (["", "/no/such/place.jpg"], "line 2: no such path: /no/such/place.jpg"),
             ([b"\xff,s3://b/1"], "line 1: not UTF-8"),
             (["image_id,image_uri", "1,photos/1.jpg"], "line 2: 'photos/1.jpg' is not a URI"),
-            (["image_id,image_uri", 'a"b,"s3://b/' + "x" * 200_000], "not a CSV file: "),
+            (["image_id,image_uri", 'a"b,"s3://b/' + "x" * 200_000], "line 2: a value has more than 131072"),
         ],
     )
     def test_a_mistake_is_reported_with_its_line(

@@ -10,6 +10,7 @@ import click
 
 from panopticon.depths import Depths
 from panopticon.errors import Unavailable, UsageError
+from panopticon.messages import trimmed
 from panopticon.results.outputs import VersionName
 from workers.cli.session import Session, is_utf_8, json_option, pass_session
 from workers.cli.show.image_report import ImageReport
@@ -44,7 +45,8 @@ def _find(session: Session, image: str) -> ImageRecord:
     """Return the record of an image. Raises: UsageError if this is neither an ID nor the path of an image."""
     path = os.path.realpath(os.fsencode(image.replace("\0", "")))
     (listed,) = ids_of(session.store.folders, [path])
-    for image_id in filter(is_utf_8, (image, listed)):
+    # Lists have no spaces around IDs; an earlier release stored some.
+    for image_id in filter(is_utf_8, dict.fromkeys((image, trimmed(image), listed))):
         (record,) = read_image_records([image_id], store=session.store, search=session.search)
         if not record.empty:
             return record

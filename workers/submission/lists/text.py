@@ -1,0 +1,84 @@
+"""The bytes of a text list: its encoding, its byte-order marks and the ends of its lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from panopticon.errors import UsageError
+from panopticon.messages import UTF_8_BOM, trimmed
+
+SHOWN_CHARS = 60
+
+_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""The byte-order marks of other encodings, the longer ones first."""
+_UTF_16 = re.compile(rb"(?:[^\0]\0){4}|(?:\0[^\0]){4}")
+"""The beginning of Latin text in UTF-16 without a mark."""
+_ZIP = b"PK\x03\x04"
+_SECOND_COLUMN = re.compile(r"[,;\t]\s*\"?[A-Za-z][A-Za-z0-9+.-]+://")
+_LONE_CR = re.compile(rb"\r(?!\r*\n|\r*$)")
+
+
+def check_encoding(first: bytes, source: str) -> None:
+    """Raise UsageError if the first line of a list begins a text in UTF-16 or UTF-32, or a workbook."""
+    name = next((name for mark, name in _MARKS.items() if first.startswith(mark) and b"\0" in first), None)
+    if name is None and _UTF_16.match(first):
+        name = "UTF-16"
+    if name:
+        raise UsageError(
+            f"{source}: the text is in {name}; save it as UTF-8 (in Excel: CSV UTF-8), "
+            f"or convert it with iconv -f {name} -t UTF-8"
+        )
+    if first.startswith(_ZIP):
+        raise UsageError(f"{source}: an Excel workbook or a ZIP archive; save the list as CSV UTF-8")
+
+
+def ends_with_cr(first: bytes) -> bool:
+    """Return whether lines end with CR alone: then what ends with the first LF, or never, is many lines."""
+    return bool(_LONE_CR.search(first))
+
+
+def split_at_cr(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a text whose lines end with CR alone, or with CR LF or LF."""
+    for line in lines:
+        yield from line.splitlines(keepends=True)
+
+
+def text_of(line: bytes, where: str) -> str:
+    """Return a line without its byte-order mark. Raises: UsageError if it is not UTF-8."""
+    try:
+        # Files that were joined have marks in the middle.
+        return line.removeprefix(UTF_8_BOM).decode()
+    except UnicodeDecodeError:
+        raise not_utf_8(where) from None
+
+
+def not_utf_8(where: str) -> UsageError:
+    """Return the error for a line in another encoding, such as that of Windows."""
+    return UsageError(f"{where}: not UTF-8; save the list as UTF-8 (in Excel: CSV UTF-8)")
+
+
+def header_again(where: str) -> UsageError:
+    """Return the error for a header that is not the first row."""
+    return UsageError(f"{where}: the header again; remove it, or leave one header if lists were joined")
+
+
+def without_spaces(value: str) -> str:
+    """Return a value of a list, such as an ID, without the spaces and tabs around it."""
+    bare = value.strip()
+    return bare if bare.isascii() else trimmed(bare)
+
+
+def shown_value(value: str) -> str:
+    """Return the beginning of a value in quotes, for a message of one line."""
+    return repr(value[:SHOWN_CHARS])
+
+
+def holds_columns(value: str) -> bool:
+    """Return whether a value has a separator and a URI in it, so that it is a row and not an ID."""
+    return _SECOND_COLUMN.search(value) is not None
