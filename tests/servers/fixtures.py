@@ -57,7 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_on_servers(item: pytest.Item) -> bool:
     """Return whether a test asks for the fixture of a server by name while it runs."""
     params = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return item.path.is_relative_to(FLEET) or "rabbitmq" in params
+    is_on_one_file = "on_one_file" in params or "on_one_file" in getattr(item, "fixturenames", ())
+    return (item.path.is_relative_to(FLEET) and not is_on_one_file) or "rabbitmq" in params
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
