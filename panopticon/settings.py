@@ -119,10 +119,14 @@ class Settings(BaseModel):
     )
     threads: Number = Field(default=0, ge=0, description="threads of one model process; 0: one per core")
     max_bytes: Number = Field(
-        default=64 * 1024 * 1024, gt=0, description="size of the largest original accepted, in bytes"
+        default=64 * 1024 * 1024,
+        gt=0,
+        description="size of the largest original accepted, in bytes, once unpacked",
     )
     max_pixels: Number = Field(
-        default=100_000_000, gt=0, description="width × height of the largest image accepted, in pixels"
+        default=100_000_000,
+        gt=0,
+        description="width × height of the largest image accepted; a JPEG in one scan: four times as many",
     )
     fetch_timeout_s: Seconds = Field(
         default=20.0, description="seconds to fetch one original; then the attempt fails"

@@ -47,7 +47,9 @@ def decode(
     if not encoded:
         raise rejected(Reason.EMPTY, "0 bytes")
     if len(encoded) > limits.max_bytes:
-        raise rejected(Reason.TOO_MANY_BYTES, f"{len(encoded)} bytes; at most {limits.max_bytes}")
+        raise rejected(
+            Reason.TOO_MANY_BYTES, f"{len(encoded)} bytes; at most {limits.max_bytes} (setting max_bytes)"
+        )
     target_px = max(input.width_px, input.height_px)
 
     def shrink(size_px: tuple[int, int]) -> int:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+JPEG_PIXELS_FACTOR = 4
+"""The multiple of `max_pixels` that a JPEG in one scan may have, as nearly all photos are.
+
+Its decoder makes it smaller while it reads it, row by row: 200 megapixels take 0.02 GB, and 400 take 0.04.
+The check of one that lacks its end mark takes 0.6. A progressive JPEG is kept whole: no multiple.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeLimits:

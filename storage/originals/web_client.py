@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    DecodeError,
     HTTPError,
     LocationParseError,
     LocationValueError,
@@ -25,6 +26,9 @@ from storage.originals.connections import Resolve, open_pool
 
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "panopticon"}
 OK = 200
+PLAIN = ("", "identity")
+UNPACKED = (*PLAIN, "gzip", "x-gzip", "deflate")
+"""Values of Content-Encoding that are taken. None is asked for, but objects are stored with them."""
 CHUNK_BYTES = 256 * 1024
 MAX_REFUSAL_BYTES = 64 * 1024
 """The most that is read of an error's body: enough for its reason, and to use the connection again."""
@@ -131,15 +135,15 @@ def origin_of(url: str) -> WebOrigin:
 
 
 def _content(response: BaseHTTPResponse, max_bytes: int) -> bytes:
-    # An encoding that was not asked for is not unpacked: a few bytes could become gigabytes.
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in UNPACKED:
         raise Rejected("content_encoding", f"it is encoded as {encoding[:20]}, which was not asked for")
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise Rejected("too_many_bytes", f"{announced} bytes; at most {max_bytes} are fetched")
     chunks, total = [], 0
-    for chunk in response.stream(CHUNK_BYTES):
+    # Each chunk is unpacked to at most its size, so that a few bytes cannot become gigabytes at once.
+    for chunk in response.stream(CHUNK_BYTES, decode_content=encoding not in PLAIN):
         total += len(chunk)
         if total > max_bytes:
             raise Rejected("too_many_bytes", f"more than the {max_bytes} bytes that are fetched")
@@ -149,6 +153,8 @@ def _content(response: BaseHTTPResponse, max_bytes: int) -> bytes:
 
 def _named(error: HTTPError, host: str) -> PanopticonError:
     match error:
+        case DecodeError():
+            return Rejected("content_encoding", f"{host} sent data that cannot be unpacked")
         case LocationValueError():
             return Rejected("bad_uri", "it is not a URL")
         case NameResolutionError():

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from panopticon.errors import Rejected
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
-from panopticon.images.readers.tiff_ifd import orientation_of
+from panopticon.images.readers.exif import orientation_of
 from panopticon.images.reasons import Reason, rejected
 
 _MAX_PASSES = 32
@@ -60,12 +60,16 @@ def loaded(image: ImageFile.ImageFile) -> Picture:
     )
 
 
-def check_pixels(width_px: int, height_px: int, max_pixels: int) -> None:
-    """Raise Rejected (`zero_size`, `too_many_pixels`) for a size outside the limits."""
+def check_pixels(width_px: int, height_px: int, max_pixels: int, *, factor: int = 1) -> None:
+    """Raise Rejected (`zero_size`, `too_many_pixels`) for a size outside the limits.
+
+    factor: how many times `max_pixels` an image of its kind may have.
+    """
     if width_px <= 0 or height_px <= 0:
         raise rejected(Reason.ZERO_SIZE, f"{width_px} x {height_px} pixels")
-    if width_px * height_px > max_pixels:
-        raise rejected(Reason.TOO_MANY_PIXELS, f"{width_px} x {height_px} pixels; at most {max_pixels}")
+    if width_px * height_px > factor * max_pixels:
+        limit = f"at most {factor * max_pixels} ({f'{factor} × ' if factor > 1 else ''}setting max_pixels)"
+        raise rejected(Reason.TOO_MANY_PIXELS, f"{width_px} x {height_px} pixels; {limit}")
 
 
 def check_work(size_px: tuple[int, int], *, passes: int, max_pixels: int) -> None:

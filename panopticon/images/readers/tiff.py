@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
 from panopticon.images.readers import tiff_ifd
+from panopticon.images.readers.exif import orientation_of
 from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
@@ -37,7 +38,7 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  #
     """Decode a TIFF. Raises: Rejected (see `Reader`)."""
     _check_directory(encoded)
     picture = loaded(open_header(_Tiff, encoded, limits))
-    return replace(picture, orientation=tiff_ifd.orientation_of(encoded), bits=tiff_ifd.bits_of(encoded))
+    return replace(picture, orientation=orientation_of(encoded), bits=tiff_ifd.bits_of(encoded))
 
 
 def _check_directory(encoded: bytes) -> None:

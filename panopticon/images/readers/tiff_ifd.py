@@ -100,22 +100,17 @@ def first_directory(encoded: bytes) -> Mapping[int, int]:
     return tags
 
 
-def orientation_of(exif: bytes) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 (upright) if there is none or it cannot be read.
+def whole_number(tiff: bytes, tag: int) -> int | None:
+    """Return the first value of a tag of the first directory; None if it is absent or not a whole number.
 
-    Other tags may be broken, as they are in many photos.
+    Other tags may be broken. Raises: DirectoryError if the directory ends before the tag is found.
     """
-    # Most images have no EXIF at all.
-    if not exif:
-        return 1
-    tiff = exif.removeprefix(b"Exif\0\0")
-    try:
-        layout, at = _header(tiff)
-        found = (entry for entry in _entries(tiff, layout, at) if entry.tag == ORIENTATION)
-        value = next((layout.number(tiff, entry.values_at, "H") for entry in found if entry.kind == 3), 1)
-    except DirectoryError:
-        return 1
-    return value if 1 <= value <= 8 else 1
+    layout, at = _header(tiff)
+    for entry in _entries(tiff, layout, at):
+        if entry.tag == tag:
+            code = _INTEGERS.get(entry.kind) if entry.count else None
+            return layout.number(tiff, entry.values_at, code) if code else None
+    return None
 
 
 def bits_of(tiff: bytes) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import ssl
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +26,7 @@ from tests.servers import http
 from tests.servers.http import HttpServer
 from tests.storage.originals.names import Names
 
+PHOTO = b"\xff\xd8 a photo " * 40
 METADATA = "http://169.254.169.254/latest/meta-data/"
 
 
@@ -284,14 +288,63 @@ class TestBounds:
     def test_an_answer_that_is_not_http_is_transient(self, server: HttpServer) -> None:
         assert failure_of(source_of(server), server.behave("/x", http.no_http))[0] == "Transient"
 
-    def test_a_compressed_answer_is_rejected_and_never_unpacked(self, server: HttpServer) -> None:
-        url = server.behave("/x", http.gzip_bomb(10_000_000))
-        limits = replace(LIMITS, max_bytes=1_000_000)
-        assert failure_of(source_of(server), url, limits) == ("Rejected", "content_encoding")
-
     def test_no_compression_is_asked_for(self, server: HttpServer) -> None:
         source_of(server).fetch(server.place("photo.jpg", b"x"), LIMITS)
         assert server.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+class TestContentEncoding:
+    @pytest.mark.parametrize(
+        ("encoding", "body"),
+        [
+            ("gzip", gzip.compress(PHOTO)),
+            ("GZip", gzip.compress(PHOTO)),
+            ("x-gzip", gzip.compress(PHOTO)),
+            ("gzip", gzip.compress(PHOTO[:100]) + gzip.compress(PHOTO[100:])),
+            ("deflate", zlib.compress(PHOTO)),
+            ("deflate", zlib.compress(PHOTO, wbits=-15)),
+            ("identity", PHOTO),
+            ("", PHOTO),
+        ],
+        ids=["gzip", "capitals", "old name", "two members", "deflate", "raw deflate", "identity", "empty"],
+    )
+    def test_an_original_that_comes_packed_is_unpacked(
+        self, server: HttpServer, encoding: str, body: bytes
+    ) -> None:
+        url = server.behave("/x", http.status(200, body, Content_Encoding=encoding))
+        assert source_of(server).fetch(url, LIMITS) == PHOTO
+
+    @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "aes128gcm"])
+    def test_any_other_encoding_is_rejected_by_its_name(self, server: HttpServer, encoding: str) -> None:
+        error = refusal(
+            source_of(server), server.behave("/x", http.status(200, PHOTO, Content_Encoding=encoding))
+        )
+        assert str(error) == f"content_encoding: it is encoded as {encoding}, which was not asked for"
+
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+    def test_data_that_cannot_be_unpacked_are_rejected(self, server: HttpServer, encoding: str) -> None:
+        url = server.behave("/x", http.status(200, PHOTO, Content_Encoding=encoding))
+        assert str(refusal(source_of(server), url)) == (
+            "content_encoding: 127.0.0.1 sent data that cannot be unpacked"
+        )
+
+    def test_the_limit_holds_for_the_unpacked_bytes(self, server: HttpServer) -> None:
+        url = server.behave("/x", http.status(200, gzip.compress(PHOTO), Content_Encoding="gzip"))
+        source = source_of(server)
+        assert source.fetch(url, replace(LIMITS, max_bytes=len(PHOTO))) == PHOTO
+        error = failure_of(source, url, replace(LIMITS, max_bytes=len(PHOTO) - 1))
+        assert error == ("Rejected", "too_many_bytes")
+
+    def test_a_bomb_is_refused_before_it_is_unpacked(self, server: HttpServer) -> None:
+        url = server.behave("/x", http.gzip_bomb(100_000_000))
+        source, limits = source_of(server), replace(LIMITS, max_bytes=1_000_000)
+        tracemalloc.start()
+        try:
+            assert failure_of(source, url, limits) == ("Rejected", "too_many_bytes")
+            peak_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak_bytes < 8_000_000
 
 
 class TestUnreachable:

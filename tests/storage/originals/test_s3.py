@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -207,6 +208,11 @@ class TestRefusals:
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
         with pytest.raises(Unavailable, match="source unavailable: S3 cannot be opened: "):
             open_s3(S3Options(endpoint="", region="", addressing="auto", bucket="photos"))
+
+    def test_an_object_that_is_stored_packed_is_unpacked(self, imitated: ImitatedS3) -> None:
+        packed = http.status(200, gzip.compress(b"photo"), Content_Encoding="gzip")
+        imitated.server.behave("/photos/packed.jpg", packed)
+        assert imitated.source.fetch("s3://photos/packed.jpg", LIMITS) == b"photo"
 
     def test_a_redirect_is_not_followed(self, imitated: ImitatedS3) -> None:
         imitated.server.place("photo.jpg", b"x")
