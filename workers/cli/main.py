@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from panopticon.credentials import masked
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import PanopticonError, Unavailable, UsageError
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import EXIT_BROKEN_PIPE, Session
+from workers.runtime.child_processes import ERROR_PREFIX, ProcessEnded
 from workers.runtime.stop_signals import Interrupted
 from workers.runtime.terminal_text import printable, printable_lines
 
@@ -20,7 +21,22 @@ EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+class Program(LazyGroup):
+    """The program itself, which looks for damage where a command fails as no command should."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (PanopticonError, click.ClickException, click.Abort, click.exceptions.Exit, OSError):
+            raise
+        except Exception:
+            # What was read from a damaged database may be anything, and break whatever uses it.
+            if ctx.obj and (damage := ctx.obj.damage()):
+                raise damage from None
+            raise
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="panopticon")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file [default: ./panopticon.toml].")
 @click.option("--database", metavar="URL", help="URL of the SQLite database, such as sqlite:///photos.db.")
@@ -66,17 +82,20 @@ def main() -> None:
         error.show()
         sys.exit(EXIT_USAGE)
     except click.ClickException as error:
-        click.echo(f"panopticon: {_one_line(error)}", err=True)
+        click.echo(f"{ERROR_PREFIX}{_one_line(error)}", err=True)
         sys.exit(EXIT_USAGE)
     # A shell reports a program that a signal ended by 128 and its number: 130 for SIGINT.
     except click.Abort as abort:
         sys.exit(abort.__cause__.exit_code if isinstance(abort.__cause__, Interrupted) else 130)
     except UsageError as error:
-        click.echo(f"panopticon: {printable_lines(str(error))}", err=True)
+        click.echo(f"{ERROR_PREFIX}{printable_lines(str(error))}", err=True)
         sys.exit(EXIT_USAGE)
     except Unavailable as error:
-        click.echo(f"panopticon: {printable_lines(str(error))}", err=True)
+        click.echo(f"{ERROR_PREFIX}{printable_lines(str(error))}", err=True)
         sys.exit(EXIT_UNAVAILABLE)
+    except ProcessEnded as error:
+        click.echo(f"{ERROR_PREFIX}{printable_lines(str(error))}", err=True)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(EXIT_BROKEN_PIPE)
 

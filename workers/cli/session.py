@@ -15,11 +15,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from panopticon.errors import UsageError
+from panopticon.errors import Damaged, UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
 from storage.search import open_search
-from storage.sqlite.database import SCHEME, path_of
+from storage.sqlite.database import SCHEME, SqliteDatabase, path_of
+from storage.sqlite.diagnosis import damage_of
 from storage.stores import open_store
 from workers.queues import broker_of
 from workers.runtime.terminal_text import printable
@@ -82,6 +83,12 @@ class Session:
         if self.settings.search_url in (self.settings.store_url, self.settings.broker_url):
             self._look_for_file(self.settings.search_url)
         return open_search(self.settings.search_url)
+
+    def damage(self) -> Damaged | None:
+        """Return the damage of an SQLite file of these settings, if there is any."""
+        urls = (self.settings.store_url, self.settings.broker_url, self.settings.search_url)
+        files = [SqliteDatabase(url, part="store") for url in dict.fromkeys(urls) if url.startswith(SCHEME)]
+        return next(filter(None, map(damage_of, files)), None)
 
     def close(self) -> None:
         """Close the components that were opened, and end their threads."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import Damaged, Unavailable, UsageError
 from storage.sqlite.database import SqliteDatabase, path_of
 
 ADD = "INSERT INTO catalogue (image_id, revision, image_uri, event, occurred_at_ms) VALUES (?, 0, '', '', 0)"
-KNOWN_VERSION = 8
+KNOWN_VERSION = 9
 ROOT = Path(__file__).parents[3]
 
 
@@ -123,7 +123,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
         connection.execute("PRAGMA user_version = 1")
         connection.execute("CREATE TABLE bindings (in_the_way)")
         connection.commit()
-    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+    with pytest.raises(Damaged, match="its schema is not that of its version 2: .* already exists"):
         use(database(path))
     assert pragma(path, "user_version") == 1
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
@@ -141,7 +141,7 @@ def test_a_newer_schema_is_refused_with_both_versions(opened: SqliteDatabase, pa
 def test_a_file_that_is_not_a_database_is_refused_and_not_changed(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to be looked at" * 100)
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"panopticon.db: this file is not an SQLite database; name another"):
+    with pytest.raises(UsageError, match=r"damaged \(this file is not an SQLite database, .* name another"):
         use(database(path))
     assert path.read_bytes() == before
 
@@ -212,13 +212,13 @@ def test_a_file_that_became_read_only_is_an_outage(opened: SqliteDatabase) -> No
         connection.execute(ADD, ("second",))
 
 
-def test_a_file_that_is_damaged_while_it_is_open_is_an_outage(opened: SqliteDatabase, path: Path) -> None:
+def test_a_file_that_is_damaged_while_it_is_open_ends_the_program(opened: SqliteDatabase, path: Path) -> None:
     with opened.writing() as connection:
         connection.executemany(ADD, [(f"{number:0200}",) for number in range(500)])
     opened.close()
     with opened.reading():
         path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
-    with pytest.raises(Unavailable, match="damaged"), opened.reading() as connection:
+    with pytest.raises(Damaged, match="damaged"), opened.reading() as connection:
         connection.execute("SELECT image_id FROM catalogue").fetchall()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import click
 
 from panopticon.depths import Depths
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import Damaged, Unavailable, UsageError
 from panopticon.results.outputs import VersionName
 from workers.cli.session import Session, is_utf_8, json_option, pass_session
 from workers.cli.show.image_report import ImageReport
@@ -81,5 +81,7 @@ def _depths(session: Session, record: ImageRecord, registered: Registered) -> Ma
     pending = pending_versions(record, registered)
     try:
         return {version: session.broker.model_queue(version).depth() for version in pending}
+    except Damaged:
+        raise
     except (Unavailable, UsageError):
         return {}
