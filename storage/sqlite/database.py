@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -20,6 +21,9 @@ SCHEME = "sqlite:///"
 APPLICATION_ID = 0x50616E6F
 OLDEST_SQLITE = (3, 37)
 """The first version with STRICT tables; RETURNING is older."""
+
+FULL_BYTES = 64 * 2**10
+"""A disk with less room is full for SQLite, which extends its files by up to 32 KiB at a time."""
 
 _WAL_TRIES = 100
 
@@ -189,6 +193,9 @@ class SqliteDatabase:
             return Damaged(str(self.path), damage)
         if opening and code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return _unwritable(self.path, str(error))
+        # SQLite does not tell a full disk from a broken one where it maps a file into memory.
+        if code == sqlite3.SQLITE_IOERR and _has_full_disk(self.path):
+            code = sqlite3.SQLITE_FULL
         if code in _OUTAGES:
             return Unavailable(self._part, f"{self.path}: {_OUTAGES[code]}")
         # The statements are right, so the tables that they name must be there.
@@ -203,7 +210,20 @@ def path_of(url: str) -> Path:
         raise UsageError(
             f"database {masked(url)!r}: write sqlite:///relative/path.db or sqlite:////absolute/path.db"
         )
-    return Path(url.removeprefix(SCHEME))
+    path = Path(url.removeprefix(SCHEME))
+    if path.name.startswith(":memory:"):
+        raise UsageError(
+            f"database {url!r}: a database in memory belongs to one process, and panopticon has several;"
+            " name a file, such as sqlite:////dev/shm/panopticon.db"
+        )
+    return path
+
+
+def _has_full_disk(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < FULL_BYTES
+    except OSError:
+        return False
 
 
 def _may_only_be_read(path: Path) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -205,11 +207,58 @@ def test_work_goes_on_when_the_disk_has_room_again(opened: SqliteDatabase, path:
     assert count(path) == 501
 
 
+@pytest.mark.parametrize(
+    ("free_bytes", "reason"), [(0, "the disk is full"), (2**30, "the disk has an I/O error")]
+)
+def test_an_io_error_on_a_full_disk_is_called_full(
+    path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, reason: str
+) -> None:
+    """A limit on the size of files makes SQLite fail in the same place as a disk without room."""
+    use(database(path))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(Unavailable, match=reason):
+            use(database(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_file_that_became_read_only_is_an_outage(opened: SqliteDatabase) -> None:
     with opened.reading() as connection:
         connection.execute("PRAGMA query_only = ON")
     with pytest.raises(Unavailable, match="it cannot be written"), opened.writing() as connection:
         connection.execute(ADD, ("second",))
+
+
+def test_a_database_in_memory_is_refused() -> None:
+    with pytest.raises(UsageError, match="belongs to one process"):
+        path_of("sqlite:///:memory:")
+
+
+def test_a_head_that_says_another_program_is_damage_if_our_tables_are_there(
+    opened: SqliteDatabase, path: Path
+) -> None:
+    opened.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA application_id = 7")
+    with pytest.raises(Damaged, match="its head was overwritten"):
+        use(opened)
+
+
+def test_a_table_that_is_gone_is_damage(opened: SqliteDatabase, path: Path) -> None:
+    opened.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE outputs")
+    with pytest.raises(Damaged, match="its schema lacks 'outputs'"), opened.reading() as connection:
+        connection.execute("SELECT * FROM outputs")
+
+
+def test_pages_that_do_not_advance_are_damage(opened: SqliteDatabase) -> None:
+    opened.refuse_standstill("a", "b")
+    with pytest.raises(Damaged, match="not in the order"):
+        opened.refuse_standstill("b", "b")
 
 
 def test_a_file_that_is_damaged_while_it_is_open_ends_the_program(opened: SqliteDatabase, path: Path) -> None:
