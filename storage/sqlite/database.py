@@ -22,6 +22,8 @@ APPLICATION_ID = 0x50616E6F
 OLDEST_SQLITE = (3, 37)
 """The first version with STRICT tables; RETURNING is older."""
 
+PLAUSIBLE_VERSION = 10_000
+"""No release will ever have so many migrations."""
 FULL_BYTES = 64 * 2**10
 """A disk with less room is full for SQLite, which extends its files by up to 32 KiB at a time."""
 
@@ -381,6 +383,8 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
         if known_tables := connection.execute(_OWN_TABLES).fetchone()[0]:
             raise Damaged(str(path), f"its head was overwritten: it has {known_tables} of our tables")
         raise UsageError(f"database {path}: this file belongs to another program; name another file")
+    if found > PLAUSIBLE_VERSION:
+        raise Damaged(str(path), f"its head was overwritten: its schema has version {found}")
     if found > known:
         raise UsageError(
             f"database {path}: its schema has version {found}, this program knows {known};"

@@ -247,6 +247,13 @@ def test_a_head_that_says_another_program_is_damage_if_our_tables_are_there(
         use(opened)
 
 
+def test_a_schema_version_that_no_release_can_have_is_damage(opened: SqliteDatabase, path: Path) -> None:
+    opened.close()
+    set_version(path, 1_157_627_913)
+    with pytest.raises(Damaged, match="its schema has version 1157627913"):
+        use(opened)
+
+
 def test_a_table_that_is_gone_is_damage(opened: SqliteDatabase, path: Path) -> None:
     opened.close()
     with closing(sqlite3.connect(path)) as connection:

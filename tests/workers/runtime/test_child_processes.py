@@ -77,7 +77,9 @@ def test_the_last_words_of_a_child_are_quoted_without_a_line_feed_too(
     processes = ChildProcesses(settings)
     with processes.running([UNKNOWN]), pytest.raises(ProcessEnded) as ended:
         events_until(processes, lambda event: False)
-    assert str(ended.value).splitlines() == ["nobody@1 ended by itself", "first line", "last words"]
+    # Worker and indexer both end so, and either may be the first that is seen.
+    first, *rest = str(ended.value).splitlines()
+    assert (first.endswith(" ended by itself"), rest) == (True, ["first line", "last words"])
 
 
 def test_children_drain_and_end_when_the_block_is_left(settings: Settings, tmp_path: Path) -> None:
