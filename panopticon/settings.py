@@ -39,6 +39,12 @@ def _refuse_empty(value: object) -> object:
     return value
 
 
+def _refuse_none(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
 def _check_url(value: str) -> str:
     if value and not re.match(r"[a-z][a-z0-9+.-]*://", value):
         raise ValueError("must be a URL such as sqlite:////var/lib/panopticon/panopticon.db")
@@ -49,9 +55,9 @@ MAX_SECONDS = 7 * 24 * 3600
 """One week. A longer time is most likely a typing error, and overflows the timers of some systems."""
 
 Number = Annotated[int, BeforeValidator(_refuse_bool)]
-Share = Annotated[float, BeforeValidator(_refuse_bool)]
+Share = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_refuse_bool)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False), BeforeValidator(_refuse_bool)]
-Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], AfterValidator(_refuse_none), BeforeValidator(_split)]
 Entries = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_split)]
 Delays = Annotated[tuple[Seconds, ...], BeforeValidator(_split)]
@@ -339,6 +345,8 @@ def _from_file(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"settings file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"settings file {file}: not UTF-8; it must be a text file") from None
     except ValueError as error:
         raise SettingsError(f"settings file {file}: {error}") from None
     except RecursionError:

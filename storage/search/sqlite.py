@@ -22,6 +22,7 @@ from panopticon.results.documents import (
 )
 from panopticon.results.search import Order, Query, SearchPage
 from storage.search.missing import CREATED_OR_REBUILT, missing
+from storage.sqlite.checksums import with_checksum
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 
@@ -39,7 +40,7 @@ ON CONFLICT (image_id) DO UPDATE SET deleted = excluded.deleted, occurred_at_ms 
 RETURNING document
 """
 
-_PUT_BODY = "INSERT OR REPLACE INTO bodies (document, body) VALUES (?, ?)"
+_PUT_BODY = "INSERT OR REPLACE INTO bodies (document, body, checksum) VALUES (?, ?, ?)"
 
 _PUT_TERM = "INSERT OR IGNORE INTO terms (part, kind, name) VALUES (?, ?, ?)"
 
@@ -238,6 +239,8 @@ class SqliteSearchIndex:
         }
         with self._present().reading() as connection:
             rows = connection.execute(_IDS.format(condition=condition), wanted).fetchall()
+        if rows:
+            self._database.refuse_standstill((after,), rows[-1])
         return [image_id for (image_id,) in rows]
 
     def count(self, parts: Sequence[str] = ()) -> int:
@@ -332,7 +335,7 @@ def _write(connection: Connection, rows: Iterable[_Row]) -> None:
         held = row.document
         fields = (held.image_id, held.deleted, held.occurred_at_ms)
         ((document,),) = connection.execute(_PUT_DOCUMENT, fields).fetchall()
-        connection.execute(_PUT_BODY, (document, row.body))
+        connection.execute(_PUT_BODY, with_checksum(document, row.body))
         _write_parts(connection, document, held)
         _write_postings(connection, document, {terms[term]: value for term, value in row.postings.items()})
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from panopticon.credentials import masked
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import Damaged, PanopticonError, Unavailable, UsageError
 
 SCHEME = "sqlite:///"
 APPLICATION_ID = 0x50616E6F
 OLDEST_SQLITE = (3, 37)
 """The first version with STRICT tables; RETURNING is older."""
+
+PLAUSIBLE_VERSION = 10_000
+"""No release will ever have so many migrations."""
+FULL_BYTES = 64 * 2**10
+"""A disk with less room is full for SQLite, which extends its files by up to 32 KiB at a time."""
 
 _WAL_TRIES = 100
 
@@ -34,11 +43,26 @@ _OUTAGES = {
     sqlite3.SQLITE_PERM: "it cannot be written",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_IOERR: "the disk has an I/O error",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged",
-    sqlite3.SQLITE_NOTADB: "the file is not a database any more",
     sqlite3.SQLITE_PROTOCOL: "locked by another process",
     sqlite3.SQLITE_NOMEM: "out of memory",
 }
+
+
+_DAMAGES = {
+    sqlite3.SQLITE_CORRUPT: "its structure is malformed",
+    sqlite3.SQLITE_IOERR_SHORT_READ: "the file was cut off",
+    sqlite3.SQLITE_IOERR_CORRUPTFS: "the file system says that it is corrupt",
+    sqlite3.SQLITE_FORMAT: "its format is unknown",
+    # A value of another type than its column's, which no statement writes.
+    sqlite3.SQLITE_MISMATCH: "a value has the wrong type",
+}
+
+_OWN_TABLES = """
+SELECT count(*) FROM sqlite_schema
+WHERE type = 'table' AND name IN ('outputs', 'failures', 'catalogue', 'registry', 'bodies', 'postings')
+"""
+
+_UNDECODABLE = "Could not decode to UTF-8"
 
 
 class SqliteDatabase:
@@ -60,12 +84,13 @@ class SqliteDatabase:
         self._busy_timeout_s = busy_timeout_s
         self._cache_bytes = cache_bytes
         self._connection: sqlite3.Connection | None = None
+        self._read_only = False
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection for statements that change nothing; each of them sees one state of the file.
 
-        Raises: UsageError (see `_open`), Unavailable.
+        A file that may not be written can be read. Raises: UsageError (see `_open`), Damaged, Unavailable.
         """
         if self._connection is None:
             self._connection = self._open()
@@ -76,22 +101,33 @@ class SqliteDatabase:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection in a transaction: on disk when the block ends, undone if the block raises.
 
-        Raises: UsageError (see `_open`), Unavailable.
+        Raises: UsageError (see `_open`; also if the file may only be read), Damaged, Unavailable.
         """
-        with self.reading() as connection, _transaction(connection):
-            yield connection
+        with self.reading() as connection:
+            if self._read_only:
+                raise _unwritable(self.path, "you may only read it")
+            with _transaction(connection):
+                yield connection
 
     @contextmanager
     def looking(self) -> Iterator[sqlite3.Connection]:
         """Yield a read-only connection to the file, which is neither created nor migrated.
 
-        Raises: UsageError for a file of another program or of a newer schema, Unavailable.
+        Raises: UsageError for a file of another program or of a newer schema, Damaged, Unavailable.
         """
         with self._translated(opening=True):
-            uri = f"file:{quote(str(self.path.absolute()))}?mode=ro"
+            uri = _read_only_uri(self.path)
             with closing(sqlite3.connect(uri, uri=True, timeout=self._busy_timeout_s)) as connection:
                 _check_owner(connection, self.path)
                 yield connection
+
+    def refuse_standstill(self, after: Any, last: Any) -> None:
+        """Raise Damaged unless the last key of a page is after the page before, as in a sound index.
+
+        Otherwise the pages would never end.
+        """
+        if not last > after:
+            raise Damaged(str(self.path), "rows are not in the order of their index")
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
@@ -100,36 +136,74 @@ class SqliteDatabase:
             self._connection = None
 
     def _open(self) -> sqlite3.Connection:
-        """Open the file. Raises: UsageError if its path can never be used, Unavailable if it may be later."""
-        _create_folder(self.path)
-        _create_private(self.path)
+        """Open the file, only for reading if it may not be written.
+
+        Raises: UsageError if its path can never be used, Damaged, Unavailable if it may be used later.
+        """
+        self._read_only = _may_only_be_read(self.path)
+        if not self._read_only:
+            _create_folder(self.path)
+            _create_private(self.path)
         with self._translated(opening=True):
-            connection = sqlite3.connect(
-                self.path, timeout=self._busy_timeout_s, isolation_level=None, cached_statements=256
-            )
+            connection = self._connect()
         try:
             with self._translated(opening=True):
-                _prepare(connection, self.path, cache_bytes=self._cache_bytes)
+                _check_version_of_sqlite()
+                if self._read_only:
+                    _check_readable(connection, self.path)
+                else:
+                    _prepare(connection, self.path)
+                connection.execute(f"PRAGMA cache_size = -{self._cache_bytes // 1024:d}")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            _read_only_uri(self.path) if self._read_only else self.path,
+            uri=self._read_only,
+            timeout=self._busy_timeout_s,
+            isolation_level=None,
+            cached_statements=256,
+        )
 
     @contextmanager
     def _translated(self, *, opening: bool = False) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if opening and code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise UsageError(
-                    f"database {self.path}: this file is not an SQLite database; name another file"
-                ) from None
-            if opening and code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-                raise _unwritable(self.path, str(error)) from None
-            if code not in _OUTAGES:
+            translated = self._translation(error, opening=opening)
+            if translated is None:
                 raise
-            raise Unavailable(self._part, f"{self.path}: {_OUTAGES[code]}") from error
+            raise translated from (error if isinstance(translated, Unavailable) else None)
+        # Python raises it in place of an error of SQLite that quotes damaged bytes.
+        except UnicodeDecodeError:
+            raise Damaged(str(self.path), "a text in it is not UTF-8") from None
+
+    def _translation(self, error: sqlite3.DatabaseError, *, opening: bool) -> PanopticonError | None:
+        """Return what the error means for a person or a worker; None for a bug in a statement."""
+        extended = getattr(error, "sqlite_errorcode", 0)
+        code = extended & 0xFF
+        # Python's own error about a text has no code.
+        if str(error).startswith(_UNDECODABLE):
+            return Damaged(str(self.path), "a text in it is not UTF-8")
+        if code == sqlite3.SQLITE_NOTADB:
+            reason = "this file is not an SQLite database, or its head was overwritten"
+            return Damaged(str(self.path), reason, way_out="restore a copy of it, or name another file")
+        if damage := _DAMAGES.get(extended, _DAMAGES.get(code)):
+            return Damaged(str(self.path), damage)
+        if opening and code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+            return _unwritable(self.path, str(error))
+        # SQLite does not tell a full disk from a broken one where it maps a file into memory.
+        if code == sqlite3.SQLITE_IOERR and _has_full_disk(self.path):
+            code = sqlite3.SQLITE_FULL
+        if code in _OUTAGES:
+            return Unavailable(self._part, f"{self.path}: {_OUTAGES[code]}")
+        # The statements are right, so the tables that they name must be there.
+        if code == sqlite3.SQLITE_ERROR and self._connection and (lost := schema_damage(self._connection)):
+            return Damaged(str(self.path), lost)
+        return None
 
 
 def path_of(url: str) -> Path:
@@ -138,12 +212,69 @@ def path_of(url: str) -> Path:
         raise UsageError(
             f"database {masked(url)!r}: write sqlite:///relative/path.db or sqlite:////absolute/path.db"
         )
-    return Path(url.removeprefix(SCHEME))
+    path = Path(url.removeprefix(SCHEME))
+    if path.name.startswith(":memory:"):
+        raise UsageError(
+            f"database {url!r}: a database in memory belongs to one process, and panopticon has several;"
+            " name a file, such as sqlite:////dev/shm/panopticon.db"
+        )
+    return path
+
+
+def _has_full_disk(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < FULL_BYTES
+    except OSError:
+        return False
+
+
+def _may_only_be_read(path: Path) -> bool:
+    # SQLite creates files next to the database, so that its folder must be writable too.
+    return path.is_file() and not all(os.access(place, os.W_OK) for place in (path, path.parent))
+
+
+def _read_only_uri(path: Path) -> str:
+    """Return the URI that opens a file for reading, with the files of a process that has it open."""
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
+    wal = path.with_name(f"{path.name}-wal")
+    # Without the log of a writer, SQLite could not open the file in a folder where it cannot create one.
+    alone = not wal.exists() and not os.access(path.parent, os.W_OK)
+    return f"{uri}&immutable=1" if alone else uri
 
 
 def schema_versions(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return the schema version of the file, and the one that its next use migrates it to."""
     return _version(connection), len(_migrations())
+
+
+def schema_damage(connection: sqlite3.Connection) -> str:
+    """Return what is wrong with the tables and indexes of a file of the present schema; empty if nothing is.
+
+    What another program has added is not wrong.
+    """
+    try:
+        if _version(connection) != len(_migrations()):
+            return ""
+        found = _schema_of(connection)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        return f"its schema: {error}"
+    wrong = [name for name, sql in _expected_schema().items() if found.get(name) != sql]
+    return f"its schema lacks {wrong[0]!r} as it was created" if wrong else ""
+
+
+@cache
+def _expected_schema() -> Mapping[str, str]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for script in _migrations():
+            for statement in _statements(script):
+                connection.execute(statement)
+        return _schema_of(connection)
+
+
+def _schema_of(connection: sqlite3.Connection) -> Mapping[str, str]:
+    """Return the definition of each table and index without its comments, which differ between releases."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {name: " ".join(re.sub("--.*", "", sql).split()) for name, sql in rows}
 
 
 @contextmanager
@@ -186,17 +317,27 @@ def _create_private(path: Path) -> None:
             raise _unwritable(path, error.strerror or str(error)) from None
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, cache_bytes: int) -> None:
+def _check_version_of_sqlite() -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise UsageError(
             f"SQLite {sqlite3.sqlite_version} is too old: Python must be built with 3.37 or newer"
         )
+
+
+def _check_readable(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise UsageError unless a file that may only be read has the schema of this release."""
+    _check_owner(connection, path)
+    found, known = schema_versions(connection)
+    if found != known:
+        raise _unwritable(path, f"its schema has version {found}, and its next use migrates it to {known}")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection, "BEGIN"):
         _check_owner(connection, path)
     _switch_to_wal(connection)
     for pragma in _PRAGMAS:
         connection.execute(pragma)
-    connection.execute(f"PRAGMA cache_size = -{cache_bytes // 1024:d}")
     if _version(connection) != len(_migrations()):
         _migrate(connection, path)
 
@@ -221,8 +362,16 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection):
         _check_owner(connection, path)
         for number, script in enumerate(scripts[_version(connection) :], _version(connection) + 1):
-            for statement in _statements(script):
-                connection.execute(statement)
+            try:
+                for statement in _statements(script):
+                    connection.execute(statement)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                    raise
+                # The scripts are right, so the file is not what its version says.
+                raise Damaged(
+                    str(path), f"its schema is not that of its version {number - 1}: {error}"
+                ) from None
             connection.execute(f"PRAGMA user_version = {number:d}")
 
 
@@ -231,7 +380,11 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application_id != APPLICATION_ID and (tables or application_id):
+        if known_tables := connection.execute(_OWN_TABLES).fetchone()[0]:
+            raise Damaged(str(path), f"its head was overwritten: it has {known_tables} of our tables")
         raise UsageError(f"database {path}: this file belongs to another program; name another file")
+    if found > PLAUSIBLE_VERSION:
+        raise Damaged(str(path), f"its head was overwritten: its schema has version {found}")
     if found > known:
         raise UsageError(
             f"database {path}: its schema has version {found}, this program knows {known};"

@@ -173,7 +173,7 @@ def test_kill_9_of_a_worker_ends_its_model_process(folder: Folder) -> None:
         if "worker" in _words(worker):
             worker.kill()
     _, err = call.process.communicate(timeout=LIMIT_S)
-    assert "unfit@1 ended by itself" in err
+    assert "unfit@1 was ended by SIGKILL" in err
     wait_until(call.is_gone, "the end of every process")
 
 

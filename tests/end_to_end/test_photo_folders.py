@@ -89,6 +89,11 @@ def test_a_refused_photo_is_one_line_with_its_folders_and_exit_code_1(broken: Do
     assert row[-1] == "all models"
 
 
+def test_refused_photos_are_counted_apart_from_outputs(broken: Done) -> None:
+    """Three photos of a new model, and one that both models refuse."""
+    assert "3 outputs and 2 refusals in " in broken.out
+
+
 def test_what_cannot_be_read_is_one_line_under_the_name_that_the_person_used(broken: Done) -> None:
     (line,) = [line for line in broken.out.splitlines() if line.startswith("cannot read")]
     assert line == "cannot read photos/2020: a link to /mnt/missing/2020, which does not exist"

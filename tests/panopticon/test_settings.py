@@ -92,6 +92,10 @@ def test_a_component_without_a_url_uses_the_database() -> None:
 BAD_VALUES = [
     ("prune", "sometimes"),
     ("prune_limit", "1.5"),
+    ("prune_limit", "nan"),
+    ("dead_share", "nan"),
+    ("max_ks", "inf"),
+    ("models", ""),
     ("threads", "-1"),
     ("threads", "many"),
     ("threads", "1.5"),

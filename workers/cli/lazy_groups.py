@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from workers.runtime.stop_signals import quiet_interrupts
+
 COMMANDS: Mapping[str, str] = {
     "index": "workers.cli.index.command",
     "submit": "workers.cli.submit",
@@ -77,5 +79,6 @@ class LazyGroup(click.Group):
         module = COMMANDS.get(f"{self._prefix}{cmd_name}")
         if module is None:
             return None
-        command: click.Command = getattr(import_module(module), f"{cmd_name.split()[-1]}_command")
+        with quiet_interrupts():
+            command: click.Command = getattr(import_module(module), f"{cmd_name.split()[-1]}_command")
         return command

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -15,33 +15,33 @@ from typing import Any
 import click
 from rich.console import Console
 
-from panopticon.errors import UsageError
+from panopticon.errors import Damaged, UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
 from storage.search import open_search
-from storage.sqlite.database import SCHEME, path_of
+from storage.sqlite.database import SCHEME, SqliteDatabase, path_of
+from storage.sqlite.diagnosis import damage_of
 from storage.stores import open_store
 from workers.queues import broker_of
+from workers.runtime.streams import shows, write_data
 from workers.runtime.terminal_text import printable
 from workers.submission.id_list import read_image_ids
 from workers.submission.walk import WalkRules
 
-EXIT_BROKEN_PIPE = 141
-"""The exit code that a shell reports for a program that SIGPIPE ended."""
 SETTINGS_FILE = Path("panopticon.toml")
 _NOT_PLAIN = re.compile(r"[^\n -~]")
 PIPED_WIDTH = 10_000
 """Width in columns if the output is not a terminal, so that nothing is wrapped that a program may read."""
 
 
-class PipedConsole(Console):
-    """A console that ends the program as SIGPIPE does once nobody reads its output, as after `| head`."""
+class FiniteRange(click.FloatRange):
+    """A range of numbers. Every comparison with NaN is false, so click's own range would take it."""
 
-    def on_broken_pipe(self) -> None:
-        """Exit with 141. The exit code of rich, 1, means that a command found something wrong."""
-        with suppress(SystemExit):
-            super().on_broken_pipe()
-        sys.exit(EXIT_BROKEN_PIPE)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number that can be compared", param, ctx)
+        return number
 
 
 class Session:
@@ -60,7 +60,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """Read the settings. Raises: UsageError naming the setting that is wrong."""
-        file = self._file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
+        file = self._file or _file_of_this_folder()
         return read_settings(flags=self._flags, environ=os.environ, file=file)
 
     @cached_property
@@ -83,6 +83,12 @@ class Session:
             self._look_for_file(self.settings.search_url)
         return open_search(self.settings.search_url)
 
+    def damage(self) -> Damaged | None:
+        """Return the damage of an SQLite file of these settings, if there is any."""
+        urls = (self.settings.store_url, self.settings.broker_url, self.settings.search_url)
+        files = [SqliteDatabase(url, part="store") for url in dict.fromkeys(urls) if url.startswith(SCHEME)]
+        return next(filter(None, map(damage_of, files)), None)
+
     def close(self) -> None:
         """Close the components that were opened, and end their threads."""
         opened = vars(self)
@@ -93,13 +99,13 @@ class Session:
     @cached_property
     def out(self) -> Console:
         """Return the console for text that people read; `print_json` writes for programs."""
-        return PipedConsole(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+        return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
     @cached_property
     def err(self) -> Console:
         """Return the console for progress, warnings and hints."""
         width = None if sys.stderr.isatty() else PIPED_WIDTH
-        return PipedConsole(stderr=True, highlight=False, emoji=False, width=width)
+        return Console(stderr=True, highlight=False, emoji=False, width=width)
 
     def walk_rules(self, exclude: Sequence[str] = ()) -> WalkRules:
         """Return what a walk takes: the settings, and more patterns to exclude. Raises: UsageError."""
@@ -131,10 +137,13 @@ class Session:
         if self._has_default_database and url == self.settings.database:
             self._new_database = path
 
-    def print_json(self, value: Any) -> None:
-        """Print one JSON value on standard output, with escapes for what a terminal would not show."""
-        text = json.dumps(value, ensure_ascii=False, indent=2)
-        click.echo(_NOT_PLAIN.sub(_json_escaped, text))
+    def print_json(self, value: Any, *, indent: int | None = 2) -> None:
+        """Print one JSON value on standard output, with escapes for what a terminal would not show.
+
+        `indent`: None for a value on one line.
+        """
+        text = _NOT_PLAIN.sub(_json_escaped, json.dumps(value, ensure_ascii=False, indent=indent))
+        write_data(f"{text if shows(text) else json.dumps(value, indent=indent)}\n")
 
 
 pass_session = click.make_pass_decorator(Session)
@@ -164,6 +173,23 @@ json_option: Callable[[Any], Any] = click.option(
 )
 
 
+def _file_of_this_folder() -> Path | None:
+    """Return the settings file of the current folder, None without one. Raises: UsageError."""
+    try:
+        # It fails if the folder was deleted, in which no relative path means anything.
+        os.getcwd()
+        SETTINGS_FILE.stat()
+    except FileNotFoundError as error:
+        if error.filename is None:
+            raise UsageError("the current folder was deleted; change to another one (cd)") from None
+        return None
+    except OSError as error:
+        raise UsageError(
+            f"the current folder: cannot look for {SETTINGS_FILE} ({error.strerror}); change to another one"
+        ) from None
+    return SETTINGS_FILE
+
+
 def _json_escaped(found: re.Match[str]) -> str:
     return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
@@ -171,7 +197,9 @@ def _json_escaped(found: re.Match[str]) -> str:
 def read_text(source: str) -> str:
     """Return the text of a file, or of standard input for `-`. Raises: UsageError naming the file."""
     try:
-        return sys.stdin.read() if source == "-" else Path(source).read_text("utf-8-sig")
+        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        # As a text file would be read.
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise UsageError(f"cannot read {printable(source)}: {error.strerror}") from None
     except ValueError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -24,7 +25,7 @@ from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
 from workers.cli.formatting import counted, lasting, rfc_3339, table, utc
 from workers.cli.processes import process_json, process_table, reason_of
-from workers.cli.session import Session, json_option, pass_session
+from workers.cli.session import FiniteRange, Session, json_option, pass_session
 from workers.inspection.status import (
     Snapshot,
     VersionStatus,
@@ -52,7 +53,7 @@ UNDECIDED = "pending or lost, not decidable yet"
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
@@ -164,10 +165,12 @@ def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
     settle_s = session.settings.settle_s
     counter = ImageCounter(session.store, lambda: session.search, now_ms=_now_ms)
     snapshots = [take_snapshot(session.store, session.broker, clock=time.monotonic, counter=counter)]
+    # Only a terminal can show each reading in place of the one before.
+    in_place = session.out.is_terminal and not as_json
     try:
-        with Live(console=session.out, auto_refresh=False, screen=False) as live:
+        with Live(console=session.out, auto_refresh=False) if in_place else nullcontext() as live:
             while True:
-                _show_watched(live, snapshots, settle_s=settle_s, as_json=as_json)
+                _show_watched(session, live, snapshots, settle_s=settle_s, as_json=as_json)
                 time.sleep(every_s)
                 snapshots.append(
                     take_snapshot(session.store, session.broker, clock=time.monotonic, counter=counter)
@@ -179,12 +182,19 @@ def _watch(session: Session, *, every_s: float, as_json: bool) -> None:
         return
 
 
-def _show_watched(live: Live, snapshots: list[Snapshot], *, settle_s: float, as_json: bool) -> None:
+def _show_watched(
+    session: Session, live: Live | None, snapshots: list[Snapshot], *, settle_s: float, as_json: bool
+) -> None:
     before, now = snapshots[0], snapshots[-1]
     if as_json:
-        click.echo(json.dumps(statuses_json(before, now, settle_s=settle_s), ensure_ascii=False))
-    else:
+        session.print_json(statuses_json(before, now, settle_s=settle_s), indent=None)
+    elif live:
         live.update(statuses_shown(before, now, settle_s=settle_s), refresh=True)
+    else:
+        session.out.print(f"{utc(_now_ms())} UTC")
+        session.out.print(statuses_shown(before, now, settle_s=settle_s))
+        # So that a reader sees each reading at its time, and its end is noticed at once.
+        sys.stdout.flush()
 
 
 def _version_json(

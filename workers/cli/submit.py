@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import Damaged, Unavailable, UsageError
 from panopticon.messages import Lane
 from workers.cli.folders.changes import confirmed_deletions, folder_lines, folder_options
 from workers.cli.folders.skipped import print_unmatched, walk_report
@@ -82,6 +82,8 @@ def _warn(session: Session, entries: Sequence[Entry]) -> None:
     """Warn where the messages can be sent but will not lead to an output."""
     try:
         bound = session.broker.topology.bound()
+    except Damaged:
+        raise
     except (Unavailable, UsageError) as error:
         # Publishing does not need what answers this question.
         session.err.print(f"Cannot check whether any model is bound: {error}", style="yellow", markup=False)

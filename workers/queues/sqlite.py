@@ -14,6 +14,7 @@ from sqlite3 import Connection
 from panopticon.interfaces import DelayedMessage, Delivery, Depth, Finding
 from panopticon.messages import ImageMessage, Lane, encode
 from panopticon.results.outputs import VersionName
+from storage.sqlite.checksums import with_checksum
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.diagnosis import diagnose_file
 from workers.runtime.clock import Clock
@@ -26,7 +27,7 @@ STRANDED_EVERY_S = 1.0
 CLOCK_SLACK_MS = 1000
 """Steps of the clock, by a time server for example, that change nothing."""
 
-_SUBMIT = "INSERT INTO messages (queue, body) VALUES (?, ?)"
+_SUBMIT = "INSERT INTO messages (queue, body, checksum) VALUES (?, ?, ?)"
 
 _ANYTHING_READY = """
 SELECT EXISTS (SELECT 1 FROM messages WHERE queue = :queue AND available_at_ms = 0)
@@ -55,8 +56,8 @@ _ACK = "DELETE FROM messages WHERE number = ? AND deliveries = ? AND leased AND 
 
 # A copy with a new number is behind all other messages, so that those which fail do not come first for ever.
 _RETRY = """
-INSERT INTO messages (queue, available_at_ms, since_ms, attempt, deliveries, body)
-SELECT queue, ?, ?, attempt + ?, deliveries, body FROM messages
+INSERT INTO messages (queue, available_at_ms, since_ms, attempt, deliveries, body, checksum)
+SELECT queue, ?, ?, attempt + ?, deliveries, body, checksum FROM messages
 WHERE number = ? AND deliveries = ? AND leased AND available_at_ms > ?
 """
 
@@ -124,7 +125,7 @@ class SqliteQueue:
 
     def submit(self, bodies: Sequence[bytes], lane: Lane) -> None:
         with self._database.writing() as connection:
-            connection.executemany(_SUBMIT, [(self._names[lane], body) for body in bodies])
+            connection.executemany(_SUBMIT, [with_checksum(self._names[lane], body) for body in bodies])
 
     def receive(self, *, max_live: int, max_backfill: int, wait_s: float) -> list[Delivery]:
         """Look for messages every `POLL_S` seconds, without writing while there are none."""
@@ -276,10 +277,12 @@ class SqliteUploads:
             body for message, body in zip(messages, bodies, strict=True) if message.event != "deleted"
         ]
         with self._database.writing() as connection:
-            connection.executemany(_SUBMIT, [(f"{PREFIX}.catalogue.{lane}", body) for body in bodies])
+            connection.executemany(
+                _SUBMIT, [with_checksum(f"{PREFIX}.catalogue.{lane}", body) for body in bodies]
+            )
             for version in _bound(connection):
                 queue = f"{_queue_name(version)}.{lane}"
-                connection.executemany(_SUBMIT, [(queue, body) for body in for_models])
+                connection.executemany(_SUBMIT, [with_checksum(queue, body) for body in for_models])
 
 
 class SqliteBroker:

@@ -17,12 +17,22 @@ from panopticon.settings import PREFIX, Settings
 from workers.runtime.end_with_parent import start_child
 from workers.runtime.log_events import FORMAT_VARIABLE, JSON, LogEvent, parse_log_event
 
+ERROR_PREFIX = "panopticon: "
+"""The beginning of the one line with which a program reports a mistake or an outage, and ends."""
 LAST_LINES = 20
 """Lines of its log that the error about an ended child quotes."""
 
 
 class ProcessEnded(PanopticonError):  # noqa: N818
-    """A child process ended although nobody stopped it. The message quotes the last lines of its log."""
+    """A child process ended although nobody stopped it.
+
+    The message is one line if the child named the cause in its last one, else it quotes the end of its log.
+    """
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        """`exit_code`: that of the child, 1 if a signal ended it."""
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class ChildProcesses:
@@ -53,8 +63,8 @@ class ChildProcesses:
             if child.process.poll() is not None:
                 # It may have logged its last words between the reading above and its end.
                 child.read_events()
-                lines = [f"{child.name} ended by itself", *child.last_lines, child.unfinished_line]
-                raise ProcessEnded("\n".join(filter(None, lines)))
+                exit_code = child.process.returncode
+                raise ProcessEnded(child.last_words, exit_code=exit_code if exit_code > 0 else 1)
         return events
 
     def _start(self, name: str, arguments: list[str]) -> None:
@@ -100,6 +110,17 @@ class _Child:
     def unfinished_line(self) -> str:
         """The end of the log without a line feed, such as the last words of a native library."""
         return self._unfinished.decode(errors="replace")
+
+    @property
+    def last_words(self) -> str:
+        """The reason why it ended: its own one line about a mistake or an outage, else the end of its log."""
+        lines = [line for line in (*self.last_lines, self.unfinished_line) if line]
+        ended = f"{self.name} ended by itself"
+        if lines and lines[-1].startswith(ERROR_PREFIX):
+            return f"{ended}: {lines[-1].removeprefix(ERROR_PREFIX)}"
+        if self.process.returncode < 0:
+            ended = f"{self.name} was ended by {signal.Signals(-self.process.returncode).name}"
+        return "\n".join([ended, *lines])
 
     def read_events(self) -> list[LogEvent]:
         """Return the events of the lines that were finished since the last call."""

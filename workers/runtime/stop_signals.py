@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -42,6 +44,24 @@ def interrupt_on_stop() -> None:
 
     for each in _stop_signals():
         signal.signal(each, interrupt)
+
+
+@contextmanager
+def quiet_interrupts() -> Iterator[None]:
+    """End the process with 130 at Ctrl-C within the block, in which modules are imported.
+
+    An import that is interrupted would show a traceback, or fail as if a module were broken.
+    """
+    # Only the main thread may set handlers; one that is not Python's own has another meaning already.
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, _frame: os._exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Stopping:

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 from panopticon.results.outputs import CatalogueImage
+from storage.sqlite.checksums import with_checksum
 from storage.sqlite.database import SqliteDatabase
 
 _PUT = """
 INSERT INTO catalogue
-(image_id, revision, image_uri, event, occurred_at_ms, located_at_ms)
-VALUES (?, ?, ?, ?, ?, ?)
+(image_id, revision, image_uri, event, occurred_at_ms, located_at_ms, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET revision = excluded.revision, image_uri = excluded.image_uri,
-event = excluded.event, occurred_at_ms = excluded.occurred_at_ms, located_at_ms = excluded.located_at_ms
+event = excluded.event, occurred_at_ms = excluded.occurred_at_ms, located_at_ms = excluded.located_at_ms,
+checksum = excluded.checksum
 WHERE (excluded.revision, excluded.event = 'deleted', excluded.occurred_at_ms <> 0, excluded.occurred_at_ms,
        excluded.located_at_ms, excluded.image_uri)
 > (catalogue.revision, catalogue.event = 'deleted', catalogue.occurred_at_ms <> 0, catalogue.occurred_at_ms,
@@ -35,7 +37,7 @@ class SqliteCatalogue:
 
     def put(self, images: Sequence[CatalogueImage]) -> None:
         with self._database.writing() as connection:
-            connection.executemany(_PUT, [astuple(image) for image in images])
+            connection.executemany(_PUT, [with_checksum(*astuple(image)) for image in images])
 
     def get(self, image_ids: Sequence[str]) -> dict[str, CatalogueImage]:
         with self._database.reading() as connection:

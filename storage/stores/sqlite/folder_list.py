@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from panopticon.chunks import chunks
 from panopticon.results.folder_entries import FolderEntry, decode_entry, encode_entry
+from storage.sqlite.checksums import with_checksum
 from storage.sqlite.database import SqliteDatabase
 from storage.stores.folder_ranges import paths_below
 
@@ -16,8 +17,9 @@ _ADD_ROOT = "INSERT INTO folder_roots (root) VALUES (?) ON CONFLICT DO NOTHING"
 _ROOTS = "SELECT root FROM folder_roots ORDER BY root"
 
 _PUT = """
-INSERT INTO folder_list (root, path, image_id, seen_at_ms, payload) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET seen_at_ms = excluded.seen_at_ms, payload = excluded.payload
+INSERT INTO folder_list (root, path, image_id, seen_at_ms, payload, checksum) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+seen_at_ms = excluded.seen_at_ms, payload = excluded.payload, checksum = excluded.checksum
 WHERE excluded.seen_at_ms > folder_list.seen_at_ms
 """
 
@@ -48,7 +50,7 @@ class SqliteFolderList:
 
     def put(self, entries: Sequence[FolderEntry]) -> None:
         for chunk in chunks(entries, PAGE_ROWS):
-            rows = [(*entry.key, entry.seen_at_ms, encode_entry(entry)) for entry in chunk]
+            rows = [with_checksum(*entry.key, entry.seen_at_ms, encode_entry(entry)) for entry in chunk]
             with self._database.writing() as connection:
                 connection.executemany(_PUT, rows)
 
@@ -62,8 +64,10 @@ class SqliteFolderList:
         first, end = paths_below(folder)
         after = (first, "")
         while page := self._page(root, after, end):
+            last = (page[-1].path, page[-1].image_id)
+            self._database.refuse_standstill(after, last)
             yield from page
-            after = (page[-1].path, page[-1].image_id)
+            after = last
 
     def erase(self, entries: Sequence[FolderEntry]) -> None:
         with self._database.writing() as connection:

@@ -19,7 +19,10 @@ class SqliteImageList:
 
     def image_ids(self, *, after: str = "", limit: int) -> list[str]:
         with self._database.reading() as connection:
-            return [image_id for (image_id,) in connection.execute(_IDS, (after, limit))]
+            found = [image_id for (image_id,) in connection.execute(_IDS, (after, limit))]
+        if found:
+            self._database.refuse_standstill(after, found[-1])
+        return found
 
     def count(self) -> int:
         with self._database.reading() as connection:

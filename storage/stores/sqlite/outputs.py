@@ -15,14 +15,17 @@ from panopticon.results.outputs import (
     decode_payload,
     encode_payload,
 )
+from storage.sqlite.checksums import checksum, with_checksum
 from storage.sqlite.database import SqliteDatabase
 from storage.stores.failure_fields import listed_day_of, storable
 
 PAGE_ROWS = 500
 
 _PUT = """
-INSERT INTO outputs (image_id, model, version, revision, produced_at_ms, payload) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET produced_at_ms = excluded.produced_at_ms, payload = excluded.payload
+INSERT INTO outputs (image_id, model, version, revision, produced_at_ms, payload, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+produced_at_ms = excluded.produced_at_ms, payload = excluded.payload, checksum = excluded.checksum
 WHERE excluded.produced_at_ms > outputs.produced_at_ms
 """
 
@@ -40,11 +43,12 @@ FROM outputs WHERE image_id = ? ORDER BY model, version DESC, revision DESC
 # States further along are further right in the list.
 _PUT_FAILURE = """
 INSERT INTO failures
-(image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, day, message, retry_at_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+(image_id, model, version, revision, state, reason, detail, attempts, last_at_ms, day, message, retry_at_ms,
+ checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason, detail = excluded.detail,
 attempts = excluded.attempts, last_at_ms = excluded.last_at_ms, day = excluded.day,
-message = excluded.message, retry_at_ms = excluded.retry_at_ms
+message = excluded.message, retry_at_ms = excluded.retry_at_ms, checksum = excluded.checksum
 WHERE excluded.last_at_ms > failures.last_at_ms
 OR (excluded.last_at_ms = failures.last_at_ms
     AND instr('retrying dead replayed discarded', excluded.state)
@@ -94,7 +98,10 @@ class SqliteOutputStore:
         self._database = database
 
     def put(self, outputs: Sequence[Output]) -> None:
-        rows = [(*output.key.columns, output.produced_at_ms, encode_payload(output)) for output in outputs]
+        rows = [
+            with_checksum(*output.key.columns, output.produced_at_ms, encode_payload(output))
+            for output in outputs
+        ]
         with self._database.writing() as connection:
             connection.executemany(_PUT, rows)
 
@@ -121,8 +128,10 @@ class SqliteOutputStore:
         """Yield failures, read page by page; no transaction is open between pages."""
         after = _BEFORE_ALL
         while page := self._failures_after(after, version, day, state):
+            last = (page[-1].last_at_ms, page[-1].key.image_id, page[-1].key.revision)
+            self._database.refuse_standstill(after, last)
             yield from page
-            after = (page[-1].last_at_ms, page[-1].key.image_id, page[-1].key.revision)
+            after = last
 
     def failure_days(self, version: VersionName) -> list[str]:
         with self._database.reading() as connection:
@@ -160,9 +169,8 @@ def _output_of(row: tuple[Any, ...]) -> Output:
 
 
 def _failure_row(failure: Failure) -> tuple[Any, ...]:
-    return (
-        *failure.key.columns,
-        failure.state.value,
+    key = failure.key.columns
+    rest = (
         failure.reason,
         storable(failure.detail),
         failure.attempts,
@@ -171,6 +179,8 @@ def _failure_row(failure: Failure) -> tuple[Any, ...]:
         failure.message,
         failure.retry_at_ms,
     )
+    # The state changes later, and an index repeats it.
+    return *key, failure.state.value, *rest, checksum((*key, *rest))
 
 
 def _failure_of(row: tuple[Any, ...]) -> Failure:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from storage.sqlite.checksums import checksum
 from storage.sqlite.database import SqliteDatabase
 
 _READ = "SELECT entry FROM {table} WHERE {key} = ?"
 
 _NAMES = "SELECT {key} FROM {table} ORDER BY {key}"
 
-_ADD = "INSERT INTO {table} (entry, serial, {key}) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD = "INSERT INTO {table} (entry, serial, checksum, {key}) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
-_REPLACE = "UPDATE {table} SET entry = ?, serial = ? WHERE {key} = ? AND serial = ?"
+_REPLACE = "UPDATE {table} SET entry = ?, serial = ?, checksum = ? WHERE {key} = ? AND serial = ?"
 
 
 class SqliteRecords:
@@ -32,7 +33,8 @@ class SqliteRecords:
             return tuple(name for (name,) in connection.execute(self._names))
 
     def swap(self, name: str, entry: bytes, *, serial: int, expected: int | None) -> bool:
-        row = (entry.decode(), serial, name)
+        text = entry.decode()
+        row = (text, serial, checksum((name, serial, text)), name)
         with self._database.writing() as connection:
             if expected is None:
                 return connection.execute(self._add, row).rowcount == 1

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from panopticon.errors import Unavailable, UsageError
+from panopticon.errors import Damaged, Unavailable, UsageError
 from storage.sqlite.database import SqliteDatabase, path_of
 
 ADD = "INSERT INTO catalogue (image_id, revision, image_uri, event, occurred_at_ms) VALUES (?, 0, '', '', 0)"
-KNOWN_VERSION = 8
+KNOWN_VERSION = 9
 ROOT = Path(__file__).parents[3]
 
 
@@ -123,7 +125,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
         connection.execute("PRAGMA user_version = 1")
         connection.execute("CREATE TABLE bindings (in_the_way)")
         connection.commit()
-    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+    with pytest.raises(Damaged, match="its schema is not that of its version 2: .* already exists"):
         use(database(path))
     assert pragma(path, "user_version") == 1
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
@@ -141,7 +143,7 @@ def test_a_newer_schema_is_refused_with_both_versions(opened: SqliteDatabase, pa
 def test_a_file_that_is_not_a_database_is_refused_and_not_changed(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to be looked at" * 100)
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"panopticon.db: this file is not an SQLite database; name another"):
+    with pytest.raises(UsageError, match=r"damaged \(this file is not an SQLite database, .* name another"):
         use(database(path))
     assert path.read_bytes() == before
 
@@ -205,6 +207,24 @@ def test_work_goes_on_when_the_disk_has_room_again(opened: SqliteDatabase, path:
     assert count(path) == 501
 
 
+@pytest.mark.parametrize(
+    ("free_bytes", "reason"), [(0, "the disk is full"), (2**30, "the disk has an I/O error")]
+)
+def test_an_io_error_on_a_full_disk_is_called_full(
+    path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, reason: str
+) -> None:
+    """A limit on the size of files makes SQLite fail in the same place as a disk without room."""
+    use(database(path))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(Unavailable, match=reason):
+            use(database(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_file_that_became_read_only_is_an_outage(opened: SqliteDatabase) -> None:
     with opened.reading() as connection:
         connection.execute("PRAGMA query_only = ON")
@@ -212,13 +232,49 @@ def test_a_file_that_became_read_only_is_an_outage(opened: SqliteDatabase) -> No
         connection.execute(ADD, ("second",))
 
 
-def test_a_file_that_is_damaged_while_it_is_open_is_an_outage(opened: SqliteDatabase, path: Path) -> None:
+def test_a_database_in_memory_is_refused() -> None:
+    with pytest.raises(UsageError, match="belongs to one process"):
+        path_of("sqlite:///:memory:")
+
+
+def test_a_head_that_says_another_program_is_damage_if_our_tables_are_there(
+    opened: SqliteDatabase, path: Path
+) -> None:
+    opened.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA application_id = 7")
+    with pytest.raises(Damaged, match="its head was overwritten"):
+        use(opened)
+
+
+def test_a_schema_version_that_no_release_can_have_is_damage(opened: SqliteDatabase, path: Path) -> None:
+    opened.close()
+    set_version(path, 1_157_627_913)
+    with pytest.raises(Damaged, match="its schema has version 1157627913"):
+        use(opened)
+
+
+def test_a_table_that_is_gone_is_damage(opened: SqliteDatabase, path: Path) -> None:
+    opened.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE outputs")
+    with pytest.raises(Damaged, match="its schema lacks 'outputs'"), opened.reading() as connection:
+        connection.execute("SELECT * FROM outputs")
+
+
+def test_pages_that_do_not_advance_are_damage(opened: SqliteDatabase) -> None:
+    opened.refuse_standstill("a", "b")
+    with pytest.raises(Damaged, match="not in the order"):
+        opened.refuse_standstill("b", "b")
+
+
+def test_a_file_that_is_damaged_while_it_is_open_ends_the_program(opened: SqliteDatabase, path: Path) -> None:
     with opened.writing() as connection:
         connection.executemany(ADD, [(f"{number:0200}",) for number in range(500)])
     opened.close()
     with opened.reading():
         path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
-    with pytest.raises(Unavailable, match="damaged"), opened.reading() as connection:
+    with pytest.raises(Damaged, match="damaged"), opened.reading() as connection:
         connection.execute("SELECT image_id FROM catalogue").fetchall()
 
 
@@ -269,3 +325,15 @@ def release_together(processes: list[subprocess.Popen[str]]) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
+
+
+def test_a_row_that_an_older_release_changes_has_no_checksum_any_more(
+    opened: SqliteDatabase, path: Path
+) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE catalogue SET checksum = 7")
+        connection.execute("UPDATE catalogue SET image_uri = image_uri")
+        (unchanged,) = connection.execute("SELECT checksum FROM catalogue").fetchone()
+        connection.execute("UPDATE catalogue SET image_uri = 'file:///moved.jpg'")
+        (changed,) = connection.execute("SELECT checksum FROM catalogue").fetchone()
+    assert (unchanged, changed) == (7, None)

@@ -80,14 +80,15 @@ def test_a_file_of_another_program_fails(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_a_database_fails(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database" * 1000)
-    assert not_ok(tmp_path / "x.db") == [("database: schema", Health.FAIL, True)]
+    assert not_ok(tmp_path / "x.db") == [("database: integrity", Health.FAIL, True)]
 
 
 def test_a_file_with_a_damaged_table_fails(path: Path) -> None:
     change(
         path,
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
-        " INSERT INTO catalogue SELECT 'photo' || i, 0, 'file:///photos/' || i, 'uploaded', 0, 0 FROM n",
+        " INSERT INTO catalogue (image_id, revision, image_uri, event, occurred_at_ms)"
+        " SELECT 'photo' || i, 0, 'file:///photos/' || i, 'uploaded', 0 FROM n",
     )
     page = asked(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'catalogue'") - 1
     size = asked(path, "PRAGMA page_size")

@@ -57,7 +57,7 @@ class TestList:
             (("--day", "2026-11-20"), ["b"]),
             (("--reason", "corrupt", "--model", "tagger@1"), ["a"]),
             (("--state", "replayed"), ["d"]),
-            (("--reason", "nothing"), []),
+            (("--reason", "timeout"), []),
         ],
     )
     def test_failures_are_chosen_by_version_day_reason_and_state(
@@ -87,7 +87,31 @@ class TestList:
         assert "4 failures: 3 corrupt, 1 not_found" in shown
 
     def test_an_empty_list_is_reported(self, panopticon: Panopticon) -> None:
-        assert panopticon("dead", "list", "--reason", "x").out == "No failures in state dead.\n"
+        assert panopticon("dead", "list", "--reason", "timeout").out == "No failures in state dead.\n"
+        assert panopticon("dead", "list", "--reason", "http_503").out == "No failures in state dead.\n"
+
+    @pytest.mark.parametrize("command", [("list",), ("replay",), ("discard", "--yes")])
+    def test_a_reason_that_nothing_has_is_a_mistake(
+        self, panopticon: Panopticon, command: tuple[str, ...]
+    ) -> None:
+        assert panopticon("dead", *command, "--reason", "not_fuond").complaint == (
+            "--reason is 'not_fuond', which no failure has; near it: 'not_found'; "
+            "failures have: corrupt, not_found"
+        )
+
+    def test_a_reason_that_a_plug_in_added_is_known_by_its_failures(
+        self, panopticon: Panopticon, house: House
+    ) -> None:
+        house.store.outputs.put_failures([dead("e", reason="too_blue")])
+        assert ids(panopticon("dead", "list", "--json", "--reason", "too_blue")) == ["e"]
+
+    @pytest.mark.parametrize("command", [("replay",), ("discard", "--yes")])
+    def test_an_id_without_a_failure_is_a_mistake_and_nothing_is_done(
+        self, panopticon: Panopticon, house: House, command: tuple[str, ...]
+    ) -> None:
+        ran = panopticon("dead", *command, "a", "typo")
+        assert ran.complaint.startswith("image 'typo' has no failure; panopticon dead list names")
+        assert states(house)["a"] == "dead"
 
 
 class TestShow:

@@ -45,6 +45,14 @@ class TestPruning:
         assert "2 photos gone; --prune marks them as deleted: 2020/0.jpg, 2020/2.jpg" in ran.err
         assert len(bench.in_search()) == 10
 
+    def test_photos_of_a_folder_that_is_empty_now_may_be_on_a_disk_that_is_not_mounted(
+        self, panopticon: Panopticon, bench: FolderBench
+    ) -> None:
+        delete(bench, 12)
+        ran = panopticon("submit", "photos")
+        assert "photos gone; mount the disk and repeat: " in ran.err
+        assert "--prune" not in ran.err
+
     def test_pruned_photos_leave_search(self, panopticon: Panopticon, bench: FolderBench) -> None:
         delete(bench, 2)
         ran = panopticon("submit", "photos", "--prune")

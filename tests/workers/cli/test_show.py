@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.messages import to_ms
+from panopticon.messages import ImageMessage, to_ms
 from panopticon.models import find_card
 from panopticon.registry import transitions
 from panopticon.registry.transitions import Author
@@ -153,6 +153,13 @@ def test_an_unknown_image_is_one_line(panopticon: Panopticon) -> None:
     complaint = panopticon("show", "nobody").complaint
     assert complaint == (
         "unknown image 'nobody': it is neither an image ID nor the path of a submitted image"
+    )
+
+
+def test_an_image_that_no_indexer_has_taken_yet_may_be_pending(panopticon: Panopticon, house: House) -> None:
+    house.submit(ImageMessage(image_id="new", image_uri="file:///new.jpg"))
+    assert panopticon("show", "new").complaint.endswith(
+        "; 1 upload may include it and wait for an indexer: panopticon indexer"
     )
 
 

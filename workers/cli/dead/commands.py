@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,16 +13,20 @@ from typing import Any, TypedDict, Unpack
 
 import click
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
+from panopticon.chunks import CHUNK, chunks
 from panopticon.errors import UsageError
+from panopticon.images.reasons import Reason
 from panopticon.messages import Lane, MessageInvalid, decode_image_message
 from panopticon.models import parse_version
+from panopticon.results.failure_reasons import INDEX_REFUSED, MAY_BEFALL_EVERY_IMAGE
 from panopticon.results.outputs import Failure, FailureState
-from panopticon.results.undeliverable import NO_VERSION
+from panopticon.results.undeliverable import BAD_MESSAGE, NO_VERSION
 from workers.cli.dead.failure_view import failure_json, print_failure
 from workers.cli.formatting import counted, place, table, utc
-from workers.cli.session import PIPED_WIDTH, PipedConsole, Session, is_utf_8, json_option, pass_session
+from workers.cli.session import PIPED_WIDTH, Session, is_utf_8, json_option, pass_session
 from workers.maintenance.dead_letters import (
     Choice,
     Replayed,
@@ -36,6 +41,12 @@ Command = Callable[..., Any]
 
 ROOMY_COLUMNS = 83
 """Width of a terminal beyond the longest ID from which on the list has a column for details."""
+
+
+KNOWN_REASONS = frozenset(
+    {*Reason, *MAY_BEFALL_EVERY_IMAGE, INDEX_REFUSED, BAD_MESSAGE, "killed_process", "timed_out"}
+)
+"""Reason codes of this program; a server of originals and a plug-in may add others."""
 
 
 class Filters(TypedDict):
@@ -193,7 +204,7 @@ def _choice(
     image_ids: tuple[str, ...] = (),
     state: FailureState = FailureState.DEAD,
 ) -> Choice:
-    """Raises: UsageError for an unknown version, a day that is not a date, or an ID that is not UTF-8."""
+    """Raises: UsageError for an unknown version or reason, no date as a day, or an ID without failure."""
     model, day = filters["model"], filters["day"]
     _check_day(day)
     version = None
@@ -204,7 +215,33 @@ def _choice(
     for image_id in image_ids:
         if not is_utf_8(image_id):
             raise UsageError(f"{image_id!r} is not an image ID: it is not UTF-8")
+    _check_ids(session, image_ids)
+    _check_reason(session, filters["reason"])
     return Choice(version=version, day=day, reason=filters["reason"], image_ids=image_ids, state=state)
+
+
+def _check_ids(session: Session, image_ids: Sequence[str]) -> None:
+    for chunk in chunks(image_ids, CHUNK):
+        failed = {failure.key.image_id for failure in session.store.outputs.failures_of(chunk)}
+        for image_id in chunk:
+            # One that was replayed already has a failure too, in another state.
+            if image_id not in failed:
+                raise UsageError(
+                    f"image {image_id!r} has no failure; panopticon dead list names the images that have one"
+                )
+
+
+def _check_reason(session: Session, reason: str) -> None:
+    """Raise UsageError for a reason that is neither known nor that of any failure, which is mistyped."""
+    if not reason or reason in KNOWN_REASONS or re.fullmatch(r"http_\d{3}", reason):
+        return
+    states = [state for state in FailureState if state is not FailureState.RETRYING]
+    present = {found.reason for state in states for found in chosen(session.store, Choice(state=state))}
+    if reason not in present:
+        near = difflib.get_close_matches(reason, present | KNOWN_REASONS, n=1)
+        hint = f"; near it: {near[0]!r}" if near else ""
+        having = f"; failures have: {', '.join(sorted(map(printable, present)))}" if present else ""
+        raise UsageError(f"--reason is {reason!r}, which no failure has{hint}{having}")
 
 
 def _check_day(day: str) -> None:
@@ -234,7 +271,7 @@ def _print_list(session: Session, failures: Sequence[Failure], *, more: bool) ->
         reason, detail = Text(printable(failure.reason), style="red"), Text(_detail(failure), style="dim")
         listing.add_row(last, version, reason, Text(word), *[detail] * roomy)
     # A terminal wraps a long line by itself, so that an ID can be copied as one word.
-    out = session.out if roomy else PipedConsole(highlight=False, emoji=False, width=PIPED_WIDTH)
+    out = session.out if roomy else Console(highlight=False, emoji=False, width=PIPED_WIDTH)
     out.print(listing)
     listed = counted(len(failures), "failure")
     session.out.print(f"{listed}: {_by_reason(failures)}" + ("; there are more: --limit" if more else ""))

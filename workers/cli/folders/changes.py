@@ -78,9 +78,21 @@ def folder_lines(folders: ListedFolders, pruned: int | None) -> list[str]:
         _line(map(_name, folders.left_out), "photo", "not found by the walk, though not known to be gone"),
     ]
     if folders.gone:
-        hint = "marked as deleted" if pruned is not None else "gone; --prune marks them as deleted"
-        lines.append(_line(map(_name, folders.gone), "photo", hint))
+        lines.append(_line(map(_name, folders.gone), "photo", _hint(folders, pruned)))
     return [line for line in lines if line]
+
+
+def _hint(folders: ListedFolders, pruned: int | None) -> str:
+    if pruned is not None:
+        return "marked as deleted"
+    # Where nothing is left, most likely a disk is not mounted, and --prune would be the wrong advice.
+    lost = [root for root in {entry.root for entry in folders.gone} if _is_lost(folders, root)]
+    return "gone; mount the disk and repeat" if lost else "gone; --prune marks them as deleted"
+
+
+def _is_lost(folders: ListedFolders, root: bytes) -> bool:
+    """Return whether a folder has no photo any more, or is on another file system than its photos were."""
+    return root in folders.unmounted or not folders.found.get(root)
 
 
 def folders_json(folders: ListedFolders, pruned: int | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from panopticon.errors import UsageError
 from workers.cli.formatting import counted
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.image_list import add_known, listed, searched
+from workers.runtime.streams import write_data
 from workers.runtime.terminal_text import printable
 from workers.submission.id_list import numbered_ids
 
@@ -27,7 +28,7 @@ def list_command(session: Session, *, after: str) -> None:
     The order is the store's own, and stays the same.
     """
     for page in listed(session.store.images, after=after):
-        click.echo("\n".join(page))
+        write_data("".join(f"{image_id}\n" for image_id in page))
 
 
 @click.command("ids add")

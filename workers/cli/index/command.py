@@ -186,6 +186,7 @@ def _run(
         plan=plan,
         finished=finished,
         deleted=None if deletions is None else len(deletions),
+        begun_ms=now_ms,
         seconds=time.monotonic() - begun_s,
     )
 

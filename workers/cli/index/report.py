@@ -43,6 +43,8 @@ class Run:
     """Outputs and failures that this call produced."""
     deleted: int | None = None
     """Images that were marked as deleted; None if that was not asked for."""
+    begun_ms: int
+    """The time of its start, in milliseconds since 1970."""
     seconds: float
     """Duration, from the first plan to the last."""
 
@@ -226,7 +228,10 @@ class IndexReport:
             before += f", {run.plan.dead:,} failed before (panopticon dead list)"
         if not run.finished:
             return f"Nothing to do: {before}.\n"
-        rate = f"{counted(run.finished, 'output')} in {run.seconds:.1f} s, {run.per_s:.1f} a second"
+        refused = min(sum(failure.last_at_ms >= run.begun_ms for failure in self._failures()), run.finished)
+        done = [counted(run.finished - refused, "output")] if run.finished > refused else []
+        done += [counted(refused, "refusal")] if refused else []
+        rate = f"{' and '.join(done)} in {run.seconds:.1f} s, {run.per_s:.1f} a second"
         return f"{rate}, including the start of the models; {before}.\n"
 
     def _next_commands(self) -> list[RenderableType]:

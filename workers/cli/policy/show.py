@@ -14,6 +14,7 @@ from workers.cli.formatting import rfc_3339, table, utc
 from workers.cli.policy.arguments import version_argument
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.records import read_version
+from workers.runtime.streams import write_data
 from workers.runtime.terminal_text import printable
 
 
@@ -41,7 +42,7 @@ def show_command(session: Session, *, name: str, number: int | None, as_json: bo
     reason = f": {record.reason}" if record.reason else ""
     author = printable(f"policy {record.number}, since {utc(record.at_ms)} UTC, by {record.by}{reason}")
     session.err.print(Text(f"# {version}, {author}", style="dim"))
-    click.echo(record.toml, nl=not record.toml.endswith("\n"))
+    write_data(record.toml if record.toml.endswith("\n") else f"{record.toml}\n")
 
 
 @click.command("history")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from panopticon.results.documents import SearchDocument, fold_label
 from panopticon.results.outputs import CatalogueImage
 from panopticon.results.search import Order, Query, ScoreRange, SearchPage
 from workers.cli.formatting import place, rfc_3339
-from workers.cli.session import Session, json_option, pass_session
+from workers.cli.session import FiniteRange, Session, json_option, pass_session
 from workers.registry.active import Active, active_versions, parts_of
 from workers.runtime.terminal_text import printable
 
@@ -51,7 +52,7 @@ class QueryOptions(TypedDict):
 )
 @click.option(
     "--min-probability",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.0,
     show_default=True,
     metavar="P",
@@ -136,8 +137,15 @@ def _score_range(text: str, known: Sequence[str]) -> ScoreRange:
         if not (equals and dots):
             raise ValueError(bounds)
         minimum, maximum = (float(bound) if bound.strip() else None for bound in (low, high))
+        if math.isnan(minimum or 0) or math.isnan(maximum or 0):
+            raise ValueError(bounds)
     except ValueError:
         raise UsageError(f"--score is {text!r}; write it as sharpness=0.2..0.8, 0.2.. or ..0.8") from None
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise UsageError(
+            f"--score is {text!r}: {low.strip()} is greater than {high.strip()}, so nothing can be found;"
+            f" write the lower end first: {name.strip()}={high.strip()}..{low.strip()}"
+        )
     return ScoreRange(name=_known_score(name.strip(), known), minimum=minimum, maximum=maximum)
 
 

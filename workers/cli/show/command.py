@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 import click
 
-from panopticon.depths import Depths
-from panopticon.errors import Unavailable, UsageError
+from panopticon.depths import Depths, total
+from panopticon.errors import Damaged, Unavailable, UsageError
 from panopticon.messages import trimmed
 from panopticon.results.outputs import VersionName
+from workers.cli.formatting import counted
 from workers.cli.session import Session, is_utf_8, json_option, pass_session
 from workers.cli.show.image_report import ImageReport
 from workers.cli.show.json_output import report_json
@@ -50,7 +51,21 @@ def _find(session: Session, image: str) -> ImageRecord:
         (record,) = read_image_records([image_id], store=session.store, search=session.search)
         if not record.empty:
             return record
-    raise UsageError(f"unknown image {image!r}: it is neither an image ID nor the path of a submitted image")
+    raise UsageError(
+        f"unknown image {image!r}: it is neither an image ID nor the path of a submitted image"
+        + _not_indexed_yet(session)
+    )
+
+
+def _not_indexed_yet(session: Session) -> str:
+    """Return a remark on uploads that no indexer has taken yet: the image may be among them."""
+    try:
+        waiting = total(session.broker.catalogue().depth())
+    except (Unavailable, UsageError):
+        return ""
+    if not waiting:
+        return ""
+    return f"; {counted(waiting, 'upload')} may include it and wait for an indexer: panopticon indexer"
 
 
 def _report(session: Session, record: ImageRecord) -> ImageReport:
@@ -83,5 +98,7 @@ def _depths(session: Session, record: ImageRecord, registered: Registered) -> Ma
     pending = pending_versions(record, registered)
     try:
         return {version: session.broker.model_queue(version).depth() for version in pending}
+    except Damaged:
+        raise
     except (Unavailable, UsageError):
         return {}
