@@ -1,0 +1,12 @@
+"""Colour: from whatever mode and colour space a decoder gives to sRGB.
+
+It takes two steps, so that a large image is never copied whole: `additive` converts strips before scaling,
+`to_rgb` the scaled image.
+"""
+
+from __future__ import annotations
+
+from panopticon.images.colour.additive import additive, is_numeric, white_of
+from panopticon.images.colour.srgb import to_rgb
+
+__all__ = ["additive", "is_numeric", "to_rgb", "white_of"]
