@@ -13,7 +13,7 @@ _MAX_PROFILE_BYTES = 4 * 1024 * 1024
 
 
 def converted_by_profile(image: Image.Image, profile: object) -> Image.Image | None:
-    """Convert an image without alpha to sRGB; None if the profile changes nothing or does not fit its mode."""
+    """Convert an image without alpha to sRGB; None if the profile changes nothing or fits another mode."""
     if not isinstance(profile, bytes) or len(profile) > _MAX_PROFILE_BYTES or image.mode not in _PROFILED:
         return None
     transform = _transform(profile, image.mode)
