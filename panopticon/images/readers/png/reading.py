@@ -60,7 +60,9 @@ def _still(chunks: Sequence[Chunk], limits: DecodeLimits) -> Picture:
     key = _key(chunks, header)
     # A system gamma is a function of a whole pixel, not a curve of each sample.
     curved = encoding if encoding and encoding.system_gamma == 1.0 else None
-    if header.depth == 16 and (curved or key):
+    # Pillow makes colours of grey with alpha, and a grey profile does not fit those.
+    is_grey_with_profile = header.kind == Kind.GREY_ALPHA and profile
+    if header.depth == 16 and (curved or key or is_grey_with_profile):
         pixels = eight_bits(encoded, Kind(header.kind), curve_of(curved), key, limits)
         rest = Encoding(primaries=curved.primaries) if curved else encoding
         picture = Picture(image=pixels, stored_size_px=pixels.size, profile=profile, encoding=rest)
