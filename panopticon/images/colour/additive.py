@@ -11,7 +11,8 @@ _STRAIGHT = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 def additive(image: Image.Image) -> Image.Image:
     """Convert to a mode whose values may be averaged: L, LA, RGB, RGBA, CMYK, YCbCr or LAB."""
     if "transparency" in image.info or (image.mode == "P" and image.has_transparency_data):
-        return image.convert("RGBA")
+        # Grey stays grey, so that a grey profile still fits it.
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     if image.mode in _ADDITIVE:
         return image
     return image.convert(_STRAIGHT.get(image.mode, "RGB"))

@@ -32,14 +32,14 @@ _HLG_SYSTEM_GAMMA = 1.2
 """The system gamma for a display of 1,000 cd/m² (BT.2100, table 5)."""
 
 _TRANSFERS: Mapping[int, Callable[[Floats], Floats]] = {
-    # The curve of cameras for SDR video. Its pictures look right on screens of sRGB as they are, so browsers show
-    # them unchanged; the inverse of the camera's curve would make them too bright.
+    # The curve of cameras for SDR video. Its pictures look right on screens of sRGB as they are, and browsers
+    # show them so; the inverse of the camera's curve would make them too bright.
     1: transfer.srgb_to_linear,
     6: transfer.srgb_to_linear,
     14: transfer.srgb_to_linear,
     15: transfer.srgb_to_linear,
-    4: transfer.gamma_2_2,
-    5: transfer.gamma_2_8,
+    4: transfer.Power(2.2),
+    5: transfer.Power(2.8),
     8: transfer.linear,
     13: transfer.srgb_to_linear,
     16: transfer.pq,
