@@ -29,9 +29,10 @@ def to_eight_bits(samples: Samples, white: float) -> NDArray[np.uint8]:
         return samples
     if samples.dtype == np.uint16:
         return np.asarray(_table(white)[samples])
-    scaled = samples.astype(np.float32) * np.float32(255.0 / white)
-    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
-    eight_bit: NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
+    numbers = samples.astype(np.float32)
+    np.nan_to_num(numbers, copy=False, nan=0.0, posinf=white, neginf=0.0)
+    scaled = np.clip(numbers, 0.0, white) * np.float32(255.0 / white)
+    eight_bit: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
     return eight_bit
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.readers import tiff_ifd
 from panopticon.images.readers.pillow import check_work, load_pixels, open_header
-from panopticon.images.readers.tiff import tags
+from panopticon.images.readers.tiff import by_samples, tags
 from panopticon.images.readers.tiff.layout import FAX, Alpha, Layout, unsupported
 from panopticon.images.readers.tiff.page_file import PageFile
 from panopticon.images.readers.tiff.tags import Compression, Photometric, SampleFormat
@@ -39,8 +39,8 @@ _READ_RIGHTLY = frozenset(
     }
 )
 """Meaning, bits of a sample and samples of a pixel."""
-_KNOWN_EXTRA = frozenset({0, 2})
-"""Values of ExtraSamples: unspecified, and straight alpha."""
+_KNOWN_EXTRA = frozenset({0, 1, 2})
+"""Values of ExtraSamples: unspecified, premultiplied alpha and straight alpha."""
 
 
 def can_read(page: Directory, layout: Layout) -> bool:
@@ -97,6 +97,9 @@ def read(page: Directory, layout: Layout, limits: DecodeLimits) -> Image.Image:
     image = open_header(PageFile, tiff_ifd.starting_at(page.encoded, page.at), limits)
     load_pixels(image)
     if layout.alpha is not Alpha.NONE and _shows_nothing(image):
+        if layout.alpha is Alpha.PREMULTIPLIED:
+            # Pillow has divided the colours by alpha, and so lost them.
+            return by_samples.read(page, layout, limits)
         image.putalpha(255)
     return image
 

@@ -19,7 +19,8 @@ from panopticon.images.reasons import Reason, rejected
 
 Bytes = NDArray[np.uint8]
 
-_UNPACKED_BYTES_A_PIXEL = 8
+_UNPACKED_BYTES_A_PIXEL = 6
+"""The most of the largest image allowed: three samples of sixteen bits. A smaller one may have more."""
 _MOST_NEGATIVE_SHARE = 0.1
 """Share of samples below zero up to which they count as noise or strong colours, and are clipped to black."""
 _FLOAT_WHITES = (1.0, 255.0, 65535.0)
@@ -100,8 +101,8 @@ def _by_table(bands: Iterable[Samples], layout: Layout) -> Iterator[Bytes]:
 
 def _as_floats(bands: Iterable[Samples]) -> Iterator[NDArray[np.float32]]:
     for band in bands:
-        # Numbers beyond the range become infinite, which is white.
-        with np.errstate(over="ignore"):
+        # Numbers beyond the range become infinite, which is white; some that are none raise a flag.
+        with np.errstate(over="ignore", invalid="ignore"):
             yield band.astype(np.float32)
 
 
@@ -206,9 +207,14 @@ def _image(colours: Bytes, mode: str) -> Image.Image:
 
 def _straight(colours: Bytes, alpha: Bytes) -> Bytes:
     """Divide colours by alpha; where it is zero, leave them as they are."""
-    divisor = np.maximum(alpha, 1).astype(np.float32)
-    straight = np.minimum(colours * (255.0 / divisor), 255.0)
-    return np.where(alpha > 0, np.rint(straight), colours).astype(np.uint8)
+    # Most pixels of most pictures are opaque.
+    partial = (alpha[..., 0] > 0) & (alpha[..., 0] < 255)
+    if not partial.any():
+        return colours
+    straight = colours.copy()
+    factor = np.float32(255.0) / alpha[partial]
+    straight[partial] = np.rint(np.minimum(colours[partial] * factor, 255.0))
+    return straight
 
 
 def _thinned(inks: Image.Image, alpha: Image.Image) -> Image.Image:

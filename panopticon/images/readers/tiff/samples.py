@@ -99,12 +99,10 @@ def _rows_of(encoded: bytes, layout: Layout, plane: int) -> Iterator[Samples]:
         rows = down * blocks.height_px * (blocks.across if blocks.tiled else 1)
         if not blocks.tiled:
             rows = min(rows, layout.height_px - top * blocks.height_px)
-        unpacked = _unpacked(encoded, layout, range(first, first + down * blocks.across), rows)
-        if blocks.tiled:
-            yield _joined(_numbers(unpacked, layout, channels), layout, top)
-        else:
-            for start in range(0, rows, band_rows):
-                yield _numbers(unpacked[start : start + band_rows], layout, channels)
+        indexes = range(first, first + down * blocks.across)
+        unpacked = _unpacked(encoded, layout, indexes, rows, rows if blocks.tiled else band_rows)
+        numbers = (_numbers(band, layout, channels) for band in unpacked)
+        yield from (_joined(tiles, layout, top) for tiles in numbers) if blocks.tiled else numbers
 
 
 def _joined(tiles: Samples, layout: Layout, top: int) -> Samples:
@@ -115,8 +113,10 @@ def _joined(tiles: Samples, layout: Layout, top: int) -> Samples:
     return row[: layout.height_px - top * blocks.height_px, : layout.width_px]
 
 
-def _unpacked(encoded: bytes, layout: Layout, indexes: range, rows: int) -> NDArray[np.uint8]:
-    """Return the bytes of some blocks below each other: (rows, bytes of a row)."""
+def _unpacked(
+    encoded: bytes, layout: Layout, indexes: range, rows: int, band_rows: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the bytes of some blocks below each other, in bands: (rows of a band, bytes of a row)."""
     blocks, width_bytes = layout.blocks, row_bytes(layout)
     places = [(blocks.offsets[index], blocks.sizes_bytes[index]) for index in indexes]
     if layout.compression is Compression.NONE:
@@ -128,12 +128,16 @@ def _unpacked(encoded: bytes, layout: Layout, indexes: range, rows: int) -> NDAr
         unpacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if layout.bits_reversed:
             unpacked = _REVERSED_BITS[unpacked]
-        return unpacked.reshape(rows, width_bytes)
+        whole_rows = unpacked.reshape(rows, width_bytes)
+        yield from (whole_rows[top : top + band_rows] for top in range(0, rows, band_rows))
+        return
     as_rows = _file_of_rows(encoded, layout, places, width_bytes, rows)
     with reading():
         image = PageFile(io.BytesIO(as_rows))
         image.load()
-    return np.asarray(image)
+    # One strip may be the whole page, so it is not copied whole.
+    for top in range(0, rows, band_rows):
+        yield np.asarray(image.crop((0, top, width_bytes, min(top + band_rows, rows))))
 
 
 def _file_of_rows(
