@@ -144,6 +144,6 @@ def _shows_nothing(image: Image.Image) -> bool:
     rows = max(1, _STRIP_PX // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        if strip.getchannel("A").getextrema() != (0, 0):
+        if strip.getchannel(len(strip.getbands()) - 1).getextrema() != (0, 0):
             return False
     return True

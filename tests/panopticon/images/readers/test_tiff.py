@@ -111,6 +111,7 @@ def _with_extra_samples(ink: Pixels) -> dict[str, Kind]:
     found: dict[str, Kind] = {}
     clear, opaque = np.zeros_like(GREY), np.full_like(GREY, 255)
     shaded = np.rint(PHOTO * (ALPHA[..., None] / 255)).astype(np.uint8)
+    shaded_grey = np.rint(GREY * (ALPHA / 255)).astype(np.uint8)
     thin = np.rint(ink * (ALPHA[..., None] / 255)).astype(np.uint8)
     for name, photometric, channels, extra, shown in (
         ("straight", RGB, [PHOTO, ALPHA], [STRAIGHT], on_white(PHOTO)),
@@ -129,6 +130,8 @@ def _with_extra_samples(ink: Pixels) -> dict[str, Kind]:
         ("unknown", RGB, [PHOTO, ALPHA], [7], PHOTO),
         ("Corel", RGB, [PHOTO, ALPHA], [999], on_white(PHOTO)),
         ("grey", BLACK, [GREY, ALPHA], [STRAIGHT], on_white(GREY)),
+        ("grey premultiplied", BLACK, [shaded_grey, ALPHA], [PREMULTIPLIED], on_white(GREY)),
+        ("grey clear premultiplied", BLACK, [GREY, clear], [PREMULTIPLIED], GREY),
         ("grey undeclared", BLACK, [GREY, ALPHA], None, on_white(GREY)),
         ("grey clear", BLACK, [GREY, clear], [STRAIGHT], GREY),
         ("grey unspecified", BLACK, [GREY, clear], [UNSPECIFIED], GREY),
