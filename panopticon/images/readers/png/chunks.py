@@ -94,11 +94,11 @@ def _chunks(encoded: bytes) -> Iterator[Chunk]:
         name = encoded[start + 4 : start + 8]
         end = start + 12 + int.from_bytes(encoded[start : start + 4])
         if end > len(encoded):
-            raise rejected(Reason.TRUNCATED, f"chunk {name!r} at byte {start} ends after the end of the file")
+            raise rejected(Reason.TRUNCATED, f"its part at byte {start} ends after the end of the file")
         if name == bytes(4):
             raise rejected(Reason.TRUNCATED, FILLED_WITH_ZEROS)
         if (start == len(SIGNATURE)) != (name == b"IHDR"):
-            raise rejected(Reason.CORRUPT, f"chunk {name!r} is in a wrong place")
+            raise rejected(Reason.CORRUPT, f"its part at byte {start} is in a wrong place")
         chunk = Chunk(name=name, whole=view[start:end])
         _check_data(chunk)
         if name in _READ:

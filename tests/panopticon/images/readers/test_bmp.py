@@ -216,6 +216,20 @@ def test_other_variants_are_unsupported_in_plain_words(bits: int, compression: i
     assert "save it as PNG" in rejection.detail
 
 
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [
+        (16, (0xF00, 0xF0, 0)),
+        (16, (0xF00, 0xF0, 0x10000)),
+        (32, (0xFF0000, 0xFF00, 0xA0)),
+        (24, (0xFF, 0xFF00, 0xFF0000)),
+    ],
+)
+def test_masks_without_bits_or_with_gaps_are_unsupported(bits: int, masks: tuple[int, ...]) -> None:
+    whole = bmp(bytes(64 * 48 * 4), bits=bits, compression=3, masks=masks)
+    assert rejection_of(whole).reason == "unsupported"
+
+
 @pytest.mark.parametrize("masks", [USUAL, (0xFF, 0xFF00, 0xFF0000)])
 def test_a_cut_file_is_truncated(masks: tuple[int, ...]) -> None:
     whole = bmp(bgra(255), bits=32, header_bytes=124, compression=3, masks=masks)
