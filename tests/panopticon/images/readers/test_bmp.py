@@ -188,8 +188,8 @@ def test_four_bits_alternate_between_two_colours() -> None:
 
 
 def test_runs_beyond_the_right_edge_are_cut_off() -> None:
-    rows = bytes((9, 90, 0, 0, 4, 80, 0, 0, 4, 70, 0, 0, 4, 60, 0, 1))
-    assert greens(rows)[:, 3].tolist() == [60, 70, 80, 90]
+    rows = bytes((4, 90, 0, 0, 9, 80, 0, 0, 0, 0, 4, 60, 0, 1))
+    assert greens(rows)[:, 3].tolist() == [60, 0, 80, 90]
 
 
 @pytest.mark.parametrize("kept", [0, 2, 5])
