@@ -158,6 +158,16 @@ def test_boxes_with_long_numbers_are_read() -> None:
     meta = box(b"meta", bytes(4) + primary + entries + places + box(b"iprp", known + used))
     assert [found.kind for found in properties(meta)] == [b"colr"]
     assert [(extent.start, extent.end) for extent in extents(meta, b"av01")] == [(7, 12)]
+    inside = meta.replace(place, struct.pack(">LHHQHQQ", item, 1, 0, 3, 1, 4, 5))
+    assert extents(inside, b"av01") == []
+
+
+def test_a_sequence_without_items_is_described_by_its_track() -> None:
+    moving = avif(flat(P3_RED), save_all=True, append_images=[flat(P3_RED)])
+    without = moving.replace(b"meta", b"free", 1)
+    kinds = {found.kind for found in properties(without)}
+    assert b"av1C" in kinds
+    assert kinds <= {b"av1C", b"colr", b"ccst", b"btrt", b"pasp", b"clap", b"auxi"}
 
 
 @pytest.mark.parametrize(
