@@ -114,5 +114,5 @@ def _first_shown(chunks: Sequence[Chunk], limits: DecodeLimits) -> Picture | Non
 
 def _on_canvas(picture: Picture, frame: Frame, canvas_px: tuple[int, int]) -> Picture:
     canvas = Image.new("RGBA", canvas_px)
-    canvas.paste(additive(picture.image, white=65535.0).convert("RGBA"), (frame.left_px, frame.top_px))
+    canvas.paste(additive(picture.image).convert("RGBA"), (frame.left_px, frame.top_px))
     return replace(picture, image=canvas, stored_size_px=canvas_px)

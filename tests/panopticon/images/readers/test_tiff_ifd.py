@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panopticon.images.readers import tiff_ifd
-from panopticon.images.readers.tiff_ifd import DirectoryError, first_directory, orientation_of
+from panopticon.images.readers.tiff_ifd import DirectoryError, directory_at, first_directory, orientation_of
 from tests import pictures
 
 
@@ -18,6 +18,41 @@ def test_values_are_read_in_both_byte_orders() -> None:
 def test_values_of_a_big_tiff_are_read() -> None:
     big_tiff = b"II+\0" + struct.pack("<HHQQHHQQQ", 8, 0, 16, 1, tiff_ifd.WIDTH, 16, 1, 2**40, 0)
     assert first_directory(big_tiff) == {tiff_ifd.WIDTH: 2**40}
+
+
+@pytest.mark.parametrize("kind", [4, 13])
+def test_offsets_of_directories_are_numbers_too(kind: int) -> None:
+    assert directory_at(pictures.tiff([(330, kind, 1, 99)])).values(330) == (99,)
+
+
+def test_offsets_of_directories_of_a_big_tiff_are_numbers_too() -> None:
+    big_tiff = b"II+\0" + struct.pack("<HHQQHHQQQ", 8, 0, 16, 1, 330, 18, 1, 2**40, 0)
+    assert directory_at(big_tiff).values(330) == (2**40,)
+
+
+def test_all_values_of_a_tag_are_read() -> None:
+    bits = pictures.tiff([(tiff_ifd.BITS_PER_SAMPLE, 3, 3, 26)], struct.pack("<HHH", 5, 6, 7))
+    directory = directory_at(bits)
+    assert directory.values(tiff_ifd.BITS_PER_SAMPLE) == (5, 6, 7)
+    assert directory.first(tiff_ifd.BITS_PER_SAMPLE) == 5
+
+
+def test_no_more_values_are_read_than_a_picture_needs() -> None:
+    many = pictures.tiff([(40_000, 1, tiff_ifd.MAX_VALUES + 5, 26)], bytes(tiff_ifd.MAX_VALUES + 5))
+    assert len(directory_at(many).values(40_000)) == tiff_ifd.MAX_VALUES
+
+
+def test_a_tag_that_is_missing_has_no_values() -> None:
+    directory = directory_at(pictures.tiff([(2, 4, 1, 65)]))
+    assert directory.values(1) == ()
+    assert directory.first(1, 7) == 7
+    assert directory.raw(1) is None
+
+
+def test_a_tag_holds_either_numbers_or_bytes() -> None:
+    numbers, text = (directory_at(pictures.tiff([(2, kind, 1, 65)])) for kind in (4, 2))
+    assert (numbers.values(2), numbers.raw(2)) == ((65,), None)
+    assert (text.values(2), text.raw(2)) == ((), b"A")
 
 
 def test_the_first_of_several_values_elsewhere_is_read() -> None:
