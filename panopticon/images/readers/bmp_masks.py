@@ -27,7 +27,7 @@ def unpacked(packed: bytes, size_px: tuple[int, int], *, bits: int, masks: Seque
     width_px, height_px = size_px
     # Rows are padded to whole words of 32 bits.
     row_bytes = -(-width_px * bits // 32) * 4
-    if bits not in (16, 32) or not all(masks[:3]):
+    if bits not in (16, 32) or not all(_is_run(mask, bits) for mask in masks):
         raise rejected(Reason.UNSUPPORTED, "the layout of its pixels is not known here; save it as PNG")
     if len(packed) < row_bytes * height_px:
         raise rejected(Reason.TRUNCATED, "the end of the file is missing")
@@ -40,6 +40,12 @@ def unpacked(packed: bytes, size_px: tuple[int, int], *, bits: int, masks: Seque
         colours = np.stack([_samples(pixels, mask) for mask in masks], axis=-1)
         image.paste(Image.fromarray(colours), (0, top))
     return image
+
+
+def _is_run(mask: Mask, bits: int) -> bool:
+    """Return whether a mask has neighbouring bits of a pixel, at least one."""
+    run = mask // (mask & -mask) if mask else 0
+    return 0 < mask < 1 << bits and run & (run + 1) == 0
 
 
 def _samples(pixels: NDArray[np.unsignedinteger], mask: Mask) -> NDArray[np.uint8]:

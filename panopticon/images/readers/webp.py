@@ -19,6 +19,8 @@ from panopticon.images.reasons import FILLED_WITH_ZEROS, Reason, rejected
 
 _LEAST_ZEROS = 64
 """Zero bytes at the end of a picture's data that are worth a closer look."""
+_MOST_ZEROS = 65_536
+"""Zero bytes that are counted at most: more than any picture within the limit on pixels may end with."""
 _BLOCKS_PER_ZERO = 16
 """Blocks of 16 × 16 pixels for each zero byte that a lossy picture may end with.
 
@@ -61,7 +63,7 @@ def _first_data(encoded: bytes) -> _Data | None:
         name = encoded[start : start + 4]
         end = start + 8 + int.from_bytes(encoded[start + 4 : start + 8], "little")
         if name in (b"VP8 ", b"VP8L"):
-            content = encoded[start + 8 : end]
+            content = encoded[max(start + 8, end - _MOST_ZEROS) : end]
             return _Data(lossless=name == b"VP8L", zeros=len(content) - len(content.rstrip(b"\0")))
         # Chunks of an animation lie inside the chunk of their frame.
         start = start + 8 + _FRAME_HEADER_BYTES if name == b"ANMF" else end + end % 2

@@ -254,7 +254,19 @@ def test_a_broken_profile_in_a_tiff_is_ignored_if_it_is_made_of_bytes(kind: int,
     assert outcome(pictures.tiff(tags)) == result
 
 
-CHUNK_NAMES = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT")
+CHUNK_NAMES = (
+    b"IHDR",
+    b"PLTE",
+    b"tRNS",
+    b"iCCP",
+    b"eXIf",
+    b"IDAT",
+    b"cICP",
+    b"gAMA",
+    b"cHRM",
+    b"acTL",
+    b"fcTL",
+)
 
 
 @given(

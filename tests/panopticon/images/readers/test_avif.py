@@ -1,7 +1,7 @@
-import base64
 import struct
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,17 +18,12 @@ P3_RED = (234, 51, 35)
 """The red of sRGB in Display P3."""
 
 
-TEN_BITS = base64.b64decode(
-    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAA"
-    "AAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAAGAAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEA"
-    "AGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAACAAAAAgAAAAQcGl4aQAAAAADCgoKAAAADGF2MUOBIEAA"
-    "AAAAE2NvbHJuY2x4AAkAEAAJgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAIG1kYXQSAAoIOAi/YwkQCZAyChAAAEZnrRyO57A="
-)
-"""8 × 8 pixels of 389 of 1,023 (38 % of PQ, a grey card), made by `imagecodecs`."""
-
-
 def avif(image: Image.Image, **options: Any) -> bytes:
     return pictures.encoded(image, "AVIF", **{"quality": 95, "speed": 8, "subsampling": "4:4:4", **options})
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">L", 8 + len(content)) + kind + content
 
 
 def named(encoded: bytes, primaries: int, transfer: int) -> bytes:
@@ -79,8 +74,13 @@ def test_colours_named_by_code_points_are_converted(
     assert colour_of(named(avif(flat(colour)), *code_points)) == pytest.approx(expected, abs=4)
 
 
-def test_ten_bits_are_read() -> None:
-    assert colour_of(TEN_BITS) == pytest.approx((100, 100, 100), abs=2)
+@pytest.mark.parametrize("bits", [10, 12])
+def test_deep_pictures_are_read(bits: int) -> None:
+    grey_card = np.full((48, 64, 3), round(0.38 * (2**bits - 1)), np.uint16)
+    encoded = imagecodecs.avif_encode(
+        grey_card, level=95, speed=9, bitspersample=bits, pixelformat="444", numthreads=1
+    )
+    assert colour_of(named(bytes(encoded), 9, 16)) == pytest.approx((100, 100, 100), abs=4)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,8 @@ def test_colours_of_sequences_and_of_the_range_of_video_are_converted(options: d
 
 
 def test_a_profile_wins_over_code_points() -> None:
-    assert colour_of(named(avif(flat((0, 255, 0)), icc_profile=SRGB), 9, 16)) == pytest.approx(
-        (0, 255, 0), abs=4
-    )
+    plain = named(avif(flat((100, 150, 50)), icc_profile=SRGB), 9, 16)
+    assert colour_of(plain) == pytest.approx((100, 150, 50), abs=4)
     assert np.argmax(colour_of(avif(flat((250, 10, 10)), icc_profile=SWAPPED))) == 1
 
 
@@ -106,6 +105,69 @@ def test_without_a_colour_box_the_colours_of_the_stream_count() -> None:
     (extent,) = extents(encoded, b"av01")
     assert av1.colours_of(encoded[extent.start : extent.end]) == (1, 13)
     assert colour_of(encoded.replace(b"colrnclx", b"freenclx")) == pytest.approx(P3_RED, abs=4)
+
+
+def sequence_header(
+    *, timing: bool, model: bool, tools: bool, screen: bool, profile: int, tier: bool
+) -> bytes:
+    """Return a sequence header unit of an animation that names the colours 9 and 16 (AV1, section 5.5)."""
+    fields = [(profile, 3), (0, 1), (0, 1), (timing, 1)]
+    if timing:
+        # Numbers of ticks, the last of variable length: two zeros, a one and two more bits.
+        fields += [(5, 32), (6, 32), (1, 1), (0b00101, 5), (model, 1)]
+        fields += [(9, 5), (7, 32), (3, 5), (4, 5)] if model else []
+    fields += [(1, 1), (0, 5), (0, 12), (9 if tier else 7, 5)] + ([(1, 1)] if tier else [])
+    fields += [(1, 1), (1023, 20), (1, 1)] if model and timing else []
+    fields += [(1, 1), (5, 4)]
+    fields += [(7, 4), (6, 4), (63, 8), (47, 7), (tools, 1)] + ([(9, 4), (5, 3)] if tools else [])
+    fields += [(0, 3), (0, 4), (tools, 1)] + ([(0, 2)] if tools else [])
+    fields += [(0, 1), (screen, 1)] + ([(0, 1), (1, 1)] if screen else [])
+    fields += [(7, 3)] if tools else []
+    fields += [(0, 3), (1, 1)] + ([(1, 1)] if profile == 2 else []) + ([(0, 1)] if profile != 1 else [])
+    fields += [(1, 1), (9, 8), (16, 8), (9, 8)]
+    bits = "".join(f"{int(value):0{width}b}" for value, width in fields)
+    content = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8))
+    return b"\x12\0" + bytes([0x0A, len(content)]) + content
+
+
+@pytest.mark.parametrize("timing", [False, True])
+@pytest.mark.parametrize("model", [False, True])
+@pytest.mark.parametrize("tools", [False, True])
+@pytest.mark.parametrize("screen", [False, True])
+@pytest.mark.parametrize(("profile", "tier"), [(0, False), (1, True), (2, True)])
+def test_colours_are_found_in_every_sequence_header(
+    timing: bool, model: bool, tools: bool, screen: bool, profile: int, tier: bool
+) -> None:
+    header = sequence_header(
+        timing=timing, model=model, tools=tools, screen=screen, profile=profile, tier=tier
+    )
+    assert av1.colours_of(header) == (9, 16)
+    assert av1.colours_of(header[2:]) == (9, 16)
+
+
+def test_boxes_with_long_numbers_are_read() -> None:
+    """Files of more than 65,535 items, or 127 properties, have them."""
+    item, fillers = 70_000, box(b"free", b"") * 299
+    primary = box(b"pitm", b"\1\0\0\0" + struct.pack(">L", item))
+    entry = box(b"infe", b"\3\0\0\0" + struct.pack(">LH", item, 0) + b"av01\0")
+    entries = box(b"iinf", b"\1\0\0\0" + struct.pack(">L", 1) + entry)
+    place = struct.pack(">LHHQHQQ", item, 0, 0, 3, 1, 4, 5)
+    places = box(b"iloc", b"\2\0\0\0\x88\x80" + struct.pack(">L", 1) + place)
+    known = box(b"ipco", fillers + box(b"colr", b"nclx"))
+    used = box(b"ipma", b"\1\0\0\1" + struct.pack(">LLBH", 1, item, 1, 0x8000 | 300))
+    meta = box(b"meta", bytes(4) + primary + entries + places + box(b"iprp", known + used))
+    assert [found.kind for found in properties(meta)] == [b"colr"]
+    assert [(extent.start, extent.end) for extent in extents(meta, b"av01")] == [(7, 12)]
+    inside = meta.replace(place, struct.pack(">LHHQHQQ", item, 1, 0, 3, 1, 4, 5))
+    assert extents(inside, b"av01") == []
+
+
+def test_a_sequence_without_items_is_described_by_its_track() -> None:
+    moving = avif(flat(P3_RED), save_all=True, append_images=[flat(P3_RED)])
+    without = moving.replace(b"meta", b"free", 1)
+    kinds = {found.kind for found in properties(without)}
+    assert b"av1C" in kinds
+    assert kinds <= {b"av1C", b"colr", b"ccst", b"btrt", b"pasp", b"clap", b"auxi"}
 
 
 @pytest.mark.parametrize(

@@ -188,8 +188,8 @@ def test_four_bits_alternate_between_two_colours() -> None:
 
 
 def test_runs_beyond_the_right_edge_are_cut_off() -> None:
-    rows = bytes((9, 90, 0, 0, 4, 80, 0, 0, 4, 70, 0, 0, 4, 60, 0, 1))
-    assert greens(rows)[:, 3].tolist() == [60, 70, 80, 90]
+    rows = bytes((4, 90, 0, 0, 9, 80, 0, 0, 0, 0, 4, 60, 0, 1))
+    assert greens(rows)[:, 3].tolist() == [60, 0, 80, 90]
 
 
 @pytest.mark.parametrize("kept", [0, 2, 5])
@@ -214,6 +214,20 @@ def test_other_variants_are_unsupported_in_plain_words(bits: int, compression: i
     rejection = rejection_of(bmp(bytes(64 * 48 * 4), bits=bits, compression=compression))
     assert rejection.reason == "unsupported"
     assert "save it as PNG" in rejection.detail
+
+
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [
+        (16, (0xF00, 0xF0, 0)),
+        (16, (0xF00, 0xF0, 0x10000)),
+        (32, (0xFF0000, 0xFF00, 0xA0)),
+        (24, (0xFF, 0xFF00, 0xFF0000)),
+    ],
+)
+def test_masks_without_bits_or_with_gaps_are_unsupported(bits: int, masks: tuple[int, ...]) -> None:
+    whole = bmp(bytes(64 * 48 * 4), bits=bits, compression=3, masks=masks)
+    assert rejection_of(whole).reason == "unsupported"
 
 
 @pytest.mark.parametrize("masks", [USUAL, (0xFF, 0xFF00, 0xFF0000)])

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from panopticon.errors import Rejected
+from panopticon.images.readers.pillow import shows_something
 from panopticon.images.readers.png import reading
 from panopticon.images.readers.png.chunks import chunks_of
 from tests import pictures
@@ -142,4 +143,15 @@ def test_a_half_written_file_is_rejected(kept: float, level: int) -> None:
 
 def test_a_file_that_breaks_off_between_chunks_is_truncated() -> None:
     whole = pictures.encoded(pictures.photo(), "PNG")
-    assert rejection_of(whole[:-12] + bytes(12)).reason == "truncated"
+    rejection = rejection_of(whole[:-12] + bytes(12))
+    assert rejection.reason == "truncated"
+    assert "zeros" in rejection.detail
+
+
+@pytest.mark.parametrize(
+    ("alphas", "shows"), [(b"", True), (b"\0", True), (b"\0\0", False), (b"\0\x7f", False), (b"\0\x80", True)]
+)
+def test_a_palette_shows_something_if_a_colour_in_use_is_opaque(alphas: bytes, shows: bool) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.info["transparency"] = alphas
+    assert shows_something(image) == shows

@@ -66,6 +66,11 @@ def test_empty_frames_before_the_first_picture_are_skipped() -> None:
     assert colour_of(moving) == GREEN
 
 
+def test_an_animation_that_stays_faint_is_shown_by_its_first_frame() -> None:
+    faint = [Image.new("RGBA", (40, 40), (*colour, 100)) for colour in ((255, 0, 0), (0, 255, 0))]
+    assert colour_of(animation(*faint, lossless=True)) == pytest.approx((255, 155, 155), abs=2)
+
+
 def test_the_search_for_a_frame_takes_a_limited_amount_of_work() -> None:
     empty = [Image.new("RGBA", (40, 40), (0, 0, index, 1)) for index in range(80)]
     moving = animation(*empty, Image.new("RGBA", (40, 40), GREEN), lossless=True)
