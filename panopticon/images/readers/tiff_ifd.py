@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 WIDTH = 256
@@ -18,6 +19,11 @@ BITS_PER_SAMPLE = 258
 ORIENTATION = 274
 TILE_WIDTH = 322
 TILE_HEIGHT = 323
+SUB_DIRECTORIES = 330
+
+_MAX_DIRECTORIES = 32
+_MAX_ENTRIES = 1000
+_MAX_VALUES = 16
 
 _SINGLE_VALUED = frozenset(
     {WIDTH, HEIGHT, 259, 262, 266, ORIENTATION, 277, 278, 282, 283, 284, 296, 322, 323}
@@ -44,6 +50,7 @@ _VALUE_BYTES = {
     18: 8,
 }
 _INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}
+_OFFSETS = {**_INTEGERS, 13: "L", 18: "Q"}
 
 
 class DirectoryError(ValueError):
@@ -122,6 +129,45 @@ def bits_of(tiff: bytes) -> int:
     """Return the bits of a TIFF's first sample; 16 if it gives no number from 1 to 16."""
     value = first_directory(tiff).get(BITS_PER_SAMPLE, 16)
     return value if 1 <= value <= 16 else 16
+
+
+def directories(encoded: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
+    """Yield the first whole-number values of each tag, for each directory of the file, as far as it is whole.
+
+    Directories follow one another or lie in the tag SUB_DIRECTORIES of another; of a broken chain the rest is
+    missing.
+    """
+    try:
+        layout, first_at = _header(encoded)
+    except DirectoryError:
+        return
+    waiting, seen = [first_at], {0}
+    while waiting and len(seen) <= _MAX_DIRECTORIES:
+        at = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        tags: dict[int, tuple[int, ...]] = {}
+        try:
+            for entry in islice(_entries(encoded, layout, at), _MAX_ENTRIES):
+                if code := _OFFSETS.get(entry.kind):
+                    places = range(min(entry.count, _MAX_VALUES))
+                    step = _VALUE_BYTES[entry.kind]
+                    tags[entry.tag] = tuple(
+                        layout.number(encoded, entry.values_at + step * place, code) for place in places
+                    )
+            waiting += [_next_at(encoded, layout, at), *tags.get(SUB_DIRECTORIES, ())]
+        except DirectoryError:
+            pass
+        yield tags
+
+
+def _next_at(encoded: bytes, layout: _Layout, at: int) -> int:
+    """Return the offset of the directory after this one, 0 for the last."""
+    entries_at = at + struct.calcsize(layout.order + layout.count)
+    entry_bytes = 4 + 2 * struct.calcsize(layout.order + layout.word)
+    count = layout.number(encoded, at, layout.count)
+    return layout.number(encoded, entries_at + count * entry_bytes, layout.word)
 
 
 def _header(encoded: bytes) -> tuple[_Layout, int]:

@@ -1,0 +1,82 @@
+"""Reading HEIC and other HEIF: the primary picture, which the decoder turns upright."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pi_heif
+from PIL import Image
+
+from panopticon.images.limits import DecodeLimits
+from panopticon.images.picture import Picture
+from panopticon.images.readers.iso_media import Items, items_of
+from panopticon.images.readers.pillow import check_pixels
+from panopticon.images.readers.reader import Shrink
+from panopticon.images.reasons import Reason, rejected
+
+_MAX_TILES = 2
+"""Pixels of all tiles together, as a multiple of the most pixels allowed: tiles reach over the edges."""
+_CODED = frozenset({b"hvc1", b"hev1"})
+_NEVER_IN_HEVC = bytes(16)
+"""More zeros than coded HEVC can contain: inside it, the third zero byte in a row is escaped."""
+
+
+def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  # noqa: ARG001
+    """Decode a HEIF. Raises: Rejected (see `Reader`)."""
+    items = items_of(encoded)
+    if items is not None:
+        _check_sizes(items, limits.max_pixels)
+        _check_data(encoded, items)
+    with _reading():
+        file = pi_heif.open_heif(encoded)
+    if not len(file):
+        raise rejected(Reason.UNSUPPORTED, "it has no still picture of a known kind")
+    primary = file[file.primary_index]
+    check_pixels(primary.size[0], primary.size[1], limits.max_pixels)
+    with _reading():
+        image: Image.Image = primary.to_pillow()
+    # Turned by the boxes `irot` and `imir` already; the EXIF orientation of a HEIF is only a note about them.
+    return Picture(image=image, stored_size_px=image.size, profile=image.info.get("icc_profile"))
+
+
+def _check_sizes(items: Items, max_pixels: int) -> None:
+    """Check every size in the file: the primary's own may be a crop of a far larger coded picture."""
+    for width_px, height_px in items.sizes_px.values():
+        check_pixels(width_px, height_px, max_pixels)
+    for parts in items.parts.values():
+        coded_px = sum(math.prod(items.sizes_px.get(part, (0, 0))) for part in parts)
+        if coded_px > _MAX_TILES * max_pixels:
+            raise rejected(Reason.TOO_COSTLY, f"{len(parts)} tiles of {coded_px} pixels together")
+
+
+def _check_data(encoded: bytes, items: Items) -> None:
+    """Find what a broken copy left empty, because the decoder makes grey of it without an error."""
+    for extent in items.extents:
+        if items.kinds.get(extent.item) in _CODED:
+            at = encoded.find(_NEVER_IN_HEVC, extent.start, extent.end)
+            if at >= 0:
+                raise rejected(Reason.TRUNCATED, f"nothing but zeros from byte {at}; the copy is incomplete")
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn any exception of the decoder into Rejected: it reads one file, so they are about that file.
+
+    pi-heif chooses the class by libheif's error code, and not all of them fit.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise rejected(Reason.TOO_COSTLY, "the decoder ran out of memory") from error
+    except EOFError as error:
+        raise rejected(Reason.TRUNCATED, "the coded picture ends early") from error
+    except Exception as error:
+        message = str(error).strip()
+        detail = message.rpartition(": ")[2] or "not decodable"
+        if message.startswith("Memory allocation error"):
+            raise rejected(Reason.TOO_COSTLY, detail) from error
+        if isinstance(error, SyntaxError) or "has not been built in" in message:
+            raise rejected(Reason.UNSUPPORTED, detail) from error
+        raise rejected(Reason.CORRUPT, detail) from error
