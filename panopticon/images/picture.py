@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from panopticon.images.colour import to_rgb
+from panopticon.images.colour import Encoding, to_rgb
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,6 +34,8 @@ class Picture:
     """EXIF orientation, 1 to 8. It is 1 if the decoder has turned the pixels already."""
     profile: bytes | None = None
     """The ICC profile found in the file."""
+    encoding: Encoding | None = None
+    """The meaning of RGB and grey values in a file without a profile; None: sRGB."""
     bits: int = 16
     """Bits in use of a sixteen-bit mode."""
 
@@ -43,6 +45,6 @@ class Picture:
 
     def upright_rgb(self, scaled: Image.Image) -> NDArray[np.uint8]:
         """Return the pixels of `scaled`, which is made of this image, as upright sRGB: (H, W, 3)."""
-        rgb = to_rgb(scaled, self.profile)
+        rgb = to_rgb(scaled, self.profile, self.encoding)
         turn = _TURNS.get(self.orientation)
         return np.array(rgb if turn is None else rgb.transpose(turn))
