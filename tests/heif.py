@@ -11,7 +11,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from panopticon.images.readers.iso_media import items_of
+from panopticon.images.readers.heif.items import items_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

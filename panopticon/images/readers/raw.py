@@ -57,6 +57,11 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:
     """Decode a camera RAW. Raises: Rejected (see `Reader`)."""
     if not encoded[len(encoded) - len(encoded) // _ENDS_EMPTY :].strip(b"\0"):
         raise rejected(Reason.TRUNCATED, "nothing but zeros in its second half; the copy is incomplete")
+    # LibRaw goes on with other values, and so with other colours.
+    try:
+        tiff_ifd.check_values(encoded)
+    except tiff_ifd.DirectoryError as error:
+        raise rejected(Reason.TRUNCATED, str(error)) from error
     try:
         import rawpy
     except ImportError as error:

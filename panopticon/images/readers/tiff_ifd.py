@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -132,7 +133,31 @@ def bits_of(tiff: bytes) -> int:
 
 
 def directories(encoded: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
-    """Yield the first whole-number values of each tag, for each directory of the file, as far as it is whole.
+    """Yield the first whole-number values of each tag, for each directory that can be found in the file.
+
+    Values past the end of the file are missing.
+    """
+    for layout, entries in _all_entries(encoded):
+        tags = {}
+        for entry in entries:
+            with suppress(DirectoryError):
+                tags[entry.tag] = _whole_numbers(encoded, layout, entry)
+        yield tags
+
+
+def check_values(encoded: bytes) -> None:
+    """Raise DirectoryError if a tag of a directory that can be found has values past the end of the file."""
+    for _, entries in _all_entries(encoded):
+        # The offset of a next directory may be anything in a file that has none.
+        if any(entry.kind not in _VALUE_BYTES for entry in entries):
+            continue
+        for entry in entries:
+            if entry.outside_bytes and entry.values_at + entry.outside_bytes > len(encoded):
+                raise DirectoryError(f"tag {entry.tag} lies past the end", truncated=True)
+
+
+def _all_entries(encoded: bytes) -> Iterator[tuple[_Layout, list[_Entry]]]:
+    """Yield the entries of each directory of the file.
 
     Directories follow one another or lie in the tag SUB_DIRECTORIES of another; of a broken chain the rest is
     missing.
@@ -147,19 +172,23 @@ def directories(encoded: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
         if at in seen:
             continue
         seen.add(at)
-        tags: dict[int, tuple[int, ...]] = {}
-        try:
-            for entry in islice(_entries(encoded, layout, at), _MAX_ENTRIES):
-                if code := _OFFSETS.get(entry.kind):
-                    places = range(min(entry.count, _MAX_VALUES))
-                    step = _VALUE_BYTES[entry.kind]
-                    tags[entry.tag] = tuple(
-                        layout.number(encoded, entry.values_at + step * place, code) for place in places
-                    )
-            waiting += [_next_at(encoded, layout, at), *tags.get(SUB_DIRECTORIES, ())]
-        except DirectoryError:
-            pass
-        yield tags
+        entries: list[_Entry] = []
+        with suppress(DirectoryError):
+            entries.extend(islice(_entries(encoded, layout, at), _MAX_ENTRIES))
+        with suppress(DirectoryError):
+            waiting.append(_next_at(encoded, layout, at))
+        with suppress(DirectoryError):
+            for entry in entries:
+                if entry.tag == SUB_DIRECTORIES:
+                    waiting += _whole_numbers(encoded, layout, entry)
+        yield layout, entries
+
+
+def _whole_numbers(encoded: bytes, layout: _Layout, entry: _Entry) -> tuple[int, ...]:
+    """Return the first values of a tag that holds whole numbers, else none."""
+    code, step = _OFFSETS.get(entry.kind), _VALUE_BYTES.get(entry.kind, 0)
+    places = range(min(entry.count, _MAX_VALUES)) if code else ()
+    return tuple(layout.number(encoded, entry.values_at + step * place, code or "B") for place in places)
 
 
 def _next_at(encoded: bytes, layout: _Layout, at: int) -> int:

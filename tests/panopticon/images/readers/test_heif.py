@@ -88,6 +88,30 @@ class TestPixels:
         file = heif.file_of([heif.coded(PHOTO, heif.icc(bytes(profile)))])
         assert difference(file, swapped) < RIGHT
 
+    @pytest.mark.parametrize(
+        ("code_points", "stored", "shown"),
+        [
+            # The red of sRGB in Display P3, and the white of HDR, 203 cd/m² (BT.2408).
+            (heif.nclx(12, 13), (234, 51, 35), (255, 0, 0)),
+            (heif.nclx(9, 16), (148, 148, 148), (255, 255, 255)),
+            (heif.nclx(9, 18), (191, 191, 191), (255, 255, 255)),
+            (heif.nclx(1, 13), (100, 150, 200), (100, 150, 200)),
+        ],
+        ids=["P3", "PQ", "HLG", "sRGB"],
+    )
+    def test_colours_named_by_code_points_are_converted(
+        self, code_points: bytes, stored: tuple[int, int, int], shown: tuple[int, int, int]
+    ) -> None:
+        flat = Image.new("RGB", (64, 64), stored)
+        assert (
+            difference(heif.file_of([heif.coded(flat, code_points)]), Image.new("RGB", (64, 64), shown)) < 4
+        )
+
+    def test_a_profile_counts_before_code_points(self) -> None:
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        file = heif.file_of([heif.coded(PHOTO, heif.nclx(9, 16), heif.icc(srgb))])
+        assert difference(file, PHOTO) < RIGHT
+
     @pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1"])
     def test_the_brand_does_not_matter(self, brand: bytes) -> None:
         assert difference(heif.file_of([CODED], brand=brand), PHOTO) < RIGHT

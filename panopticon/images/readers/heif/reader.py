@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pi_heif
 from PIL import Image
 
+from panopticon.images.colour import Encoding, encoding_of
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
-from panopticon.images.readers.iso_media import Items, items_of
+from panopticon.images.readers.heif.items import Items, items_of
 from panopticon.images.readers.pillow import check_pixels
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
@@ -38,7 +40,20 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  #
     with _reading():
         image: Image.Image = primary.to_pillow()
     # Turned by the boxes `irot` and `imir` already; the EXIF orientation of a HEIF is only a note about them.
-    return Picture(image=image, stored_size_px=image.size, profile=image.info.get("icc_profile"))
+    return Picture(
+        image=image,
+        stored_size_px=image.size,
+        profile=image.info.get("icc_profile"),
+        encoding=_encoding(image.info.get("nclx_profile")),
+    )
+
+
+def _encoding(code_points: Mapping[str, Any] | None) -> Encoding | None:
+    """Return the encoding that the file names by code points; the decoder widens the range itself."""
+    if code_points is None:
+        return None
+    encoding = encoding_of(code_points["color_primaries"], code_points["transfer_characteristics"])
+    return None if encoding.is_srgb() else encoding
 
 
 def _check_sizes(items: Items, max_pixels: int) -> None:
