@@ -32,6 +32,11 @@ class Reason(StrEnum):
     """The format is known, but the bytes break its rules."""
 
 
+FILLED_WITH_ZEROS = (
+    "the end of the picture is missing: zeros are in its place, as in a download that broke off"
+)
+
+
 def rejected(reason: Reason, detail: str) -> Rejected:
     """Make the error to raise, with the reason as a plain string."""
     return Rejected(reason.value, detail)

@@ -45,7 +45,8 @@ def additive(image: Image.Image, *, white: float = 255.0) -> Image.Image:
         grey = np.clip(values * np.float32(255.0 / white), 0.0, 255.0)
         return Image.fromarray(np.rint(grey).astype(np.uint8))
     if "transparency" in image.info or (image.mode == "P" and image.has_transparency_data):
-        return image.convert("RGBA")
+        # Grey stays grey, so that a grey profile still fits it.
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     if image.mode in _ADDITIVE:
         return image
     return image.convert(_STRAIGHT.get(image.mode, "RGB"))

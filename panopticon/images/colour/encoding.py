@@ -81,19 +81,22 @@ def _table(encoding: Encoding) -> Floats:
 def _matrix(primaries: Primaries) -> Floats:
     """Return the matrix from light of these primaries to light of sRGB's, with white becoming white."""
     to_d65 = _adaptation(primaries.white, D65)
-    return np.linalg.inv(_to_xyz(SRGB)) @ to_d65 @ _to_xyz(primaries)
+    matrix: Floats = np.linalg.inv(_to_xyz(SRGB)) @ to_d65 @ _to_xyz(primaries)
+    return matrix
 
 
 @lru_cache(maxsize=16)
 def _to_xyz(primaries: Primaries) -> Floats:
     """Return the matrix from linear RGB to CIE XYZ, in which white has Y = 1 (SMPTE RP 177)."""
     columns = np.stack([_xyz(primaries.red), _xyz(primaries.green), _xyz(primaries.blue)], axis=1)
-    return columns * np.linalg.solve(columns, _xyz(primaries.white))
+    matrix: Floats = columns * np.linalg.solve(columns, _xyz(primaries.white))
+    return matrix
 
 
 def _adaptation(source: tuple[float, float], target: tuple[float, float]) -> Floats:
     scale = (_BRADFORD @ _xyz(target)) / (_BRADFORD @ _xyz(source))
-    return np.linalg.inv(_BRADFORD) @ np.diag(scale) @ _BRADFORD
+    matrix: Floats = np.linalg.inv(_BRADFORD) @ np.diag(scale) @ _BRADFORD
+    return matrix
 
 
 def _xyz(chromaticity: tuple[float, float]) -> Floats:

@@ -10,6 +10,7 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from PIL import Image, ImageFile
 
@@ -19,13 +20,18 @@ from panopticon.images.picture import Picture
 from panopticon.images.readers.tiff_ifd import orientation_of
 from panopticon.images.reasons import Reason, rejected
 
+_Plugin = TypeVar("_Plugin", bound=ImageFile.ImageFile)
+
 _MAX_PASSES = 32
 """Passes over the largest image allowed; a smaller image may take more, up to the same work."""
+_MAX_FRAMES = 64
+"""Frames of an animation among which one that shows something is looked for."""
+_VISIBLE = 128
+"""The alpha, of 255, from which on a pixel shows more of itself than of the paper."""
+_UNSUPPORTED = ("nsupported", "unknown pixel mode", "unknown data organization")
 
 
-def open_header(
-    plugin: type[ImageFile.ImageFile], encoded: bytes, limits: DecodeLimits
-) -> ImageFile.ImageFile:
+def open_header(plugin: type[_Plugin], encoded: bytes, limits: DecodeLimits) -> _Plugin:
     """Open the image with one of Pillow's plug-ins and check its size; no pixel is decoded yet.
 
     Raises: Rejected (`zero_size`, `too_many_pixels`, `truncated`, `corrupt`).
@@ -43,6 +49,55 @@ def load_pixels(image: ImageFile.ImageFile) -> None:
     """
     with reading():
         image.load()
+
+
+def load_first_shown(image: ImageFile.ImageFile, limits: DecodeLimits) -> None:
+    """Decode the first frame of an animation that shows something; the first one if none does.
+
+    Many animations fade in, so their first frames are empty paper.
+
+    Raises: Rejected (`truncated`, `corrupt`, `too_costly`).
+    """
+    load_pixels(image)
+    if shows_something(image):
+        return
+    for index in range(1, most_frames(image.size, limits)):
+        if not _sought(image, index):
+            break
+        load_pixels(image)
+        if shows_something(image):
+            return
+    _sought(image, 0)
+    load_pixels(image)
+
+
+def most_frames(size_px: tuple[int, int], limits: DecodeLimits) -> int:
+    """Return how many frames are decoded at most to find one that shows something."""
+    return min(_MAX_FRAMES, _MAX_PASSES * limits.max_pixels // max(1, size_px[0] * size_px[1]))
+
+
+def shows_something(image: Image.Image) -> bool:
+    """Return whether any pixel is more than half opaque."""
+    if image.mode in ("LA", "RGBA", "PA"):
+        return int(image.getchannel("A").getextrema()[1]) >= _VISIBLE  # type: ignore[arg-type]
+    transparent = image.info.get("transparency")
+    if image.mode in ("L", "P") and isinstance(transparent, int):
+        return image.histogram()[transparent] < image.width * image.height
+    if image.mode == "P" and isinstance(transparent, bytes):
+        # Colours of the palette that have no alpha are opaque.
+        hidden = {index for index, alpha in enumerate(transparent) if alpha < _VISIBLE}
+        return any(count for index, count in enumerate(image.histogram()) if index not in hidden)
+    return True
+
+
+def _sought(image: ImageFile.ImageFile, index: int) -> bool:
+    """Go to a frame; return False if there are not so many."""
+    with reading():
+        try:
+            image.seek(index)
+        except EOFError:
+            return False
+    return True
 
 
 def loaded(image: ImageFile.ImageFile) -> Picture:
@@ -87,14 +142,19 @@ def reading() -> Iterator[None]:
 
 
 def _translated(error: Exception) -> Rejected:
-    detail = f"{type(error).__name__}: {error}"
+    """Return the rejection in words for a person; the chained exception keeps those of the decoder."""
+    message = str(error)
     if isinstance(error, MemoryError):
-        return rejected(Reason.TOO_COSTLY, detail)
+        return rejected(Reason.TOO_COSTLY, "decoding it takes more memory than there is")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return rejected(Reason.TOO_MANY_PIXELS, detail)
-    # Pillow has no exception class for this case; only the message identifies it.
-    if str(error) == "not identified by this driver":
+        return rejected(Reason.TOO_MANY_PIXELS, "it has more pixels than its decoder takes")
+    # Pillow has no exception classes for these cases; only the messages identify them.
+    if message == "not identified by this driver":
         return rejected(Reason.ZERO_SIZE, "the header gives no width, height or kind of pixel")
-    if isinstance(error.__cause__ or error, EOFError | struct.error | IndexError) or "runcated" in str(error):
-        return rejected(Reason.TRUNCATED, detail)
-    return rejected(Reason.CORRUPT, detail)
+    if any(words in message for words in _UNSUPPORTED):
+        return rejected(
+            Reason.UNSUPPORTED, "a variant of its format that is not read; save it as PNG or JPEG"
+        )
+    if isinstance(error.__cause__ or error, EOFError | struct.error | IndexError) or "runcated" in message:
+        return rejected(Reason.TRUNCATED, "the end of the file is missing")
+    return rejected(Reason.CORRUPT, "the file is damaged: its data break the rules of its format")

@@ -4,10 +4,15 @@ import zlib
 import pytest
 
 from panopticon.errors import Rejected
-from panopticon.images.readers.png import picture_of
+from panopticon.images.readers.png import reading
+from panopticon.images.readers.png.chunks import chunks_of
 from tests import pictures
 
 PLAIN = pictures.one_of_each()["PNG"]
+
+
+def picture_of(encoded: bytes) -> bytes:
+    return reading.picture_of(chunks_of(encoded))
 
 
 def test_a_plain_png_is_left_as_it_is() -> None:
