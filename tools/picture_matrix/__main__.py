@@ -1,6 +1,8 @@
 """Decode every cell of the matrix, or index a folder of odd pictures, and report what is wrong.
 
 python -m tools.picture_matrix [--only PREFIX] [--write DIR]
+python -m tools.picture_matrix --cases DIR
+python -m tools.picture_matrix --odd DIR
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 from tools.picture_matrix.cells import Outcome, Status, all_cells, check
+from tools.picture_matrix.odd.catalogue import write_catalogue
+from tools.picture_matrix.odd.checking import Finding, Match, check_folder
 
 
 def table_of(outcomes: Iterable[Outcome]) -> str:
@@ -51,8 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--only", default="", help="start of the names of cells to check, such as tiff/rgb")
     parser.add_argument("--write", type=Path, metavar="DIR", help="save what is wrong here, to look at")
+    parser.add_argument("--cases", type=Path, metavar="DIR", help="index a folder with a manifest.json")
+    parser.add_argument("--odd", type=Path, metavar="DIR", help="write the odd pictures, and index them")
     options = parser.parse_args(arguments)
-    outcomes = [check(cell) for cell in all_cells() if cell.name.startswith(options.only)]
+    if options.odd:
+        write_catalogue(options.odd)
+    if options.odd or options.cases:
+        return _report_cases(check_folder((options.odd or options.cases).resolve()))
+    outcomes = [check(cell) for cell in all_cells(options.only)]
     wrong = [outcome for outcome in outcomes if outcome.status is Status.WRONG]
     print(*wrong, sep="\n", end="\n\n" if wrong else "")
     print(table_of(outcomes))
@@ -60,6 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for outcome in wrong:
             write(outcome, options.write)
     return 1 if wrong else 0
+
+
+def _report_cases(findings: Sequence[Finding]) -> int:
+    """Print the files that are not as the manifest says, and the counts; return the exit code."""
+    print(*(finding for finding in findings if finding.match is not Match.RIGHT), sep="\n")
+    counts = Counter(finding.match for finding in findings)
+    print(f"{len(findings)} files: " + ", ".join(f"{counts[match]} {match}" for match in Match))
+    return 1 if counts[Match.WRONG] else 0
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pillow_heif
+from numpy.typing import NDArray
 from PIL import Image
 
 from tools.picture_matrix import picture as pic
@@ -38,6 +39,15 @@ def avif(pixels: pic.Pixels, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def deep_avif(values: NDArray[np.uint16], bits: int, *, level: int = 97) -> bytes:
+    """Encode grey or colours of ten or twelve bits with little loss; level 100: with none."""
+    chroma = "444" if values.ndim == 3 else "400"
+    encoded = imagecodecs.avif_encode(
+        values, level=level, speed=9, bitspersample=bits, pixelformat=chroma, numthreads=1
+    )
+    return bytes(encoded)
+
+
 def heic(pixels: Any, *, mode: str = "RGB", **options: Any) -> bytes:
     """Encode pixels with little loss; modes as pillow_heif names them."""
     buffer = io.BytesIO()
@@ -47,10 +57,10 @@ def heic(pixels: Any, *, mode: str = "RGB", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def with_cicp(encoded: bytes | bytearray, codes: tuple[int, int]) -> bytes:
+def with_cicp(encoded: bytes, codes: tuple[int, int]) -> bytes:
     """Return the same file with other primaries and transfer in its colour box."""
     at = encoded.index(b"colrnclx") + 8
-    return bytes(encoded[:at]) + struct.pack(">HH", *codes) + bytes(encoded[at + 4 :])
+    return encoded[:at] + struct.pack(">HH", *codes) + encoded[at + 4 :]
 
 
 def _opacities() -> Iterator[tuple[str, pic.Pixels]]:
@@ -119,15 +129,10 @@ def _deep_avif() -> Iterator[Case]:
         top = (1 << bits) - 1
         for name, codes, signal, tolerance in _signals():
             values = np.rint(signal * top).astype(np.uint16)
-            encoded = imagecodecs.avif_encode(
-                values, level=97, speed=9, bitspersample=bits, pixelformat="444", numthreads=1
-            )
-            yield f"cicp-{name}/uint{bits}", with_cicp(encoded, codes), rgb, tolerance
+            encoded = with_cicp(deep_avif(values, bits), codes)
+            yield f"cicp-{name}/uint{bits}", encoded, rgb, tolerance
         values = np.rint(pic.grey() / 255 * top).astype(np.uint16)
-        encoded = imagecodecs.avif_encode(
-            values, level=97, speed=9, bitspersample=bits, pixelformat="400", numthreads=1
-        )
-        yield f"grey/uint{bits}", bytes(encoded), pic.as_rgb(pic.grey()), LOSSY_TOLERANCE
+        yield f"grey/uint{bits}", deep_avif(values, bits), pic.as_rgb(pic.grey()), LOSSY_TOLERANCE
 
 
 def _heic() -> Iterator[Case]:
@@ -139,10 +144,9 @@ def _heic() -> Iterator[Case]:
         encoded = heic(np.dstack([rgb, opacity]), mode="RGBA")
         yield f"rgba-{name}/uint8", encoded, pic.on_white(rgb, opacity / 255), LOSSY_TOLERANCE
     for name, codes, signal, tolerance in _signals():
-        colour: dict[str, Any] = {"color_primaries": codes[0], "transfer_characteristic": codes[1]}
-        yield f"cicp-{name}/uint8", heic(pic.as_bytes(signal * 255), **colour), rgb, tolerance
-        deep = np.rint(signal * 65535).astype("<u2")
-        yield f"cicp-{name}/uint10", heic(deep, mode="RGB;16", **colour), rgb, tolerance
+        shallow, deep = pic.as_bytes(signal * 255), np.rint(signal * 65535).astype("<u2")
+        yield f"cicp-{name}/uint8", with_cicp(heic(shallow), codes), rgb, tolerance
+        yield f"cicp-{name}/uint10", with_cicp(heic(deep, mode="RGB;16"), codes), rgb, tolerance
     deep_grey = (pic.grey().astype("<u2")) * 257
     yield "grey/uint10", heic(deep_grey, mode="L;16"), pic.as_rgb(pic.grey()), LOSSY_TOLERANCE
     for orientation in range(1, 9):
@@ -157,11 +161,16 @@ def _heic_groups() -> Iterator[Case]:
     for name, profile, pixels in _profiles():
         picture = Image.fromarray(pixels)
         yield f"icc-{name}/uint8", _saved(picture, icc_profile=profile), rgb, LOSSY_TOLERANCE
-    main, negative = Image.fromarray(rgb), Image.fromarray(255 - rgb)
-    first = _saved(main, save_all=True, append_images=[negative])
+    first = heif_group([rgb, 255 - rgb], primary=0)
     yield "burst/primary-first", first, rgb, LOSSY_TOLERANCE
-    second = _saved(negative, save_all=True, append_images=[main], primary_index=1)
+    second = heif_group([255 - rgb, rgb], primary=1)
     yield "burst/primary-second", second, rgb, LOSSY_TOLERANCE
+
+
+def heif_group(pictures: Sequence[pic.Pixels], *, primary: int) -> bytes:
+    """Return one HEIC of several pictures, the one to show not always the first."""
+    first, *others = (Image.fromarray(pixels) for pixels in pictures)
+    return _saved(first, save_all=True, append_images=others, primary_index=primary)
 
 
 def _saved(image: Image.Image, **options: Any) -> bytes:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
@@ -29,12 +30,20 @@ def cells() -> Iterator[Cell]:
     """Make the cells of JPEG."""
     for name, encoded, reference in (*_models(), *_profiled(), *_oriented(), *_several()):
         yield Cell(name=f"jpeg/{name}", encoded=encoded, reference=reference, tolerance=LOSSY_TOLERANCE)
+    for name, encoded, reference in _rare():
+        yield Cell(
+            name=f"jpeg/{name}",
+            encoded=encoded,
+            reference=reference,
+            tolerance=LOSSY_TOLERANCE,
+            must_be_right=False,
+        )
 
 
-def ycck() -> bytes:
+def ycck(pixels: pic.Pixels) -> bytes:
     """Return a JPEG of inks in YCCK, inverted as Adobe's programs store them."""
     # Pillow inverts what it stores, so the channels are inverted here to be stored as they are.
-    stored = np.dstack([pic.ycc(255 - pic.picture()), np.full(pic.grey().shape, 255.0)])
+    stored = np.dstack([pic.ycc(255 - pixels), np.full(pixels.shape[:2], 255.0)])
     segments, rest = segments_of(jpeg(pic.as_bytes(255 - stored), "CMYK"))
     adobe = [part[:-1] + b"\x02" if part[1] == 0xEE else part for part in segments]
     return joined(adobe, rest)
@@ -61,7 +70,16 @@ def _models() -> Iterator[tuple[str, bytes, pic.Pixels]]:
             segments, rest = segments_of(encoded)
             plain = joined([part for part in segments if part[1] != 0xEE], rest)
             yield f"{kind}-no-adobe/{name}", plain, rgb
-    yield "ycck-adobe/baseline", ycck(), rgb
+    yield "ycck-adobe/baseline", ycck(rgb), rgb
+
+
+def _rare() -> Iterator[tuple[str, bytes, pic.Pixels]]:
+    """Twelve bits, and the lossless process, which medical and camera programs write."""
+    rgb, grey = pic.picture(), pic.as_rgb(pic.grey())
+    deep, deep_grey = (pic.quantised(each, 12).astype(np.uint16) for each in (rgb, pic.grey()))
+    yield "twelve-bits/ycbcr", bytes(imagecodecs.jpeg_encode(deep, level=98, bitspersample=12)), rgb
+    yield "twelve-bits/grey", bytes(imagecodecs.jpeg_encode(deep_grey, level=98, bitspersample=12)), grey
+    yield "lossless/grey", bytes(imagecodecs.ljpeg_encode(pic.grey())), grey
 
 
 def _profiled() -> Iterator[tuple[str, bytes, pic.Pixels]]:
@@ -82,7 +100,7 @@ def _profiled() -> Iterator[tuple[str, bytes, pic.Pixels]]:
     yield "icc-cut-ignored/ycbcr", with_segments(plain, *icc_segments(rgb_profile(pic.P3, 2.2)[:300])), rgb
     ink = jpeg(pic.inks(black=True), "CMYK")
     yield "icc-cmyk/cmyk", with_segments(ink, *icc_segments(cmyk_profile())), rgb
-    yield "icc-cmyk/ycck", with_segments(ycck(), *icc_segments(cmyk_profile())), rgb
+    yield "icc-cmyk/ycck", with_segments(ycck(rgb), *icc_segments(cmyk_profile())), rgb
     yield "icc-of-rgb-ignored/cmyk", with_segments(ink, *icc_segments(rgb_profile(pic.ADOBE, 2.2))), rgb
     grey = pic.as_rgb(pic.grey())
     coded = jpeg(pic.as_bytes(pic.linear(pic.grey() / 255) ** (1 / 1.4) * 255))

@@ -179,11 +179,11 @@ def ycc(rgb: Floats | Pixels) -> Floats:
     return np.asarray(rgb @ np.array(matrix).T + np.array([0, 128, 128]))
 
 
-def inks(*, black: bool = False) -> Pixels:
-    """Return the picture as cyan, magenta, yellow and black, 255 for full ink: (H, W, 4).
+def inks(*, black: bool = False, pixels: Pixels | None = None) -> Pixels:
+    """Return the picture, or other pixels, as cyan, magenta, yellow and black, 255 for full ink: (H, W, 4).
 
     black: whether the share of black is moved into the fourth ink; paper shows (1 - ink) × (1 - black).
     """
-    missing = 1 - picture() / 255
+    missing = 1 - (picture() if pixels is None else pixels) / 255
     key = missing.min(axis=-1, keepdims=True) * (0.8 if black else 0)
     return as_bytes(255 * np.concatenate([(missing - key) / (1 - key), key], axis=-1))

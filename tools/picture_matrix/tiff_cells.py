@@ -14,6 +14,7 @@ from PIL import Image
 from tools.picture_matrix import picture as pic
 from tools.picture_matrix import tiff_file as tf
 from tools.picture_matrix.cells import LOSSY_TOLERANCE, Cell
+from tools.picture_matrix.jpeg_file import joined, jpeg, segments_of
 from tools.picture_matrix.profiles import cmyk_profile, grey_profile, rgb_profile
 from tools.picture_matrix.tiff_file import Layout, Order, Tag, tiff
 from tools.picture_matrix.turning import stored_for
@@ -61,6 +62,7 @@ def cells() -> Iterator[Cell]:
     yield from _profiled()
     yield from _chroma()
     yield from _by_libtiff()
+    yield from _rare()
 
 
 def layouts(kind: Kind) -> Iterator[Layout]:
@@ -265,9 +267,10 @@ def _palettes() -> Iterator[Kind]:
         )
 
 
-def indexed(count: int) -> tuple[pic.Pixels, pic.Pixels]:
-    """Return the picture as indices, (H, W), into `count` colours, (count, 3)."""
-    reduced = Image.fromarray(pic.picture()).quantize(count, dither=Image.Dither.NONE)
+def indexed(count: int, pixels: pic.Pixels | None = None) -> tuple[pic.Pixels, pic.Pixels]:
+    """Return the picture, or other pixels, as indices, (H, W), into `count` colours, (count, 3)."""
+    whole = Image.fromarray(pic.picture() if pixels is None else pixels)
+    reduced = whole.quantize(count, dither=Image.Dither.NONE)
     colours = np.zeros((count, 3), np.uint8)
     found = np.array(reduced.getpalette(), np.uint8).reshape(-1, 3)[:count]
     colours[: len(found)] = found
@@ -421,3 +424,47 @@ def _by_libtiff() -> Iterator[Cell]:
                 reference=pic.picture(),
                 tolerance=LOSSY_TOLERANCE,
             )
+
+
+def _rare() -> Iterator[Cell]:
+    """Make TIFFs with the bits of each byte reversed, and with JPEG in several strips."""
+    two_levels = (pic.grey() > 127).astype(np.uint8)
+    rows = np.frombuffer(tf.packed_samples(two_levels[..., None], 1), np.uint8)
+    reversed_ = np.packbits(np.unpackbits(rows[:, None], axis=1)[:, ::-1], axis=1).tobytes()
+    tags: list[Tag] = [
+        (256, tf.LONG, [pic.SIDE_PX]),
+        (257, tf.LONG, [pic.SIDE_PX]),
+        (258, tf.SHORT, [1]),
+        (259, tf.SHORT, [tf.NONE]),
+        (262, tf.SHORT, [tf.BLACK_IS_ZERO]),
+        (266, tf.SHORT, [2]),
+        (277, tf.SHORT, [1]),
+        (278, tf.LONG, [pic.SIDE_PX]),
+    ]
+    yield Cell(
+        name="tiff/fill-order-reversed/uint1",
+        encoded=tf.assemble([(tags, [reversed_])]),
+        reference=pic.as_rgb(two_levels * np.uint8(255)),
+        must_be_right=False,
+    )
+    strips = [jpeg(pic.picture()[top : top + 16]) for top in range(0, pic.SIDE_PX, 16)]
+    tags = _page_tags(photometric=tf.YCBCR, compression=tf.JPEG, extra=((530, tf.SHORT, [1, 1]),))
+    tags = [(number, kind, [16] if number == 278 else values) for number, kind, values in tags]
+    yield Cell(
+        name="tiff/jpeg-ycbcr-strips/uint8",
+        encoded=tf.assemble([(tags, strips)]),
+        reference=pic.picture(),
+        tolerance=LOSSY_TOLERANCE,
+    )
+    segments, _ = segments_of(strips[0])
+    tables = b"\xff\xd8" + b"".join(part for part in segments if part[1] in (0xDB, 0xC4)) + b"\xff\xd9"
+    bare = []
+    for strip in strips:
+        parts, rest = segments_of(strip)
+        bare.append(joined([part for part in parts if part[1] not in (0xDB, 0xC4)], rest))
+    yield Cell(
+        name="tiff/jpeg-ycbcr-strips-tables-apart/uint8",
+        encoded=tf.assemble([([*tags, (347, tf.UNDEFINED, list(tables))], bare)]),
+        reference=pic.picture(),
+        tolerance=LOSSY_TOLERANCE,
+    )

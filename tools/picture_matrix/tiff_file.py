@@ -120,7 +120,7 @@ def assemble(
             (324 if tiled else 273, LONG8 if big else LONG, offsets),
             (325 if tiled else 279, LONG, [len(block) for block in blocks]),
         ]
-        at, entries = _directory(sorted([*tags, *(places if blocks else [])]), len(file), order, big)
+        at, entries = directory(sorted([*tags, *(places if blocks else [])]), len(file), order, big)
         struct.pack_into(order + word, file, link, at)
         file += entries
         # The last word of a directory is the place of the next one.
@@ -130,8 +130,8 @@ def assemble(
     return bytes(file)
 
 
-def _directory(tags: Sequence[Tag], start: int, order: str, big: bool) -> tuple[int, bytes]:
-    """Return the place of the directory, and its values followed by its entries."""
+def directory(tags: Sequence[Tag], start: int, order: str, big: bool) -> tuple[int, bytes]:
+    """Return the place of a directory, and its values followed by its entries, which lie at `start`."""
     word, count = ("Q", "Q") if big else ("L", "H")
     inline = struct.calcsize(order + word)
     outside, entries = bytearray(), bytearray()
