@@ -113,7 +113,10 @@ def _developed(raw: rawpy.RawPy, shrink: Shrink, *, is_dng: bool) -> Picture:
     with _reading():
         raw.unpack()
         if not (raw.color_matrix.any() or raw.rgb_xyz_matrix.any()):
-            raise rejected(Reason.UNSUPPORTED, "a RAW file of a camera whose colours are not known")
+            raise rejected(
+                Reason.UNSUPPORTED,
+                "a RAW file of a camera whose colours are not known; save it as DNG or JPEG",
+            )
         pixels = raw.postprocess(
             half_size=shrink(size_px) > 1,
             demosaic_algorithm=rawpy.DemosaicAlgorithm.LINEAR,
@@ -144,7 +147,7 @@ def _reading() -> Iterator[None]:
         raise rejected(Reason.TOO_COSTLY, "developing it takes too much memory") from error
     except (rawpy.LibRawFileUnsupportedError, rawpy.NotSupportedError) as error:
         raise rejected(
-            Reason.UNSUPPORTED, "a RAW file of a camera or kind that LibRaw does not read"
+            Reason.UNSUPPORTED, "a RAW file that LibRaw does not read; save it as DNG or JPEG"
         ) from error
     except rawpy.LibRawIOError as error:
         raise rejected(Reason.TRUNCATED, "the sensor's data end early") from error

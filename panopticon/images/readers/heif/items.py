@@ -17,7 +17,7 @@ _MAX_EXTENTS = 100_000
 """Pieces of all items together; a phone's photo has about one hundred."""
 _IN_FILE = 0
 """The construction method of an item whose bytes are counted from the start of the file."""
-_BROKEN = "the list of what the file contains is broken"
+_BROKEN = "the file is damaged: its list of contents is broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,13 @@ def _boxes(encoded: bytes, at: int, end: int) -> Iterator[Box]:
         elif size == 0:
             size = end - at
         if at + size < start:
-            raise rejected(Reason.CORRUPT, f"box of {size} bytes at byte {at}")
+            raise rejected(Reason.CORRUPT, f"the file is damaged: box of {size} bytes at byte {at}")
         if at + size > end:
             missing = at + size - end
-            reason = Reason.TRUNCATED if end == len(encoded) else Reason.CORRUPT
-            raise rejected(reason, f"the box at byte {at} lacks its last {missing} bytes")
+            detail = f"the box at byte {at} lacks {missing} bytes"
+            if end == len(encoded):
+                raise rejected(Reason.TRUNCATED, f"the end of the file is missing: {detail}")
+            raise rejected(Reason.CORRUPT, f"the file is damaged: {detail}")
         yield Box(kind, start, at + size)
         at += size
 
@@ -160,7 +162,8 @@ def _extents(encoded: bytes, box: Box | None) -> Iterator[Extent]:
             end = start + length if length else len(encoded)
             if max(start, end) > len(encoded):
                 raise rejected(
-                    Reason.TRUNCATED, f"a piece of the picture lies at byte {start}, after the end"
+                    Reason.TRUNCATED,
+                    f"the end of the file is missing: a piece of the picture would be at byte {start}",
                 )
             yield Extent(item, start, end)
 

@@ -18,6 +18,7 @@ from panopticon.images.readers.pillow import check_pixels
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 
+_TOO_MUCH = "decoding it takes too much memory"
 _MAX_TILES = 2
 """Pixels of all tiles together, as a multiple of the most pixels allowed: tiles reach over the edges."""
 _CODED = frozenset({b"hvc1", b"hev1"})
@@ -34,7 +35,7 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  #
     with _reading():
         file = pi_heif.open_heif(encoded)
     if not len(file):
-        raise rejected(Reason.UNSUPPORTED, "it has no still picture of a known kind")
+        raise rejected(Reason.UNSUPPORTED, "no still picture in it that can be read; save one as JPEG")
     primary = file[file.primary_index]
     check_pixels(primary.size[0], primary.size[1], limits.max_pixels)
     with _reading():
@@ -84,14 +85,16 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise rejected(Reason.TOO_COSTLY, "the decoder ran out of memory") from error
+        raise rejected(Reason.TOO_COSTLY, _TOO_MUCH) from error
     except EOFError as error:
-        raise rejected(Reason.TRUNCATED, "the coded picture ends early") from error
+        raise rejected(Reason.TRUNCATED, "the end of the file is missing") from error
     except Exception as error:
         message = str(error).strip()
-        detail = message.rpartition(": ")[2] or "not decodable"
+        detail = message.rpartition(": ")[2]
         if message.startswith("Memory allocation error"):
-            raise rejected(Reason.TOO_COSTLY, detail) from error
+            raise rejected(Reason.TOO_COSTLY, _TOO_MUCH) from error
         if isinstance(error, SyntaxError) or "has not been built in" in message:
-            raise rejected(Reason.UNSUPPORTED, detail) from error
-        raise rejected(Reason.CORRUPT, detail) from error
+            raise rejected(
+                Reason.UNSUPPORTED, f"a kind of HEIF that is not read; save it as JPEG ({detail})"
+            ) from error
+        raise rejected(Reason.CORRUPT, f"the file is damaged ({detail})") from error
