@@ -17,6 +17,8 @@ _MAX_EXTENTS = 100_000
 """Pieces of all items together; a phone's photo has about one hundred."""
 _IN_FILE = 0
 """The construction method of an item whose bytes are counted from the start of the file."""
+_TEXT = b"mime"
+"""The type of an item whose own type, such as that of XMP, is a text."""
 _BROKEN = "the file is damaged: its list of contents is broken"
 
 
@@ -129,8 +131,20 @@ def _kinds(encoded: bytes, box: Box | None) -> Iterator[tuple[int, bytes]]:
     for entry in _boxes(encoded, box.start + 4 + count_bytes, box.end):
         version = encoded[entry.start]
         if entry.kind == b"infe" and version in (2, 3):
+            item_bytes = 2 if version == 2 else 4
             item, _, kind = struct.unpack_from(">HH4s" if version == 2 else ">IH4s", encoded, entry.start + 4)
+            _check_text(kind, encoded[entry.start + 10 + item_bytes : entry.end])
             yield item, kind
+
+
+def _check_text(kind: bytes, names: bytes) -> None:
+    """Check an item's type, and the name and type of a text: pi-heif 1.4 dies if one of them is not UTF-8."""
+    try:
+        kind.decode()
+        if kind == _TEXT:
+            names.decode()
+    except UnicodeDecodeError as error:
+        raise rejected(Reason.CORRUPT, _BROKEN) from error
 
 
 def _extents(encoded: bytes, box: Box | None) -> Iterator[Extent]:

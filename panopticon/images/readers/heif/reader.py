@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pi_heif
 from PIL import Image
 
@@ -33,20 +34,32 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  #
         _check_sizes(items, limits.max_pixels)
         _check_data(encoded, items)
     with _reading():
-        file = pi_heif.open_heif(encoded)
+        # Neither widened nor packed: pi-heif 1.4 writes past the end if a file claims more bits than it has.
+        file = pi_heif.open_heif(encoded, hdr_to_16bit=False, remove_stride=False)
     if not len(file):
         raise rejected(Reason.UNSUPPORTED, "no still picture in it that can be read; save one as JPEG")
     primary = file[file.primary_index]
     check_pixels(primary.size[0], primary.size[1], limits.max_pixels)
     with _reading():
-        image: Image.Image = primary.to_pillow()
+        image: Image.Image = _deep_grey(primary) if primary.mode.startswith("I;") else primary.to_pillow()
     # Turned by the boxes `irot` and `imir` already; the EXIF orientation of a HEIF is only a note about them.
     return Picture(
         image=image,
         stored_size_px=image.size,
-        profile=image.info.get("icc_profile"),
-        encoding=_encoding(image.info.get("nclx_profile")),
+        profile=primary.info.get("icc_profile"),
+        encoding=_encoding(primary.info.get("nclx_profile")),
     )
+
+
+def _deep_grey(decoded: pi_heif.HeifImage) -> Image.Image:
+    """Return grey of more than eight bits, the only kind that pi-heif does not bring to eight itself."""
+    width_px, height_px = decoded.size
+    values = np.frombuffer(decoded.data, dtype="<u2").reshape(height_px, -1)
+    if values.shape[1] < width_px:
+        raise ValueError("the coded picture has fewer bits than the file claims")
+    white = 2 ** decoded.info["bit_depth"] - 1
+    grey = np.rint(values[:, :width_px] * np.float32(255 / white)).clip(max=255)
+    return Image.fromarray(grey.astype(np.uint8))
 
 
 def _encoding(code_points: Mapping[str, Any] | None) -> Encoding | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -236,6 +237,21 @@ class TestBrokenFiles:
     )
     def test_what_a_phone_appends_does_not_matter(self, after: bytes) -> None:
         assert difference(self.WHOLE + after, PHOTO) < RIGHT
+
+    def test_a_depth_that_the_coded_picture_does_not_have_ends_no_process(self) -> None:
+        whole = heif.coded(PHOTO.convert("L"))
+        configuration = bytearray(whole.properties[0])
+        # The depth of luma in the decoder's configuration, less 8 (ISO/IEC 14496-15, 8.3.3.1).
+        configuration[8 + 17] |= 1
+        file = heif.file_of([replace(whole, properties=(bytes(configuration), *whole.properties[1:]))])
+        assert reason(file).startswith("corrupt: ")
+
+    @pytest.mark.parametrize("kind", [b"E\xeaif", b"mime"])
+    def test_names_that_are_not_text_end_no_process(self, kind: bytes) -> None:
+        note = heif.Item(kind=kind, data=b"data", references=((b"cdsc", (1,)),))
+        file = heif.file_of([CODED, note])
+        at = file.index(b"infe", file.index(b"infe") + 4)
+        assert reason(file[: at + 16] + b"\xff" + file[at + 17 :]).startswith("corrupt: ")
 
     @pytest.mark.parametrize("seed", range(40))
     def test_damage_outside_of_the_coded_picture_is_refused_in_words_or_harmless(self, seed: int) -> None:
