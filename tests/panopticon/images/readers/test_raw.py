@@ -60,6 +60,10 @@ class TestSensorData:
     def test_they_are_developed_and_the_thumbnail_is_not_looked_at(self, side_px: int) -> None:
         assert difference(plain(), PHOTO, side_px=side_px) < RIGHT
 
+    def test_a_photo_without_white_gets_none(self) -> None:
+        dull = PHOTO.point(lambda value: value * 9 // 10)
+        assert difference(dng.dng(dull), dull) < RIGHT
+
     def test_a_dark_photo_stays_dark(self) -> None:
         night = PHOTO.point(lambda value: value // 8)
         assert difference(dng.dng(night), night) < RIGHT
@@ -130,6 +134,10 @@ class TestRefusals:
     def test_a_size_beyond_the_limit_is_refused(self) -> None:
         huge = dng.dng(PHOTO, claimed_px=(20_000, 10_000))
         assert reason(huge).startswith("too_many_pixels: 20000 x 10000")
+
+    def test_a_file_that_was_cut_within_its_tags_is_truncated(self) -> None:
+        # LibRaw would read it, with another colour.
+        assert reason(plain()[:-1]).startswith("truncated: tag ")
 
     def test_missing_sensor_data_are_truncated(self) -> None:
         assert reason(dng.dng(PHOTO, claimed_px=(800, 600))).startswith("truncated: ")
