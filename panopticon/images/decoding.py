@@ -39,8 +39,8 @@ def decode(
 ) -> Decoded:
     """Decode an image to the input's size: its central square, or a plug-in's output for the whole image.
 
-    Formats, recognised by content: JPEG, PNG, WebP, GIF (first frame), TIFF (first page), BMP, AVIF,
-    HEIC and other HEIF (primary picture), and camera RAW.
+    Formats, recognised by content: JPEG, PNG, WebP, GIF (first frame), TIFF (first page in full size), BMP,
+    AVIF, HEIC and other HEIF (primary picture), and camera RAW.
     Several threads may call this function at once.
 
     Raises: Rejected, with a `Reason` or as the plug-in does; CardError if there is no plug-in, or it fails.
@@ -58,7 +58,7 @@ def decode(
     plugin = preprocessing.custom
     if plugin:
         # A plug-in does its own cropping and resizing, so it is given the whole picture.
-        whole = picture.upright_rgb(reduced(picture.image, target_px, bits=picture.bits))
+        whole = picture.upright_rgb(reduced(picture.image, target_px))
         pixels = apply_plugin(whole, plugin, input=input, preprocessing=preprocessing)
     else:
         scaled = resized(
@@ -67,7 +67,6 @@ def decode(
             # Turning comes last, on fewer pixels, so an image on its side is scaled to the turned input size.
             picture.turned((input.width_px, input.height_px)),
             filter_name=preprocessing.resize,
-            bits=picture.bits,
         )
         pixels = picture.upright_rgb(scaled)
     width_px, height_px = picture.turned(picture.stored_size_px)

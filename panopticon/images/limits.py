@@ -10,7 +10,8 @@ class DecodeLimits:
     """Limits on the size of one image.
 
     Peak memory of an image of 100 megapixels, on top of its encoded bytes: baseline JPEG 0.01 GB, GIF and
-    palette PNG 0.13, other PNG and TIFF 0.5, RAW 0.6, HEIC and progressive JPEG 0.8, AVIF 0.9, WebP 1.5.
+    palette PNG 0.13, other PNG and TIFF 0.5, RAW 0.6, HEIC and progressive JPEG 0.8, AVIF 0.9, TIFF of more
+    than eight bits up to 1.2, WebP 1.5.
     """
 
     max_bytes: int = 64 * 1024 * 1024

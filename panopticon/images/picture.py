@@ -36,8 +36,6 @@ class Picture:
     """The ICC profile found in the file."""
     encoding: Encoding | None = None
     """The meaning of RGB and grey values in a file without a profile; None: sRGB."""
-    bits: int = 16
-    """Bits in use of a sixteen-bit mode."""
 
     def turned(self, size_px: tuple[int, int]) -> tuple[int, int]:
         """Swap width and height if the image lies on its side."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from PIL import Image
 
-from panopticon.images.colour import additive, is_numeric, white_of
+from panopticon.images.colour import additive
 
 FINE_STEPS = 2
 """Least ratio of sides before and after the card's filter, which is the last step of scaling.
@@ -67,35 +66,28 @@ def resized(
     size_px: tuple[int, int],
     *,
     filter_name: Literal["bicubic", "bilinear", "lanczos", "box"],
-    bits: int = 16,
 ) -> Image.Image:
-    """Scale the square of the image to `size_px`, in an additive mode.
-
-    bits: bits in use of a sixteen-bit mode.
-    """
+    """Scale the square of the image to `size_px`, in an additive mode."""
     factor = coarse_factor(square.side_px, max(size_px))
     bounds = square.bounds()
     left, top = (square.left_px - bounds[0]) / factor, (square.top_px - bounds[1]) / factor
     side = square.side_px / factor
-    return _averaged(image, bounds, factor, bits).resize(
+    return _averaged(image, bounds, factor).resize(
         size_px, _FILTERS[filter_name], box=(left, top, left + side, top + side)
     )
 
 
-def reduced(image: Image.Image, target_px: int, *, bits: int = 16) -> Image.Image:
+def reduced(image: Image.Image, target_px: int) -> Image.Image:
     """Average the whole image down by a whole number, in an additive mode.
 
     Its short side keeps at least `FINE_STEPS` × `target_px` pixels, unless it had fewer.
     """
-    return _averaged(image, (0, 0, *image.size), coarse_factor(min(image.size), target_px), bits)
+    return _averaged(image, (0, 0, *image.size), coarse_factor(min(image.size), target_px))
 
 
-def _averaged(image: Image.Image, bounds: tuple[int, int, int, int], factor: int, bits: int) -> Image.Image:
+def _averaged(image: Image.Image, bounds: tuple[int, int, int, int], factor: int) -> Image.Image:
     """Average the part within `bounds` over blocks of `factor` pixels a side, copying one strip at a time."""
-    convert = additive
-    if is_numeric(image):
-        convert = partial(additive, white=white_of(_strips(image, bounds, factor), bits=bits))
-    parts = [convert(strip).reduce(factor) for strip in _strips(image, bounds, factor)]
+    parts = [additive(strip).reduce(factor) for strip in _strips(image, bounds, factor)]
     return parts[0] if len(parts) == 1 else _stacked(parts)
 
 

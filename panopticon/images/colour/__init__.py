@@ -6,9 +6,9 @@ It takes two steps, so that a large image is never copied whole: `additive` conv
 
 from __future__ import annotations
 
-from panopticon.images.colour.additive import additive, is_numeric, white_of
+from panopticon.images.colour.additive import additive
 from panopticon.images.colour.code_points import encoding_of
 from panopticon.images.colour.encoding import Encoding
 from panopticon.images.colour.srgb import to_rgb
 
-__all__ = ["Encoding", "additive", "encoding_of", "is_numeric", "to_rgb", "white_of"]
+__all__ = ["Encoding", "additive", "encoding_of", "to_rgb"]

@@ -8,6 +8,8 @@ Sources: AV1 Image File Format; ISO/IEC 23000-22 (MIAF).
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from dataclasses import replace
 
 from PIL.AvifImagePlugin import AvifImageFile
@@ -16,7 +18,7 @@ from panopticon.images.colour import Encoding, encoding_of
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
 from panopticon.images.readers import av1
-from panopticon.images.readers.iso_boxes import extents, properties
+from panopticon.images.readers.iso_boxes import Box, extents, properties
 from panopticon.images.readers.pillow import load_first_shown, loaded, open_header
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import FILLED_WITH_ZEROS, Reason, rejected
@@ -30,15 +32,39 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  #
     _check_boxes(encoded)
     image = open_header(AvifImageFile, encoded, limits)
     _check_data(encoded)
-    encoding = None if image.info.get("icc_profile") else _encoding(encoded)
+    described = properties(encoded)
+    encoding = None if image.info.get("icc_profile") else _encoding(encoded, described)
     if image.is_animated:
         load_first_shown(image, limits)
-    return replace(loaded(image), encoding=encoding)
+    picture = replace(loaded(image), encoding=encoding)
+    aperture = next((box for box in described if box.kind == b"clap"), None)
+    return _cropped(picture, encoded[aperture.start : aperture.end]) if aperture else picture
 
 
-def _encoding(encoded: bytes) -> Encoding | None:
+def _cropped(picture: Picture, aperture: bytes) -> Picture:
+    """Crop to the clean aperture (ISO/IEC 14496-12, `clap`): eight numbers that make four fractions.
+
+    They are width, height, and the distances of its centre from that of the image. Some programs write some
+    that reach outside the image; those are ignored.
+    """
+    if len(aperture) != 32:
+        return picture
+    numbers = struct.unpack(">2L2L2l2l", aperture)
+    if 0 in numbers[1::2]:
+        return picture
+    width, height, right, down = (numbers[at] / numbers[at + 1] for at in range(0, 8, 2))
+    whole_width, whole_height = picture.stored_size_px
+    left, top = round(right + (whole_width - width) / 2), round(down + (whole_height - height) / 2)
+    box = (left, top, left + round(width), top + round(height))
+    if not (0 <= box[0] < box[2] <= whole_width and 0 <= box[1] < box[3] <= whole_height):
+        return picture
+    image = picture.image.crop(box)
+    return replace(picture, image=image, stored_size_px=image.size)
+
+
+def _encoding(encoded: bytes, described: Sequence[Box]) -> Encoding | None:
     """Return the encoding that the primary item or else its AV1 data name."""
-    colours = [box for box in properties(encoded) if box.kind == b"colr"]
+    colours = [box for box in described if box.kind == b"colr"]
     named = [box for box in colours if encoded[box.start : box.start + 4] == b"nclx"]
     if named:
         at = named[0].start

@@ -27,10 +27,10 @@ def unpacked(packed: bytes, size_px: tuple[int, int], *, bits: int, masks: Seque
     width_px, height_px = size_px
     # Rows are padded to whole words of 32 bits.
     row_bytes = -(-width_px * bits // 32) * 4
-    if len(packed) < row_bytes * height_px:
-        raise rejected(Reason.TRUNCATED, "the end of the file is missing")
     if bits not in (16, 32) or not all(masks[:3]):
         raise rejected(Reason.UNSUPPORTED, "the layout of its pixels is not known here; save it as PNG")
+    if len(packed) < row_bytes * height_px:
+        raise rejected(Reason.TRUNCATED, "the end of the file is missing")
     image = Image.new("RGB" if len(masks) == 3 else "RGBA", size_px)
     rows_at_once = max(1, _STRIP_PX // width_px)
     for top in range(0, height_px, rows_at_once):

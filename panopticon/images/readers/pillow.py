@@ -15,6 +15,7 @@ from typing import TypeVar
 from PIL import Image, ImageFile
 
 from panopticon.errors import Rejected
+from panopticon.images.depth import eight_bit_grey
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
 from panopticon.images.readers.tiff_ifd import orientation_of
@@ -108,7 +109,7 @@ def loaded(image: ImageFile.ImageFile) -> Picture:
     stored_size_px = image.size
     load_pixels(image)
     return Picture(
-        image=image,
+        image=eight_bit_grey(image),
         stored_size_px=stored_size_px,
         orientation=orientation_of(image.info.get("exif", b"")),
         profile=image.info.get("icc_profile"),

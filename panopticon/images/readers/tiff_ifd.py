@@ -18,13 +18,13 @@ WIDTH = 256
 HEIGHT = 257
 BITS_PER_SAMPLE = 258
 ORIENTATION = 274
-TILE_WIDTH = 322
-TILE_HEIGHT = 323
 SUB_DIRECTORIES = 330
 
+MAX_VALUES = 1 << 20
+"""Values of one tag that are read; strips and tiles of real pictures are far fewer."""
 _MAX_DIRECTORIES = 32
 _MAX_ENTRIES = 1000
-_MAX_VALUES = 16
+_FIRST_VALUES = 16
 
 _SINGLE_VALUED = frozenset(
     {WIDTH, HEIGHT, 259, 262, 266, ORIENTATION, 277, 278, 282, 283, 284, 296, 322, 323}
@@ -50,8 +50,7 @@ _VALUE_BYTES = {
     17: 8,
     18: 8,
 }
-_INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}
-_OFFSETS = {**_INTEGERS, 13: "L", 18: "Q"}
+_INTEGERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 
 
 class DirectoryError(ValueError):
@@ -90,22 +89,83 @@ class _Entry:
     """Size of values that do not fit into the entry; 0 if they do."""
 
 
-def first_directory(encoded: bytes) -> Mapping[int, int]:
-    """Return the first value of each tag of the first directory that holds whole numbers.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Directory:
+    """One directory: the tags of one page."""
+
+    encoded: bytes
+    """The whole file."""
+    at: int
+    """Offset of the directory."""
+    next_at: int
+    """Offset of the next directory of the chain; 0 after the last."""
+    order: Literal["<", ">"]
+    """Byte order of all numbers of the file, as in `struct`."""
+    entries: Mapping[int, _Entry]
+
+    def values(self, tag: int) -> tuple[int, ...]:
+        """Return the values of a tag that holds whole numbers; none if it is missing or of another kind.
+
+        At most `MAX_VALUES` are returned.
+        """
+        return self._numbers(tag, MAX_VALUES)
+
+    def first(self, tag: int, default: int = 0) -> int:
+        """Return the first value of a tag that holds whole numbers."""
+        return next(iter(self._numbers(tag, 1)), default)
+
+    def _numbers(self, tag: int, at_most: int) -> tuple[int, ...]:
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _INTEGERS:
+            return ()
+        code = f"{self.order}{min(entry.count, at_most)}{_INTEGERS[entry.kind]}"
+        return struct.unpack_from(code, self.encoded, entry.values_at)
+
+    def raw(self, tag: int) -> bytes | None:
+        """Return the value of a tag that holds bytes; None if it is missing or of another kind."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _BYTE_KINDS:
+            return None
+        return self.encoded[entry.values_at : entry.values_at + entry.count]
+
+
+def directory_at(encoded: bytes, at: int | None = None) -> Directory:
+    """Read the directory at an offset, or the first one.
 
     Raises: DirectoryError if it is incomplete, its values overlap, or a single-valued tag has several.
     """
-    layout, at = _header(encoded)
-    tags: dict[int, int] = {}
+    layout, first_at = _header(encoded)
+    at = first_at if at is None else at
+    entries: dict[int, _Entry] = {}
     outside_bytes = 0
     for entry in _entries(encoded, layout, at):
         outside_bytes += entry.outside_bytes
         _check(entry, len(encoded))
-        if entry.kind in _INTEGERS and entry.count:
-            tags.setdefault(entry.tag, layout.number(encoded, entry.values_at, _INTEGERS[entry.kind]))
+        if entry.count:
+            entries.setdefault(entry.tag, entry)
     if outside_bytes > len(encoded):
         raise DirectoryError("the values of several tags overlap")
-    return tags
+    return Directory(
+        encoded=encoded, at=at, next_at=_next_at(encoded, layout, at), order=layout.order, entries=entries
+    )
+
+
+def first_directory(encoded: bytes) -> Mapping[int, int]:
+    """Return the first value of each tag of the first directory that holds whole numbers.
+
+    Raises: DirectoryError (see `directory_at`).
+    """
+    directory = directory_at(encoded)
+    return {tag: directory.first(tag) for tag, entry in directory.entries.items() if entry.kind in _INTEGERS}
+
+
+def starting_at(encoded: bytes, at: int) -> bytes:
+    """Return the same file with the directory at `at` as its first one."""
+    layout, first_at = _header(encoded)
+    if at == first_at:
+        return encoded
+    word_bytes = struct.calcsize(layout.order + layout.word)
+    return encoded[:word_bytes] + struct.pack(layout.order + layout.word, at) + encoded[2 * word_bytes :]
 
 
 def orientation_of(exif: bytes) -> int:
@@ -124,12 +184,6 @@ def orientation_of(exif: bytes) -> int:
     except DirectoryError:
         return 1
     return value if 1 <= value <= 8 else 1
-
-
-def bits_of(tiff: bytes) -> int:
-    """Return the bits of a TIFF's first sample; 16 if it gives no number from 1 to 16."""
-    value = first_directory(tiff).get(BITS_PER_SAMPLE, 16)
-    return value if 1 <= value <= 16 else 16
 
 
 def directories(encoded: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
@@ -186,17 +240,9 @@ def _all_entries(encoded: bytes) -> Iterator[tuple[_Layout, list[_Entry]]]:
 
 def _whole_numbers(encoded: bytes, layout: _Layout, entry: _Entry) -> tuple[int, ...]:
     """Return the first values of a tag that holds whole numbers, else none."""
-    code, step = _OFFSETS.get(entry.kind), _VALUE_BYTES.get(entry.kind, 0)
-    places = range(min(entry.count, _MAX_VALUES)) if code else ()
+    code, step = _INTEGERS.get(entry.kind), _VALUE_BYTES.get(entry.kind, 0)
+    places = range(min(entry.count, _FIRST_VALUES)) if code else ()
     return tuple(layout.number(encoded, entry.values_at + step * place, code or "B") for place in places)
-
-
-def _next_at(encoded: bytes, layout: _Layout, at: int) -> int:
-    """Return the offset of the directory after this one, 0 for the last."""
-    entries_at = at + struct.calcsize(layout.order + layout.count)
-    entry_bytes = 4 + 2 * struct.calcsize(layout.order + layout.word)
-    count = layout.number(encoded, at, layout.count)
-    return layout.number(encoded, entries_at + count * entry_bytes, layout.word)
 
 
 def _header(encoded: bytes) -> tuple[_Layout, int]:
@@ -233,6 +279,14 @@ def _entries(encoded: bytes, layout: _Layout, at: int) -> Iterator[_Entry]:
             values_at=layout.number(encoded, values_at, layout.word) if outside else values_at,
             outside_bytes=size if outside else 0,
         )
+
+
+def _next_at(encoded: bytes, layout: _Layout, at: int) -> int:
+    """Return the offset of the next directory; 0 if there is none."""
+    count_bytes = struct.calcsize(layout.order + layout.count)
+    word_bytes = struct.calcsize(layout.order + layout.word)
+    entries_bytes = layout.number(encoded, at, layout.count) * (4 + 2 * word_bytes)
+    return layout.number(encoded, at + count_bytes + entries_bytes, layout.word)
 
 
 def _check(entry: _Entry, file_bytes: int) -> None:

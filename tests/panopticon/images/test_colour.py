@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 from PIL import Image
 
-from panopticon.images.colour import additive, is_numeric, to_rgb, white_of
+from panopticon.images.colour import additive, to_rgb
 from tests import pictures
 from tests.panopticon.images.profiles import GREY_GAMMA_1, SRGB, SWAPPED, WIDE
 
@@ -12,14 +11,9 @@ GREY = (124, 124, 124)
 
 def shown(image: Image.Image, profile: bytes | None = None) -> tuple[int, ...]:
     """Return the first pixel as `decode` would convert it."""
-    white = white_of([image]) if is_numeric(image) else 255.0
-    pixel = to_rgb(additive(image, white=white), profile).getpixel((0, 0))
+    pixel = to_rgb(additive(image), profile).getpixel((0, 0))
     assert isinstance(pixel, tuple)
     return tuple(int(value) for value in pixel)
-
-
-def numbers(value: float, dtype: str) -> Image.Image:
-    return Image.fromarray(np.full((4, 4), value, dtype=dtype))
 
 
 @pytest.mark.parametrize(
@@ -52,45 +46,6 @@ def test_premultiplied_colours_equal_the_straight_ones(mode: str, straight: str)
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (1, 255)])
 def test_one_bit_is_black_or_white(value: int, expected: int) -> None:
     assert shown(Image.new("1", (4, 4), value)) == (expected,) * 3
-
-
-@pytest.mark.parametrize(
-    ("value", "dtype", "expected"),
-    [
-        (65535, "<u2", 255),
-        (30000, "<u2", 117),
-        (30000, ">u2", 117),
-        (0, "<u2", 0),
-        (100, "i4", 100),
-        (30000, "i4", 117),
-        (2_000_000_000, "i4", 255),
-        (-5, "i4", 0),
-        (0.5, "f4", 128),
-        (100.0, "f4", 100),
-        (30000.0, "f4", 117),
-        (1e30, "f4", 255),
-        (-1.0, "f4", 0),
-        (np.nan, "f4", 0),
-        (-np.inf, "f4", 0),
-        (np.inf, "f4", 255),
-    ],
-)
-def test_numbers_are_scaled_to_eight_bits(value: float, dtype: str, expected: int) -> None:
-    assert shown(numbers(value, dtype)) == (expected,) * 3
-
-
-def test_an_infinite_pixel_does_not_darken_the_others() -> None:
-    values = np.full((4, 4), 0.5, dtype=np.float32)
-    values[3, 3] = np.inf
-    assert shown(Image.fromarray(values)) == (128,) * 3
-
-
-def test_white_is_derived_from_all_strips_together() -> None:
-    assert white_of([numbers(0.5, "f4"), numbers(40_000, "f4")]) == 65535.0
-
-
-def test_twelve_bits_in_sixteen_fill_the_whole_range() -> None:
-    assert white_of([numbers(4095, "<u2")], bits=12) == 4095.0
 
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0, (255, 255, 255)), (255, ORANGE), (128, (227, 177, 152))])

@@ -216,6 +216,8 @@ def test_a_small_run_length_bmp_is_decoded() -> None:
         (OverflowError(), "corrupt"),
         (NotImplementedError(), "corrupt"),
         (ZeroDivisionError(), "corrupt"),
+        (SyntaxError("unknown pixel mode"), "unsupported"),
+        (OSError("Unsupported BMP pixel depth (2)"), "unsupported"),
     ],
     ids=repr,
 )
@@ -226,7 +228,11 @@ def test_every_exception_of_pillow_becomes_one_reason(
         raise error
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
-    assert outcome(samples()["PNG"]) == reason
+    with pytest.raises(Rejected) as raised:
+        decoded(samples()["PNG"])
+    assert raised.value.reason == reason
+    assert type(error).__name__ not in raised.value.detail
+    assert raised.value.__cause__ is error
 
 
 @pytest.mark.parametrize("step", ["decoding.resized", "picture.to_rgb", "decoding.central_square"])

@@ -15,6 +15,7 @@ from panopticon.images.colour import Encoding, encoding_of
 from panopticon.images.colour.encoding import SRGB, Primaries
 from panopticon.images.colour.transfer import Power
 
+CICP_BYTES = 4
 _SRGB_GAMMA = 0.45455
 _GAMMA_TOLERANCE = 0.05
 """Share by which a gamma may differ from that of sRGB and still mean sRGB, as in libpng."""
@@ -27,7 +28,7 @@ def encoding_from(contents: Mapping[bytes, bytes]) -> Encoding | None:
 
     Raises: Rejected (`unsupported`).
     """
-    if len(contents.get(b"cICP", b"")) == 4:
+    if len(contents.get(b"cICP", b"")) == CICP_BYTES:
         primaries, transfer, _, full_range = contents[b"cICP"]
         encoding = encoding_of(primaries, transfer, narrow=not full_range)
     elif b"iCCP" in contents or b"sRGB" in contents:

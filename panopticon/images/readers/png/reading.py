@@ -20,7 +20,7 @@ from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
 from panopticon.images.readers.pillow import loaded, most_frames, open_header, shows_something
 from panopticon.images.readers.png.chunks import SIGNATURE, Chunk, Header, Kind, chunks_of, header_of, unpacks
-from panopticon.images.readers.png.colour import encoding_from
+from panopticon.images.readers.png.colour import CICP_BYTES, encoding_from
 from panopticon.images.readers.png.deep import curve_of, eight_bits
 from panopticon.images.readers.png.frames import Frame, frames_of
 from panopticon.images.readers.reader import Shrink
@@ -41,14 +41,14 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  #
 
 def picture_of(chunks: Sequence[Chunk]) -> bytes:
     """Return a PNG with only the chunks that are needed to show it; a profile only if it counts."""
-    names = {chunk.name for chunk in chunks}
-    kept = [
-        chunk.whole
-        for chunk in chunks
-        if chunk.name in _KEPT
-        and not (chunk.name == b"iCCP" and (b"cICP" in names or not unpacks(chunk.content)))
-    ]
-    return b"".join([SIGNATURE, *kept])
+    kept = set(_KEPT)
+    # The transparent colour of grey and RGB is read here, by all of its bits.
+    if header_of(chunks).kind != Kind.PALETTE:
+        kept.discard(b"tRNS")
+    profile = _content_of(chunks, b"iCCP")
+    if not unpacks(profile) or len(_content_of(chunks, b"cICP")) == CICP_BYTES:
+        kept.discard(b"iCCP")
+    return b"".join([SIGNATURE, *(chunk.whole for chunk in chunks if chunk.name in kept)])
 
 
 def _still(chunks: Sequence[Chunk], limits: DecodeLimits) -> Picture:
@@ -114,5 +114,5 @@ def _first_shown(chunks: Sequence[Chunk], limits: DecodeLimits) -> Picture | Non
 
 def _on_canvas(picture: Picture, frame: Frame, canvas_px: tuple[int, int]) -> Picture:
     canvas = Image.new("RGBA", canvas_px)
-    canvas.paste(additive(picture.image, white=65535.0).convert("RGBA"), (frame.left_px, frame.top_px))
+    canvas.paste(additive(picture.image).convert("RGBA"), (frame.left_px, frame.top_px))
     return replace(picture, image=canvas, stored_size_px=canvas_px)

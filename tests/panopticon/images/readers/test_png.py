@@ -1,12 +1,16 @@
 import struct
 import zlib
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from panopticon.errors import Rejected
 from panopticon.images.readers.png import reading
 from panopticon.images.readers.png.chunks import chunks_of
 from tests import pictures
+from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, shown, zero_filled
 
 PLAIN = pictures.one_of_each()["PNG"]
 
@@ -59,3 +63,83 @@ def test_a_second_header_is_corrupt() -> None:
     with pytest.raises(Rejected) as raised:
         picture_of(second)
     assert raised.value.reason == "corrupt"
+
+
+def moving(*frames: Image.Image, **options: Any) -> bytes:
+    return pictures.encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], **options)
+
+
+EMPTY = Image.new("RGBA", (48, 48))
+GREEN = Image.new("RGBA", (48, 48), (0, 200, 0))
+
+
+def test_the_first_frame_is_shown_if_it_shows_something() -> None:
+    assert colour_of(moving(GREEN, Image.new("RGBA", (48, 48), "red"))) == (0, 200, 0)
+
+
+def test_empty_frames_before_the_first_picture_are_skipped() -> None:
+    assert colour_of(moving(EMPTY, EMPTY, GREEN)) == (0, 200, 0)
+
+
+def test_an_empty_first_image_that_is_not_part_of_the_animation_is_skipped() -> None:
+    assert colour_of(moving(EMPTY, GREEN, Image.new("RGBA", (48, 48), "red"), default_image=True)) == (
+        0,
+        200,
+        0,
+    )
+
+
+def test_a_first_image_that_is_not_part_of_the_animation_is_shown() -> None:
+    red = Image.new("RGBA", (48, 48), "red")
+    assert colour_of(moving(GREEN, red, EMPTY, default_image=True)) == (0, 200, 0)
+
+
+def test_an_animation_that_never_shows_anything_is_paper() -> None:
+    assert colour_of(moving(EMPTY, EMPTY)) == (255, 255, 255)
+
+
+def test_a_frame_smaller_than_the_canvas_lies_at_its_place() -> None:
+    frame = EMPTY.copy()
+    frame.paste((0, 200, 0, 255), (30, 20, 48, 48))
+    pixels = shown(moving(EMPTY, frame), (48, 48))
+    assert tuple(pixels[40, 40]) == (0, 200, 0)
+    assert tuple(pixels[5, 5]) == (255, 255, 255)
+
+
+def test_a_frame_outside_the_canvas_ends_the_search() -> None:
+    whole = moving(EMPTY, GREEN)
+    at = whole.rindex(b"fcTL")
+    control = whole[at + 4 : at + 8] + struct.pack(">4L", 48, 48, 1, 0) + whole[at + 24 : at + 30]
+    broken = whole[: at - 4] + pictures.chunk(b"fcTL", control) + whole[at + 34 :]
+    assert colour_of(broken) == (255, 255, 255)
+
+
+def test_the_search_for_a_frame_is_limited() -> None:
+    faint = [Image.new("RGBA", (48, 48), (0, 0, index, 1)) for index in range(80)]
+    assert min(colour_of(moving(*faint, GREEN))) >= 253
+    assert colour_of(moving(*faint[:30], GREEN)) == (0, 200, 0)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_orientation_counts_before_and_after_the_data(late: bool, depth: int) -> None:
+    exif = b"II*\0" + struct.pack("<LH", 8, 1) + struct.pack("<HHLL", 274, 3, 1, 3) + bytes(4)
+    samples = np.asarray(pictures.photo().transpose(Image.Transpose.ROTATE_180)).astype(">u2") * 257
+    rows = b"".join(b"\0" + (row.tobytes() if depth == 16 else row.tobytes()[1::2]) for row in samples)
+    keyed = [(b"tRNS", struct.pack(">3H", 1, 2, 3))]
+    plain = pictures.png(48, 36, depth=depth, rows=rows, extra=keyed)
+    turned = pictures.chunk(b"eXIf", exif)
+    whole = plain[:-12] + turned + plain[-12:] if late else plain[:33] + turned + plain[33:]
+    assert difference(whole, pictures.photo()) < 1
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("level", [0, 6])
+def test_a_half_written_file_is_rejected(kept: float, level: int) -> None:
+    whole = pictures.encoded(pictures.photo(120, 90), "PNG", compress_level=level)
+    assert rejection_of(zero_filled(whole, kept)).reason in {"truncated", "corrupt"}
+
+
+def test_a_file_that_breaks_off_between_chunks_is_truncated() -> None:
+    whole = pictures.encoded(pictures.photo(), "PNG")
+    assert rejection_of(whole[:-12] + bytes(12)).reason == "truncated"

@@ -1,0 +1,197 @@
+import base64
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from panopticon.cards.cards import Input, Preprocessing
+from panopticon.images import decode
+from panopticon.images.readers import av1
+from panopticon.images.readers.iso_boxes import Box, boxes, extents, properties
+from tests import pictures
+from tests.panopticon.images.profiles import SRGB, SWAPPED
+from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, zero_filled
+
+P3_RED = (234, 51, 35)
+"""The red of sRGB in Display P3."""
+
+
+TEN_BITS = base64.b64decode(
+    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAA"
+    "AAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAAGAAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEA"
+    "AGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAACAAAAAgAAAAQcGl4aQAAAAADCgoKAAAADGF2MUOBIEAA"
+    "AAAAE2NvbHJuY2x4AAkAEAAJgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAIG1kYXQSAAoIOAi/YwkQCZAyChAAAEZnrRyO57A="
+)
+"""8 × 8 pixels of 389 of 1,023 (38 % of PQ, a grey card), made by `imagecodecs`."""
+
+
+def avif(image: Image.Image, **options: Any) -> bytes:
+    return pictures.encoded(image, "AVIF", **{"quality": 95, "speed": 8, "subsampling": "4:4:4", **options})
+
+
+def named(encoded: bytes, primaries: int, transfer: int) -> bytes:
+    """Return the same file with other code points in its colour box."""
+    at = encoded.index(b"colrnclx") + 8
+    return encoded[:at] + struct.pack(">HH", primaries, transfer) + encoded[at + 4 :]
+
+
+def flat(colour: tuple[int, ...]) -> Image.Image:
+    return Image.new("RGB", (64, 48), colour)
+
+
+def with_property(encoded: bytes, kind: bytes, content: bytes) -> bytes:
+    """Return the same file with one more property of its first item."""
+    added = struct.pack(">L", 8 + len(content)) + kind + content
+    whole = bytearray(encoded)
+    at = {name: encoded.index(name) - 4 for name in (b"meta", b"iprp", b"ipco", b"ipma", b"iloc")}
+    offset_at = at[b"iloc"] + 22
+    number = sum(1 for _ in boxes(encoded, at[b"ipco"] + 8, at[b"ipma"])) + 1
+    sizes = {b"meta": len(added) + 1, b"iprp": len(added) + 1, b"ipco": len(added), b"ipma": 1}
+    for name, more in sizes.items():
+        size = int.from_bytes(whole[at[name] : at[name] + 4]) + more
+        whole[at[name] : at[name] + 4] = size.to_bytes(4)
+    moved = int.from_bytes(whole[offset_at : offset_at + 4]) + len(added) + 1
+    whole[offset_at : offset_at + 4] = moved.to_bytes(4)
+    count_at = at[b"ipma"] + 18
+    end_of_indices = count_at + 1 + whole[count_at]
+    whole[count_at] += 1
+    whole[end_of_indices:end_of_indices] = bytes([number | 0x80])
+    whole[at[b"ipma"] : at[b"ipma"]] = added
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("colour", "code_points", "expected"),
+    [
+        (P3_RED, (12, 13), (255, 0, 0)),
+        ((148, 148, 148), (9, 16), (255, 255, 255)),
+        ((97, 97, 97), (9, 16), (100, 100, 100)),
+        ((97, 97, 97), (9, 18), (100, 100, 100)),
+        ((55, 55, 55), (1, 8), (127, 127, 127)),
+        ((55, 155, 99), (2, 2), (55, 155, 99)),
+    ],
+)
+def test_colours_named_by_code_points_are_converted(
+    colour: tuple[int, ...], code_points: tuple[int, int], expected: tuple[int, ...]
+) -> None:
+    assert colour_of(named(avif(flat(colour)), *code_points)) == pytest.approx(expected, abs=4)
+
+
+def test_ten_bits_are_read() -> None:
+    assert colour_of(TEN_BITS) == pytest.approx((100, 100, 100), abs=2)
+
+
+@pytest.mark.parametrize(
+    "options", [{"save_all": True, "append_images": [flat(P3_RED)]}, {"range": "limited"}]
+)
+def test_colours_of_sequences_and_of_the_range_of_video_are_converted(options: dict[str, Any]) -> None:
+    assert colour_of(named(avif(flat(P3_RED), **options), 12, 13)) == pytest.approx((255, 0, 0), abs=4)
+
+
+def test_a_profile_wins_over_code_points() -> None:
+    assert colour_of(named(avif(flat((0, 255, 0)), icc_profile=SRGB), 9, 16)) == pytest.approx(
+        (0, 255, 0), abs=4
+    )
+    assert np.argmax(colour_of(avif(flat((250, 10, 10)), icc_profile=SWAPPED))) == 1
+
+
+def test_unknown_code_points_are_unsupported() -> None:
+    assert rejection_of(named(avif(flat((9, 9, 9))), 1, 9)).reason == "unsupported"
+
+
+def test_without_a_colour_box_the_colours_of_the_stream_count() -> None:
+    encoded = avif(flat(P3_RED))
+    (extent,) = extents(encoded, b"av01")
+    assert av1.colours_of(encoded[extent.start : extent.end]) == (1, 13)
+    assert colour_of(encoded.replace(b"colrnclx", b"freenclx")) == pytest.approx(P3_RED, abs=4)
+
+
+@pytest.mark.parametrize(
+    "stream", [b"", b"\x12\0", b"\x0a", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x32\1\0"]
+)
+def test_a_stream_without_a_sequence_header_names_no_colours(stream: bytes) -> None:
+    assert av1.colours_of(stream)[0] in (0, 2, 255)
+
+
+@pytest.mark.parametrize(("kept"), [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_half_written_file_is_truncated(kept: float, mode: str) -> None:
+    photo = pictures.photo(320, 240)
+    photo.putalpha(pictures.photo(320, 240, seed=1).convert("L"))
+    whole = avif(photo.convert(mode))
+    assert rejection_of(zero_filled(whole, kept)).reason == "truncated"
+
+
+def test_a_flat_picture_is_not_taken_for_a_half_written_one() -> None:
+    assert colour_of(avif(Image.new("RGB", (1200, 800)))) == (0, 0, 0)
+
+
+def test_empty_frames_before_the_first_picture_are_skipped() -> None:
+    frames = [Image.new("RGBA", (64, 48), (0, 200, 0, alpha)) for alpha in (0, 0, 255)]
+    moving = avif(frames[0], save_all=True, append_images=frames[1:], duration=80)
+    assert colour_of(moving) == pytest.approx((0, 200, 0), abs=4)
+
+
+def quadrants() -> Image.Image:
+    image = Image.new("RGB", (2, 2))
+    for at, colour in zip(((0, 0), (1, 0), (0, 1), (1, 1)), ("red", "lime", "blue", "white"), strict=True):
+        image.paste(colour, (*at, at[0] + 1, at[1] + 1))
+    return image.resize((48, 48), Image.Resampling.NEAREST)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("exif", [1, 6])
+def test_rotation_then_mirroring_count_and_exif_does_not(quarters: int, axis: int, exif: int) -> None:
+    """MIAF: `irot` turns anticlockwise by quarters, `imir` swaps top and bottom (0) or left and right (1)."""
+    # Orientation 7 is written with both properties.
+    encoded = bytearray(pictures.oriented(7, quadrants(), "AVIF", quality=95, subsampling="4:4:4"))
+    encoded[encoded.index(b"irot") + 4] = quarters
+    encoded[encoded.index(b"imir") + 4] = axis
+    turned = np.rot90(np.asarray(quadrants()), quarters)
+    expected = Image.fromarray(np.ascontiguousarray(turned[::-1] if axis == 0 else turned[:, ::-1]))
+    assert difference(bytes(encoded), expected) < 4
+
+
+def test_an_orientation_in_exif_alone_is_ignored() -> None:
+    exif = b"II*\0" + struct.pack("<LH", 8, 2) + struct.pack("<HHLL", 271, 2, 4, 0x414141)
+    exif += struct.pack("<HHLL", 274, 3, 1, 1) + bytes(4)
+    encoded = avif(quadrants(), exif=exif)
+    turned = encoded.replace(struct.pack("<HHLL", 274, 3, 1, 1), struct.pack("<HHLL", 274, 3, 1, 6))
+    assert difference(turned, quadrants()) < 4
+
+
+@pytest.mark.parametrize(
+    ("numbers", "box"),
+    [
+        ((32, 1, 24, 1, 0, 1, 0, 1), (16, 12, 48, 36)),
+        ((32, 1, 24, 1, -16, 1, 12, 1), (0, 24, 32, 48)),
+        ((64, 2, 24, 1, 16, 1, 0, 1), (32, 12, 64, 36)),
+        ((32, 1, 24, 1, 40, 1, 0, 1), (0, 0, 64, 48)),
+        ((32, 0, 24, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
+        ((0, 1, 24, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
+        ((640, 1, 480, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
+    ],
+)
+def test_the_clean_aperture_is_cut_out_if_it_lies_within_the_image(
+    numbers: tuple[int, ...], box: tuple[int, int, int, int]
+) -> None:
+    photo = pictures.photo(64, 48)
+    encoded = with_property(avif(photo), b"clap", struct.pack(">4L4l", *numbers))
+    assert difference(encoded, photo.crop(box)) < 3
+    size = decode(encoded, input=Input(width_px=9, height_px=9), preprocessing=Preprocessing())
+    assert (size.width_px, size.height_px) == (box[2] - box[0], box[3] - box[1])
+
+
+def test_boxes_that_do_not_fit_end_the_list() -> None:
+    good = struct.pack(">L4s", 8, b"free")
+    assert list(boxes(good + struct.pack(">L4s", 99, b"moov"), 0, 16)) == [Box(kind=b"free", start=8, end=8)]
+    assert list(boxes(good * 2 + b"\0\0", 0, 18)) == list(boxes(good * 2, 0, 16))
+
+
+@pytest.mark.parametrize("name", [b"meta", b"iprp", b"ipco", b"ipma", b"pitm", b"iloc", b"iinf"])
+def test_a_missing_box_means_that_nothing_is_known(name: bytes) -> None:
+    encoded = avif(flat((9, 9, 9))).replace(name, b"free", 1)
+    assert properties(encoded) == [] or extents(encoded, b"av01") == []
