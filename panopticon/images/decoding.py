@@ -39,8 +39,8 @@ def decode(
 ) -> Decoded:
     """Decode an image to the input's size: its central square, or a plug-in's output for the whole image.
 
-    Formats, recognised by content: JPEG, PNG, WebP, GIF (first frame), TIFF (first page in full size), BMP
-    and AVIF.
+    Formats, recognised by content: JPEG, PNG, WebP, GIF (first frame), TIFF (first page in full size), BMP,
+    AVIF, HEIC and other HEIF (primary picture), and camera RAW.
     Several threads may call this function at once.
 
     Raises: Rejected, with a `Reason` or as the plug-in does; CardError if there is no plug-in, or it fails.

@@ -18,6 +18,11 @@ class Format(StrEnum):
     TIFF = "TIFF"
     BMP = "BMP"
     AVIF = "AVIF"
+    HEIF = "HEIF"
+    """HEIC, and HEIF with other coded pictures."""
+    RAW = "RAW"
+    """A camera's RAW file. Most of them are TIFF by their first bytes, and `format_of` returns TIFF for
+    those: their directories, which may be anywhere in the file, tell them apart (`readers.raw`)."""
 
 
 _ALLOWED = (
@@ -29,6 +34,14 @@ _ALLOWED = (
     (b"MM\0*", Format.TIFF),
     (b"II+\0", Format.TIFF),
     (b"MM\0+", Format.TIFF),
+    (b"FUJIFILMCCD-RAW", Format.RAW),
+    (b"IIRO", Format.RAW),
+    (b"IIRS", Format.RAW),
+    (b"MMOR", Format.RAW),
+    (b"IIU\0", Format.RAW),
+    (b"II\x1a\0\0\0HEAPCCDR", Format.RAW),
+    (b"\0MRM", Format.RAW),
+    (b"FOVb", Format.RAW),
 )
 
 _NOT_ALLOWED = (
@@ -48,9 +61,6 @@ _NOT_ALLOWED = (
     (b"v/1\x01", "OpenEXR"),
     (b"#?RADIANCE", "Radiance HDR"),
     (b"SIMPLE  =", "FITS"),
-    (b"FUJIFILMCCD-RAW", "raw camera file"),
-    (b"IIRO", "raw camera file"),
-    (b"IIU\0", "raw camera file"),
     (b"\x01\xda", "SGI"),
     (b"\xd7\xcd\xc6\x9a", "WMF"),
     (b"\x01\0\0\0\x58\0\0\0", "EMF"),
@@ -60,7 +70,21 @@ _NOT_ALLOWED = (
 )
 
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
-_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_BRANDS = {
+    b"avif": Format.AVIF,
+    b"avis": Format.AVIF,
+    b"heic": Format.HEIF,
+    b"heix": Format.HEIF,
+    b"heim": Format.HEIF,
+    b"heis": Format.HEIF,
+    b"hevc": Format.HEIF,
+    b"hevx": Format.HEIF,
+    b"hevm": Format.HEIF,
+    b"hevs": Format.HEIF,
+    b"crx ": Format.RAW,
+}
+_GENERAL_BRANDS = frozenset({b"mif1", b"msf1"})
+"""Brands of pictures of any coding: another brand of the file gives the coding."""
 HEAD_BYTES = 1024
 """First bytes of a file that are enough to recognise its format."""
 
@@ -93,16 +117,19 @@ def begins_like_a_picture(head: bytes) -> bool:
 
 
 def _iso_media(encoded: bytes) -> Format:
-    """Return AVIF if it is among the file's brands. Raises: Rejected for HEIC, video and similar files."""
+    """Return the format of the first brand that gives one. Raises: Rejected for video and similar files."""
     box_bytes = min(int.from_bytes(encoded[:4]), HEAD_BYTES)
     if len(encoded) < box_bytes:
         raise rejected(Reason.TRUNCATED, "ends within the list of its brands")
     box = encoded[:box_bytes]
     brands = [box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))]
-    if _AVIF_BRANDS.intersection(brands):
-        return Format.AVIF
+    known = next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
+    if known is not None:
+        return known
+    if _GENERAL_BRANDS.intersection(brands):
+        return Format.HEIF
     name = encoded[8:12].decode("latin-1")
-    raise rejected(Reason.FORMAT_NOT_ALLOWED, f"ISO media of brand {name!r}, such as HEIC or video")
+    raise rejected(Reason.FORMAT_NOT_ALLOWED, f"ISO media of brand {name!r}, such as video")
 
 
 def _riff(encoded: bytes) -> Format:

@@ -17,8 +17,8 @@ class DecodeLimits:
     """Limits on the size of one image.
 
     Peak memory of an image of 100 megapixels, on top of its encoded bytes: baseline JPEG 0.01 GB, GIF and
-    palette PNG 0.13, other PNG and TIFF 0.5, progressive JPEG 0.8, AVIF 0.9, TIFF of more than eight bits up
-    to 1.2, PNG of sixteen bits with a transparent colour 1.3, WebP 1.5.
+    palette PNG 0.13, other PNG and TIFF 0.5, RAW 0.6, HEIC and progressive JPEG 0.8, AVIF 0.9, TIFF of more
+    than eight bits up to 1.2, PNG of sixteen bits with a transparent colour 1.3, WebP 1.5.
     """
 
     max_bytes: int = 64 * 1024 * 1024

@@ -17,6 +17,8 @@ RAW_SUFFIXES = frozenset({
 })
 # fmt: on
 """Suffixes of the RAW formats that cameras write."""
+AMBIGUOUS_RAW_SUFFIXES = frozenset({".ari", ".bay", ".mos", ".raw"})
+"""Those of them that other programs use too, for files that are not pictures."""
 
 
 def second_files(names: Iterable[bytes]) -> frozenset[bytes]:

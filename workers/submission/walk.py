@@ -23,12 +23,24 @@ from workers.submission.ignore_rules import (
     is_tagged_as_cache,
     read_ignore_file,
 )
-from workers.submission.pairs import second_files
+from workers.submission.pairs import (
+    AMBIGUOUS_RAW_SUFFIXES,
+    HEIF_SUFFIXES,
+    JPEG_SUFFIXES,
+    RAW_SUFFIXES,
+    second_files,
+)
 from workers.submission.regular_files import first_bytes
 from workers.submission.skip_rules import SkipKind, kind_by_markers, kind_by_name
 
 PICTURE_SUFFIXES = frozenset(
-    b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .dib .avif".split(),
+    suffix.encode()
+    for suffix in {
+        *JPEG_SUFFIXES,
+        *HEIF_SUFFIXES,
+        *(RAW_SUFFIXES - AMBIGUOUS_RAW_SUFFIXES),
+        *[".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib", ".avif"],
+    }
 )
 """A file with such a name is always taken; under another name, its first bytes decide."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from panopticon.images.formats import Format
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
-from panopticon.images.readers import avif, bmp, gif, jpeg, png, tiff, webp
+from panopticon.images.readers import avif, bmp, gif, heif, jpeg, png, raw, tiff, webp
 from panopticon.images.readers.reader import Reader, Shrink
 
 _READERS: Mapping[Format, Reader] = {
@@ -18,6 +18,8 @@ _READERS: Mapping[Format, Reader] = {
     Format.TIFF: tiff.read,
     Format.BMP: bmp.read,
     Format.AVIF: avif.read,
+    Format.HEIF: heif.read,
+    Format.RAW: raw.read,
 }
 
 
@@ -26,4 +28,6 @@ def read(encoded: bytes, format_: Format, *, limits: DecodeLimits, shrink: Shrin
 
     Raises: Rejected, with a `Reason`.
     """
+    if format_ is Format.TIFF and raw.is_inside_tiff(encoded):
+        format_ = Format.RAW
     return _READERS[format_](encoded, limits=limits, shrink=shrink)

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 WIDTH = 256
 HEIGHT = 257
 BITS_PER_SAMPLE = 258
 ORIENTATION = 274
+SUB_DIRECTORIES = 330
 
 MAX_VALUES = 1 << 20
 """Values of one tag that are read; strips and tiles of real pictures are far fewer."""
+_MAX_DIRECTORIES = 32
+_MAX_ENTRIES = 1000
+_FIRST_VALUES = 16
 
 _SINGLE_VALUED = frozenset(
     {WIDTH, HEIGHT, 259, 262, 266, ORIENTATION, 277, 278, 282, 283, 284, 296, 322, 323}
@@ -173,6 +179,65 @@ def whole_number(tiff: bytes, tag: int) -> int | None:
             code = _INTEGERS.get(entry.kind) if entry.count else None
             return layout.number(tiff, entry.values_at, code) if code else None
     return None
+
+
+def directories(encoded: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
+    """Yield the first whole-number values of each tag, for each directory that can be found in the file.
+
+    Values past the end of the file are missing.
+    """
+    for layout, entries in _all_entries(encoded):
+        tags = {}
+        for entry in entries:
+            with suppress(DirectoryError):
+                tags[entry.tag] = _whole_numbers(encoded, layout, entry)
+        yield tags
+
+
+def check_values(encoded: bytes) -> None:
+    """Raise DirectoryError if a tag of a directory that can be found has values past the end of the file."""
+    for _, entries in _all_entries(encoded):
+        # The offset of a next directory may be anything in a file that has none.
+        if any(entry.kind not in _VALUE_BYTES for entry in entries):
+            continue
+        for entry in entries:
+            if entry.outside_bytes and entry.values_at + entry.outside_bytes > len(encoded):
+                raise DirectoryError(f"tag {entry.tag} lies past the end", truncated=True)
+
+
+def _all_entries(encoded: bytes) -> Iterator[tuple[_Layout, list[_Entry]]]:
+    """Yield the entries of each directory of the file.
+
+    Directories follow one another or lie in the tag SUB_DIRECTORIES of another; of a broken chain the rest is
+    missing.
+    """
+    try:
+        layout, first_at = _header(encoded)
+    except DirectoryError:
+        return
+    waiting, seen = [first_at], {0}
+    while waiting and len(seen) <= _MAX_DIRECTORIES:
+        at = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        entries: list[_Entry] = []
+        with suppress(DirectoryError):
+            entries.extend(islice(_entries(encoded, layout, at), _MAX_ENTRIES))
+        with suppress(DirectoryError):
+            waiting.append(_next_at(encoded, layout, at))
+        with suppress(DirectoryError):
+            for entry in entries:
+                if entry.tag == SUB_DIRECTORIES:
+                    waiting += _whole_numbers(encoded, layout, entry)
+        yield layout, entries
+
+
+def _whole_numbers(encoded: bytes, layout: _Layout, entry: _Entry) -> tuple[int, ...]:
+    """Return the first values of a tag that holds whole numbers, else none."""
+    code, step = _INTEGERS.get(entry.kind), _VALUE_BYTES.get(entry.kind, 0)
+    places = range(min(entry.count, _FIRST_VALUES)) if code else ()
+    return tuple(layout.number(encoded, entry.values_at + step * place, code or "B") for place in places)
 
 
 def _header(encoded: bytes) -> tuple[_Layout, int]:

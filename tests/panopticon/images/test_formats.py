@@ -8,6 +8,12 @@ PILLOW_NAMES = {"JPEG": Format.JPEG, "PNG": Format.PNG, "WEBP": Format.WEBP, "GI
 PILLOW_NAMES |= {"TIFF": Format.TIFF, "BMP": Format.BMP, "AVIF": Format.AVIF}
 
 
+def ftyp(*brands: bytes) -> bytes:
+    """Return the first box of an ISO media file with these brands."""
+    body = b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
+    return (4 + len(body)).to_bytes(4, "big") + body
+
+
 @pytest.mark.parametrize("name", PILLOW_NAMES)
 def test_a_supported_format_is_recognised_by_its_content(name: str) -> None:
     assert format_of(pictures.one_of_each()[name]) is PILLOW_NAMES[name]
@@ -23,11 +29,52 @@ def test_avif_is_recognised_by_a_brand_that_is_not_the_first() -> None:
 
 
 @pytest.mark.parametrize(
+    "brands",
+    [
+        [b"heic", b"mif1", b"heic"],
+        [b"heix", b"mif1"],
+        [b"hevc", b"msf1"],
+        [b"heim", b"mif1"],
+        [b"heis", b"msf1"],
+        [b"mif1", b"miaf", b"heic"],
+        [b"msf1", b"iso8", b"hevc"],
+        [b"mif1", b"miaf"],
+        [b"heic", b"mif1", b"avif"],
+    ],
+    ids=b" ".join,
+)
+def test_heif_is_recognised_by_its_brands(brands: list[bytes]) -> None:
+    assert format_of(ftyp(*brands)) is Format.HEIF
+
+
+def test_the_first_brand_that_gives_a_coding_decides() -> None:
+    assert format_of(ftyp(b"avif", b"mif1", b"heic")) is Format.AVIF
+    assert format_of(ftyp(b"mif1", b"avif")) is Format.AVIF
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"FUJIFILMCCD-RAW 0201",
+        b"IIRO\x08\0\0\0",
+        b"IIRS\x08\0\0\0",
+        b"MMOR\0\0\0\x08",
+        b"IIU\0\x18\0\0\0",
+        b"II\x1a\0\0\0HEAPCCDR",
+        b"\0MRM\0\0",
+        b"FOVb\0\0",
+        b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
+    ],
+)
+def test_raw_files_that_are_not_tiff_are_recognised(head: bytes) -> None:
+    assert format_of(head + bytes(20)) is Format.RAW
+
+
+@pytest.mark.parametrize(
     ("encoded", "name"),
     [
         (b"%PDF-1.7", "PDF"),
         (b"8BPS\0\1", "Photoshop"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "heic"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "isom"),
         (b"RIFF\0\0\0\0AVI LIST", "AVI"),
         (b"P6\n1 1\n255\n", "Netpbm"),

@@ -14,7 +14,7 @@ from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images import Decoded, DecodeLimits, Reason, decode
 from panopticon.images.readers.pillow import open_header
-from tests import corpus, pictures
+from tests import corpus, dng, heif, pictures
 
 MODEL = Input(width_px=24, height_px=24)
 LIMITS = DecodeLimits(max_pixels=1_000_000)
@@ -52,6 +52,8 @@ def samples() -> dict[str, bytes]:
         "deflate": pictures.encoded(photo, "TIFF", compression="tiff_adobe_deflate"),
         "fax": pictures.encoded(photo.convert("1"), "TIFF", compression="group4"),
         "floats": pictures.encoded(photo.convert("F"), "TIFF"),
+        "heic": heif.encoded(photo),
+        "dng": dng.dng(photo),
     }
 
 
@@ -163,7 +165,7 @@ import resource
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images import decode
-from tests import corpus, pictures
+from tests import corpus, dng, heif, pictures
 with_texts = [pictures.with_chunks(pictures.encoded(pictures.photo(), "PNG"), *corpus.text_bombs())]
 files = [*corpus.bombs().values(), *with_texts]
 def peak_bytes():

@@ -271,8 +271,15 @@ class TestPairs:
     def test_the_second_file_of_a_pair_is_counted_as_such(self, photos: Path) -> None:
         put(photos, "1.jpg", "1.nef", "2.heic", "2.mov", "3.mov")
         scan = walk(photos)
+        assert names(scan, photos) == ["1.jpg", "2.heic"]
         assert skipped(scan) == {"pair": (2, 0)}
-        assert scan.skipped == {".heic": 1, ".mov": 1}
+        assert scan.skipped == {".mov": 1}
+
+    def test_a_raw_file_is_known_by_its_name_if_no_other_program_uses_that(self, photos: Path) -> None:
+        put(photos, "1.dng", "2.CR3", "disk.raw", content=bytes(2000))
+        scan = walk(photos)
+        assert names(scan, photos) == ["1.dng", "2.CR3"]
+        assert scan.skipped == {".raw": 1}
 
     def test_both_takes_every_file_of_a_pair(self, photos: Path) -> None:
         put(photos, "1.jpg", "1.nef", content=b"II*\0" + bytes(64))

@@ -106,10 +106,8 @@ COLOUR_NAMES = {
 OTHER_PHOTOMETRICS = {
     4: "only a transparency mask",
     10: "ITU Lab colours",
-    32803: "the unprocessed data of a camera's sensor",
     32844: "LogL brightness",
     32845: "LogLuv colours",
-    34892: "the unprocessed data of a camera's sensor",
     51177: "a depth map",
     52527: "a photometric mask",
 }

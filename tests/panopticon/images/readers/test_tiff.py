@@ -327,8 +327,6 @@ UNSUPPORTED: dict[str, tuple[Page, str]] = {
         "8-bit YCbCr pixels",
     ),
     "unknown subsampling": (Page(samples=PHOTO, photometric=YCBCR), "YCbCr pixels of unknown subsampling"),
-    "colour filter": (Page(samples=GREY, photometric=32803), "the unprocessed data of a camera's sensor"),
-    "linear raw": (Page(samples=PHOTO, photometric=34892), "the unprocessed data of a camera's sensor"),
     "mask": (Page(samples=GREY, photometric=MASK), "only a transparency mask"),
     "LogLuv": (Page(samples=PHOTO, photometric=32845), "LogLuv colours"),
     "unknown": (Page(samples=GREY, photometric=99), "colours of an unknown kind (99)"),
