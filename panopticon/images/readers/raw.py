@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from panopticon.errors import Rejected
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
 from panopticon.images.readers import jpeg, tiff_ifd
-from panopticon.images.readers.pillow import check_pixels
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 

@@ -150,15 +150,6 @@ def directory_at(encoded: bytes, at: int | None = None) -> Directory:
     )
 
 
-def first_directory(encoded: bytes) -> Mapping[int, int]:
-    """Return the first value of each tag of the first directory that holds whole numbers.
-
-    Raises: DirectoryError (see `directory_at`).
-    """
-    directory = directory_at(encoded)
-    return {tag: directory.first(tag) for tag, entry in directory.entries.items() if entry.kind in _INTEGERS}
-
-
 def starting_at(encoded: bytes, at: int) -> bytes:
     """Return the same file with the directory at `at` as its first one."""
     layout, first_at = _header(encoded)

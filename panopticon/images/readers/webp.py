@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
-from panopticon.images.readers.pillow import check_pixels, load_first_shown, loaded, open_header
+from panopticon.images.readers.animation import load_first_shown
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import FILLED_WITH_ZEROS, Reason, rejected
 

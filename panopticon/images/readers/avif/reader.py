@@ -17,9 +17,10 @@ from PIL.AvifImagePlugin import AvifImageFile
 from panopticon.images.colour import Encoding, encoding_of
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
+from panopticon.images.readers.animation import load_first_shown
 from panopticon.images.readers.avif import av1
 from panopticon.images.readers.iso_boxes import Box, extents, properties
-from panopticon.images.readers.pillow import load_first_shown, loaded, open_header
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import FILLED_WITH_ZEROS, Reason, rejected
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImagePalette
 from PIL.BmpImagePlugin import BmpImageFile
 
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels, check_work
 from panopticon.images.picture import Picture
 from panopticon.images.readers.bmp import masks, runs
-from panopticon.images.readers.pillow import check_pixels, check_work, loaded, open_header
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.reader import Shrink
 
 _RUN_LENGTH_PASSES = 256

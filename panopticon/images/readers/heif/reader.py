@@ -12,10 +12,9 @@ import pi_heif
 from PIL import Image
 
 from panopticon.images.colour import Encoding, encoding_of
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
 from panopticon.images.readers.heif.items import Items, items_of
-from panopticon.images.readers.pillow import check_pixels
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 

@@ -8,7 +8,7 @@ from functools import partial
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits
+from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits, check_pixels, check_work
 from panopticon.images.picture import Picture
 from panopticon.images.readers.exif import orientation_of
 from panopticon.images.readers.jpeg.markers import (
@@ -21,13 +21,7 @@ from panopticon.images.readers.jpeg.markers import (
     number_of_lines,
 )
 from panopticon.images.readers.jpeg.wholeness import ZERO_RUN, completed
-from panopticon.images.readers.pillow import (
-    check_pixels,
-    check_work,
-    load_pixels,
-    loaded,
-    open_header,
-)
+from panopticon.images.readers.pillow import load_pixels, loaded, open_header
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 from panopticon.images.scaling import draft_size

@@ -18,8 +18,9 @@ from PIL.PngImagePlugin import PngImageFile
 from panopticon.images.colour import Encoding, additive
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
+from panopticon.images.readers.animation import most_frames, shows_something
 from panopticon.images.readers.exif import orientation_of
-from panopticon.images.readers.pillow import loaded, most_frames, open_header, shows_something
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.png.chunks import SIGNATURE, Chunk, Header, Kind, chunks_of, header_of, unpacks
 from panopticon.images.readers.png.colour import CICP_BYTES, encoding_from
 from panopticon.images.readers.png.deep import curve_of, eight_bits

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PIL import Image
 
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_work
 from panopticon.images.readers import tiff_ifd
-from panopticon.images.readers.pillow import check_work, load_pixels, open_header
+from panopticon.images.readers.pillow import load_pixels, open_header
 from panopticon.images.readers.tiff import by_samples, tags
 from panopticon.images.readers.tiff.layout import FAX, Alpha, Layout, unsupported
 from panopticon.images.readers.tiff.page_file import PageFile

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
 from panopticon.images.readers import tiff_ifd
-from panopticon.images.readers.pillow import check_pixels
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.readers.tiff import by_jpeg, by_pillow, by_samples, tags
 from panopticon.images.readers.tiff.layout import check_tiles, layout_of

@@ -108,8 +108,6 @@ OTHER_PHOTOMETRICS = {
     10: "ITU Lab colours",
     32844: "LogL brightness",
     32845: "LogLuv colours",
-    51177: "a depth map",
-    52527: "a photometric mask",
 }
 OTHER_COMPRESSIONS = {
     9: "JBIG compression",
@@ -125,7 +123,6 @@ OTHER_COMPRESSIONS = {
     34677: "SGI LogLuv compression",
     34712: "JPEG 2000 compression",
     34887: "LERC compression",
-    34892: "lossy camera compression",
     34933: "PNG compression",
     34934: "JPEG XR compression",
     50001: "WebP compression",

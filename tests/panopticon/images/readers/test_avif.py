@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.images.readers.avif import av1
 from panopticon.images.readers.iso_boxes import Box, boxes, extents, properties
 from tests import pictures

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.images.readers import tiff_ifd
 from panopticon.images.readers.exif import orientation_of
 from tests import pictures

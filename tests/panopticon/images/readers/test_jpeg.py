@@ -18,8 +18,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import DecodeLimits, decode
-from panopticon.images.limits import JPEG_PIXELS_FACTOR
+from panopticon.images.decoding import decode
+from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits
 from tests import pictures
 
 END = b"\xff\xd9"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from panopticon.errors import Rejected
-from panopticon.images.readers.pillow import shows_something
+from panopticon.images.readers.animation import shows_something
 from panopticon.images.readers.png.chunks import chunks_of
 from panopticon.images.readers.png.reader import picture_of as picture_from
 from tests import pictures

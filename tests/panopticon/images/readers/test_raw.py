@@ -11,7 +11,8 @@ from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import Decoded, DecodeLimits, decode
+from panopticon.images.decoding import Decoded, decode
+from panopticon.images.limits import DecodeLimits
 from panopticon.images.readers.raw import is_inside_tiff
 from tests import dng, pictures
 
