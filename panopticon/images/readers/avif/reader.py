@@ -71,7 +71,7 @@ def _cropped(picture: Picture, aperture: bytes) -> Picture:
     return replace(picture, image=image, stored_size_px=image.size)
 
 
-def _encoding(encoded: bytes, described: Sequence[Box], data: Sequence[Extent]) -> Encoding | None:
+def _encoding(encoded: bytes, described: Sequence[Box], data: Sequence[Extent]) -> Encoding:
     """Return the encoding that the properties of the picture or else its AV1 data name."""
     colours = [box for box in described if box.kind == b"colr"]
     named = [box for box in colours if encoded[box.start : box.start + 4] == b"nclx"]
@@ -81,5 +81,4 @@ def _encoding(encoded: bytes, described: Sequence[Box], data: Sequence[Extent]) 
         transfer = int.from_bytes(encoded[at + 6 : at + 8])
     else:
         primaries, transfer = av1.colours_of(encoded[data[0].start : data[0].end]) if data else (2, 2)
-    encoding = encoding_of(primaries, transfer)
-    return None if encoding.is_srgb() else encoding
+    return encoding_of(primaries, transfer)

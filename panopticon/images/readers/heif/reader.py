@@ -73,8 +73,7 @@ def _encoding(code_points: Mapping[str, Any] | None) -> Encoding | None:
     """Return the encoding that the file names by code points; the decoder widens the range itself."""
     if code_points is None:
         return None
-    encoding = encoding_of(code_points["color_primaries"], code_points["transfer_characteristics"])
-    return None if encoding.is_srgb() else encoding
+    return encoding_of(code_points["color_primaries"], code_points["transfer_characteristics"])
 
 
 def _check_texts(items: Items) -> None:

@@ -43,8 +43,8 @@ class Kind:
 class Items:
     """The pictures of a file and what they are made of."""
 
-    primary: int | None
-    """The item that is shown; None if the file does not say."""
+    primary: int
+    """The item that is shown; 0, the number of none, if the file does not say."""
     kinds: tuple[Kind, ...]
     extents: tuple[Extent, ...]
     """Pieces in the file; those inside the `meta` box are not among them."""
@@ -82,9 +82,9 @@ def items_of(encoded: bytes) -> Items | None:
         raise rejected(Reason.CORRUPT, BROKEN) from error
 
 
-def _primary(encoded: bytes, box: Box | None) -> int | None:
+def _primary(encoded: bytes, box: Box | None) -> int:
     if box is None:
-        return None
+        return 0
     numbers = Numbers(encoded, box)
     return numbers.take(2 if numbers.take(4) >> 24 == 0 else 4)
 

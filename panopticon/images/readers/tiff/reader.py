@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
-from panopticon.images.readers import tiff_ifd
+from panopticon.images.readers.ifd import directories, tags
+from panopticon.images.readers.ifd.directories import Directory
+from panopticon.images.readers.ifd.tags import Compression
 from panopticon.images.readers.reader import Shrink
-from panopticon.images.readers.tiff import by_jpeg, by_pillow, by_samples, tags
+from panopticon.images.readers.tiff import by_jpeg, by_pillow, by_samples
 from panopticon.images.readers.tiff.layout import check_tiles, layout_of
 from panopticon.images.readers.tiff.pages import picture_page
-from panopticon.images.readers.tiff.tags import Compression
-from panopticon.images.readers.tiff_ifd import Directory
 from panopticon.images.reasons import Reason, rejected
 
 
@@ -52,5 +52,5 @@ def _page(encoded: bytes) -> Directory:
     """Find the page before Pillow opens the file, because opening warns about a broken directory."""
     try:
         return picture_page(encoded)
-    except tiff_ifd.DirectoryError as error:
+    except directories.DirectoryError as error:
         raise rejected(Reason.TRUNCATED if error.truncated else Reason.CORRUPT, str(error)) from error

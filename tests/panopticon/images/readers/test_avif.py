@@ -268,7 +268,7 @@ def test_a_box_that_does_not_fit_is_refused() -> None:
 @pytest.mark.parametrize("name", [b"iprp", b"ipco", b"ipma", b"pitm", b"iloc", b"iinf"])
 def test_a_missing_box_means_that_nothing_is_known(name: bytes) -> None:
     items = read_items(avif(flat((9, 9, 9))).replace(name, b"free", 1))
-    assert items.primary is None or not items.properties or not items.extents_of(CODED)
+    assert not items.primary or not items.properties or not items.extents_of(CODED)
 
 
 def test_a_file_whose_list_of_properties_is_endless_is_too_costly() -> None:
