@@ -17,7 +17,8 @@ from panopticon.errors import Rejected
 from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
 from panopticon.images.readers import jpeg
-from panopticon.images.readers.ifd import directories, tags
+from panopticon.images.readers.ifd import tags
+from panopticon.images.readers.ifd.directories import DirectoryError, check_values, values_by_directory
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 
@@ -42,13 +43,14 @@ def is_inside_tiff(encoded: bytes) -> bool:
     """
     if encoded[8:10] == b"CR" or encoded[8:12] in (b"IIII", b"MMMM"):
         return True
-    return _is_dng(encoded) or any(
-        found.get(tags.PHOTOMETRIC) in _SENSOR_DATA for found in directories.values_by_directory(encoded)
+    return any(
+        tags.DNG_VERSION in found or found.get(tags.PHOTOMETRIC) in _SENSOR_DATA
+        for found in values_by_directory(encoded)
     )
 
 
 def _is_dng(encoded: bytes) -> bool:
-    return any(tags.DNG_VERSION in found for found in directories.values_by_directory(encoded))
+    return any(tags.DNG_VERSION in found for found in values_by_directory(encoded))
 
 
 def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:
@@ -57,8 +59,8 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:
         raise rejected(Reason.TRUNCATED, "nothing but zeros in its second half; the copy is incomplete")
     # LibRaw goes on with other values, and so with other colours.
     try:
-        directories.check_values(encoded)
-    except directories.DirectoryError as error:
+        check_values(encoded)
+    except DirectoryError as error:
         raise rejected(Reason.TRUNCATED, str(error)) from error
     try:
         import rawpy

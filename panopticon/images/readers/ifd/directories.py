@@ -67,7 +67,7 @@ class _Layout:
         try:
             (value,) = struct.unpack_from(self.order + code, encoded, at)
         except (struct.error, OverflowError) as error:
-            raise DirectoryError("directory ends early", truncated=True) from error
+            raise DirectoryError("its list of tags ends early", truncated=True) from error
         return int(value)
 
 
@@ -187,7 +187,8 @@ def check_values(encoded: bytes) -> None:
             continue
         for entry in entries:
             if entry.outside_bytes and entry.values_at + entry.outside_bytes > len(encoded):
-                raise DirectoryError(f"tag {entry.tag} lies past the end", truncated=True)
+                detail = f"the file ends before the values of its tag {entry.tag}"
+                raise DirectoryError(detail, truncated=True)
 
 
 def _all_entries(encoded: bytes) -> Iterator[tuple[_Layout, list[_Entry]]]:
@@ -233,7 +234,7 @@ def _header(encoded: bytes) -> tuple[_Layout, int]:
     elif encoded.startswith(b"MM"):
         order = ">"
     else:
-        raise DirectoryError("no TIFF header")
+        raise DirectoryError("it does not begin as a TIFF does")
     # The number 43 marks a BigTIFF, whose offsets have 8 bytes.
     if _Layout(order, "H", "L").number(encoded, 2, "H") == 43:
         big = _Layout(order, "Q", "Q")
@@ -271,8 +272,8 @@ def _next_at(encoded: bytes, layout: _Layout, at: int) -> int:
 
 def _check(entry: _Entry, file_bytes: int) -> None:
     if entry.outside_bytes and entry.values_at + entry.outside_bytes > file_bytes:
-        raise DirectoryError(f"tag {entry.tag} lies past the end", truncated=True)
+        raise DirectoryError(f"the file ends before the values of its tag {entry.tag}", truncated=True)
     if entry.tag in _SINGLE_VALUED and entry.count != 1:
-        raise DirectoryError(f"tag {entry.tag} has {entry.count} values instead of one")
+        raise DirectoryError(f"its tag {entry.tag} has {entry.count} values instead of one")
     if entry.tag in _OPAQUE and entry.kind not in _BYTE_KINDS:
-        raise DirectoryError(f"tag {entry.tag} is of kind {entry.kind} instead of bytes")
+        raise DirectoryError(f"its tag {entry.tag} has values of kind {entry.kind} instead of bytes")
