@@ -29,6 +29,7 @@ _MAX_FRAMES = 64
 """Frames of an animation among which one that shows something is looked for."""
 _VISIBLE = 128
 """The alpha, of 255, from which on a pixel shows more of itself than of the paper."""
+_STRIP_ROWS = 256
 _UNSUPPORTED = ("nsupported", "unknown pixel mode", "unknown data organization")
 
 
@@ -50,6 +51,13 @@ def load_pixels(image: ImageFile.ImageFile) -> None:
     """
     with reading():
         image.load()
+
+
+def pixels_hash(image: Image.Image) -> int:
+    """Return a number that changes with the pixels, which are copied a strip at a time."""
+    rows = range(0, image.height, _STRIP_ROWS)
+    strips = (image.crop((0, row, image.width, min(row + _STRIP_ROWS, image.height))) for row in rows)
+    return hash(tuple(hash(strip.tobytes()) for strip in strips))
 
 
 def load_first_shown(image: ImageFile.ImageFile, limits: DecodeLimits) -> None:
