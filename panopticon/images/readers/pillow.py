@@ -20,9 +20,11 @@ from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
 from panopticon.images.readers.exif import orientation_of
 from panopticon.images.reasons import Reason, rejected
+from panopticon.images.strips import strips
 
 _Plugin = TypeVar("_Plugin", bound=ImageFile.ImageFile)
 
+_STRIP_PX = 1_000_000
 _UNSUPPORTED = ("nsupported", "unknown pixel mode", "unknown data organization")
 
 
@@ -44,6 +46,11 @@ def load_pixels(image: ImageFile.ImageFile) -> None:
     """
     with reading():
         image.load()
+
+
+def pixels_hash(image: Image.Image) -> int:
+    """Return a number that changes with the pixels, which are copied a strip at a time."""
+    return hash(tuple(hash(image.crop(box).tobytes()) for box in strips(image.size, _STRIP_PX)))
 
 
 def loaded(image: ImageFile.ImageFile) -> Picture:

@@ -75,7 +75,8 @@ def _still(chunks: Sequence[Chunk], limits: DecodeLimits) -> Picture:
 
 
 def _encoding(chunks: Sequence[Chunk]) -> Encoding | None:
-    colour = {chunk.name: chunk.content for chunk in chunks if chunk.name in _COLOUR}
+    # Of two chunks of one kind, which are not allowed, the first counts.
+    colour = {chunk.name: chunk.content for chunk in reversed(chunks) if chunk.name in _COLOUR}
     if not unpacks(colour.get(b"iCCP", b"")):
         colour.pop(b"iCCP", None)
     return encoding_from(colour)
