@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard
 from panopticon.engines import open_engine
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.interfaces import Engine
 
 BATCHES_AHEAD = 3

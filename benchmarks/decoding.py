@@ -41,7 +41,7 @@ _DECODE = """
 import sys, time
 from pathlib import Path
 from panopticon.cards.cards import Input, Preprocessing
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 encoded, least_s = Path(sys.argv[1]).read_bytes(), float(sys.argv[2])
 def once():
     begun_s = time.process_time()

@@ -11,7 +11,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from panopticon.images.readers.heif.items import items_of
+from panopticon.images.readers.iso_media.items import items_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def coded(image: Image.Image, *more: bytes, size_px: tuple[int, int] | None = No
     configuration = file[at : at + int.from_bytes(file[at : at + 4])]
     items = items_of(file)
     assert items is not None
-    extent = next(extent for extent in items.extents if items.kinds[extent.item] == b"hvc1")
+    (extent,) = items.extents_of(frozenset({b"hvc1"}))
     return Item(
         kind=b"hvc1",
         data=file[extent.start : extent.end],

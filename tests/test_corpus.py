@@ -5,7 +5,7 @@ import pytest
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from tests.corpus import Expected, Fate, make_hostile_folder
 
 

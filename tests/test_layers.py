@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ENGINES = ("keras", "tensorflow", "ai_edge_litert")
+DECODERS = ("PIL", "pi_heif", "rawpy")
 DRIVERS = ("pika", "cassandra", "opensearchpy", "boto3")
 
 
@@ -25,4 +26,10 @@ def test_imports_run_one_way_only() -> None:
 )
 def test_an_import_brings_in_no_engine_and_no_driver(module: str) -> None:
     ran = python(f"import sys, {module}; print(sorted({{*{ENGINES + DRIVERS}}} & sys.modules.keys()))")
+    assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
+
+
+def test_the_commands_bring_in_no_decoder() -> None:
+    modules = "workers.cli.main, workers.cli.submit, workers.cli.dead.commands, workers.comparison.thumbnails"
+    ran = python(f"import sys, {modules}; print(sorted({{*{DECODERS}}} & sys.modules.keys()))")
     assert (ran.stdout.strip(), ran.stderr) == ("[]", "")

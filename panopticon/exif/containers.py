@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from panopticon.exif.bounded_file import BoundedFile, ExifError
 
-_MARK = b"Exif\0"
-_MARK_BYTES = 6
+MARK = b"Exif\0"
+MARK_BYTES = 6
+"""The mark is followed by one more byte, a zero in most files."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _RAF = b"FUJIFILMCCD-RAW"
 _RAF_JPEG_AT = 84
@@ -53,7 +54,7 @@ def _in_jpeg(file: BoundedFile, at: int) -> Iterator[int]:
             at += 2
         else:
             # XMP is in segments of this kind too, without the mark.
-            if kind == _JPEG_APP1 and file.read_some(at + 4, len(_MARK)) == _MARK:
+            if kind == _JPEG_APP1 and file.read_some(at + 4, len(MARK)) == MARK:
                 yield _after_marks(file, at + 4)
             at += 2 + int.from_bytes(length)
 
@@ -172,6 +173,6 @@ def _places(iloc: bytes, wanted: frozenset[int]) -> Iterator[tuple[bool, int]]:
 
 def _after_marks(file: BoundedFile, at: int) -> int:
     """Return the position after the mark of EXIF, which some programs leave out and others write twice."""
-    while file.read_some(at, _MARK_BYTES).startswith(_MARK):
-        at += _MARK_BYTES
+    while file.read_some(at, MARK_BYTES).startswith(MARK):
+        at += MARK_BYTES
     return at

@@ -1,6 +1,6 @@
 """Reading single tags of TIFF directories (IFD), which EXIF consists of, at any place of a file.
 
-`panopticon/images/tiff_ifd.py` checks the directory of a TIFF file that is in memory as a whole.
+`panopticon/images/readers/ifd/directories.py` checks whole directories of a file that is in memory.
 Source: TIFF 6.0, section 2; BigTIFF as in the libtiff design document.
 """
 
@@ -14,28 +14,26 @@ from panopticon.exif.bounded_file import BoundedFile, ExifError
 
 _MAX_ENTRIES = 2000
 _MAX_TEXT_BYTES = 64
-_BYTES, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _DIRECTORY, _LONG8, _DIRECTORY8 = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    7,
-    13,
-    16,
-    18,
-)
-_VALUE_BYTES = {
-    _BYTES: 1,
-    _ASCII: 1,
-    _SHORT: 2,
-    _LONG: 4,
-    _RATIONAL: 8,
-    _UNDEFINED: 1,
-    _DIRECTORY: 4,
-    _LONG8: 8,
-    _DIRECTORY8: 8,
+_BYTES, _ASCII, _LONG, _RATIONAL, _UNDEFINED, _DIRECTORY, _LONG8, _DIRECTORY8 = 1, 2, 4, 5, 7, 13, 16, 18
+VALUE_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
 }
+"""Size of one value of each kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +83,7 @@ class Tiff:
             count = int.from_bytes(entry[4 : 4 + self.word_bytes], self.order)
             values_at = at + count_bytes + number * entry_bytes + 4 + self.word_bytes
             # Values that do not fit into the entry are elsewhere.
-            if count * _VALUE_BYTES.get(kind, 0) > self.word_bytes:
+            if count * VALUE_BYTES.get(kind, 0) > self.word_bytes:
                 values_at = int.from_bytes(entry[4 + self.word_bytes :], self.order)
             entries.setdefault(tag, Entry(kind=kind, count=count, values_at=values_at))
         return entries
@@ -94,7 +92,7 @@ class Tiff:
         """Return the directory that an entry points to; empty without one. Raises: ExifError, OSError."""
         if entry is None or entry.kind not in (_LONG, _DIRECTORY, _LONG8, _DIRECTORY8):
             return {}
-        return self.directory(self._number(entry.values_at, _VALUE_BYTES[entry.kind]))
+        return self.directory(self._number(entry.values_at, VALUE_BYTES[entry.kind]))
 
     def text(self, entry: Entry | None) -> bytes:
         """Return the first line of a tag's text, without spaces around it. Raises: ExifError, OSError."""

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from panopticon.images.strips import strips
+
 Samples = NDArray[Any]
 
-_BAND_PX = 4_000_000
+_STRIP_PX = 4_000_000
 _STATISTICS_SAMPLES = 1_000_000
 _OVERSHOOT = 1.1
 """The share of white that values may reach, because sharpening and scaling overshoot."""
@@ -46,10 +48,9 @@ def eight_bit_grey(image: Image.Image) -> Image.Image:
     if not image.mode.startswith("I;16"):
         return image
     grey = Image.new("L", image.size)
-    rows = max(1, _BAND_PX // image.width)
-    for top in range(0, image.height, rows):
-        band = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
-        grey.paste(Image.fromarray(to_eight_bits(band.astype(np.uint16, copy=False), 65535.0)), (0, top))
+    for box in strips(image.size, _STRIP_PX):
+        strip = np.asarray(image.crop(box)).astype(np.uint16, copy=False)
+        grey.paste(Image.fromarray(to_eight_bits(strip, 65535.0)), box)
     return grey
 
 

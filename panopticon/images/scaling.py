@@ -87,7 +87,9 @@ def reduced(image: Image.Image, target_px: int) -> Image.Image:
 
 def _averaged(image: Image.Image, bounds: tuple[int, int, int, int], factor: int) -> Image.Image:
     """Average the part within `bounds` over blocks of `factor` pixels a side, copying one strip at a time."""
-    parts = [additive(strip).reduce(factor) for strip in _strips(image, bounds, factor)]
+    strips = map(additive, _strips(image, bounds, factor))
+    # By a factor of 1, Pillow would only copy the strip once more.
+    parts = [strip.reduce(factor) if factor > 1 else strip for strip in strips]
     return parts[0] if len(parts) == 1 else _stacked(parts)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from panopticon.cards.cards import CardError, Golden, ModelCard
 from panopticon.errors import Rejected, Unavailable
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.images.plugin import try_plugin
 from panopticon.interfaces import Engine
 

@@ -15,10 +15,12 @@ from panopticon.results.documents import decode_document
 from panopticon.results.folder_entries import decode_entry
 from panopticon.results.outputs import OutputKey, decode_payload
 from storage.sqlite.checksums import checksum
-from storage.sqlite.database import schema_damage
+from storage.sqlite.schema import schema_damage
 
-STEPS = 50_000
+_STEPS = 50_000
 """Steps of SQLite between two looks at the clock."""
+_ROWS = 1000
+"""The same in rows: to check them takes no steps of SQLite."""
 
 Row = tuple[Any, ...]
 
@@ -75,7 +77,7 @@ def find_damage(connection: sqlite3.Connection, *, limit_s: float) -> str | None
     """
     until_s = time.monotonic() + limit_s
     # SQLite ends a statement as soon as this returns something true.
-    connection.set_progress_handler(lambda: time.monotonic() > until_s, STEPS)
+    connection.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS)
     try:
         return next(filter(None, _damages(connection, until_s)), "")
     except sqlite3.DatabaseError as error:
@@ -85,7 +87,7 @@ def find_damage(connection: sqlite3.Connection, *, limit_s: float) -> str | None
     except TimeoutError:
         return None
     finally:
-        connection.set_progress_handler(None, STEPS)
+        connection.set_progress_handler(None, _STEPS)
 
 
 def _damages(connection: sqlite3.Connection, until_s: float) -> Iterator[str]:
@@ -101,7 +103,7 @@ def _changed(connection: sqlite3.Connection, content: Content, until_s: float) -
     last = "checksum" if content.has_checksum else "NULL"
     rows = connection.execute(f"SELECT {content.columns}, {last} FROM {content.table}")  # noqa: S608
     for number, (*row, crc) in enumerate(rows):
-        if number % 1000 == 0 and time.monotonic() > until_s:
+        if number % _ROWS == 0 and time.monotonic() > until_s:
             raise TimeoutError
         if not _is_whole(content, tuple(row), crc):
             yield f"a row of {content.table} is not as it was written: {row[0]!r:.80}"

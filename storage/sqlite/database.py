@@ -1,29 +1,25 @@
-"""One SQLite file as every adapter opens it: URL, pragmas, migrations and the translation of errors."""
+"""One SQLite file as every adapter opens it: URL, pragmas and the translation of errors."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from panopticon.credentials import masked
 from panopticon.errors import Damaged, PanopticonError, Unavailable, UsageError
+from storage.sqlite.schema import check_owner, migrate, schema_damage, schema_versions
+from storage.sqlite.transaction import transaction
 
 SCHEME = "sqlite:///"
-APPLICATION_ID = 0x50616E6F
 OLDEST_SQLITE = (3, 37)
 """The first version with STRICT tables; RETURNING is older."""
 
-PLAUSIBLE_VERSION = 10_000
-"""No release will ever have so many migrations."""
 FULL_BYTES = 64 * 2**10
 """A disk with less room is full for SQLite, which extends its files by up to 32 KiB at a time."""
 
@@ -47,7 +43,6 @@ _OUTAGES = {
     sqlite3.SQLITE_NOMEM: "out of memory",
 }
 
-
 _DAMAGES = {
     sqlite3.SQLITE_CORRUPT: "its structure is malformed",
     sqlite3.SQLITE_IOERR_SHORT_READ: "the file was cut off",
@@ -56,11 +51,6 @@ _DAMAGES = {
     # A value of another type than its column's, which no statement writes.
     sqlite3.SQLITE_MISMATCH: "a value has the wrong type",
 }
-
-_OWN_TABLES = """
-SELECT count(*) FROM sqlite_schema
-WHERE type = 'table' AND name IN ('outputs', 'failures', 'catalogue', 'registry', 'bodies', 'postings')
-"""
 
 _UNDECODABLE = "Could not decode to UTF-8"
 
@@ -106,7 +96,7 @@ class SqliteDatabase:
         with self.reading() as connection:
             if self._read_only:
                 raise _unwritable(self.path, "you may only read it")
-            with _transaction(connection):
+            with transaction(connection):
                 yield connection
 
     @contextmanager
@@ -118,7 +108,7 @@ class SqliteDatabase:
         with self._translated(opening=True):
             uri = _read_only_uri(self.path)
             with closing(sqlite3.connect(uri, uri=True, timeout=self._busy_timeout_s)) as connection:
-                _check_owner(connection, self.path)
+                check_owner(connection, self.path)
                 yield connection
 
     def refuse_standstill(self, after: Any, last: Any) -> None:
@@ -242,54 +232,6 @@ def _read_only_uri(path: Path) -> str:
     return f"{uri}&immutable=1" if alone else uri
 
 
-def schema_versions(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return the schema version of the file, and the one that its next use migrates it to."""
-    return _version(connection), len(_migrations())
-
-
-def schema_damage(connection: sqlite3.Connection) -> str:
-    """Return what is wrong with the tables and indexes of a file of the present schema; empty if nothing is.
-
-    What another program has added is not wrong.
-    """
-    try:
-        if _version(connection) != len(_migrations()):
-            return ""
-        found = _schema_of(connection)
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        return f"its schema: {error}"
-    wrong = [name for name, sql in _expected_schema().items() if found.get(name) != sql]
-    return f"its schema lacks {wrong[0]!r} as it was created" if wrong else ""
-
-
-@cache
-def _expected_schema() -> Mapping[str, str]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for script in _migrations():
-            for statement in _statements(script):
-                connection.execute(statement)
-        return _schema_of(connection)
-
-
-def _schema_of(connection: sqlite3.Connection) -> Mapping[str, str]:
-    """Return the definition of each table and index without its comments, which differ between releases."""
-    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
-    return {name: " ".join(re.sub("--.*", "", sql).split()) for name, sql in rows}
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # After a full disk or an I/O error, SQLite has rolled back by itself.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
 def _create_folder(path: Path) -> None:
     if path.is_dir():
         raise UsageError(
@@ -326,20 +268,21 @@ def _check_version_of_sqlite() -> None:
 
 def _check_readable(connection: sqlite3.Connection, path: Path) -> None:
     """Raise UsageError unless a file that may only be read has the schema of this release."""
-    _check_owner(connection, path)
+    check_owner(connection, path)
     found, known = schema_versions(connection)
     if found != known:
         raise _unwritable(path, f"its schema has version {found}, and its next use migrates it to {known}")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    with _transaction(connection, "BEGIN"):
-        _check_owner(connection, path)
+    with transaction(connection, "BEGIN"):
+        check_owner(connection, path)
     _switch_to_wal(connection)
     for pragma in _PRAGMAS:
         connection.execute(pragma)
-    if _version(connection) != len(_migrations()):
-        _migrate(connection, path)
+    found, known = schema_versions(connection)
+    if found != known:
+        migrate(connection, path)
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
@@ -351,68 +294,9 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-        with _transaction(connection, "BEGIN EXCLUSIVE"):
+        with transaction(connection, "BEGIN EXCLUSIVE"):
             pass
     connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Apply missing migrations. A process that comes second finds them applied."""
-    scripts = _migrations()
-    with _transaction(connection):
-        _check_owner(connection, path)
-        for number, script in enumerate(scripts[_version(connection) :], _version(connection) + 1):
-            try:
-                for statement in _statements(script):
-                    connection.execute(statement)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-                    raise
-                # The scripts are right, so the file is not what its version says.
-                raise Damaged(
-                    str(path), f"its schema is not that of its version {number - 1}: {error}"
-                ) from None
-            connection.execute(f"PRAGMA user_version = {number:d}")
-
-
-def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
-    known, found = len(_migrations()), _version(connection)
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application_id != APPLICATION_ID and (tables or application_id):
-        if known_tables := connection.execute(_OWN_TABLES).fetchone()[0]:
-            raise Damaged(str(path), f"its head was overwritten: it has {known_tables} of our tables")
-        raise UsageError(f"database {path}: this file belongs to another program; name another file")
-    if found > PLAUSIBLE_VERSION:
-        raise Damaged(str(path), f"its head was overwritten: its schema has version {found}")
-    if found > known:
-        raise UsageError(
-            f"database {path}: its schema has version {found}, this program knows {known};"
-            " upgrade panopticon or name another file"
-        )
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _migrations() -> list[str]:
-    """Return the scripts in order; the first one creates version 1."""
-    folder = resources.files("storage.sqlite") / "migrations"
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
-    )
-    return [file.read_text("utf-8") for file in files]
-
-
-def _statements(script: str) -> Iterator[str]:
-    # Statements are executed one by one, since `executescript` commits the transaction it is called in.
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _unwritable(path: Path, why: str) -> UsageError:

@@ -12,7 +12,8 @@ from panopticon.interfaces import Finding
 from storage.health.disks import existing, free_room, local_disk, read_mounts
 from storage.health.findings import fail, ok, warn
 from storage.sqlite.damage import find_damage
-from storage.sqlite.database import SqliteDatabase, schema_versions
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.schema import schema_versions
 
 FILE, SCHEMA, INTEGRITY = "database: file", "database: schema", "database: integrity"
 LIMIT_S = 60.0

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from panopticon.engines import open_engine
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.models import find_card, parse_version
 from panopticon.results.outputs import OutputKey
 from tests.end_to_end.command import Done, Installation

@@ -28,6 +28,7 @@ from tests.panopticon import strategies
 from tools.make_schema import SCHEMA_FILE
 
 MAX_DEPTH = 200
+MAX_DIGITS = 4300
 
 
 def number_of_bytes(_validator: Any, limit: int, instance: Any, _schema: Any) -> Iterator[ValidationError]:
@@ -69,7 +70,8 @@ def refuse(name: str) -> NoReturn:
 
 
 def number(digits: str) -> int | float:
-    # Python reads no integer of more than 4300 digits.
+    if len(digits.lstrip("-")) > MAX_DIGITS:
+        raise ValueError("too many digits")
     return int(digits) if len(digits) < 400 else float(digits)
 
 
@@ -148,6 +150,8 @@ IMAGE_MESSAGES = {
     "unknown fields": (True, image(colour="red", nested={"a": [1, 2, {}]})),
     "an unknown field of 200 levels": (True, raw("x", "[" * 198 + "{}" + "]" * 198)),
     "a huge number in an unknown field": (True, raw("x", "1e999")),
+    "a whole number of 4300 digits in an unknown field": (True, raw("x", "-" + "9" * 4300)),
+    "a fraction of more digits in an unknown field": (True, raw("x", "0." + "9" * 4301)),
     "a key twice": (True, b'{"image_id": 1, "image_id": "a"}'),
     "an ID of 255 letters": (True, image(image_id="a" * 255)),
     "an ID of 255 bytes": (True, image(image_id="é" * 127 + "a")),
@@ -195,6 +199,7 @@ IMAGE_MESSAGES = {
     "Latin-1": (False, '{"image_id": "é"}'.encode("latin-1")),
     "UTF-16": (False, '{"image_id": "a"}'.encode("utf-16")),
     "NaN": (False, raw("x", "NaN")),
+    "a whole number of 4301 digits in an unknown field": (False, raw("x", "9" * 4301)),
     "infinity": (False, raw("x", "Infinity")),
     "minus infinity deep inside": (False, raw("x", '[{"y": -Infinity}]')),
     "a leading zero": (False, raw("x", "01")),

@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 
 from panopticon.errors import Rejected
-from panopticon.images import DecodeLimits
-from panopticon.images.thumbnails import thumbnail
+from panopticon.images.limits import DecodeLimits
 
 REJECTED = 3
 """The exit code for an image that is rejected; the reason is on standard error."""
@@ -17,6 +16,9 @@ REJECTED = 3
 
 def main() -> int:
     """Make the thumbnail. Arguments: side in pixels, most bytes and most pixels of the image."""
+    # The process that starts this one imports the module too, and needs no decoder.
+    from panopticon.images.thumbnails import thumbnail
+
     side_px, max_bytes, max_pixels = map(int, sys.argv[1:])
     limits = DecodeLimits(max_bytes=max_bytes, max_pixels=max_pixels)
     try:

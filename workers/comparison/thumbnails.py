@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from panopticon.errors import Rejected, Transient, Unavailable
-from panopticon.images import DecodeLimits
+from panopticon.images.limits import DecodeLimits
 from panopticon.interfaces import Catalogue, ImageSource
 from panopticon.messages import ImageMessage
 from panopticon.results.originals import original_uri

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from panopticon.images import DecodeLimits
+from panopticon.images.limits import DecodeLimits
 from panopticon.interfaces import FetchLimits
 from panopticon.settings import Settings
 

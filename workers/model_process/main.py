@@ -23,7 +23,7 @@ import numpy as np
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.engines import open_engine
 from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.interfaces import Engine, ImageSource
 from panopticon.models.golden import self_test
 from panopticon.scheduling.dispatch import Phase

@@ -17,7 +17,9 @@ def to_rgb(image: Image.Image, profile: object, encoding: Encoding | None = None
     opaque = image.convert("L" if image.mode == "LA" else "RGB") if image.mode in ("LA", "RGBA") else image
     colours = converted_by_profile(opaque, profile)
     if colours is None:
-        colours = opaque.convert("RGB") if encoding is None else converted(opaque, encoding)
+        colours = (
+            converted(opaque, encoding) if encoding and not encoding.is_srgb() else opaque.convert("RGB")
+        )
     if opaque is image:
         return colours
     paper = Image.new("RGB", image.size, "white")

@@ -9,7 +9,8 @@ from PIL.GifImagePlugin import GifImageFile
 
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
-from panopticon.images.readers.pillow import load_first_shown, loaded, open_header
+from panopticon.images.readers.animation import load_first_shown
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.reader import Shrink
 
 

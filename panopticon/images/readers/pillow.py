@@ -16,19 +16,15 @@ from PIL import Image, ImageFile
 
 from panopticon.errors import Rejected
 from panopticon.images.depth import eight_bit_grey
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
 from panopticon.images.readers.exif import orientation_of
 from panopticon.images.reasons import Reason, rejected
+from panopticon.images.strips import strips
 
 _Plugin = TypeVar("_Plugin", bound=ImageFile.ImageFile)
 
-_MAX_PASSES = 32
-"""Passes over the largest image allowed; a smaller image may take more, up to the same work."""
-_MAX_FRAMES = 64
-"""Frames of an animation among which one that shows something is looked for."""
-_VISIBLE = 128
-"""The alpha, of 255, from which on a pixel shows more of itself than of the paper."""
+_STRIP_PX = 1_000_000
 _UNSUPPORTED = ("nsupported", "unknown pixel mode", "unknown data organization")
 
 
@@ -52,53 +48,9 @@ def load_pixels(image: ImageFile.ImageFile) -> None:
         image.load()
 
 
-def load_first_shown(image: ImageFile.ImageFile, limits: DecodeLimits) -> None:
-    """Decode the first frame of an animation that shows something; the first one if none does.
-
-    Many animations fade in, so their first frames are empty paper.
-
-    Raises: Rejected (`truncated`, `corrupt`, `too_costly`).
-    """
-    load_pixels(image)
-    if shows_something(image):
-        return
-    for index in range(1, most_frames(image.size, limits)):
-        if not _sought(image, index):
-            break
-        load_pixels(image)
-        if shows_something(image):
-            return
-    _sought(image, 0)
-    load_pixels(image)
-
-
-def most_frames(size_px: tuple[int, int], limits: DecodeLimits) -> int:
-    """Return how many frames are decoded at most to find one that shows something."""
-    return min(_MAX_FRAMES, _MAX_PASSES * limits.max_pixels // max(1, size_px[0] * size_px[1]))
-
-
-def shows_something(image: Image.Image) -> bool:
-    """Return whether any pixel is more than half opaque."""
-    if image.mode in ("LA", "RGBA", "PA"):
-        return int(image.getchannel("A").getextrema()[1]) >= _VISIBLE  # type: ignore[arg-type]
-    transparent = image.info.get("transparency")
-    if image.mode in ("L", "P") and isinstance(transparent, int):
-        return image.histogram()[transparent] < image.width * image.height
-    if image.mode == "P" and isinstance(transparent, bytes):
-        # Colours of the palette that have no alpha are opaque.
-        hidden = {index for index, alpha in enumerate(transparent) if alpha < _VISIBLE}
-        return any(count for index, count in enumerate(image.histogram()) if index not in hidden)
-    return True
-
-
-def _sought(image: ImageFile.ImageFile, index: int) -> bool:
-    """Go to a frame; return False if there are not so many."""
-    with reading():
-        try:
-            image.seek(index)
-        except EOFError:
-            return False
-    return True
+def pixels_hash(image: Image.Image) -> int:
+    """Return a number that changes with the pixels, which are copied a strip at a time."""
+    return hash(tuple(hash(image.crop(box).tobytes()) for box in strips(image.size, _STRIP_PX)))
 
 
 def loaded(image: ImageFile.ImageFile) -> Picture:
@@ -114,27 +66,6 @@ def loaded(image: ImageFile.ImageFile) -> Picture:
         orientation=orientation_of(image.info.get("exif", b"")),
         profile=image.info.get("icc_profile"),
     )
-
-
-def check_pixels(width_px: int, height_px: int, max_pixels: int, *, factor: int = 1) -> None:
-    """Raise Rejected (`zero_size`, `too_many_pixels`) for a size outside the limits.
-
-    factor: how many times `max_pixels` an image of its kind may have.
-    """
-    if width_px <= 0 or height_px <= 0:
-        raise rejected(Reason.ZERO_SIZE, f"{width_px} x {height_px} pixels")
-    if width_px * height_px > factor * max_pixels:
-        limit = f"at most {factor * max_pixels} ({f'{factor} × ' if factor > 1 else ''}setting max_pixels)"
-        raise rejected(Reason.TOO_MANY_PIXELS, f"{width_px} x {height_px} pixels; {limit}")
-
-
-def check_work(size_px: tuple[int, int], *, passes: int, max_pixels: int) -> None:
-    """Raise Rejected (`too_costly`) for an image that decodes far more slowly than its size suggests.
-
-    passes: number of times that decoding goes over the whole image.
-    """
-    if passes * size_px[0] * size_px[1] > _MAX_PASSES * max_pixels:
-        raise rejected(Reason.TOO_COSTLY, f"{size_px[0]} x {size_px[1]} pixels in {passes} passes")
 
 
 @contextmanager

@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from panopticon.errors import Rejected
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
-from panopticon.images.readers import jpeg, tiff_ifd
-from panopticon.images.readers.pillow import check_pixels
+from panopticon.images.readers import jpeg
+from panopticon.images.readers.ifd import tags
+from panopticon.images.readers.ifd.directories import DirectoryError, check_values, values_by_directory
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 
 if TYPE_CHECKING:
     import rawpy
 
-_PHOTOMETRIC = 262
-_DNG_VERSION = 50706
 _SENSOR_DATA = ((32803,), (34892,))
 """Values of the tag PhotometricInterpretation: colour filter array, and sensor data with all colours."""
 _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
@@ -44,13 +43,14 @@ def is_inside_tiff(encoded: bytes) -> bool:
     """
     if encoded[8:10] == b"CR" or encoded[8:12] in (b"IIII", b"MMMM"):
         return True
-    return _is_dng(encoded) or any(
-        tags.get(_PHOTOMETRIC) in _SENSOR_DATA for tags in tiff_ifd.directories(encoded)
+    return any(
+        tags.DNG_VERSION in found or found.get(tags.PHOTOMETRIC) in _SENSOR_DATA
+        for found in values_by_directory(encoded)
     )
 
 
 def _is_dng(encoded: bytes) -> bool:
-    return any(_DNG_VERSION in tags for tags in tiff_ifd.directories(encoded))
+    return any(tags.DNG_VERSION in found for found in values_by_directory(encoded))
 
 
 def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:
@@ -59,8 +59,8 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:
         raise rejected(Reason.TRUNCATED, "nothing but zeros in its second half; the copy is incomplete")
     # LibRaw goes on with other values, and so with other colours.
     try:
-        tiff_ifd.check_values(encoded)
-    except tiff_ifd.DirectoryError as error:
+        check_values(encoded)
+    except DirectoryError as error:
         raise rejected(Reason.TRUNCATED, str(error)) from error
     try:
         import rawpy

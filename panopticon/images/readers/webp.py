@@ -6,79 +6,70 @@ Sources: WebP Container Specification; RFC 6386 (VP8), RFC 9649 (VP8L).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
-from panopticon.images.limits import DecodeLimits
+from panopticon.errors import Rejected
+from panopticon.images.limits import DecodeLimits, check_pixels
 from panopticon.images.picture import Picture
-from panopticon.images.readers.pillow import check_pixels, load_first_shown, loaded, open_header
+from panopticon.images.readers.animation import load_first_shown
+from panopticon.images.readers.pillow import load_pixels, loaded, open_header, pixels_hash
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import FILLED_WITH_ZEROS, Reason, rejected
 
 _LEAST_ZEROS = 64
 """Zero bytes at the end of a picture's data that are worth a closer look."""
-_MOST_ZEROS = 65_536
-"""Zero bytes that are counted at most: more than any picture within the limit on pixels may end with."""
-_BLOCKS_PER_ZERO = 16
-"""Blocks of 16 × 16 pixels for each zero byte that a lossy picture may end with.
-
-Blocks without detail take zero bits: one byte for 27 blocks, or more, in flat pictures of 6 megapixels."""
-_FLAT_COLOURS = 16
-"""Colours of the last row up to which a lossless picture may end with zeros, for *more of the same*.
-
-The rows of a photo whose data are replaced by zeros have far more: 202 at least in the cases measured."""
+_ENDINGS = (b"\xff" * 16, bytes.fromhex("9d6be21745f80c93a15eb27c38d40691"))
+"""Bytes that are tried in place of the last zeros; two, because one may be decoded to the same pixels."""
 _FRAME_HEADER_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Data:
-    """The chunk that holds the first picture's colours, and the zero bytes that it ends with."""
-
-    lossless: bool
-    zeros: int
 
 
 def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  # noqa: ARG001
     """Decode a WebP. Raises: Rejected (see `Reader`)."""
     _check_size(encoded, limits.max_pixels)
     image = open_header(WebPImageFile, encoded, limits)
-    data = _first_data(encoded)
-    if data and not data.lossless:
-        blocks = -(-image.width // 16) * -(-image.height // 16)
-        _check_zeros(data, _LEAST_ZEROS + blocks // _BLOCKS_PER_ZERO)
+    end = _end_of_data(encoded)
+    if end and encoded.endswith(bytes(_LEAST_ZEROS), 0, end):
+        _check_zeros(encoded, end, limits)
     if image.is_animated:
         load_first_shown(image, limits)
-    picture = loaded(image)
-    if data and data.lossless and _varied(image):
-        _check_zeros(data, _LEAST_ZEROS)
-    return picture
+    return loaded(image)
 
 
-def _first_data(encoded: bytes) -> _Data | None:
-    """Return the data of the first frame; None if there are none, as the decoder will find."""
+def _end_of_data(encoded: bytes) -> int:
+    """Return the end of the chunk with the first picture's colours; 0 if there is none."""
     start = 12
     while start + 8 <= len(encoded):
         name = encoded[start : start + 4]
         end = start + 8 + int.from_bytes(encoded[start + 4 : start + 8], "little")
         if name in (b"VP8 ", b"VP8L"):
-            content = encoded[max(start + 8, end - _MOST_ZEROS) : end]
-            return _Data(lossless=name == b"VP8L", zeros=len(content) - len(content.rstrip(b"\0")))
+            return min(end, len(encoded))
         # Chunks of an animation lie inside the chunk of their frame.
         start = start + 8 + _FRAME_HEADER_BYTES if name == b"ANMF" else end + end % 2
-    return None
+    return 0
 
 
-def _check_zeros(data: _Data, allowed: int) -> None:
-    if data.zeros > allowed:
-        raise rejected(Reason.TRUNCATED, FILLED_WITH_ZEROS)
+def _check_zeros(encoded: bytes, end: int, limits: DecodeLimits) -> None:
+    """Check that zeros at the end of a picture's data belong to them, as they may in flat pictures.
+
+    Data are as long as the pixels need. Zeros in place of other data are decoded to all pixels before their
+    end, as they are the code of what is most frequent, so that the last of them can be anything.
+    """
+    shown = _fingerprint(encoded, limits)
+    for ending in _ENDINGS:
+        try:
+            changed = _fingerprint(encoded[: end - len(ending)] + ending + encoded[end:], limits)
+        except Rejected:
+            return
+        if changed != shown:
+            return
+    raise rejected(Reason.TRUNCATED, FILLED_WITH_ZEROS)
 
 
-def _varied(image: Image.Image) -> bool:
-    """Return whether the last row has more colours than a flat area."""
-    last_row = image.crop((0, image.height - 1, image.width, image.height))
-    return last_row.getcolors(_FLAT_COLOURS) is None
+def _fingerprint(encoded: bytes, limits: DecodeLimits) -> int:
+    """Return a number that changes with the pixels of the first frame."""
+    image = open_header(WebPImageFile, encoded, limits)
+    load_pixels(image)
+    return pixels_hash(image)
 
 
 def _check_size(encoded: bytes, max_pixels: int) -> None:

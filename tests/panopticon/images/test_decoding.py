@@ -8,7 +8,9 @@ from PIL import Image, ImageOps
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import Decoded, DecodeLimits, decode, scaling
+from panopticon.images import scaling
+from panopticon.images.decoding import Decoded, decode
+from panopticon.images.limits import DecodeLimits
 from tests import pictures
 from tests.panopticon.images.profiles import SWAPPED
 

@@ -82,7 +82,7 @@ def test_white_is_found_from_a_part_of_many_values() -> None:
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2"])
 def test_sixteen_bit_grey_becomes_eight_bits(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("panopticon.images.depth._BAND_PX", 10)
+    monkeypatch.setattr("panopticon.images.depth._STRIP_PX", 10)
     deep = np.arange(0, 65536, 257, dtype=np.uint16).reshape(8, 32)
     grey = eight_bit_grey(Image.fromarray(deep.astype(dtype)))
     assert grey.mode == "L"

@@ -12,8 +12,10 @@ from PIL.PngImagePlugin import PngImageFile
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import Decoded, DecodeLimits, Reason, decode
+from panopticon.images.decoding import Decoded, decode
+from panopticon.images.limits import DecodeLimits
 from panopticon.images.readers.pillow import open_header
+from panopticon.images.reasons import Reason
 from tests import corpus, dng, heif, pictures
 
 MODEL = Input(width_px=24, height_px=24)
@@ -164,7 +166,7 @@ _PEAK_OF_BOMBS = """
 import resource
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from tests import corpus, dng, heif, pictures
 with_texts = [pictures.with_chunks(pictures.encoded(pictures.photo(), "PNG"), *corpus.text_bombs())]
 files = [*corpus.bombs().values(), *with_texts]

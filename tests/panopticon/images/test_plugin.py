@@ -13,7 +13,7 @@ from panopticon.cards.cards import CardError, Input, ModelCard, Preprocessing
 from panopticon.engines.null import NullEngine
 from panopticon.errors import Rejected
 from panopticon.handover.check_card import check_card
-from panopticon.images import Decoded, decode
+from panopticon.images.decoding import Decoded, decode
 from panopticon.models.golden import self_test
 from tests.distributions import install_preprocessing
 from tests.panopticon.altered import altered

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from panopticon.errors import Rejected
-from panopticon.images import DecodeLimits
+from panopticon.images.limits import DecodeLimits
 from panopticon.images.thumbnails import thumbnail
 
 

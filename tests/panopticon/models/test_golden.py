@@ -12,7 +12,7 @@ from PIL import Image
 from panopticon.cards.cards import CardError, Golden, ModelCard
 from panopticon.engines.null import NullEngine
 from panopticon.errors import Unavailable
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.interfaces import Engine
 from panopticon.models.golden import check_golden, control_picture, golden_images, self_test
 from tests.panopticon.altered import altered

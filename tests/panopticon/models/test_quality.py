@@ -16,7 +16,7 @@ from scipy.ndimage import convolve
 
 from panopticon.cards.cards import CardError, ModelCard
 from panopticon.engines.keras import KerasEngine
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.interfaces import Engine
 from panopticon.models.building import build_model
 from tests.panopticon.altered import altered

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from panopticon.cards.cards import CardError, ModelCard
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from panopticon.models.building import build_model
 from panopticon.models.checkpoint import read_checkpoint
 from panopticon.models.tagger.efficientnet_lite0 import architecture, load_weights

@@ -20,7 +20,7 @@ from PIL import Image
 
 from panopticon.cards.cards import ModelCard
 from panopticon.engines import open_engine
-from panopticon.images import DecodeLimits
+from panopticon.images.limits import DecodeLimits
 from panopticon.interfaces import Engine, FetchLimits
 from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase

@@ -20,6 +20,9 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 """The line that Excel reads and writes in front of a list."""
+_OTHER_SEPARATOR = re.compile(r'"?(?:sep=[^\w\s]|(?:image_id|image_uri)"?[^\w-]+[a-z])', re.IGNORECASE)
+"""A line that names columns, or their separator, and has none of the separators."""
+_JSON_ARRAY = re.compile(r'\s*\[\s*(?:[{"]|$)')
 _SEMICOLONS = re.compile(r'[^,;]*;\s*(?:"?[A-Za-z][A-Za-z0-9+.-]+://|;|$)')
 """A row that has a URI, or nothing, after its first semicolon."""
 _SIMILAR = 0.85
@@ -63,6 +66,12 @@ def layout_of(line: str, where: str, separator: str | None = None) -> Layout:
     if header:
         _check_columns(header.columns, where)
         return header
+    if _JSON_ARRAY.match(line):
+        raise UsageError(f"{where}: a JSON array; write one message a line, without brackets around them")
+    if _OTHER_SEPARATOR.match(line):
+        raise UsageError(
+            f"{where}: {shown_value(line.strip())} has another separator than commas, semicolons or tabs"
+        )
     separator = separator or _separator_of_row(line)
     for value in values_of(line, separator):
         meant = _OTHER_NAMES.get(re.sub(r"[\s_-]", "", value.casefold()))

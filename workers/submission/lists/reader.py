@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from panopticon.errors import UsageError
-from panopticon.messages import UTF_8_BOM, ImageMessage
+from panopticon.messages import ImageMessage
 from workers.submission.lists.header import (
     BY_POSITION,
     SEPARATORS,
@@ -28,7 +28,7 @@ from workers.submission.lists.rows import (
     is_windows_path,
     item_of_row,
 )
-from workers.submission.lists.text import check_encoding, ends_with_cr, split_at_cr, text_of
+from workers.submission.lists.text import check_encoding, ends_with_cr, split_at_cr, text_of, unmarked
 
 STDIN_NAME = "standard input"
 _PERHAPS_A_ROW = re.compile(rb":[/\\]|,\s*(?:,|$)")
@@ -81,7 +81,7 @@ def _read(lines: Iterable[bytes], source: str, *, a_value_is_an_id: bool) -> Ite
         return iter(())
     check_encoding(head[0], source)
     every = chain(head, left)
-    first = next((line for line in head if line.strip()), b"").removeprefix(UTF_8_BOM)
+    first = unmarked(next((line for line in head if line.strip()), b""))
     begin = re.split(rb"[\r\n]", first.lstrip(b"\r"), maxsplit=1)[0].decode(errors="replace")
     if a_value_is_an_id:
         rows = not (begin.lstrip().startswith("{") or begins_like_path(begin))
@@ -103,7 +103,7 @@ def _names_columns(line: str) -> bool:
 
 def _read_rows(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
     # Paths may be in any bytes, all else has to be UTF-8, which `item_of_row` checks.
-    texts = (line.removeprefix(UTF_8_BOM).decode(errors="surrogateescape") for line in lines)
+    texts = (unmarked(line).decode(errors="surrogateescape") for line in lines)
     numbered = ((number, text) for number, text in enumerate(texts, start=1) if text.strip())
     number, first = next(numbered, (1, ""))
     separator = separator_of_line(first)
@@ -144,16 +144,14 @@ def _fault(error: csv.Error) -> str:
 
 def _read_lines(lines: Iterable[bytes], source: str) -> Iterator[Listed]:
     for number, line in enumerate(lines, start=1):
-        bare = line.removesuffix(b"\n").removesuffix(b"\r")
-        if number == 1:
-            bare = bare.removeprefix(UTF_8_BOM)
+        bare = unmarked(line.removesuffix(b"\n").removesuffix(b"\r"))
         if bare.strip():
             yield Listed(line=number, item=_item_of_line(bare, number, source))
 
 
 def _item_of_line(line: bytes, number: int, source: str) -> ImageMessage | bytes:
     where = f"{source}, line {number}"
-    if line.removeprefix(UTF_8_BOM).lstrip().startswith(b"{"):
+    if line.lstrip().startswith(b"{"):
         return decoded_message(line, where)
     if _PERHAPS_A_ROW.search(line):
         text = line.decode(errors="surrogateescape")
@@ -178,8 +176,8 @@ def _is_row(text: str, separator: str) -> bool:
 def _read_zero_separated(lines: Iterable[bytes]) -> Iterator[Listed]:
     """Read paths as `find -print0` writes them: a zero byte ends each, and line feeds belong to them."""
     number, begun = 0, b""
-    for line in lines:
-        *complete, begun = (begun + line).split(b"\0")
+    for index, line in enumerate(lines):
+        *complete, begun = (begun + (line if index else unmarked(line))).split(b"\0")
         for path in complete:
             number += 1
             if path:

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from panopticon.errors import UsageError
 from panopticon.messages import ImageMessage, MessageInvalid, decode_image_message
 from workers.submission.lists.header import BY_POSITION, MESSAGE_COLUMNS, PATH, SEPARATORS, Layout
-from workers.submission.lists.text import header_again, holds_columns, not_utf_8, shown_value, without_spaces
+from workers.submission.lists.text import (
+    header_again,
+    holds_columns,
+    holds_other_columns,
+    not_utf_8,
+    shown_value,
+    without_spaces,
+)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:|\\\\")
@@ -101,6 +108,11 @@ def _check_alone(value: str, layout: Layout, where: str) -> None:
     if is_url(value):
         raise UsageError(
             f"{where}: {shown_value(value)} is a URI without an ID; a row is {','.join(BY_POSITION)}"
+        )
+    if holds_other_columns(value):
+        raise UsageError(
+            f"{where}: {shown_value(value)} has another separator than commas, semicolons or tabs; use one "
+            "of these, or begin the list with the header image_id if all of it is an ID"
         )
     if looks_like_path(value):
         raise UsageError(

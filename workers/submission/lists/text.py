@@ -21,6 +21,7 @@ _UTF_16 = re.compile(rb"(?:[^\0]\0){4}|(?:\0[^\0]){4}")
 """The beginning of Latin text in UTF-16 without a mark."""
 _ZIP = b"PK\x03\x04"
 _SECOND_COLUMN = re.compile(r"[,;\t]\s*\"?[A-Za-z][A-Za-z0-9+.-]+://")
+_OTHER_COLUMN = re.compile(r"[|\s]\s*\"?[A-Za-z][A-Za-z0-9+.-]+://")
 _LONE_CR = re.compile(rb"\r(?!\r*\n|\r*$)")
 
 
@@ -49,11 +50,17 @@ def split_at_cr(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield from line.splitlines(keepends=True)
 
 
+def unmarked(line: bytes) -> bytes:
+    """Return a line without byte-order marks in front: files that were joined have them in the middle too."""
+    while line.startswith(UTF_8_BOM):
+        line = line.removeprefix(UTF_8_BOM)
+    return line
+
+
 def text_of(line: bytes, where: str) -> str:
     """Return a line without its byte-order mark. Raises: UsageError if it is not UTF-8."""
     try:
-        # Files that were joined have marks in the middle.
-        return line.removeprefix(UTF_8_BOM).decode()
+        return unmarked(line).decode()
     except UnicodeDecodeError:
         raise not_utf_8(where) from None
 
@@ -82,3 +89,8 @@ def shown_value(value: str) -> str:
 def holds_columns(value: str) -> bool:
     """Return whether a value has a separator and a URI in it, so that it is a row and not an ID."""
     return _SECOND_COLUMN.search(value) is not None
+
+
+def holds_other_columns(value: str) -> bool:
+    """Return whether a value has a URI after a space or a bar: columns, but for their separator."""
+    return _OTHER_COLUMN.search(value) is not None

@@ -8,7 +8,7 @@ from functools import partial
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits
+from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits, check_pixels, check_work
 from panopticon.images.picture import Picture
 from panopticon.images.readers.exif import orientation_of
 from panopticon.images.readers.jpeg.markers import (
@@ -21,19 +21,12 @@ from panopticon.images.readers.jpeg.markers import (
     number_of_lines,
 )
 from panopticon.images.readers.jpeg.wholeness import ZERO_RUN, completed
-from panopticon.images.readers.pillow import (
-    check_pixels,
-    check_work,
-    load_pixels,
-    loaded,
-    open_header,
-)
+from panopticon.images.readers.pillow import load_pixels, loaded, open_header, pixels_hash
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import Reason, rejected
 from panopticon.images.scaling import draft_size
 
 _HIERARCHICAL = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
-_STRIP_ROWS = 256
 
 
 class _Jpeg(JpegImageFile):
@@ -108,6 +101,4 @@ def _fingerprint(encoded: bytes, *, limits: DecodeLimits) -> int:
     if draft_px:
         image.draft(None, draft_px)
     load_pixels(image)
-    rows = range(0, image.height, _STRIP_ROWS)
-    strips = (image.crop((0, row, image.width, min(row + _STRIP_ROWS, image.height))) for row in rows)
-    return hash(tuple(hash(strip.tobytes()) for strip in strips))
+    return pixels_hash(image)

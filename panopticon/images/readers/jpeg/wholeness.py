@@ -22,11 +22,12 @@ ZERO_RUN = bytes(512)
 _TAIL_BYTES = 16
 """Zeros at the end of a file that may be a place kept free for pixels, and the precision of `_fits`."""
 _FILLINGS = tuple(
-    16 * pattern + shake_256(bytes([seed])).digest(256).replace(b"\xff", b"")
-    for seed, pattern in enumerate((b"\0", b"\xff\0", b"\x55", b"\xaa"))
+    pattern + shake_256(bytes([seed])).digest(256).replace(b"\xff", b"")
+    for seed, pattern in enumerate((b"\0", b"\xff\0", b"\x55", b"\xaa") * 2)
 )
 """Data of a scan. Their first two bits differ, so that no code of any table is the same in all; the rest is
-noise, because data of a pattern can be decoded to what is there already, such as more white."""
+noise, because data of a pattern can be decoded to what is there already, such as more white. In even pictures
+few codes exist and the decoder takes any other for what is there, so a few bytes of noise may miss them."""
 
 
 def completed(encoded: bytes, frame: Frame, layout: Layout, fingerprint: Fingerprint) -> bytes:

@@ -1,7 +1,5 @@
 """Reading PNG."""
 
-from __future__ import annotations
-
-from panopticon.images.readers.png.reading import read
+from panopticon.images.readers.png.reader import read
 
 __all__ = ["read"]

@@ -19,6 +19,8 @@ _READ = frozenset(
     | {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
     | {b"acTL", b"fcTL", b"fdAT"}
 )
+_BEFORE_DATA = frozenset({b"PLTE", b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
+"""Chunks that count only before the first image data: behind them, every program ignores them."""
 _MAX_PROFILE_BYTES = 1024 * 1024
 
 
@@ -60,7 +62,7 @@ def made(name: bytes, content: bytes) -> bytes:
 
 
 def chunks_of(encoded: bytes) -> list[Chunk]:
-    """Return every chunk that any reader needs, up to the last one, IEND.
+    """Return every chunk that any reader needs, up to the last one, IEND, where it may stand.
 
     Raises: Rejected (`truncated`, `corrupt`).
     """
@@ -88,6 +90,7 @@ def _chunks(encoded: bytes) -> Iterator[Chunk]:
     view = memoryview(encoded)
     start = len(SIGNATURE)
     name = b""
+    data_begun = False
     while name != b"IEND":
         name = encoded[start + 4 : start + 8]
         end = start + 12 + int.from_bytes(encoded[start : start + 4])
@@ -98,6 +101,7 @@ def _chunks(encoded: bytes) -> Iterator[Chunk]:
         if (start == len(SIGNATURE)) != (name == b"IHDR"):
             raise rejected(Reason.CORRUPT, f"its part at byte {start} is in a wrong place")
         chunk = Chunk(name=name, whole=view[start:end])
-        if name in _READ:
+        data_begun = data_begun or name == b"IDAT"
+        if name in _READ and not (data_begun and name in _BEFORE_DATA):
             yield chunk
         start = end

@@ -6,7 +6,6 @@ Pillow unpacks colours to eight bits only, so the lower bytes are unpacked to a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +18,7 @@ from panopticon.images.colour.transfer import linear_to_srgb
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.readers.pillow import load_pixels, open_header
 from panopticon.images.readers.png.chunks import Kind
+from panopticon.images.strips import strips
 
 Curve = NDArray[np.uint8]
 """The eight-bit value for each of 65,536 code values."""
@@ -65,7 +65,7 @@ def eight_bits(
     mode = _MODES[kind] + ("A" if key else "")
     # The upper bytes are overwritten where they have the mode of the result, to save its memory.
     whole = images[0] if images[0].mode == mode else Image.new(mode, images[0].size)
-    for box in _strips(whole.size):
+    for box in strips(whole.size, _STRIP_PX):
         samples = _samples([np.asarray(image.crop(box)) for image in images], kind)
         shown = curve[samples]
         if kind in (Kind.GREY_ALPHA, Kind.RGB_ALPHA):
@@ -89,9 +89,3 @@ def _samples(parts: list[NDArray[np.uint8 | np.uint16]], kind: Kind) -> NDArray[
         return parts[0].astype(np.uint16)[..., np.newaxis]
     upper, lower = (parts[0][..., 0::2], parts[0][..., 1::2]) if kind == Kind.GREY_ALPHA else parts
     return upper.astype(np.uint16) * np.uint16(256) + lower
-
-
-def _strips(size_px: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    rows = max(1, _STRIP_PX // size_px[0])
-    for upper in range(0, size_px[1], rows):
-        yield 0, upper, size_px[0], min(upper + rows, size_px[1])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
 from panopticon.images.readers import jpeg
+from panopticon.images.readers.ifd import tags
+from panopticon.images.readers.ifd.directories import Directory
+from panopticon.images.readers.ifd.tags import Compression
 from panopticon.images.readers.reader import Shrink
-from panopticon.images.readers.tiff import tags
 from panopticon.images.readers.tiff.layout import unsupported
-from panopticon.images.readers.tiff.tags import Compression
-from panopticon.images.readers.tiff_ifd import Directory
 
 
 def read(page: Directory, *, limits: DecodeLimits, shrink: Shrink) -> Picture:

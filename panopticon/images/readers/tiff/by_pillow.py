@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from PIL import Image
 
-from panopticon.images.limits import DecodeLimits
-from panopticon.images.readers import tiff_ifd
-from panopticon.images.readers.pillow import check_work, load_pixels, open_header
-from panopticon.images.readers.tiff import by_samples, tags
+from panopticon.images.limits import DecodeLimits, check_work
+from panopticon.images.readers.ifd import directories, tags
+from panopticon.images.readers.ifd.directories import Directory
+from panopticon.images.readers.ifd.tags import Compression, Photometric, SampleFormat
+from panopticon.images.readers.pillow import load_pixels, open_header
+from panopticon.images.readers.tiff import by_samples
 from panopticon.images.readers.tiff.layout import FAX, Alpha, Layout, unsupported
 from panopticon.images.readers.tiff.page_file import PageFile
-from panopticon.images.readers.tiff.tags import Compression, Photometric, SampleFormat
-from panopticon.images.readers.tiff_ifd import Directory
 from panopticon.images.reasons import Reason, rejected
+from panopticon.images.strips import strips
 
 _STRIP_PX = 250_000
 _BIG_ENDIAN_BIG_TIFF = b"MM\0+"
@@ -94,7 +95,7 @@ def read(page: Directory, layout: Layout, limits: DecodeLimits) -> Image.Image:
         _check_jpegs(page, layout, limits)
     elif layout.photometric is Photometric.YCBCR:
         _check_subsampling(page, layout)
-    image = open_header(PageFile, tiff_ifd.starting_at(page.encoded, page.at), limits)
+    image = open_header(PageFile, directories.starting_at(page.encoded, page.at), limits)
     load_pixels(image)
     if layout.alpha is not Alpha.NONE and _shows_nothing(image):
         if layout.alpha is Alpha.PREMULTIPLIED:
@@ -141,9 +142,8 @@ def _check_subsampling(page: Directory, layout: Layout) -> None:
 
 def _shows_nothing(image: Image.Image) -> bool:
     """Return whether every pixel is transparent: such an alpha channel was never filled in."""
-    rows = max(1, _STRIP_PX // image.width)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+    for box in strips(image.size, _STRIP_PX):
+        strip = image.crop(box)
         if strip.getchannel(len(strip.getbands()) - 1).getextrema() != (0, 0):
             return False
     return True

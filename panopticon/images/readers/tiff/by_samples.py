@@ -10,11 +10,11 @@ from PIL import Image, ImageChops
 
 from panopticon.images.depth import to_eight_bits, white_of
 from panopticon.images.limits import DecodeLimits
-from panopticon.images.readers.tiff import tags
+from panopticon.images.readers.ifd import tags
+from panopticon.images.readers.ifd.directories import Directory
+from panopticon.images.readers.ifd.tags import Photometric, SampleFormat
 from panopticon.images.readers.tiff.layout import Alpha, Layout, unsupported
 from panopticon.images.readers.tiff.samples import Samples, bands_of
-from panopticon.images.readers.tiff.tags import Photometric, SampleFormat
-from panopticon.images.readers.tiff_ifd import Directory
 from panopticon.images.reasons import Reason, rejected
 
 Bytes = NDArray[np.uint8]

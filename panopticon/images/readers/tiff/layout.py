@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from panopticon.errors import Rejected
-from panopticon.images.readers.tiff import tags
-from panopticon.images.readers.tiff.tags import Compression, Photometric, SampleFormat
-from panopticon.images.readers.tiff_ifd import MAX_VALUES, Directory
+from panopticon.images.readers.ifd import tags
+from panopticon.images.readers.ifd.directories import MAX_VALUES, Directory
+from panopticon.images.readers.ifd.tags import Compression, Photometric, SampleFormat
 from panopticon.images.reasons import Reason, rejected
 
 _MAX_TILE_PX = 4096 * 4096

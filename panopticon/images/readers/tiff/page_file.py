@@ -5,8 +5,8 @@ from __future__ import annotations
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from panopticon.images.readers.tiff import tags
-from panopticon.images.readers.tiff.tags import Photometric
+from panopticon.images.readers.ifd import tags
+from panopticon.images.readers.ifd.tags import Photometric
 
 
 class PageFile(TiffImageFile):

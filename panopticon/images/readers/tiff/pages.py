@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from panopticon.images.readers import tiff_ifd
-from panopticon.images.readers.tiff import tags
-from panopticon.images.readers.tiff_ifd import Directory
+from panopticon.images.readers.ifd import directories, tags
+from panopticon.images.readers.ifd.directories import Directory
 
 _MAX_PAGES = 256
 _REDUCED, _MASK = 1, 4
@@ -23,7 +22,7 @@ def picture_page(encoded: bytes) -> Directory:
 
     Raises: DirectoryError.
     """
-    first = tiff_ifd.directory_at(encoded)
+    first = directories.directory_at(encoded)
     best = first
     for page in _pages(encoded, first):
         if _is_full(page):
@@ -42,11 +41,11 @@ def _pages(encoded: bytes, first: Directory) -> Iterator[Directory]:
         for at in page.values(tags.SUB_DIRECTORIES):
             if at not in seen and len(seen) < _MAX_PAGES:
                 seen.add(at)
-                yield tiff_ifd.directory_at(encoded, at)
+                yield directories.directory_at(encoded, at)
         if not page.next_at or page.next_at in seen or len(seen) >= _MAX_PAGES:
             return
         seen.add(page.next_at)
-        page = tiff_ifd.directory_at(encoded, page.next_at)
+        page = directories.directory_at(encoded, page.next_at)
 
 
 def _is_full(page: Directory) -> bool:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from panopticon.images.readers.ifd.tags import Compression, SampleFormat
 from panopticon.images.readers.pillow import reading
 from panopticon.images.readers.tiff.layout import Layout, row_bytes, unsupported
 from panopticon.images.readers.tiff.page_file import PageFile
-from panopticon.images.readers.tiff.tags import Compression, SampleFormat
 from panopticon.images.reasons import Reason, rejected
 
 Samples = NDArray[Any]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import decode
+from panopticon.images.decoding import decode
 from tests import pictures
 
 

@@ -7,13 +7,17 @@ import pytest
 from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
-from panopticon.images import decode
-from panopticon.images.readers import av1
-from panopticon.images.readers.iso_boxes import Box, boxes, extents, properties
+from panopticon.errors import Rejected
+from panopticon.images.decoding import decode
+from panopticon.images.readers.avif import av1
+from panopticon.images.readers.avif.track import properties_of_track
+from panopticon.images.readers.iso_media.boxes import boxes
+from panopticon.images.readers.iso_media.items import Items, items_of
 from tests import pictures
 from tests.panopticon.images.profiles import SRGB, SWAPPED
 from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, zero_filled
 
+CODED = frozenset({b"av01"})
 P3_RED = (234, 51, 35)
 """The red of sRGB in Display P3."""
 
@@ -30,6 +34,12 @@ def named(encoded: bytes, primaries: int, transfer: int) -> bytes:
     """Return the same file with other code points in its colour box."""
     at = encoded.index(b"colrnclx") + 8
     return encoded[:at] + struct.pack(">HH", primaries, transfer) + encoded[at + 4 :]
+
+
+def read_items(encoded: bytes) -> Items:
+    items = items_of(encoded)
+    assert items is not None
+    return items
 
 
 def flat(colour: tuple[int, ...]) -> Image.Image:
@@ -102,7 +112,7 @@ def test_unknown_code_points_are_unsupported() -> None:
 
 def test_without_a_colour_box_the_colours_of_the_stream_count() -> None:
     encoded = avif(flat(P3_RED))
-    (extent,) = extents(encoded, b"av01")
+    (extent,) = read_items(encoded).extents_of(CODED)
     assert av1.colours_of(encoded[extent.start : extent.end]) == (1, 13)
     assert colour_of(encoded.replace(b"colrnclx", b"freenclx")) == pytest.approx(P3_RED, abs=4)
 
@@ -156,16 +166,17 @@ def test_boxes_with_long_numbers_are_read() -> None:
     known = box(b"ipco", fillers + box(b"colr", b"nclx"))
     used = box(b"ipma", b"\1\0\0\1" + struct.pack(">LLBH", 1, item, 1, 0x8000 | 300))
     meta = box(b"meta", bytes(4) + primary + entries + places + box(b"iprp", known + used))
-    assert [found.kind for found in properties(meta)] == [b"colr"]
-    assert [(extent.start, extent.end) for extent in extents(meta, b"av01")] == [(7, 12)]
+    items = read_items(meta)
+    assert items.primary == item
+    assert [found.kind for found in items.properties[item]] == [b"colr"]
+    assert [(extent.start, extent.end) for extent in items.extents_of(CODED)] == [(7, 12)]
     inside = meta.replace(place, struct.pack(">LHHQHQQ", item, 1, 0, 3, 1, 4, 5))
-    assert extents(inside, b"av01") == []
+    assert read_items(inside).extents == ()
 
 
 def test_a_sequence_without_items_is_described_by_its_track() -> None:
     moving = avif(flat(P3_RED), save_all=True, append_images=[flat(P3_RED)])
-    without = moving.replace(b"meta", b"free", 1)
-    kinds = {found.kind for found in properties(without)}
+    kinds = {found.kind for found in properties_of_track(moving, boxes(moving, 0, len(moving)))}
     assert b"av1C" in kinds
     assert kinds <= {b"av1C", b"colr", b"ccst", b"btrt", b"pasp", b"clap", b"auxi"}
 
@@ -247,13 +258,20 @@ def test_the_clean_aperture_is_cut_out_if_it_lies_within_the_image(
     assert (size.width_px, size.height_px) == (box[2] - box[0], box[3] - box[1])
 
 
-def test_boxes_that_do_not_fit_end_the_list() -> None:
+def test_a_box_that_does_not_fit_is_refused() -> None:
     good = struct.pack(">L4s", 8, b"free")
-    assert list(boxes(good + struct.pack(">L4s", 99, b"moov"), 0, 16)) == [Box(kind=b"free", start=8, end=8)]
-    assert list(boxes(good * 2 + b"\0\0", 0, 18)) == list(boxes(good * 2, 0, 16))
+    assert rejection_of(avif(flat((9, 9, 9))) + struct.pack(">L4s", 9, b"free")).reason == "truncated"
+    assert rejection_of(avif(flat((9, 9, 9))) + struct.pack(">L4s", 7, b"free")).reason == "corrupt"
+    assert colour_of(avif(flat((9, 9, 9))) + good + b"\0\0") == pytest.approx((9, 9, 9), abs=2)
 
 
-@pytest.mark.parametrize("name", [b"meta", b"iprp", b"ipco", b"ipma", b"pitm", b"iloc", b"iinf"])
+@pytest.mark.parametrize("name", [b"iprp", b"ipco", b"ipma", b"pitm", b"iloc", b"iinf"])
 def test_a_missing_box_means_that_nothing_is_known(name: bytes) -> None:
-    encoded = avif(flat((9, 9, 9))).replace(name, b"free", 1)
-    assert properties(encoded) == [] or extents(encoded, b"av01") == []
+    items = read_items(avif(flat((9, 9, 9))).replace(name, b"free", 1))
+    assert not items.primary or not items.properties or not items.extents_of(CODED)
+
+
+def test_a_file_whose_list_of_properties_is_endless_is_too_costly() -> None:
+    used = box(b"ipma", bytes(4) + struct.pack(">L", 400) + (b"\0\1\xff" + bytes(255)) * 400)
+    with pytest.raises(Rejected, match="too_costly"):
+        items_of(box(b"meta", bytes(4) + box(b"iprp", box(b"ipco", b"") + used)))

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
-from panopticon.images import decode
-from panopticon.images.readers import tiff_ifd
+from panopticon.images.decoding import decode
 from panopticon.images.readers.exif import orientation_of
+from panopticon.images.readers.ifd import tags
 from tests import pictures
 
 PREFIX = b"Exif\0\0"
-SIDEWAYS = PREFIX + pictures.tiff([(tiff_ifd.ORIENTATION, 3, 1, 6)])
-UPRIGHT = PREFIX + pictures.tiff([(tiff_ifd.ORIENTATION, 3, 1, 1)])
+SIDEWAYS = PREFIX + pictures.tiff([(tags.ORIENTATION, 3, 1, 6)])
+UPRIGHT = PREFIX + pictures.tiff([(tags.ORIENTATION, 3, 1, 1)])
 XMP = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>"
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + b"Exif\0\0II*\0"
 PLAIN = pictures.encoded(pictures.photo(48, 24), "JPEG")
@@ -40,16 +40,16 @@ def is_turned(jpeg: bytes) -> bool:
 
 @pytest.mark.parametrize("prefix", [b"", PREFIX, PREFIX * 2, b"Exif\0\xff"])
 def test_orientation_is_read_without_the_prefix_and_with_one_or_two(prefix: bytes) -> None:
-    assert orientation_of(prefix + pictures.tiff([(tiff_ifd.ORIENTATION, 3, 1, 8)])) == 8
+    assert orientation_of(prefix + pictures.tiff([(tags.ORIENTATION, 3, 1, 8)])) == 8
 
 
 def test_orientation_is_read_next_to_a_broken_tag() -> None:
     broken = (271, 2, 500, 2**31)
-    assert orientation_of(pictures.tiff([broken, (tiff_ifd.ORIENTATION, 3, 1, 3)])) == 3
+    assert orientation_of(pictures.tiff([broken, (tags.ORIENTATION, 3, 1, 3)])) == 3
 
 
 def test_orientation_is_read_from_a_directory_that_ends_early() -> None:
-    whole = pictures.tiff([(tiff_ifd.ORIENTATION, 3, 1, 3), (305, 2, 4, 0), (306, 2, 4, 0)])
+    whole = pictures.tiff([(tags.ORIENTATION, 3, 1, 3), (305, 2, 4, 0), (306, 2, 4, 0)])
     assert orientation_of(whole[:30]) == 3
 
 
@@ -59,25 +59,25 @@ def test_orientation_is_read_from_a_directory_that_ends_early() -> None:
     ids=["byte", "short", "long"],
 )
 def test_orientation_may_be_a_number_of_any_width(kind: int, value: bytes) -> None:
-    assert orientation_of(big_endian((tiff_ifd.ORIENTATION, kind, 1, value))) == 6
+    assert orientation_of(big_endian((tags.ORIENTATION, kind, 1, value))) == 6
 
 
 @pytest.mark.parametrize("kind", [2, 5, 7, 12, 99])
 def test_an_orientation_that_is_not_a_whole_number_is_upright(kind: int) -> None:
-    assert orientation_of(pictures.tiff([(tiff_ifd.ORIENTATION, kind, 1, 6)])) == 1
+    assert orientation_of(pictures.tiff([(tags.ORIENTATION, kind, 1, 6)])) == 1
 
 
 def test_an_orientation_without_a_value_is_upright() -> None:
-    assert orientation_of(pictures.tiff([(tiff_ifd.ORIENTATION, 3, 0, 6)])) == 1
+    assert orientation_of(pictures.tiff([(tags.ORIENTATION, 3, 0, 6)])) == 1
 
 
 @pytest.mark.parametrize("value", [0, 9, 255])
 def test_an_orientation_that_does_not_exist_is_upright(value: int) -> None:
-    assert orientation_of(pictures.tiff([(tiff_ifd.ORIENTATION, 3, 1, value)])) == 1
+    assert orientation_of(pictures.tiff([(tags.ORIENTATION, 3, 1, value)])) == 1
 
 
 def test_the_orientation_of_the_thumbnail_is_not_that_of_the_picture() -> None:
-    directories = [[(271, 2, 4, 0)], [(tiff_ifd.ORIENTATION, 3, 1, 6)]]
+    directories = [[(271, 2, 4, 0)], [(tags.ORIENTATION, 3, 1, 6)]]
     first, second = (
         struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHLL", *tag) for tag in tags)
         for tags in directories
@@ -102,7 +102,7 @@ def test_any_exif_gives_one_of_the_eight_orientations(rest: bytes, head: bytes) 
         [XMP, SIDEWAYS],
         [EXTENDED_XMP, SIDEWAYS],
         [SIDEWAYS, UPRIGHT],
-        [PREFIX + big_endian((tiff_ifd.ORIENTATION, 3, 1, b"\0\x06\0\0"))],
+        [PREFIX + big_endian((tags.ORIENTATION, 3, 1, b"\0\x06\0\0"))],
     ],
     ids=["alone", "prefix twice", "after XMP", "after extended XMP", "first of two", "big-endian"],
 )

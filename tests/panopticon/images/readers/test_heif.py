@@ -13,7 +13,8 @@ from PIL import Image, ImageCms
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import Decoded, DecodeLimits, decode
+from panopticon.images.decoding import Decoded, decode
+from panopticon.images.limits import DecodeLimits
 from tests import heif, pictures
 
 PHOTO = pictures.photo(192, 128)

@@ -18,8 +18,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import DecodeLimits, decode
-from panopticon.images.limits import JPEG_PIXELS_FACTOR
+from panopticon.images.decoding import decode
+from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits
 from tests import pictures
 
 END = b"\xff\xd9"
@@ -219,6 +219,18 @@ class TestZeros:
         whole = jpeg(pictures.photo(800, 600), quality=85, progressive=True)
         holed = whole[:8192] + bytes(16384) + whole[8192 + 16384 :]
         assert outcome(holed) == "corrupt"
+
+    @pytest.mark.parametrize(
+        ("quality", "size_px"), [(10, (1000, 700)), (10, (1920, 1080)), (75, (800, 1200)), (95, (1000, 700))]
+    )
+    @pytest.mark.parametrize("progressive", [False, True])
+    @pytest.mark.parametrize("subsampling", [0, 2])
+    def test_white_paper_with_tables_made_for_it_is_decoded(
+        self, quality: int, size_px: tuple[int, int], progressive: bool, subsampling: int
+    ) -> None:
+        """Its tables have so few codes that most bytes in place of the last ones are decoded to white."""
+        options = {"progressive": progressive, "subsampling": subsampling, "optimize": True}
+        assert outcome(jpeg(Image.new("RGB", size_px, "white"), quality=quality, **options)) == "decoded"
 
     @pytest.mark.parametrize("colour", ["black", "white", "#808080", "#7f7f7f", "#5a783c"])
     @pytest.mark.parametrize("mode", ["L", "RGB"])

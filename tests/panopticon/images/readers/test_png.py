@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from panopticon.errors import Rejected
-from panopticon.images.readers.pillow import shows_something
-from panopticon.images.readers.png import reading
+from panopticon.images.readers.animation import shows_something
 from panopticon.images.readers.png.chunks import chunks_of
+from panopticon.images.readers.png.reader import picture_of as picture_from
 from tests import pictures
 from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, shown, zero_filled
 
@@ -17,7 +17,7 @@ PLAIN = pictures.one_of_each()["PNG"]
 
 
 def picture_of(encoded: bytes) -> bytes:
-    return reading.picture_of(chunks_of(encoded))
+    return picture_from(chunks_of(encoded))
 
 
 def test_a_plain_png_is_left_as_it_is() -> None:

@@ -241,3 +241,19 @@ def test_an_interlaced_picture_of_sixteen_bits_is_read() -> None:
         + pictures.chunk(b"IEND", b"")
     )
     assert difference(interlaced, photo) == 0
+
+
+@pytest.mark.parametrize(
+    "chunk", [LINEAR_CHUNK, P3_CHUNK, profile_chunk(SWAPPED), key(10 * 257, 128 * 257, 200 * 257)]
+)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_colours_behind_the_image_data_do_not_count(chunk: tuple[bytes, bytes], depth: int) -> None:
+    whole = flat(tuple(value * 257 if depth == 16 else value for value in (10, 128, 200)), depth=depth)
+    end_at = whole.index(b"IEND") - 4
+    late = whole[:end_at] + pictures.chunk(*chunk) + whole[end_at:]
+    assert colour_of(late) == (10, 128, 200)
+
+
+def test_the_first_of_two_chunks_of_one_kind_counts() -> None:
+    gammas = [(b"gAMA", struct.pack(">L", gamma)) for gamma in (45_455, 100_000)]
+    assert colour_of(flat((128, 128, 128), *gammas)) == (128, 128, 128)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import Decoded, DecodeLimits, decode
+from panopticon.images.decoding import Decoded, decode
+from panopticon.images.limits import DecodeLimits
 from panopticon.images.readers.raw import is_inside_tiff
 from tests import dng, pictures
 
@@ -137,7 +138,7 @@ class TestRefusals:
 
     def test_a_file_that_was_cut_within_its_tags_is_truncated(self) -> None:
         # LibRaw would read it, with another colour.
-        assert reason(plain()[:-1]).startswith("truncated: tag ")
+        assert reason(plain()[:-1]).startswith("truncated: the file ends before the values of its tag ")
 
     def test_missing_sensor_data_are_truncated(self) -> None:
         assert reason(dng.dng(PHOTO, claimed_px=(800, 600))).startswith("truncated: ")

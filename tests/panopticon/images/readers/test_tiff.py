@@ -12,7 +12,8 @@ from PIL import Image
 
 from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
-from panopticon.images import DecodeLimits, decode
+from panopticon.images.decoding import decode
+from panopticon.images.limits import DecodeLimits
 from panopticon.images.readers.tiff import samples as samples_module
 from tests import pictures
 from tests.panopticon.images.profiles import GREY_GAMMA_1, SWAPPED

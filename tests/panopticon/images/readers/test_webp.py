@@ -55,6 +55,23 @@ def test_a_flat_part_at_the_bottom_may_be_coded_as_zeros() -> None:
     assert difference(whole, picture) < 3
 
 
+@pytest.mark.parametrize("method", [0, 2])
+def test_a_flat_part_of_a_lossy_picture_may_be_coded_as_many_zeros(method: int) -> None:
+    picture = Image.new("RGB", (640, 480))
+    picture.paste(pictures.photo(640, 25))
+    whole = pictures.encoded(picture, "WEBP", quality=100, method=method)
+    assert whole.endswith(bytes(700))
+    assert difference(whole, picture) < 3
+
+
+def test_a_gradient_that_repeats_down_to_the_last_row_may_be_coded_as_zeros() -> None:
+    ramp = Image.fromarray(np.tile(np.arange(800) // 4 % 256, (600, 1)).astype(np.uint8)).convert("RGB")
+    ramp.paste(pictures.photo(800, 100))
+    whole = pictures.encoded(ramp, "WEBP", **KINDS["least effort"])
+    assert whole.endswith(bytes(10_000))
+    assert difference(whole, ramp) < 3
+
+
 def test_a_cut_file_is_truncated() -> None:
     whole = pictures.encoded(pictures.photo(320, 240), "WEBP")
     assert rejection_of(whole[: len(whole) // 2]).reason == "truncated"

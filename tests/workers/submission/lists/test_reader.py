@@ -15,6 +15,8 @@ from workers.submission.lists.reader import Listed, read_file, read_stdin
 
 URI = "s3://b/1"
 BOM = b"\xef\xbb\xbf"
+OTHER_SEPARATOR = "has another separator than commas, semicolons or tabs"
+USE_THESE = "use one of these, or begin the list with the header image_id if all of it is an ID"
 EXCEL = "save it as UTF-8 (in Excel: CSV UTF-8), or convert it with iconv"
 NOT_UTF_8 = "not UTF-8; save the list as UTF-8 (in Excel: CSV UTF-8)"
 NO_END = 'a quote opens here and is never closed; close it, or write "" for a quote inside a value'
@@ -149,7 +151,9 @@ class TestPaths:
             BOM + b"/photos/a, b.jpg\r\n./c.jpg\r\n",
             b'path\n"/photos/a, b.jpg"\n./c.jpg\n',
             b'number;Path\n1;/photos/a, b.jpg\n2;"./c.jpg"\n',
+            BOM + BOM + b"/photos/a, b.jpg\n" + BOM + b"./c.jpg\n",
             b"/photos/a, b.jpg\0./c.jpg\0",
+            BOM + b"/photos/a, b.jpg\0./c.jpg\0",
             b"/photos/a, b.jpg\0./c.jpg\n",
         ],
     )
@@ -191,7 +195,7 @@ class TestPaths:
 class TestMessages:
     @pytest.mark.parametrize("stdin", [False, True], ids=["file", "stdin"])
     def test_lines_of_json_are_messages_with_or_without_a_byte_order_mark(self, stdin: bool) -> None:
-        body = BOM + b'{"image_id": "a1", "revision": 4}\n' + BOM + b'{"image_id": "a2"}\r\n'
+        body = BOM + BOM + b'{"image_id": "a1", "revision": 4}\n' + BOM + b'{"image_id": "a2"}\r\n'
         assert images(body, stdin=stdin) == [(1, "a1", None, 4), (2, "a2", None, 0)]
 
     def test_paths_rows_and_messages_may_be_mixed_line_by_line(self) -> None:
@@ -295,7 +299,16 @@ REFUSED = [
         "list.csv, line 2: 'a2;3' has a semicolon; begin the list with the header image_id;image_uri if it "
         "separates columns, or with image_id if it belongs to the ID",
     ),
+    (b"a1|s3://b/1\n", f"list.csv, line 1: 'a1|s3://b/1' {OTHER_SEPARATOR}; {USE_THESE}"),
+    (b"a1\na2 s3://b/1\n", f"list.csv, line 2: 'a2 s3://b/1' {OTHER_SEPARATOR}; {USE_THESE}"),
+    (b"image_id|image_uri\na1|s3://b/1\n", f"list.csv, line 1: 'image_id|image_uri' {OTHER_SEPARATOR}"),
+    (b"sep=|\na1|s3://b/1\n", f"list.csv, line 1: 'sep=|' {OTHER_SEPARATOR}"),
     # What stands alone and is not an ID.
+    (
+        b'[{"image_id": "a1", "revision": 4}]\n',
+        "list.csv, line 1: a JSON array; write one message a line, without brackets around them",
+    ),
+    (b"[\n", "list.csv, line 1: a JSON array; write one message a line, without brackets around them"),
     (
         b"a1\n/photos/1.jpg\n",
         "list.csv, line 2: '/photos/1.jpg' is a path in a list without a header; begin a list of paths with "

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImagePalette
 from PIL.BmpImagePlugin import BmpImageFile
 
-from panopticon.images.limits import DecodeLimits
+from panopticon.images.limits import DecodeLimits, check_pixels, check_work
 from panopticon.images.picture import Picture
-from panopticon.images.readers import bmp_masks, bmp_runs
-from panopticon.images.readers.pillow import check_pixels, check_work, loaded, open_header
+from panopticon.images.readers.bmp import masks, runs
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.reader import Shrink
 
 _RUN_LENGTH_PASSES = 256
@@ -89,7 +89,7 @@ def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  #
 def _with_masks(encoded: bytes, header: _Header, limits: DecodeLimits) -> Picture:
     check_pixels(*header.size_px, limits.max_pixels)
     packed = encoded[header.data_at :]
-    image = bmp_masks.unpacked(packed, header.size_px, bits=header.bits, masks=header.masks)
+    image = masks.unpacked(packed, header.size_px, bits=header.bits, masks=header.masks)
     _ignore_unset_alpha(image)
     # A picture that begins with its bottom row is upside down.
     orientation = 1 if header.is_top_down else 4
@@ -137,7 +137,7 @@ def _header(encoded: bytes) -> _Header:
 
 
 def _unpacked(encoded: bytes, header: _Header, size_px: tuple[int, int]) -> Image.Image:
-    numbers = bmp_runs.unpacked(encoded[header.data_at :], size_px, bits=header.bits)
+    numbers = runs.unpacked(encoded[header.data_at :], size_px, bits=header.bits)
     palette_at = _FILE_HEADER_BYTES + header.size_bytes
     palette = encoded[palette_at : min(header.data_at, palette_at + 4 * 256)]
     image = Image.frombytes("P", size_px, numbers, "raw", "P", 0, -1)

@@ -20,7 +20,10 @@ ORIENTATION = 274
 SAMPLES_PER_PIXEL = 277
 ROWS_PER_STRIP = 278
 STRIP_BYTES = 279
+X_RESOLUTION = 282
+Y_RESOLUTION = 283
 PLANAR = 284
+RESOLUTION_UNIT = 296
 PREDICTOR = 317
 COLOUR_MAP = 320
 TILE_WIDTH = 322
@@ -31,10 +34,12 @@ SUB_DIRECTORIES = 330
 INK_SET = 332
 EXTRA_SAMPLES = 338
 SAMPLE_FORMAT = 339
+JPEG_TABLES = 347
 JPEG_AT = 513
 JPEG_BYTES = 514
 CHROMA_SUBSAMPLING = 530
 PROFILE = 34675
+DNG_VERSION = 50706
 WINDOWS_MEDIA_PHOTO = 0xBC01
 
 
@@ -108,8 +113,6 @@ OTHER_PHOTOMETRICS = {
     10: "ITU Lab colours",
     32844: "LogL brightness",
     32845: "LogLuv colours",
-    51177: "a depth map",
-    52527: "a photometric mask",
 }
 OTHER_COMPRESSIONS = {
     9: "JBIG compression",
@@ -125,7 +128,6 @@ OTHER_COMPRESSIONS = {
     34677: "SGI LogLuv compression",
     34712: "JPEG 2000 compression",
     34887: "LERC compression",
-    34892: "lossy camera compression",
     34933: "PNG compression",
     34934: "JPEG XR compression",
     50001: "WebP compression",

@@ -1,4 +1,4 @@
-"""Reading a TIFF directory (IFD): it holds the header of a TIFF file, and the orientation in EXIF.
+"""Reading TIFF directories (IFD), which TIFF files, most RAW files and EXIF consist of.
 
 Pillow reads directories too, but it warns about broken ones, and warnings cannot be caught safely while other
 threads decode. So the mistakes that it would warn about are found here first.
@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-WIDTH = 256
-HEIGHT = 257
-BITS_PER_SAMPLE = 258
-ORIENTATION = 274
-SUB_DIRECTORIES = 330
+from panopticon.exif.directories import VALUE_BYTES
+from panopticon.images.readers.ifd import tags
 
 MAX_VALUES = 1 << 20
 """Values of one tag that are read; strips and tiles of real pictures are far fewer."""
@@ -27,29 +24,26 @@ _MAX_ENTRIES = 1000
 _FIRST_VALUES = 16
 
 _SINGLE_VALUED = frozenset(
-    {WIDTH, HEIGHT, 259, 262, 266, ORIENTATION, 277, 278, 282, 283, 284, 296, 322, 323}
+    {
+        tags.WIDTH,
+        tags.HEIGHT,
+        tags.COMPRESSION,
+        tags.PHOTOMETRIC,
+        tags.FILL_ORDER,
+        tags.ORIENTATION,
+        tags.SAMPLES_PER_PIXEL,
+        tags.ROWS_PER_STRIP,
+        tags.X_RESOLUTION,
+        tags.Y_RESOLUTION,
+        tags.PLANAR,
+        tags.RESOLUTION_UNIT,
+        tags.TILE_WIDTH,
+        tags.TILE_HEIGHT,
+    }
 )
-_OPAQUE = frozenset({347, 34675})
-"""Tags whose values are bytes: JPEG tables and the ICC profile."""
+_OPAQUE = frozenset({tags.JPEG_TABLES, tags.PROFILE})
+"""Tags whose values are bytes."""
 _BYTE_KINDS = frozenset({1, 2, 7})
-_VALUE_BYTES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
 _INTEGERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 
 
@@ -73,7 +67,7 @@ class _Layout:
         try:
             (value,) = struct.unpack_from(self.order + code, encoded, at)
         except (struct.error, OverflowError) as error:
-            raise DirectoryError("directory ends early", truncated=True) from error
+            raise DirectoryError("its list of tags ends early", truncated=True) from error
         return int(value)
 
 
@@ -150,15 +144,6 @@ def directory_at(encoded: bytes, at: int | None = None) -> Directory:
     )
 
 
-def first_directory(encoded: bytes) -> Mapping[int, int]:
-    """Return the first value of each tag of the first directory that holds whole numbers.
-
-    Raises: DirectoryError (see `directory_at`).
-    """
-    directory = directory_at(encoded)
-    return {tag: directory.first(tag) for tag, entry in directory.entries.items() if entry.kind in _INTEGERS}
-
-
 def starting_at(encoded: bytes, at: int) -> bytes:
     """Return the same file with the directory at `at` as its first one."""
     layout, first_at = _header(encoded)
@@ -181,28 +166,29 @@ def whole_number(tiff: bytes, tag: int) -> int | None:
     return None
 
 
-def directories(encoded: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
+def values_by_directory(encoded: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
     """Yield the first whole-number values of each tag, for each directory that can be found in the file.
 
     Values past the end of the file are missing.
     """
     for layout, entries in _all_entries(encoded):
-        tags = {}
+        values = {}
         for entry in entries:
             with suppress(DirectoryError):
-                tags[entry.tag] = _whole_numbers(encoded, layout, entry)
-        yield tags
+                values[entry.tag] = _whole_numbers(encoded, layout, entry)
+        yield values
 
 
 def check_values(encoded: bytes) -> None:
     """Raise DirectoryError if a tag of a directory that can be found has values past the end of the file."""
     for _, entries in _all_entries(encoded):
         # The offset of a next directory may be anything in a file that has none.
-        if any(entry.kind not in _VALUE_BYTES for entry in entries):
+        if any(entry.kind not in VALUE_BYTES for entry in entries):
             continue
         for entry in entries:
             if entry.outside_bytes and entry.values_at + entry.outside_bytes > len(encoded):
-                raise DirectoryError(f"tag {entry.tag} lies past the end", truncated=True)
+                detail = f"the file ends before the values of its tag {entry.tag}"
+                raise DirectoryError(detail, truncated=True)
 
 
 def _all_entries(encoded: bytes) -> Iterator[tuple[_Layout, list[_Entry]]]:
@@ -228,14 +214,14 @@ def _all_entries(encoded: bytes) -> Iterator[tuple[_Layout, list[_Entry]]]:
             waiting.append(_next_at(encoded, layout, at))
         with suppress(DirectoryError):
             for entry in entries:
-                if entry.tag == SUB_DIRECTORIES:
+                if entry.tag == tags.SUB_DIRECTORIES:
                     waiting += _whole_numbers(encoded, layout, entry)
         yield layout, entries
 
 
 def _whole_numbers(encoded: bytes, layout: _Layout, entry: _Entry) -> tuple[int, ...]:
     """Return the first values of a tag that holds whole numbers, else none."""
-    code, step = _INTEGERS.get(entry.kind), _VALUE_BYTES.get(entry.kind, 0)
+    code, step = _INTEGERS.get(entry.kind), VALUE_BYTES.get(entry.kind, 0)
     places = range(min(entry.count, _FIRST_VALUES)) if code else ()
     return tuple(layout.number(encoded, entry.values_at + step * place, code or "B") for place in places)
 
@@ -248,7 +234,7 @@ def _header(encoded: bytes) -> tuple[_Layout, int]:
     elif encoded.startswith(b"MM"):
         order = ">"
     else:
-        raise DirectoryError("no TIFF header")
+        raise DirectoryError("it does not begin as a TIFF does")
     # The number 43 marks a BigTIFF, whose offsets have 8 bytes.
     if _Layout(order, "H", "L").number(encoded, 2, "H") == 43:
         big = _Layout(order, "Q", "Q")
@@ -265,7 +251,7 @@ def _entries(encoded: bytes, layout: _Layout, at: int) -> Iterator[_Entry]:
         kind = layout.number(encoded, entry_at + 2, "H")
         count = layout.number(encoded, entry_at + 4, layout.word)
         values_at = entry_at + 4 + word_bytes
-        size = count * _VALUE_BYTES.get(kind, 0)
+        size = count * VALUE_BYTES.get(kind, 0)
         outside = size > word_bytes
         yield _Entry(
             tag=layout.number(encoded, entry_at, "H"),
@@ -286,8 +272,8 @@ def _next_at(encoded: bytes, layout: _Layout, at: int) -> int:
 
 def _check(entry: _Entry, file_bytes: int) -> None:
     if entry.outside_bytes and entry.values_at + entry.outside_bytes > file_bytes:
-        raise DirectoryError(f"tag {entry.tag} lies past the end", truncated=True)
+        raise DirectoryError(f"the file ends before the values of its tag {entry.tag}", truncated=True)
     if entry.tag in _SINGLE_VALUED and entry.count != 1:
-        raise DirectoryError(f"tag {entry.tag} has {entry.count} values instead of one")
+        raise DirectoryError(f"its tag {entry.tag} has {entry.count} values instead of one")
     if entry.tag in _OPAQUE and entry.kind not in _BYTE_KINDS:
-        raise DirectoryError(f"tag {entry.tag} is of kind {entry.kind} instead of bytes")
+        raise DirectoryError(f"its tag {entry.tag} has values of kind {entry.kind} instead of bytes")

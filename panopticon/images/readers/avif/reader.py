@@ -17,23 +17,32 @@ from PIL.AvifImagePlugin import AvifImageFile
 from panopticon.images.colour import Encoding, encoding_of
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
-from panopticon.images.readers import av1
-from panopticon.images.readers.iso_boxes import Box, extents, properties
-from panopticon.images.readers.pillow import load_first_shown, loaded, open_header
+from panopticon.images.readers.animation import load_first_shown
+from panopticon.images.readers.avif import av1
+from panopticon.images.readers.avif.track import properties_of_track
+from panopticon.images.readers.iso_media.boxes import Box, boxes
+from panopticon.images.readers.iso_media.items import Extent, items_of
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.reader import Shrink
 from panopticon.images.reasons import FILLED_WITH_ZEROS, Reason, rejected
 
+_CODED = frozenset({b"av01"})
 _ZEROS = bytes(64)
 """Zero bytes that coded data never end with: the longest run in AV1 data of empty pictures was 7."""
 
 
 def read(encoded: bytes, *, limits: DecodeLimits, shrink: Shrink) -> Picture:  # noqa: ARG001
     """Decode an AVIF. Raises: Rejected (see `Reader`)."""
-    _check_boxes(encoded)
+    # All boxes are checked here, because the decoder reports a missing end only as bad data.
+    top = list(boxes(encoded, 0, len(encoded)))
     image = open_header(AvifImageFile, encoded, limits)
-    _check_data(encoded)
-    described = properties(encoded)
-    encoding = None if image.info.get("icc_profile") else _encoding(encoded, described)
+    items = items_of(encoded)
+    data = items.extents_of(_CODED) if items else []
+    # Zeros at the end are left by a download that has reserved its space on the disk.
+    if any(encoded.endswith(_ZEROS, extent.start, extent.end) for extent in data):
+        raise rejected(Reason.TRUNCATED, FILLED_WITH_ZEROS)
+    described = (items and items.properties.get(items.primary)) or properties_of_track(encoded, top)
+    encoding = None if image.info.get("icc_profile") else _encoding(encoded, described, data)
     if image.is_animated:
         load_first_shown(image, limits)
     picture = replace(loaded(image), encoding=encoding)
@@ -62,8 +71,8 @@ def _cropped(picture: Picture, aperture: bytes) -> Picture:
     return replace(picture, image=image, stored_size_px=image.size)
 
 
-def _encoding(encoded: bytes, described: Sequence[Box]) -> Encoding | None:
-    """Return the encoding that the primary item or else its AV1 data name."""
+def _encoding(encoded: bytes, described: Sequence[Box], data: Sequence[Extent]) -> Encoding:
+    """Return the encoding that the properties of the picture or else its AV1 data name."""
     colours = [box for box in described if box.kind == b"colr"]
     named = [box for box in colours if encoded[box.start : box.start + 4] == b"nclx"]
     if named:
@@ -71,32 +80,5 @@ def _encoding(encoded: bytes, described: Sequence[Box]) -> Encoding | None:
         primaries = int.from_bytes(encoded[at + 4 : at + 6])
         transfer = int.from_bytes(encoded[at + 6 : at + 8])
     else:
-        data = extents(encoded, b"av01")
         primaries, transfer = av1.colours_of(encoded[data[0].start : data[0].end]) if data else (2, 2)
-    encoding = encoding_of(primaries, transfer)
-    return None if encoding.is_srgb() else encoding
-
-
-def _check_data(encoded: bytes) -> None:
-    """Check that no picture's data end in zeros, as in a download that has reserved its space on the disk."""
-    for extent in extents(encoded, b"av01"):
-        if encoded.endswith(_ZEROS, extent.start, extent.end):
-            raise rejected(Reason.TRUNCATED, FILLED_WITH_ZEROS)
-
-
-def _check_boxes(encoded: bytes) -> None:
-    """Check that all boxes are complete: the decoder reports a missing end only as bad data."""
-    start = 0
-    while start < len(encoded):
-        size = int.from_bytes(encoded[start : start + 4])
-        if size == 1:
-            size = int.from_bytes(encoded[start + 8 : start + 16])
-        elif size == 0:
-            return
-        if size < 8:
-            raise rejected(Reason.CORRUPT, f"box of {size} bytes at byte {start}")
-        start += size
-    if start > len(encoded):
-        raise rejected(
-            Reason.TRUNCATED, f"the last box ends {start - len(encoded)} bytes after the end of the file"
-        )
+    return encoding_of(primaries, transfer)

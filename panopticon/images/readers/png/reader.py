@@ -18,8 +18,9 @@ from PIL.PngImagePlugin import PngImageFile
 from panopticon.images.colour import Encoding, additive
 from panopticon.images.limits import DecodeLimits
 from panopticon.images.picture import Picture
+from panopticon.images.readers.animation import most_frames, shows_something
 from panopticon.images.readers.exif import orientation_of
-from panopticon.images.readers.pillow import loaded, most_frames, open_header, shows_something
+from panopticon.images.readers.pillow import loaded, open_header
 from panopticon.images.readers.png.chunks import SIGNATURE, Chunk, Header, Kind, chunks_of, header_of, unpacks
 from panopticon.images.readers.png.colour import CICP_BYTES, encoding_from
 from panopticon.images.readers.png.deep import curve_of, eight_bits
@@ -74,7 +75,8 @@ def _still(chunks: Sequence[Chunk], limits: DecodeLimits) -> Picture:
 
 
 def _encoding(chunks: Sequence[Chunk]) -> Encoding | None:
-    colour = {chunk.name: chunk.content for chunk in chunks if chunk.name in _COLOUR}
+    # Of two chunks of one kind, which are not allowed, the first counts.
+    colour = {chunk.name: chunk.content for chunk in reversed(chunks) if chunk.name in _COLOUR}
     if not unpacks(colour.get(b"iCCP", b"")):
         colour.pop(b"iCCP", None)
     return encoding_from(colour)

@@ -1,0 +1,5 @@
+"""Reading AVIF."""
+
+from panopticon.images.readers.avif.reader import read
+
+__all__ = ["read"]

@@ -1,0 +1,5 @@
+"""Reading BMP."""
+
+from panopticon.images.readers.bmp.reader import read
+
+__all__ = ["read"]
