@@ -22,6 +22,8 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 """The line that Excel reads and writes in front of a list."""
 _SEMICOLONS = re.compile(r'[^,;]*;\s*(?:"?[A-Za-z][A-Za-z0-9+.-]+://|;|$)')
 """A row that has a URI, or nothing, after its first semicolon."""
+_OTHER_SEPARATORS = re.compile(r"[|^~\s\"']+")
+"""What other programs put between or around columns."""
 _SIMILAR = 0.85
 """Names at least so similar, in difflib's measure, are one name misspelt: image_url and image_uri are."""
 _OTHER_NAMES = {
@@ -63,6 +65,11 @@ def layout_of(line: str, where: str, separator: str | None = None) -> Layout:
     if header:
         _check_columns(header.columns, where)
         return header
+    if "image_id" in _OTHER_SEPARATORS.split(line.casefold()):
+        raise UsageError(
+            f"{where}: {shown_value(line.strip())} is a header with another separator; separate all columns "
+            "by commas, semicolons or tabs"
+        )
     separator = separator or _separator_of_row(line)
     for value in values_of(line, separator):
         meant = _OTHER_NAMES.get(re.sub(r"[\s_-]", "", value.casefold()))

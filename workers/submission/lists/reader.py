@@ -43,6 +43,7 @@ _FAULTS = {
     "new-line": "a carriage return in the middle; end each line with a line feed",
 }
 """The words for the errors of the module `csv`, by a part of its own message."""
+_JSON_ARRAY = re.compile(r"\s*\[\s*(?:\{|$)")
 LOOK_AHEAD = 1000
 """Lines among which zero bytes are looked for. It delays nothing: all is sent after the last line."""
 
@@ -83,6 +84,8 @@ def _read(lines: Iterable[bytes], source: str, *, a_value_is_an_id: bool) -> Ite
     every = chain(head, left)
     first = next((line for line in head if line.strip()), b"").removeprefix(UTF_8_BOM)
     begin = re.split(rb"[\r\n]", first.lstrip(b"\r"), maxsplit=1)[0].decode(errors="replace")
+    if _JSON_ARRAY.match(begin) and not os.path.lexists(begin):
+        raise UsageError(f"{source}: a JSON array; write one message a line, as jq -c '.[]' does")
     if a_value_is_an_id:
         rows = not (begin.lstrip().startswith("{") or begins_like_path(begin))
     else:
