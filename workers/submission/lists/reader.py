@@ -22,6 +22,7 @@ from workers.submission.lists.header import (
 )
 from workers.submission.lists.rows import (
     begins_like_path,
+    check_not_uri,
     checked_path,
     decoded_message,
     is_url,
@@ -165,6 +166,8 @@ def _item_of_line(line: bytes, number: int, source: str) -> ImageMessage | bytes
             layout = _LAYOUTS[separator]
             ((_, fields),) = _rows([text_of(line, where)], layout, source, before=number - 1)
             return item_of_row(fields, layout, where)
+        if not os.path.lexists(line.split(b"\0")[0]):
+            check_not_uri(text, where)
     return checked_path(line, where)
 
 

@@ -119,10 +119,7 @@ def _check_alone(value: str, layout: Layout, where: str) -> None:
         return
     if value.startswith("{"):
         raise UsageError(f"{where}: a JSON message in a list of rows; put messages into a list of their own")
-    if is_url(value):
-        raise UsageError(
-            f"{where}: {shown_value(value)} is a URI without an ID; a row is {','.join(BY_POSITION)}"
-        )
+    check_not_uri(value, where)
     if looks_like_path(value):
         raise UsageError(
             f"{where}: {shown_value(value)} is a path in a list without a header; begin a list of paths with "
@@ -137,6 +134,14 @@ def _check_alone(value: str, layout: Layout, where: str) -> None:
         raise UsageError(
             f"{where}: {shown_value(value)} has a semicolon; begin the list with the header "
             "image_id;image_uri if it separates columns, or with image_id if it belongs to the ID"
+        )
+
+
+def check_not_uri(value: str, where: str) -> None:
+    """Raise UsageError for a value that is a URI and stands alone."""
+    if is_url(value):
+        raise UsageError(
+            f"{where}: {shown_value(value)} is a URI without an ID; a row is {','.join(BY_POSITION)}"
         )
 
 

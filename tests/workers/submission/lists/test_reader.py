@@ -433,6 +433,7 @@ def test_at_least_thirty_malformed_lists_are_among_them() -> None:
             "line 1: 'C:\\\\x.jpg' is a path of Windows, not a URI; write where this machine "
             "has the file, such as file:///mnt/c/photos/1.jpg",
         ),
+        (b"https://h/1.jpg\n", f"line 1: 'https://h/1.jpg' is a URI without an ID; {A_ROW}"),
         (
             b"/a.jpg\n\na1,,one\n",
             f"line 3: revision is 'one'; it must be a whole number from 0 to {MAX_REVISION}",
