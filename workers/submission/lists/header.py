@@ -23,7 +23,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 _SEMICOLONS = re.compile(r'[^,;]*;\s*(?:"?[A-Za-z][A-Za-z0-9+.-]+://|;|$)')
 """A row that has a URI, or nothing, after its first semicolon."""
 _OTHER_SEPARATORS = re.compile(r"[|^~\s\"']+")
-"""What other programs put between or around columns."""
+"""Characters that other programs put between or around columns."""
 _SIMILAR = 0.85
 """Names at least so similar, in difflib's measure, are one name misspelt: image_url and image_uri are."""
 _OTHER_NAMES = {
