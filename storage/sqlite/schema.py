@@ -54,7 +54,10 @@ def _expected_schema() -> Mapping[str, str]:
 
 def _schema_of(connection: sqlite3.Connection) -> Mapping[str, str]:
     """Return the definition of each table and index without its comments, which differ between releases."""
-    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    # In a damaged file they may be of any type.
+    rows = connection.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE typeof(name) = 'text' AND typeof(sql) = 'text'"
+    )
     return {name: " ".join(re.sub("--.*", "", sql).split()) for name, sql in rows}
 
 

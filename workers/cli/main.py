@@ -17,7 +17,7 @@ with quiet_interrupts():
     from panopticon.credentials import masked
     from panopticon.errors import PanopticonError, Unavailable, UsageError
     from workers.cli.lazy_groups import LazyGroup
-    from workers.cli.session import Session
+    from workers.cli.session import Session, check_current_folder
     from workers.runtime.child_processes import ERROR_PREFIX, ProcessEnded
     from workers.runtime.streams import ReaderGone, standard_streams
     from workers.runtime.terminal_text import printable, printable_lines
@@ -36,7 +36,11 @@ class Program(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (PanopticonError, click.ClickException, click.Abort, click.exceptions.Exit, OSError):
+        except (PanopticonError, click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except OSError:
+            # A command that makes a path absolute fails on it before any setting is read.
+            check_current_folder()
             raise
         except Exception:
             # What was read from a damaged database may be anything, and break whatever uses it.

@@ -173,15 +173,20 @@ json_option: Callable[[Any], Any] = click.option(
 )
 
 
+def check_current_folder() -> None:
+    """Raise UsageError if the current folder was deleted, in which no relative path means anything."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder was deleted; change to another one (cd)") from None
+
+
 def _file_of_this_folder() -> Path | None:
     """Return the settings file of the current folder, None without one. Raises: UsageError."""
+    check_current_folder()
     try:
-        # It fails if the folder was deleted, in which no relative path means anything.
-        os.getcwd()
         SETTINGS_FILE.stat()
-    except FileNotFoundError as error:
-        if error.filename is None:
-            raise UsageError("the current folder was deleted; change to another one (cd)") from None
+    except FileNotFoundError:
         return None
     except OSError as error:
         raise UsageError(

@@ -42,6 +42,7 @@ def numbered_ids(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, str
     Spaces around an ID do not belong to it, and a first line `image_id` is a header.
     Raises: UsageError naming `source`, the line and what is wrong with it: blank, or not an image ID.
     """
+    named = False
     for number, line in enumerate(lines, start=1):
         if number == 1:
             check_encoding(line, source)
@@ -53,7 +54,9 @@ def numbered_ids(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, str
         if image_id.casefold() != "image_id":
             yield number, _image_id(image_id, where)
         elif number > 1:
-            raise header_again(where)
+            raise header_again(where, named=named)
+        else:
+            named = True
 
 
 def there_twice(image_id: str, source: str, number: int, *, first: int) -> UsageError:

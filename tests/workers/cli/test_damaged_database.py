@@ -165,6 +165,22 @@ def test_content_that_breaks_a_command_is_reported_as_damage(
     assert "damaged (a row of registry is not as it was written: 'tagger')" in ran.err
 
 
+@pytest.mark.parametrize("column", ["sql", "name"])
+def test_a_definition_that_is_not_text_any_more_is_damage(
+    run: Callable[..., Ran], tmp_path: Path, sound: bytes, column: str
+) -> None:
+    """One changed bit in the header of a record makes bytes of a text."""
+    broken = change(
+        tmp_path,
+        sound,
+        "PRAGMA writable_schema = ON",
+        f"UPDATE sqlite_schema SET {column} = CAST({column} AS BLOB) WHERE name = 'messages_ready'",
+    )
+    ran = run(broken, "doctor --json")
+    assert (ran.code, "Traceback" in ran.err) == (1, False)
+    assert is_known(run(broken, "status --json"))
+
+
 def test_a_bug_is_loud_where_the_database_is_sound(
     run: Callable[..., Ran], sound: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,12 @@ class TestList:
             "failures have: corrupt, not_found"
         )
 
+    def test_a_reason_that_only_the_program_knows_is_named_like_one_that_a_failure_has(
+        self, panopticon: Panopticon
+    ) -> None:
+        complaint = panopticon("dead", "list", "--reason", "trunkated").complaint
+        assert "; near it: 'truncated'; " in complaint
+
     def test_a_reason_that_a_plug_in_added_is_known_by_its_failures(
         self, panopticon: Panopticon, house: House
     ) -> None:

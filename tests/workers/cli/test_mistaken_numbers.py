@@ -39,10 +39,13 @@ def test_a_range_of_one_value_is_a_range(panopticon: Panopticon, house: House) -
     assert panopticon("search", "--score", "sharpness=1..1").code == 0
 
 
+@pytest.mark.parametrize("command", ["status", "show x.jpg", "--config x.toml show x.jpg"])
 def test_a_current_folder_that_was_deleted_is_one_line(
-    panopticon: Panopticon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    panopticon: Panopticon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert panopticon("status").complaint == "the current folder was deleted; change to another one (cd)"
+    assert (
+        panopticon(*command.split()).complaint == "the current folder was deleted; change to another one (cd)"
+    )

@@ -87,7 +87,7 @@ def test_nothing_is_sent_if_a_later_line_is_wrong(panopticon: Panopticon, house:
         ),
         (
             b"image_id,event\na1,Deleted\n",
-            "list.csv, line 2: event: Input should be 'uploaded' or 'deleted'",
+            "list.csv, line 2: event is 'Deleted'; it should be 'uploaded' or 'deleted'",
         ),
         (
             b"a1,C:\\x.jpg\n",
@@ -95,7 +95,10 @@ def test_nothing_is_sent_if_a_later_line_is_wrong(panopticon: Panopticon, house:
             "the file, such as file:///mnt/c/photos/1.jpg",
         ),
         (b"path\nmissing.jpg\n", "list.csv, line 2: no such path: missing.jpg"),
-        (b"[]\n[]\x1b[31m\n", "list.csv, line 2: image_id: must not contain control characters"),
+        (
+            b"[]\n[]\x1b[31m\n",
+            "list.csv, line 2: image_id is '[]\\x1b[31m'; it must not contain control characters",
+        ),
     ],
 )
 def test_a_malformed_list_is_one_line_and_sends_nothing(

@@ -66,7 +66,7 @@ def test_files_that_were_joined_may_have_a_byte_order_mark_in_the_middle() -> No
         ),
         (
             b"a\nimage_id\n",
-            "ids.txt, line 2: the header again; remove it, or leave one header if lists were joined",
+            "ids.txt, line 2: a header has to be the first row; remove the rows above it",
         ),
         (b"a\n a\n", "ids.txt, line 2: 'a' is on line 1 already; name each image once"),
         (

@@ -239,7 +239,7 @@ def _check_reason(session: Session, reason: str) -> None:
     present = {found.reason for state in states for found in chosen(session.store, Choice(state=state))}
     if reason not in present:
         near = difflib.get_close_matches(reason, present | KNOWN_REASONS, n=1)
-        hint = f"; near it: {near[0]!r}" if near else ""
+        hint = f"; near it: {str(near[0])!r}" if near else ""
         having = f"; failures have: {', '.join(sorted(map(printable, present)))}" if present else ""
         raise UsageError(f"--reason is {reason!r}, which no failure has{hint}{having}")
 

@@ -20,11 +20,11 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 """The line that Excel reads and writes in front of a list."""
-_OTHER_SEPARATOR = re.compile(r'"?(?:sep=[^\w\s]|(?:image_id|image_uri)"?[^\w-]+[a-z])', re.IGNORECASE)
-"""A line that names columns, or their separator, and has none of the separators."""
-_JSON_ARRAY = re.compile(r'\s*\[\s*(?:[{"]|$)')
+_OTHER_SEPARATOR_LINE = re.compile(r'"?sep=[^\w\s]', re.IGNORECASE)
 _SEMICOLONS = re.compile(r'[^,;]*;\s*(?:"?[A-Za-z][A-Za-z0-9+.-]+://|;|$)')
 """A row that has a URI, or nothing, after its first semicolon."""
+_OTHER_SEPARATORS = re.compile(r"[|^~\s\"']+")
+"""Characters that other programs put between or around columns."""
 _SIMILAR = 0.85
 """Names at least so similar, in difflib's measure, are one name misspelt: image_url and image_uri are."""
 _OTHER_NAMES = {
@@ -66,11 +66,11 @@ def layout_of(line: str, where: str, separator: str | None = None) -> Layout:
     if header:
         _check_columns(header.columns, where)
         return header
-    if _JSON_ARRAY.match(line):
-        raise UsageError(f"{where}: a JSON array; write one message a line, without brackets around them")
-    if _OTHER_SEPARATOR.match(line):
+    names_columns = not {"image_id", "image_uri"}.isdisjoint(_OTHER_SEPARATORS.split(line.casefold()))
+    if names_columns or _OTHER_SEPARATOR_LINE.match(line):
         raise UsageError(
-            f"{where}: {shown_value(line.strip())} has another separator than commas, semicolons or tabs"
+            f"{where}: {shown_value(line.strip())} is a header with another separator; separate all columns "
+            "by commas, semicolons or tabs"
         )
     separator = separator or _separator_of_row(line)
     for value in values_of(line, separator):

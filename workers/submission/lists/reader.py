@@ -22,6 +22,7 @@ from workers.submission.lists.header import (
 )
 from workers.submission.lists.rows import (
     begins_like_path,
+    check_not_uri,
     checked_path,
     decoded_message,
     is_url,
@@ -43,6 +44,7 @@ _FAULTS = {
     "new-line": "a carriage return in the middle; end each line with a line feed",
 }
 """The words for the errors of the module `csv`, by a part of its own message."""
+_JSON_ARRAY = re.compile(r"\s*\[\s*(?:\{|$)")
 LOOK_AHEAD = 1000
 """Lines among which zero bytes are looked for. It delays nothing: all is sent after the last line."""
 
@@ -83,6 +85,8 @@ def _read(lines: Iterable[bytes], source: str, *, a_value_is_an_id: bool) -> Ite
     every = chain(head, left)
     first = unmarked(next((line for line in head if line.strip()), b""))
     begin = re.split(rb"[\r\n]", first.lstrip(b"\r"), maxsplit=1)[0].decode(errors="replace")
+    if _JSON_ARRAY.match(begin) and not os.path.lexists(begin):
+        raise UsageError(f"{source}: a JSON array; write one message a line, as jq -c '.[]' does")
     if a_value_is_an_id:
         rows = not (begin.lstrip().startswith("{") or begins_like_path(begin))
     else:
@@ -160,6 +164,8 @@ def _item_of_line(line: bytes, number: int, source: str) -> ImageMessage | bytes
             layout = _LAYOUTS[separator]
             ((_, fields),) = _rows([text_of(line, where)], layout, source, before=number - 1)
             return item_of_row(fields, layout, where)
+        if not os.path.lexists(line.split(b"\0")[0]):
+            check_not_uri(text, where)
     return checked_path(line, where)
 
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 
 from panopticon.errors import UsageError
-from panopticon.messages import ImageMessage, MessageInvalid, decode_image_message
+from panopticon.messages import MAX_REVISION, UTF_8_BOM, ImageMessage, MessageInvalid, decode_image_message
 from workers.submission.lists.header import BY_POSITION, MESSAGE_COLUMNS, PATH, SEPARATORS, Layout
 from workers.submission.lists.text import (
+    SHOWN_CHARS,
     header_again,
     holds_columns,
     holds_other_columns,
@@ -21,9 +22,13 @@ from workers.submission.lists.text import (
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:|\\\\")
+_WHOLE_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+"""The beginning of a path where an ID such as `a:1` may stand."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH_BEGINNINGS = ("/", "./", "../", "~/")
 _JSON_LINE = re.compile(r" at line 1 column")
+_FAULT_OF_FIELD = re.compile(r"(\w+): (?:Input |String )?((?:should|must) .*)")
+"""A fault of one field, in pydantic's words or in those of a check."""
 
 
 def item_of_row(fields: Sequence[str], layout: Layout, where: str) -> ImageMessage | bytes:
@@ -39,7 +44,7 @@ def item_of_row(fields: Sequence[str], layout: Layout, where: str) -> ImageMessa
     row = {name: text for name in MESSAGE_COLUMNS if (text := without_spaces(values.get(name, "")))}
     image_id = row.get("image_id", "")
     if image_id.casefold() == "image_id":
-        raise header_again(where)
+        raise header_again(where, named=layout.named)
     if "image_uri" not in row:
         _check_alone(image_id, layout, where)
     return decoded_message(json.dumps({**row, "image_id": image_id, **_revision(row, where)}).encode(), where)
@@ -50,11 +55,21 @@ def decoded_message(body: bytes, where: str) -> ImageMessage:
     try:
         message = decode_image_message(body)
     except MessageInvalid as error:
-        # The body is one line, whose number in the list is in front.
-        raise UsageError(f"{where}: {_JSON_LINE.sub(' at column', str(error))}") from None
+        raise UsageError(f"{where}: {_fault(body, str(error))}") from None
     if message.image_uri is not None:
         _check_uri(message.image_uri, where)
     return message
+
+
+def _fault(body: bytes, fault: str) -> str:
+    """Return what is wrong with a message, with the value of the field that it names."""
+    found = _FAULT_OF_FIELD.fullmatch(fault)
+    if not found:
+        # The body is one line, whose number in the list is in front.
+        return _JSON_LINE.sub(" at column", fault)
+    value = json.loads(body.removeprefix(UTF_8_BOM)).get(found[1])
+    shown = shown_value(value) if isinstance(value, str) else json.dumps(value)[:SHOWN_CHARS]
+    return f"{found[1]} is {shown}; it {found[2]}"
 
 
 def is_url(text: str) -> bool:
@@ -105,10 +120,7 @@ def _check_alone(value: str, layout: Layout, where: str) -> None:
         return
     if value.startswith("{"):
         raise UsageError(f"{where}: a JSON message in a list of rows; put messages into a list of their own")
-    if is_url(value):
-        raise UsageError(
-            f"{where}: {shown_value(value)} is a URI without an ID; a row is {','.join(BY_POSITION)}"
-        )
+    check_not_uri(value, where)
     if holds_other_columns(value):
         raise UsageError(
             f"{where}: {shown_value(value)} has another separator than commas, semicolons or tabs; use one "
@@ -119,6 +131,11 @@ def _check_alone(value: str, layout: Layout, where: str) -> None:
             f"{where}: {shown_value(value)} is a path in a list without a header; begin a list of paths with "
             "the header path, and a list of IDs with the header image_id"
         )
+    if _WHOLE_WINDOWS_PATH.match(value):
+        raise UsageError(
+            f"{where}: {shown_value(value)} is a path of Windows; write where this machine has the file, "
+            "such as /mnt/c/photos/1.jpg, or begin a list of IDs with the header image_id"
+        )
     if ";" in value:
         raise UsageError(
             f"{where}: {shown_value(value)} has a semicolon; begin the list with the header "
@@ -126,11 +143,19 @@ def _check_alone(value: str, layout: Layout, where: str) -> None:
         )
 
 
+def check_not_uri(value: str, where: str) -> None:
+    """Raise UsageError for a value that is a URI and stands alone."""
+    if is_url(value):
+        raise UsageError(
+            f"{where}: {shown_value(value)} is a URI without an ID; a row is {','.join(BY_POSITION)}"
+        )
+
+
 def _path(value: str, where: str) -> bytes:
     if not value.strip():
         raise UsageError(f"{where}: the path is empty")
     if value.casefold() == PATH and not os.path.lexists(value):
-        raise header_again(where)
+        raise header_again(where, named=True)
     return checked_path(os.fsencode(value), where)
 
 
@@ -145,10 +170,13 @@ def _revision(row: dict[str, str], where: str) -> dict[str, int]:
     text = row.get("revision")
     if text is None:
         return {}
-    if not (text.isascii() and text.isdigit()):
-        raise UsageError(f"{where}: revision is {shown_value(text)}; it must be a whole number from 0")
-    # Python refuses to read thousands of digits; such a number is refused with the message's own limits.
-    return {"revision": int(text) if len(text) < 20 else 2**63}
+    # Python refuses to read thousands of digits.
+    digits = text.lstrip("0") or "0" if text.isascii() and text.isdigit() else ""
+    if not digits or len(digits) > len(str(MAX_REVISION)) or int(digits) > MAX_REVISION:
+        raise UsageError(
+            f"{where}: revision is {shown_value(text)}; it must be a whole number from 0 to {MAX_REVISION}"
+        )
+    return {"revision": int(digits)}
 
 
 def _check_uri(uri: str, where: str) -> None:

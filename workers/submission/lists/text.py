@@ -19,14 +19,19 @@ _MARKS = {
 """The byte-order marks of other encodings, the longer ones first."""
 _UTF_16 = re.compile(rb"(?:[^\0]\0){4}|(?:\0[^\0]){4}")
 """The beginning of Latin text in UTF-16 without a mark."""
-_ZIP = b"PK\x03\x04"
+_OTHER_FILES = (
+    (re.compile(rb"PK\x03\x04"), "an Excel workbook or a ZIP archive"),
+    (re.compile(rb"\xd0\xcf\x11\xe0"), "an Excel workbook"),
+    (re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|\?xml)\b", re.IGNORECASE), "a web page or XML"),
+)
+"""The beginnings of what is saved or downloaded in place of a list."""
 _SECOND_COLUMN = re.compile(r"[,;\t]\s*\"?[A-Za-z][A-Za-z0-9+.-]+://")
 _OTHER_COLUMN = re.compile(r"[|\s]\s*\"?[A-Za-z][A-Za-z0-9+.-]+://")
 _LONE_CR = re.compile(rb"\r(?!\r*\n|\r*$)")
 
 
 def check_encoding(first: bytes, source: str) -> None:
-    """Raise UsageError if the first line of a list begins a text in UTF-16 or UTF-32, or a workbook."""
+    """Raise UsageError if the first line of a list begins one in UTF-16 or UTF-32, or another file."""
     name = next((name for mark, name in _MARKS.items() if first.startswith(mark) and b"\0" in first), None)
     if name is None and _UTF_16.match(first):
         name = "UTF-16"
@@ -35,8 +40,9 @@ def check_encoding(first: bytes, source: str) -> None:
             f"{source}: the text is in {name}; save it as UTF-8 (in Excel: CSV UTF-8), "
             f"or convert it with iconv -f {name} -t UTF-8"
         )
-    if first.startswith(_ZIP):
-        raise UsageError(f"{source}: an Excel workbook or a ZIP archive; save the list as CSV UTF-8")
+    other = next((name for mark, name in _OTHER_FILES if mark.match(first)), None)
+    if other:
+        raise UsageError(f"{source}: {other}; save the list as CSV UTF-8")
 
 
 def ends_with_cr(first: bytes) -> bool:
@@ -70,8 +76,10 @@ def not_utf_8(where: str) -> UsageError:
     return UsageError(f"{where}: not UTF-8; save the list as UTF-8 (in Excel: CSV UTF-8)")
 
 
-def header_again(where: str) -> UsageError:
-    """Return the error for a header that is not the first row."""
+def header_again(where: str, *, named: bool) -> UsageError:
+    """Return the error for a header that is not the first row; `named`: the first row is one too."""
+    if not named:
+        return UsageError(f"{where}: a header has to be the first row; remove the rows above it")
     return UsageError(f"{where}: the header again; remove it, or leave one header if lists were joined")
 
 

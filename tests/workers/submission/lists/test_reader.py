@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from panopticon.errors import UsageError
-from panopticon.messages import ImageMessage
+from panopticon.messages import MAX_REVISION, ImageMessage
 from workers.submission.lists.reader import Listed, read_file, read_stdin
 
 URI = "s3://b/1"
@@ -21,8 +21,9 @@ EXCEL = "save it as UTF-8 (in Excel: CSV UTF-8), or convert it with iconv"
 NOT_UTF_8 = "not UTF-8; save the list as UTF-8 (in Excel: CSV UTF-8)"
 NO_END = 'a quote opens here and is never closed; close it, or write "" for a quote inside a value'
 HEADER_AGAIN = "the header again; remove it, or leave one header if lists were joined"
+HEADER_LATE = "a header has to be the first row; remove the rows above it"
 A_ROW = "a row is image_id,image_uri,revision"
-CONTROL = "image_id: must not contain control characters"
+CONTROL = "it must not contain control characters"
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +133,7 @@ def test_a_value_in_quotes_may_have_separators_quotes_and_line_feeds_in_it() -> 
 
 def test_the_line_of_a_row_is_the_one_in_which_it_begins() -> None:
     assert refusal('\n\nimage_id,note,revision\na1,"two\n\nlines",one\n') == (
-        "list.csv, line 4: revision is 'one'; it must be a whole number from 0"
+        f"list.csv, line 4: revision is 'one'; it must be a whole number from 0 to {MAX_REVISION}"
     )
 
 
@@ -215,6 +216,15 @@ REFUSED = [
     ("image_id\ncafé\n".encode("cp1252"), f"list.csv, line 2: {NOT_UTF_8}"),
     ("image_id,note\na1,café\n".encode("cp1252"), f"list.csv, line 2: {NOT_UTF_8}"),
     (b"PK\x03\x04\x14\0", "list.csv: an Excel workbook or a ZIP archive; save the list as CSV UTF-8"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "list.csv: an Excel workbook; save the list as CSV UTF-8"),
+    *(
+        (page + b"\n<p>404</p>\n", "list.csv: a web page or XML; save the list as CSV UTF-8")
+        for page in (b"<!DOCTYPE html>", b"<html>", BOM + b" <?xml version='1.0'?>")
+    ),
+    *(
+        (array, "list.csv: a JSON array; write one message a line, as jq -c '.[]' does")
+        for array in (b'[{"image_id": "a1"}]', b'[\n{"image_id": "a1"}\n]\n', b"[\n")
+    ),
     (
         b"image_id,revision\na\rb,1\n",
         "list.csv, line 2: a carriage return in the middle; end each line with a line feed",
@@ -261,7 +271,22 @@ REFUSED = [
         "is a value",
     ),
     (b"image_id,revision\na1,1\nimage_id,revision\na2,2\n", f"list.csv, line 3: {HEADER_AGAIN}"),
-    (b"a1\nimage_id\na2\n", f"list.csv, line 2: {HEADER_AGAIN}"),
+    (b"a1\nimage_id\na2\n", f"list.csv, line 2: {HEADER_LATE}"),
+    (b"My photos,,\nimage_id,image_uri,revision\n", f"list.csv, line 2: {HEADER_LATE}"),
+    *(
+        (
+            f"{row}\n1|s3://b/1\n",
+            f"list.csv, line 1: {row!r} is a header with another separator; separate all columns by commas, "
+            "semicolons or tabs",
+        )
+        for row in (
+            "image_id|image_uri",
+            "Image_ID  image_uri",
+            "revision^image_id",
+            "image_uri|note",
+            "sep=|",
+        )
+    ),
     (b"path\n/a.jpg\nPath\n", f"list.csv, line 3: {HEADER_AGAIN}"),
     (
         b"image_id,path\na1,/photos/1.jpg\n",
@@ -301,14 +326,7 @@ REFUSED = [
     ),
     (b"a1|s3://b/1\n", f"list.csv, line 1: 'a1|s3://b/1' {OTHER_SEPARATOR}; {USE_THESE}"),
     (b"a1\na2 s3://b/1\n", f"list.csv, line 2: 'a2 s3://b/1' {OTHER_SEPARATOR}; {USE_THESE}"),
-    (b"image_id|image_uri\na1|s3://b/1\n", f"list.csv, line 1: 'image_id|image_uri' {OTHER_SEPARATOR}"),
-    (b"sep=|\na1|s3://b/1\n", f"list.csv, line 1: 'sep=|' {OTHER_SEPARATOR}"),
     # What stands alone and is not an ID.
-    (
-        b'[{"image_id": "a1", "revision": 4}]\n',
-        "list.csv, line 1: a JSON array; write one message a line, without brackets around them",
-    ),
-    (b"[\n", "list.csv, line 1: a JSON array; write one message a line, without brackets around them"),
     (
         b"a1\n/photos/1.jpg\n",
         "list.csv, line 2: '/photos/1.jpg' is a path in a list without a header; begin a list of paths with "
@@ -318,6 +336,14 @@ REFUSED = [
         b"photos/here.jpg\n",
         "list.csv, line 1: 'photos/here.jpg' is a path in a list without a header; begin a list of paths "
         "with the header path, and a list of IDs with the header image_id",
+    ),
+    *(
+        (
+            f"a1\n{path}\n",
+            f"list.csv, line 2: {path!r} is a path of Windows; write where this machine has the file, such "
+            "as /mnt/c/photos/1.jpg, or begin a list of IDs with the header image_id",
+        )
+        for path in ("C:\\photos\\1.jpg", "d:/1.jpg", "\\\\nas\\1.jpg")
     ),
     (b"s3://b/1\n", f"list.csv, line 1: 's3://b/1' is a URI without an ID; {A_ROW}"),
     (
@@ -344,31 +370,40 @@ REFUSED = [
         b"a1,photos/x.jpg\n",
         "list.csv, line 1: 'photos/x.jpg' is not a URI; a file's URI is file:///its/absolute/path",
     ),
-    (b"image_id,revision\n,3\n", "list.csv, line 2: image_id: String should have at least 1 character"),
-    (b"image_id\na\0b\n", f"list.csv, line 2: {CONTROL}"),
-    (b"image_id\na\x07b\n", f"list.csv, line 2: {CONTROL}"),
+    (b"image_id,revision\n,3\n", "list.csv, line 2: image_id is ''; it should have at least 1 character"),
+    (b"image_id\na\0b\n", f"list.csv, line 2: image_id is 'a\\x00b'; {CONTROL}"),
+    (b"image_id\na\x07b\n", f"list.csv, line 2: image_id is 'a\\x07b'; {CONTROL}"),
     (
         "image_id\n" + "🐱" * 64,
-        "list.csv, line 2: image_id: must have 1 to 255 bytes of UTF-8, not 256",
+        f"list.csv, line 2: image_id is '{'🐱' * 60}'; it must have 1 to 255 bytes of UTF-8, not 256",
     ),
-    (b"a1,,-1\n", "list.csv, line 1: revision is '-1'; it must be a whole number from 0"),
-    (b"a1,,1.0\n", "list.csv, line 1: revision is '1.0'; it must be a whole number from 0"),
-    (b"a1,,1E+05\n", "list.csv, line 1: revision is '1E+05'; it must be a whole number from 0"),
-    ("a1,,١\n", "list.csv, line 1: revision is '١'; it must be a whole number from 0"),
+    (b"a1,,-1\n", f"list.csv, line 1: revision is '-1'; it must be a whole number from 0 to {MAX_REVISION}"),
+    (
+        b"a1,,1.0\n",
+        f"list.csv, line 1: revision is '1.0'; it must be a whole number from 0 to {MAX_REVISION}",
+    ),
+    (
+        b"a1,,1E+05\n",
+        f"list.csv, line 1: revision is '1E+05'; it must be a whole number from 0 to {MAX_REVISION}",
+    ),
+    ("a1,,١\n", f"list.csv, line 1: revision is '١'; it must be a whole number from 0 to {MAX_REVISION}"),
     (
         b"a1,," + b"9" * 5000,
-        "list.csv, line 1: revision: Input should be less than or equal to 9007199254740991",
+        f"list.csv, line 1: revision is '{'9' * 60}'; it must be a whole number from 0 to {MAX_REVISION}",
     ),
     (
         b"image_id,event\na1,Deleted\n",
-        "list.csv, line 2: event: Input should be 'uploaded' or 'deleted'",
+        "list.csv, line 2: event is 'Deleted'; it should be 'uploaded' or 'deleted'",
     ),
     (
         b"image_id,occurred_at\na1,21.11.2026\n",
-        "list.csv, line 2: occurred_at: must be an RFC 3339 timestamp with its zone, such as "
-        "2026-11-21T09:30:00Z",
+        "list.csv, line 2: occurred_at is '21.11.2026'; it must be an RFC 3339 timestamp with its zone, such "
+        "as 2026-11-21T09:30:00Z",
     ),
-    (b'{"image_id": "a1"}\n{"image_id": 2}\n', "list.csv, line 2: image_id: Input should be a valid string"),
+    (
+        b'{"image_id": "a1"}\n{"image_id": 2}\n',
+        "list.csv, line 2: image_id is 2; it should be a valid string",
+    ),
     (b'{"image_id": "a1",}\n', "list.csv, line 1: Invalid JSON: trailing comma at column 19"),
     (
         b'{"image_id": "a1", "image_uri": "C:/x.jpg"}\n',
@@ -410,7 +445,11 @@ def test_at_least_thirty_malformed_lists_are_among_them() -> None:
             "line 1: 'C:\\\\x.jpg' is a path of Windows, not a URI; write where this machine "
             "has the file, such as file:///mnt/c/photos/1.jpg",
         ),
-        (b"/a.jpg\n\na1,,one\n", "line 3: revision is 'one'; it must be a whole number from 0"),
+        (b"https://h/1.jpg\n", f"line 1: 'https://h/1.jpg' is a URI without an ID; {A_ROW}"),
+        (
+            b"/a.jpg\n\na1,,one\n",
+            f"line 3: revision is 'one'; it must be a whole number from 0 to {MAX_REVISION}",
+        ),
         (b'a1,"s3://b/1\n', f"line 1: {NO_END}"),
         (
             b"/a.jpg\n" * 2000 + b"b\0c",
