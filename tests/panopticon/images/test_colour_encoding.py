@@ -73,6 +73,7 @@ def test_colours_that_srgb_cannot_show_are_clipped() -> None:
         (15, 99, 99),
         (5, 128, 106),
         (17, 255, 255),
+        (17, 128, 118),
     ],
 )
 def test_grey_is_as_bright_as_its_transfer_function_makes_it(
@@ -86,6 +87,30 @@ def test_grey_is_as_bright_as_its_transfer_function_makes_it(
 @pytest.mark.parametrize("primaries", [1, 4, 5, 6, 7, 8, 9, 11, 12, 22])
 def test_white_is_white_whatever_the_white_point(primaries: int) -> None:
     assert shown((255, 255, 255), encoding_of(primaries, 13)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("primaries", "red", "green", "blue"),
+    [
+        (4, (208, 86, 86), (0, 177, 83), (76, 100, 184)),
+        (5, (183, 90, 90), (83, 180, 92), (90, 90, 179)),
+        (6, (176, 93, 90), (97, 178, 89), (91, 92, 180)),
+        (7, (176, 93, 90), (97, 178, 89), (91, 92, 180)),
+        (8, (200, 82, 87), (0, 184, 80), (89, 87, 185)),
+        (9, (216, 68, 87), (0, 188, 73), (78, 89, 187)),
+        (11, (190, 84, 87), (62, 183, 77), (90, 89, 186)),
+        (12, (193, 83, 87), (41, 183, 77), (90, 90, 186)),
+        (22, (182, 93, 90), (86, 177, 90), (90, 95, 180)),
+    ],
+)
+def test_pale_colours_of_each_set_of_primaries_are_converted(
+    primaries: int, red: tuple[int, ...], green: tuple[int, ...], blue: tuple[int, ...]
+) -> None:
+    """Expected values were calculated from the chromaticities of H.273 and the formulas of SMPTE RP 177."""
+    encoding = encoding_of(primaries, 13)
+    coded = [(180, 90, 90), (90, 180, 90), (90, 90, 180)]
+    for colour, expected in zip(coded, (red, green, blue), strict=True):
+        assert shown(colour, encoding) == pytest.approx(expected, abs=1)
 
 
 def test_hybrid_log_gamma_takes_its_system_gamma_from_the_luminance_of_the_pixel() -> None:

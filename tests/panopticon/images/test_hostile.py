@@ -1,6 +1,8 @@
 import random
+import struct
 import subprocess
 import sys
+import zlib
 from functools import cache
 
 import numpy as np
@@ -214,6 +216,10 @@ def test_a_small_run_length_bmp_is_decoded() -> None:
         (Image.DecompressionBombWarning("x"), "too_many_pixels"),
         (OSError("image file is truncated (3 bytes not processed)"), "truncated"),
         (EOFError(), "truncated"),
+        (IndexError("index out of range"), "truncated"),
+        (struct.error("unpack requires a buffer of 4 bytes"), "truncated"),
+        (SyntaxError("not identified by this driver"), "zero_size"),
+        (SyntaxError("unknown data organization"), "unsupported"),
         (OSError("broken data stream"), "corrupt"),
         (OverflowError(), "corrupt"),
         (NotImplementedError(), "corrupt"),
@@ -235,6 +241,15 @@ def test_every_exception_of_pillow_becomes_one_reason(
     assert raised.value.reason == reason
     assert type(error).__name__ not in raised.value.detail
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(("name", "place"), [("BMP", 18), ("BMP", 22), ("PNG", 18), ("PNG", 22)])
+def test_a_picture_without_width_or_height_has_no_size(name: str, place: int) -> None:
+    whole = bytearray(samples()[name])
+    whole[place : place + 2] = bytes(2)
+    if name == "PNG":
+        whole[29:33] = zlib.crc32(whole[12:29]).to_bytes(4)
+    assert outcome(bytes(whole)) == "zero_size"
 
 
 @pytest.mark.parametrize("step", ["decoding.resized", "picture.to_rgb", "decoding.central_square"])

@@ -59,6 +59,21 @@ def test_averaging_in_strips_equals_averaging_at_once(
     assert whole.tobytes() == resized(image, square, (16, 16), filter_name="bicubic").tobytes()
 
 
+@pytest.mark.parametrize("factor", [1, 4])
+def test_no_more_than_a_strip_is_copied_at_a_time(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    strips: list[Image.Image] = []
+
+    def copied(strip: Image.Image) -> Image.Image:
+        strips.append(strip)
+        return strip
+
+    monkeypatch.setattr(scaling, "additive", copied)
+    monkeypatch.setattr(scaling, "_STRIP_PX", 8_000)
+    target_px = 200 // (factor * FINE_STEPS)
+    resized(pictures.photo(200, 200), central_square((200, 200), 1.0), (target_px,) * 2, filter_name="box")
+    assert [strip.height for strip in strips] == [40] * 5
+
+
 def test_a_square_is_scaled_as_if_it_had_been_cut_out() -> None:
     image = pictures.photo(400, 300)
     cut = image.crop((100, 50, 300, 250)).resize((64, 64), Image.Resampling.BICUBIC)

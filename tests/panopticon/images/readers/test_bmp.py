@@ -157,6 +157,13 @@ def greens(data: bytes, *, bits: int = 8, size_px: tuple[int, int] = (4, 4)) -> 
     return shown(whole, size_px)[..., 1]
 
 
+def test_a_palette_of_run_lengths_ends_with_its_last_whole_colour() -> None:
+    whole = bmp(
+        bytes((4, 90, 0, 1)), bits=8, size_px=(4, 4), compression=1, palette=GREENS[: 4 * 91] + b"\7\7"
+    )
+    assert shown(whole, (4, 4))[3, 0].tolist() == [0, 90, 0]
+
+
 def test_an_empty_row_of_run_lengths_is_a_row() -> None:
     rows = bytes((4, 90, 0, 0, 0, 0, 4, 70, 0, 0, 4, 60, 0, 1))
     assert greens(rows)[:, 0].tolist() == [60, 70, 0, 90]

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panopticon.images.limits import DecodeLimits
+from panopticon.images.readers import gif
 from tests import pictures
 from tests.panopticon.images.readers.shown import colour_of, rejection_of, shown, zero_filled
 
@@ -52,6 +54,19 @@ def test_the_canvas_around_a_small_frame_is_paper(transparent: bool) -> None:
     pixels = shown(small_frame(transparent=transparent), (40, 40))
     assert tuple(pixels[2, 2]) == pytest.approx(RED, abs=4)
     assert tuple(pixels[30, 30]) == (255, 255, 255)
+
+
+def test_a_frame_that_fills_the_canvas_keeps_one_byte_a_pixel() -> None:
+    whole = pictures.encoded(pictures.photo().convert("P"), "GIF")
+    assert gif.read(whole, limits=DecodeLimits(), shrink=lambda _: 1).image.mode == "P"
+
+
+def test_a_later_frame_lies_on_the_canvas_of_those_before_it() -> None:
+    frame = see_through()
+    frame.paste((*GREEN, 255), (20, 20, 40, 40))
+    pixels = shown(animation(see_through(), frame), (40, 40))
+    assert tuple(pixels[30, 30]) == pytest.approx(GREEN, abs=4)
+    assert tuple(pixels[5, 5]) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6])

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panopticon.errors import Rejected
+from panopticon.images.limits import DecodeLimits
+from panopticon.images.readers import webp
 from tests import pictures
 from tests.panopticon.images.profiles import GREY_GAMMA_1, SWAPPED
 from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, zero_filled
@@ -75,6 +78,25 @@ def test_a_gradient_that_repeats_down_to_the_last_row_may_be_coded_as_zeros() ->
 def test_a_cut_file_is_truncated() -> None:
     whole = pictures.encoded(pictures.photo(320, 240), "WEBP")
     assert rejection_of(whole[: len(whole) // 2]).reason == "truncated"
+
+
+def test_a_file_of_unknown_parts_is_corrupt() -> None:
+    assert rejection_of(b"RIFF\x24\0\0\0WEBPABCD\x18\0\0\0" + bytes(24)).reason == "corrupt"
+
+
+@pytest.mark.parametrize("size_px", [(5, 3), (300, 7), (7, 300), (9000, 1), (1, 9000)])
+@pytest.mark.parametrize("kind", ["lossy", "lossless", "extended"])
+def test_the_size_is_checked_against_the_limit_before_the_decoder_takes_memory(
+    kind: str, size_px: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = Image.new("RGBA", size_px, (9, 99, 199, 128))
+    options = {"exact": True} if kind == "extended" else KINDS[kind]
+    whole = pictures.encoded(picture if kind == "extended" else picture.convert("RGB"), "WEBP", **options)
+    pixels = size_px[0] * size_px[1]
+    assert webp.read(whole, limits=DecodeLimits(max_pixels=pixels), shrink=lambda _: 1).orientation == 1
+    monkeypatch.setattr(webp, "open_header", lambda *_: pytest.fail("the decoder was called"))
+    with pytest.raises(Rejected, match=f"{size_px[0]} x {size_px[1]} pixels"):
+        webp.read(whole, limits=DecodeLimits(max_pixels=pixels - 1), shrink=lambda _: 1)
 
 
 def test_empty_frames_before_the_first_picture_are_skipped() -> None:
