@@ -246,6 +246,15 @@ def test_an_orientation_in_exif_alone_is_ignored() -> None:
         ((32, 0, 24, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
         ((0, 1, 24, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
         ((640, 1, 480, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
+        ((64, 1, 48, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
+        ((63, 1, 47, 1, 0, 1, 0, 1), (0, 0, 63, 47)),
+        ((32, 1, 0, 1, 0, 1, 0, 1), (0, 0, 64, 48)),
+        ((32, 1, 24, 0, 0, 1, 0, 1), (0, 0, 64, 48)),
+        ((32, 1, 24, 1, 0, 0, 0, 1), (0, 0, 64, 48)),
+        ((32, 1, 24, 1, 0, 1, 0, 0), (0, 0, 64, 48)),
+        ((32, 1, 24, 1, 0, 1, 13, 1), (0, 0, 64, 48)),
+        ((32, 1, 24, 1, 0, 1, -13, 1), (0, 0, 64, 48)),
+        ((32, 1, 24, 1, -17, 1, 0, 1), (0, 0, 64, 48)),
     ],
 )
 def test_the_clean_aperture_is_cut_out_if_it_lies_within_the_image(
@@ -256,6 +265,12 @@ def test_the_clean_aperture_is_cut_out_if_it_lies_within_the_image(
     assert difference(encoded, photo.crop(box)) < 3
     size = decode(encoded, input=Input(width_px=9, height_px=9), preprocessing=Preprocessing())
     assert (size.width_px, size.height_px) == (box[2] - box[0], box[3] - box[1])
+
+
+def test_a_clean_aperture_that_is_too_long_is_ignored() -> None:
+    photo = pictures.photo(64, 48)
+    aperture = struct.pack(">4L4l", 32, 1, 24, 1, 0, 1, 0, 1) + b"\0"
+    assert difference(with_property(avif(photo), b"clap", aperture), photo) < 3
 
 
 def test_a_box_that_does_not_fit_is_refused() -> None:

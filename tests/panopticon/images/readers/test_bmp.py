@@ -101,6 +101,20 @@ def test_colours_are_found_at_the_bits_of_any_mask(
     assert difference(whole, expected) <= tolerance
 
 
+@pytest.mark.parametrize("strip_px", [1, 63, 640])
+def test_masks_are_read_in_strips_as_at_once(strip_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = (0x0000FF, 0x00FF00, 0xFF0000)
+    monkeypatch.setattr("panopticon.images.readers.bmp.masks._STRIP_PX", strip_px)
+    assert difference(bmp(packed(masks, "<u4"), bits=32, compression=3, masks=masks), PHOTO) == 0
+
+
+def test_rows_of_sixteen_bits_are_padded_to_words() -> None:
+    masks = (0x001F, 0x03E0, 0x7C00)
+    rows = b"".join(struct.pack("<3Hxx", *[pixel] * 3) for pixel in (0x001F, 0x03E0, 0x7C00))
+    pixels = shown(bmp(rows, bits=16, size_px=(3, 3), compression=3, masks=masks), (3, 3))
+    assert pixels[:, 1].tolist() == [[0, 0, 255], [0, 255, 0], [255, 0, 0]]
+
+
 @pytest.mark.parametrize("masks", [(0x7C00, 0x03E0, 0x001F, 0x8000), (0x0F00, 0x00F0, 0x000F, 0xF000)])
 @pytest.mark.parametrize(("alpha", "is_paper"), [(255, False), (0, False)])
 def test_alpha_of_sixteen_bits_counts_unless_it_is_not_set(
@@ -197,6 +211,18 @@ def test_four_bits_alternate_between_two_colours() -> None:
 def test_runs_beyond_the_right_edge_are_cut_off() -> None:
     rows = bytes((4, 90, 0, 0, 9, 80, 0, 0, 0, 0, 4, 60, 0, 1))
     assert greens(rows)[:, 3].tolist() == [60, 0, 80, 90]
+
+
+def test_runs_that_begin_beyond_the_right_edge_are_not_in_the_next_row() -> None:
+    rows = bytes((4, 90, 3, 50, 5, 40, 0, 0, 0, 0, 0, 1))
+    assert greens(rows)[2].tolist() == [0, 0, 0, 0]
+
+
+def test_an_odd_number_of_four_bit_pixels_one_by_one_is_padded_to_words() -> None:
+    rows = bytes((0, 3, 0x12, 0x30, 1, 0x40, 0, 0, 0, 1))
+    assert greens(rows, bits=4)[3].tolist() == [1, 2, 3, 4]
+    rows = bytes((0, 5, 0x12, 0x34, 0x50, 0, 0, 0, 0, 1))
+    assert greens(rows, bits=4, size_px=(5, 5))[4].tolist() == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("kept", [0, 2, 5])

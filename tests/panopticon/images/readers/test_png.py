@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from panopticon.errors import Rejected
-from panopticon.images.readers.animation import shows_something
+from panopticon.images.limits import DecodeLimits
+from panopticon.images.readers.animation import most_frames, shows_something
 from panopticon.images.readers.png.chunks import chunks_of
 from panopticon.images.readers.png.reader import picture_of as picture_from
 from tests import pictures
+from tests.panopticon.images.profiles import SWAPPED
 from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, shown, zero_filled
 
 PLAIN = pictures.one_of_each()["PNG"]
@@ -146,6 +148,73 @@ def test_a_file_that_breaks_off_between_chunks_is_truncated() -> None:
     rejection = rejection_of(whole[:-12] + bytes(12))
     assert rejection.reason == "truncated"
     assert "zeros" in rejection.detail
+
+
+@pytest.mark.parametrize(
+    ("chunk", "expected"),
+    [
+        ((b"cICP", bytes((12, 13, 0, 1))), (255, 0, 0)),
+        ((b"iCCP", b"p\0\0" + zlib.compress(SWAPPED)), (51, 234, 35)),
+        ((b"gAMA", struct.pack(">L", 100_000)), (245, 124, 104)),
+    ],
+)
+def test_colours_named_for_the_file_are_those_of_every_frame(
+    chunk: tuple[bytes, bytes], expected: tuple[int, ...]
+) -> None:
+    whole = moving(EMPTY, Image.new("RGBA", (48, 48), (234, 51, 35)))
+    assert colour_of(pictures.with_chunks(whole, chunk)) == pytest.approx(expected, abs=40)
+
+
+def test_the_primaries_of_the_file_are_those_of_every_frame_unless_it_is_srgb() -> None:
+    wide = (b"cHRM", struct.pack(">8L", 31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000))
+    whole = moving(EMPTY, Image.new("RGBA", (48, 48), (234, 51, 35)))
+    assert colour_of(pictures.with_chunks(whole, wide)) == pytest.approx((255, 0, 0), abs=3)
+    assert colour_of(pictures.with_chunks(whole, wide, (b"sRGB", b"\0"))) == (234, 51, 35)
+
+
+def test_a_later_frame_is_turned_as_the_file_is() -> None:
+    exif = b"II*\0" + struct.pack("<LH", 8, 1) + struct.pack("<HHLL", 274, 3, 1, 3) + bytes(4)
+    frame = GREEN.copy()
+    frame.paste((200, 0, 0, 255), (0, 0, 48, 24))
+    pixels = shown(pictures.with_chunks(moving(EMPTY, frame), (b"eXIf", exif)), (48, 48))
+    assert tuple(pixels[40, 24]) == (200, 0, 0)
+
+
+def test_later_frames_share_the_palette_and_its_alpha() -> None:
+    rows = [(b"\0" + bytes([index]) * 4) * 4 for index in (0, 1)]
+    chunks = [
+        (b"PLTE", bytes((9, 9, 9, 0, 200, 0))),
+        (b"tRNS", b"\0"),
+        (b"acTL", struct.pack(">LL", 2, 0)),
+    ]
+    control = struct.pack(">5LHHBB", 1, 4, 4, 0, 0, 1, 10, 0, 0)
+    still = pictures.png(4, 4, kind=3, rows=rows[0], extra=chunks)
+    later = pictures.chunk(b"fcTL", control) + pictures.chunk(b"fdAT", bytes(4) + zlib.compress(rows[1]))
+    assert colour_of(still[:-12] + later + still[-12:]) == (0, 200, 0)
+
+
+@pytest.mark.parametrize(("alpha", "shows"), [(0, False), (127, False), (128, True), (255, True)])
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])
+def test_a_picture_with_alpha_shows_something_if_a_pixel_is_more_than_half_opaque(
+    mode: str, alpha: int, shows: bool
+) -> None:
+    image = Image.new(mode, (4, 4))
+    image.putalpha(alpha)
+    assert shows_something(image) == shows
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_a_picture_in_its_transparent_colour_shows_nothing(mode: str) -> None:
+    image = Image.new(mode, (4, 4), 7)
+    image.info["transparency"] = 7
+    assert not shows_something(image)
+    image.putpixel((3, 3), 8)
+    assert shows_something(image)
+
+
+@pytest.mark.parametrize(("side_px", "most"), [(10, 64), (1000, 32), (4000, 2)])
+def test_fewer_frames_are_searched_the_larger_they_are(side_px: int, most: int) -> None:
+    assert most_frames((side_px, side_px), DecodeLimits(max_pixels=1_000_000)) == most
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panopticon.images.readers.png import deep
 from tests import pictures
 from tests.panopticon.images.profiles import GREY_GAMMA_1, SRGB, SWAPPED
 from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, shown
@@ -67,7 +68,18 @@ def test_a_profile_is_not_applied_if_code_points_count() -> None:
 
 @pytest.mark.parametrize(
     ("gamma", "expected"),
-    [(45_455, 128), (43_500, 128), (100_000, 188), (55_556, 146), (0, 128), (1, 128), (4_000_000_000, 128)],
+    [
+        (45_455, 128),
+        (43_500, 128),
+        (100_000, 188),
+        (55_556, 146),
+        (0, 128),
+        (1, 128),
+        (4_000_000_000, 128),
+        (19_000, 128),
+        (490_000, 240),
+        (510_000, 128),
+    ],
 )
 def test_gamma_counts_unless_it_is_that_of_srgb_or_a_mistake(gamma: int, expected: int) -> None:
     chunk = (b"gAMA", struct.pack(">L", gamma))
@@ -133,6 +145,10 @@ def test_unknown_code_points_are_unsupported() -> None:
         (0,) * 8,
         (31_270, 0, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000),
         (31_270, 32_900, 68_000, 32_000, 68_000, 32_000, 15_000, 6_000),
+        (31_270, 52_000, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000),
+        (18_000, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000),
+        (31_270, 32_900, 110_000, 32_000, 26_500, 69_000, 15_000, 6_000),
+        (31_270, 32_900, 68_000, 32_000, 26_500, 110_000, 15_000, 6_000),
         (31_270, 32_900, 68_000, 0, 26_500, 69_000, 15_000, 6_000),
         (4_000_000_000,) * 8,
     ],
@@ -244,7 +260,7 @@ def test_an_interlaced_picture_of_sixteen_bits_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "chunk", [LINEAR_CHUNK, P3_CHUNK, profile_chunk(SWAPPED), key(10 * 257, 128 * 257, 200 * 257)]
+    "chunk", [LINEAR_CHUNK, P3_CHUNK, WIDE_CHUNK, profile_chunk(SWAPPED), key(10 * 257, 128 * 257, 200 * 257)]
 )
 @pytest.mark.parametrize("depth", [8, 16])
 def test_colours_behind_the_image_data_do_not_count(chunk: tuple[bytes, bytes], depth: int) -> None:
@@ -252,6 +268,25 @@ def test_colours_behind_the_image_data_do_not_count(chunk: tuple[bytes, bytes], 
     end_at = whole.index(b"IEND") - 4
     late = whole[:end_at] + pictures.chunk(*chunk) + whole[end_at:]
     assert colour_of(late) == (10, 128, 200)
+
+
+def test_a_late_mark_of_srgb_does_not_count() -> None:
+    whole = flat((128, 128, 128), LINEAR_CHUNK)
+    end_at = whole.index(b"IEND") - 4
+    assert colour_of(whole[:end_at] + pictures.chunk(*SRGB_CHUNK) + whole[end_at:]) == (188, 188, 188)
+
+
+@pytest.mark.parametrize("strip_px", [48, 480])
+@pytest.mark.parametrize("chunks", [(LINEAR_CHUNK,), (LINEAR_CHUNK, key(0, 0, 0))])
+def test_sixteen_bits_are_read_in_strips_as_at_once(
+    strip_px: int, chunks: tuple[tuple[bytes, bytes], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    light = np.rint(_linear(np.asarray(pictures.photo(48, 48)) / 255) * 65_535).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in light)
+    whole = pictures.png(48, 48, depth=16, rows=rows, extra=chunks)
+    at_once = shown(whole)
+    monkeypatch.setattr(deep, "_STRIP_PX", strip_px)
+    assert np.array_equal(shown(whole), at_once)
 
 
 def test_the_first_of_two_chunks_of_one_kind_counts() -> None:
