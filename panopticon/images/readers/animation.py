@@ -35,7 +35,7 @@ def load_first_shown(image: ImageFile.ImageFile, limits: DecodeLimits) -> None:
 
 def most_frames(size_px: tuple[int, int], limits: DecodeLimits) -> int:
     """Return how many frames are decoded at most to find one that shows something."""
-    return min(_MAX_FRAMES, MAX_PASSES * limits.max_pixels // max(1, size_px[0] * size_px[1]))
+    return min(_MAX_FRAMES, MAX_PASSES * limits.max_pixels // (size_px[0] * size_px[1]))
 
 
 def shows_something(image: Image.Image) -> bool:

@@ -209,3 +209,9 @@ def test_an_image_between_our_pixel_limit_and_that_of_pillow_causes_no_warning(
 
 def _packed(name: str) -> dict[str, str]:
     return {"compression": "group4"} if name == "TIFF" else {}
+
+
+def test_a_file_without_bytes_is_empty() -> None:
+    with pytest.raises(Rejected) as raised:
+        decoded(b"")
+    assert raised.value.reason == "empty"

@@ -181,6 +181,16 @@ def test_a_sequence_without_items_is_described_by_its_track() -> None:
     assert kinds <= {b"av1C", b"colr", b"ccst", b"btrt", b"pasp", b"clap", b"auxi"}
 
 
+@pytest.mark.parametrize("samples", [None, b"", box(b"stsd", bytes(8))], ids=["film", "table", "entry"])
+def test_a_file_without_a_track_of_pictures_has_no_properties_of_one(samples: bytes | None) -> None:
+    film = b""
+    if samples is not None:
+        film = samples
+        for kind in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+            film = box(kind, film)
+    assert properties_of_track(film, boxes(film, 0, len(film))) == []
+
+
 @pytest.mark.parametrize(
     "stream", [b"", b"\x12\0", b"\x0a", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x32\1\0"]
 )
