@@ -84,6 +84,11 @@ def test_grey_is_as_bright_as_its_transfer_function_makes_it(
     assert shown((code,), encoding, "L") == shown((code,) * 3, encoding)
 
 
+def test_every_grey_of_the_same_curve_stays_the_same_grey() -> None:
+    greys = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert("RGB")
+    assert to_rgb(greys, None, encoding_of(12, 13)).tobytes() == greys.tobytes()
+
+
 @pytest.mark.parametrize("primaries", [1, 4, 5, 6, 7, 8, 9, 11, 12, 22])
 def test_white_is_white_whatever_the_white_point(primaries: int) -> None:
     assert shown((255, 255, 255), encoding_of(primaries, 13)) == (255, 255, 255)

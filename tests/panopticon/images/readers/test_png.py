@@ -180,6 +180,13 @@ def test_a_later_frame_is_turned_as_the_file_is() -> None:
     assert tuple(pixels[40, 24]) == (200, 0, 0)
 
 
+def test_other_parts_may_stand_between_the_parts_of_a_frame() -> None:
+    whole = moving(EMPTY, GREEN)
+    at = whole.index(b"fdAT") - 4
+    exif = pictures.chunk(b"eXIf", b"II*\0\x08\0\0\0\0\0")
+    assert colour_of(whole[:at] + exif + whole[at:]) == (0, 200, 0)
+
+
 def test_later_frames_share_the_palette_and_its_alpha() -> None:
     rows = [(b"\0" + bytes([index]) * 4) * 4 for index in (0, 1)]
     chunks = [
