@@ -155,6 +155,22 @@ def test_colours_are_found_in_every_sequence_header(
     assert av1.colours_of(header[2:]) == (9, 16)
 
 
+@pytest.mark.parametrize("delimiter", [b"", b"\x12\0", b"\x16\0\0", b"\x12\x80\x80\0"])
+def test_a_sequence_header_is_found_however_its_unit_gives_its_size(delimiter: bytes) -> None:
+    unit = sequence_header(timing=True, model=True, tools=True, screen=True, profile=0, tier=True)[2:]
+    content = unit[2:]
+    sizes = bytes([0x80 | len(content)]), bytes([len(content)])
+    heads = [
+        b"\x0a" + sizes[1],
+        b"\x0a" + sizes[0] + b"\0",
+        b"\x0a" + sizes[0] + b"\x80" * 6 + b"\0",
+        b"\x0e\0" + sizes[1],
+        b"\x08",
+        b"\x0c\0",
+    ]
+    assert [av1.colours_of(delimiter + head + content) for head in heads] == [(9, 16)] * 6
+
+
 def test_boxes_with_long_numbers_are_read() -> None:
     """Files of more than 65,535 items, or 127 properties, have them."""
     item, fillers = 70_000, box(b"free", b"") * 299
