@@ -98,7 +98,13 @@ def test_each_orientation_brings_its_corner_to_the_top(orientation: int, corners
 
 
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
-@pytest.mark.parametrize(("orientation", "size_px"), [(1, (80, 40)), (3, (80, 40)), (6, (40, 80))])
+@pytest.mark.parametrize(
+    ("orientation", "size_px"),
+    [
+        *((upright, (80, 40)) for upright in (1, 2, 3, 4)),
+        *((sideways, (40, 80)) for sideways in (5, 6, 7, 8)),
+    ],
+)
 def test_the_size_is_that_of_the_upright_picture(
     name: str, orientation: int, size_px: tuple[int, int]
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from panopticon.images.limits import DecodeLimits
+from panopticon.images.readers import bmp as bmp_reader
 from tests import pictures
 from tests.panopticon.images.profiles import SWAPPED
 from tests.panopticon.images.readers.shown import colour_of, difference, rejection_of, shown
@@ -211,6 +213,16 @@ def test_four_bits_alternate_between_two_colours() -> None:
 def test_runs_beyond_the_right_edge_are_cut_off() -> None:
     rows = bytes((4, 90, 0, 0, 9, 80, 0, 0, 0, 0, 4, 60, 0, 1))
     assert greens(rows)[:, 3].tolist() == [60, 0, 80, 90]
+
+
+@pytest.mark.parametrize("size_px", [(3, 6), (6, 3)])
+def test_runs_fill_the_width_of_a_picture_that_is_not_square(size_px: tuple[int, int]) -> None:
+    rows = bytes((0, 0)) + bytes((9, 80, 0, 0)) + bytes((0, 1))
+    whole = bmp(rows, bits=8, size_px=size_px, compression=1, palette=GREENS)
+    found = bmp_reader.read(whole, limits=DecodeLimits(), shrink=lambda _: 1).image.convert("RGB")
+    greens = np.asarray(found)[::-1, :, 1]
+    assert greens[1].tolist() == [80] * size_px[0]
+    assert greens.sum() == 80 * size_px[0]
 
 
 def test_runs_that_begin_beyond_the_right_edge_are_not_in_the_next_row() -> None:
