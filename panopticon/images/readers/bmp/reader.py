@@ -141,5 +141,5 @@ def _unpacked(encoded: bytes, header: _Header, size_px: tuple[int, int]) -> Imag
     palette_at = _FILE_HEADER_BYTES + header.size_bytes
     palette = encoded[palette_at : min(header.data_at, palette_at + 4 * 256)]
     image = Image.frombytes("P", size_px, numbers, "raw", "P", 0, -1)
-    image.putpalette(palette[: len(palette) // 4 * 4], "BGRX")
+    image.putpalette(palette, "BGRX")
     return image

@@ -171,6 +171,11 @@ class TestPaths:
         Path("a,,b").touch()
         assert paths("\n".join(lines), stdin=True) == [os.fsencode(line) for line in lines]
 
+    def test_a_file_whose_path_reads_like_a_uri_is_a_file(self) -> None:
+        Path("s3:/b").mkdir(parents=True)
+        Path("s3:/b/1").touch()
+        assert paths(f"{URI}\nhere.jpg\n", stdin=True) == [URI.encode(), b"here.jpg"]
+
     @pytest.mark.parametrize("name", ["path", "image_id", "my,path"])
     def test_a_file_that_is_called_like_a_header_is_a_file(self, name: str) -> None:
         Path(name).touch()
