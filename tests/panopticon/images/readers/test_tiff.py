@@ -14,7 +14,10 @@ from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images.decoding import decode
 from panopticon.images.limits import DecodeLimits
+from panopticon.images.readers.ifd.directories import directory_at
+from panopticon.images.readers.tiff import by_pillow
 from panopticon.images.readers.tiff import samples as samples_module
+from panopticon.images.readers.tiff.layout import layout_of
 from tests import pictures
 from tests.panopticon.images.profiles import GREY_GAMMA_1, SWAPPED
 from tests.panopticon.images.readers.tiff_files import (
@@ -265,6 +268,45 @@ def test_bands_of_any_size_give_the_same_picture(
     assert np.array_equal(decoded(encoded), at_once)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(f"{name}{bits}" for name in ("grey", "white") for bits in (1, 2, 4, 8)),
+        *(f"palette{bits} of 257" for bits in (1, 2, 4, 8)),
+        *(
+            "rgb8",
+            "rgb16",
+            "cmyk8",
+            "grey 8",
+            "straight 8",
+            "premultiplied 8",
+            "unspecified 8",
+            "undeclared 8",
+        ),
+    ],
+)
+@pytest.mark.parametrize("layout", ["strips", "tiles", "LZW"])
+def test_usual_pictures_are_not_unpacked_to_numbers(kind: str, layout: str) -> None:
+    """Those take several times the memory of the picture."""
+    page = directory_at(tiff(Page(**KINDS[kind][0], **LAYOUTS[layout])))
+    assert by_pillow.can_read(page, layout_of(page))
+
+
+@pytest.mark.parametrize("kind", ["rgb8", "grey8", "cmyk8", "grey 8"])
+def test_usual_pictures_in_planes_are_not_unpacked_to_numbers_where_pillow_reads_them(kind: str) -> None:
+    page = directory_at(tiff(Page(**KINDS[kind][0], planar=True)))
+    assert by_pillow.can_read(page, layout_of(page)) == (kind in ("rgb8", "cmyk8"))
+
+
+@pytest.mark.parametrize(
+    "compression", ["tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd"]
+)
+@pytest.mark.parametrize("depth", ["L", "I;16"])
+def test_every_compression_without_loss_is_read(compression: str, depth: str) -> None:
+    deep = Image.fromarray(GREY if depth == "L" else GREY.astype(np.uint16) * 257)
+    assert off(pictures.encoded(deep, "TIFF", compression=compression), GREY) < 1
+
+
 def test_the_fractions_of_lab_are_rounded() -> None:
     ab = np.full((SIDE_PX, SIDE_PX, 2), (140 << 8) + 200, dtype=np.uint16)
     lab = np.dstack([GREY.astype(np.uint16) * 257, ab])
@@ -366,6 +408,58 @@ UNSUPPORTED: dict[str, tuple[Page, str]] = {
     ),
     "negative floats": (Page(samples=(GREY / 128 - 1).astype(np.float32)), "many of them negative"),
 }
+
+
+@pytest.mark.parametrize(
+    ("numbers", "name"),
+    [
+        ((9, 10, 34661), "JBIG"),
+        ((32766,), "NeXT"),
+        ((32809,), "ThunderScan"),
+        ((33003, 33004, 33005, 34712), "JPEG 2000"),
+        ((34676, 34677), "SGI LogLuv"),
+        ((34887,), "LERC"),
+        ((34933,), "PNG"),
+        ((34934,), "JPEG XR"),
+        ((50001,), "WebP"),
+        ((50002, 52546), "JPEG XL"),
+    ],
+)
+def test_a_compression_that_is_not_decoded_is_named(numbers: tuple[int, ...], name: str) -> None:
+    for number in numbers:
+        error = refusal(tiff(Page(samples=GREY, compression=number, blocks=[b"x"])))
+        assert error.detail.startswith(f"a TIFF with {name} compression is not supported")
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"),
+    [
+        *((fax, "fax") for fax in (2, 3, 4)),
+        (LZW, "LZW"),
+        (DEFLATE, "ZIP"),
+        (32946, "ZIP"),
+        (PACKBITS, "PackBits"),
+        (34925, "LZMA"),
+        (50000, "Zstandard"),
+    ],
+)
+def test_the_compression_of_pixels_that_are_not_decoded_is_named(compression: int, name: str) -> None:
+    page = Page(samples=PHOTO.astype(np.float32), photometric=LAB, compression=compression, blocks=[b"x"])
+    assert f"a TIFF with 32-bit floating-point Lab pixels in {name} compression" in refusal(tiff(page)).detail
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (4, "only a transparency mask"),
+        (10, "ITU Lab colours"),
+        (32844, "LogL brightness"),
+        (32845, "LogLuv colours"),
+    ],
+)
+def test_colours_that_are_not_decoded_are_named(number: int, name: str) -> None:
+    error = refusal(tiff(Page(samples=PHOTO, photometric=number)))
+    assert error.detail.startswith(f"a TIFF with {name} is not supported")
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
@@ -509,6 +603,7 @@ def _jpeg_pages() -> dict[str, tuple[Page, NDArray[Any]]]:
     planes = [_jpeg(np.ascontiguousarray(PHOTO[..., at])) for at in range(3)]
     # Pillow writes CMYK inverted, as Adobe does in JPEG files; in TIFF, 0 is no ink.
     inverted = _jpeg(255 - ink)
+    clear = np.dstack([PHOTO, np.zeros_like(GREY)])
     return {
         "grey": (Page(samples=GREY, blocks=[_jpeg(GREY)], **common), GREY),
         "white": (Page(samples=GREY, photometric=WHITE, blocks=[_jpeg(255 - GREY)], **common), GREY),
@@ -540,7 +635,37 @@ def _jpeg_pages() -> dict[str, tuple[Page, NDArray[Any]]]:
             ),
             PHOTO,
         ),
+        "tiles cut to the page": (
+            Page(
+                samples=PHOTO,
+                photometric=YCBCR,
+                tile_px=16,
+                blocks=[_jpeg(tile[: SIDE_PX - 16 * (at // 3)]) for at, tile in enumerate(tiles)],
+                **common,
+            ),
+            PHOTO,
+        ),
+        "strips of planes": (
+            Page(
+                samples=PHOTO,
+                photometric=RGB,
+                planar=True,
+                rows=16,
+                blocks=[
+                    _jpeg(np.ascontiguousarray(PHOTO[top : top + 16, :, at]))
+                    for at in range(3)
+                    for top in (0, 16, 32)
+                ],
+                **common,
+            ),
+            PHOTO,
+        ),
+        "clear alpha": (
+            Page(samples=clear, photometric=RGB, tags={338: STRAIGHT}, blocks=[_jpeg(255 - clear)], **common),
+            PHOTO,
+        ),
         "padded": (Page(samples=GREY, blocks=[_jpeg(GREY) + bytes(3)], **common), GREY),
+        "much padded": (Page(samples=GREY, blocks=[_jpeg(GREY) + bytes(62)], **common), GREY),
     }
 
 
@@ -568,6 +693,17 @@ def test_a_jpeg_inside_that_is_too_small_is_corrupt(size_px: tuple[int, int]) ->
     error = refusal(tiff(Page(samples=PHOTO, photometric=YCBCR, compression=JPEG, blocks=[small])))
     assert error.reason == "corrupt"
     assert f"a JPEG of {size_px[0]} x {size_px[1]} pixels" in error.detail
+
+
+@pytest.mark.parametrize("short_px", [15, 4])
+def test_a_strip_of_jpeg_that_is_too_short_is_corrupt(short_px: int) -> None:
+    heights_px = [16, 16, 5]
+    heights_px[2 if short_px == 4 else 1] = short_px
+    strips = [_jpeg(PHOTO[at : at + rows]) for at, rows in zip((0, 16, 32), heights_px, strict=True)]
+    page = Page(samples=PHOTO, photometric=YCBCR, compression=JPEG, rows=16, blocks=strips)
+    error = refusal(tiff(page))
+    assert error.reason == "corrupt"
+    assert f"a JPEG of 37 x {short_px} pixels" in error.detail
 
 
 def test_a_jpeg_inside_of_many_scans_is_too_costly() -> None:
@@ -722,6 +858,11 @@ def test_every_orientation_is_upright_at_every_depth(orientation: int, dtype: An
         8: PHOTO.swapaxes(0, 1)[::-1],
     }
     assert off(tiff(page), upright[orientation]) < 1
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_upright(orientation: int) -> None:
+    assert off(tiff(Page(samples=PHOTO, photometric=RGB, tags={274: orientation})), PHOTO) < 1
 
 
 @pytest.mark.parametrize("bits", [8, 16])
