@@ -21,6 +21,7 @@ from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images.decoding import decode
 from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits
+from panopticon.images.readers import jpeg as jpeg_reader
 from tests import pictures
 
 END = b"\xff\xd9"
@@ -300,6 +301,25 @@ class TestPixelLimit:
     def test_the_message_of_too_many_bytes_names_its_setting(self) -> None:
         message = detail(jpeg(), DecodeLimits(max_bytes=100))
         assert message.endswith("bytes; at most 100 (setting max_bytes)")
+
+
+class TestSmallerDecoding:
+    @pytest.mark.parametrize(
+        ("factor", "size_px"),
+        [(1, (320, 240)), (2, (160, 120)), (3, (160, 120)), (4, (80, 60)), (8, (40, 30)), (99, (40, 30))],
+    )
+    def test_a_jpeg_is_decoded_as_small_as_the_fine_step_allows(
+        self, factor: int, size_px: tuple[int, int]
+    ) -> None:
+        whole = jpeg(pictures.photo(320, 240))
+        picture = jpeg_reader.read(whole, limits=DecodeLimits(), shrink=lambda _: factor)
+        assert picture.image.size == size_px
+        assert picture.stored_size_px == (320, 240)
+
+    def test_a_lossless_jpeg_is_decoded_at_full_size(self) -> None:
+        whole = (DATA / "lossless.jpg").read_bytes()
+        picture = jpeg_reader.read(whole, limits=DecodeLimits(), shrink=lambda _: 8)
+        assert picture.image.size == (24, 18)
 
 
 class TestColour:

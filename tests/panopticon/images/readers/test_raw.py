@@ -107,6 +107,12 @@ class TestPreview:
         upright = PHOTO.transpose(TURNS.ROTATE_270)
         assert difference(with_preview(upright, orientation=6), upright) < RIGHT
 
+    def test_a_square_one_is_turned_with_the_sensor(self) -> None:
+        square = PHOTO.crop((0, 0, 300, 300))
+        jpeg = pictures.encoded(square, "JPEG", quality=95)
+        file = dng.dng(OTHER.crop((0, 0, 300, 300)), preview=jpeg, preview_px=square.size, orientation=6)
+        assert difference(file, square.transpose(TURNS.ROTATE_270)) < RIGHT
+
 
 class TestRecognition:
     def test_a_dng_is_one(self) -> None:

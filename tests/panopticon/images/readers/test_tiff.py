@@ -268,6 +268,20 @@ def test_bands_of_any_size_give_the_same_picture(
     assert np.array_equal(decoded(encoded), at_once)
 
 
+@pytest.mark.parametrize("layout", ["one strip", "strips", "LZW", "planes"])
+@pytest.mark.parametrize("kind", ["grey16", "rgb12"])
+def test_bands_have_as_many_rows_as_are_allowed(
+    kind: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, _ = KINDS[kind]
+    found = layout_of(directory_at(encoded := tiff(Page(**page, **LAYOUTS[layout]))))
+    monkeypatch.setattr(samples_module, "_BAND_SAMPLES", 300)
+    bands = list(samples_module.bands_of(encoded, found, range(found.samples), max_bytes=10**6))
+    row = SIDE_PX * (1 if found.planar else found.samples)
+    assert max(map(len, bands)) == 300 // row
+    assert sum(map(len, bands)) == SIDE_PX
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -289,6 +303,11 @@ def test_bands_of_any_size_give_the_same_picture(
 def test_usual_pictures_are_not_unpacked_to_numbers(kind: str, layout: str) -> None:
     """Those take several times the memory of the picture."""
     page = directory_at(tiff(Page(**KINDS[kind][0], **LAYOUTS[layout])))
+    assert by_pillow.can_read(page, layout_of(page))
+
+
+def test_a_usual_picture_may_lack_its_number_of_samples() -> None:
+    page = directory_at(tiff(Page(samples=GREY, tags={277: None})))
     assert by_pillow.can_read(page, layout_of(page))
 
 
@@ -317,6 +336,14 @@ def test_the_fractions_of_lab_are_rounded() -> None:
     deep = tiff(Page(samples=lab, photometric=ICCLAB))
     assert np.array_equal(decoded(deep), decoded(up))
     assert not np.array_equal(decoded(deep), decoded(down))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("largest", "level"), [(255, 255), (256, 1)])
+def test_a_palette_has_eight_bits_if_no_value_has_more(largest: int, level: int, bits: int) -> None:
+    index = np.zeros((SIDE_PX, SIDE_PX), dtype=f"u{bits // 8}")
+    page = Page(samples=index, photometric=PALETTE, tags={320: [largest] * (3 << bits)})
+    assert (decoded(tiff(page)) == level).all()
 
 
 @pytest.mark.parametrize("odd", [4.0, 300.0, -3.0, np.nan, np.inf, -np.inf])
@@ -539,6 +566,33 @@ def test_more_bytes_of_samples_than_a_picture_takes_are_too_costly() -> None:
     assert off(tiff(page), GREY) < 1
 
 
+@pytest.mark.parametrize(("kind", "fits"), [("rgb16", True), ("unspecified 16", False)])
+def test_three_samples_of_sixteen_bits_fit_at_the_limit_on_pixels(kind: str, fits: bool) -> None:
+    page, shown = KINDS[kind]
+    encoded = tiff(Page(**page, fill_order=2))
+    size = Input(width_px=SIDE_PX, height_px=SIDE_PX)
+    limits = DecodeLimits(max_pixels=SIDE_PX**2)
+    if fits:
+        pixels = decode(encoded, input=size, preprocessing=Preprocessing(), limits=limits).pixels
+        assert np.abs(pixels - shown).mean() < 1
+    else:
+        assert refusal(encoded, max_pixels=SIDE_PX**2).reason == "too_costly"
+
+
+@pytest.mark.parametrize(("height_px", "reason"), [(4096, "truncated"), (4097, "too_costly")])
+def test_tiles_far_larger_than_the_picture_are_too_costly(height_px: int, reason: str) -> None:
+    page = Page(samples=GREY, tile_px=16, tags={322: 4096, 323: height_px})
+    assert refusal(tiff(page)).reason == reason
+
+
+def test_a_strip_may_end_with_the_file() -> None:
+    file_bytes = len(tiff(Page(samples=GREY)))
+    last_at = file_bytes - GREY.size
+    assert decoded(tiff(Page(samples=GREY, tags={273: last_at}))).shape == (SIDE_PX, SIDE_PX, 3)
+    error = refusal(tiff(Page(samples=GREY, tags={273: last_at + 1})))
+    assert (error.reason, "ends 1 bytes after the end of the file" in error.detail) == ("truncated", True)
+
+
 def test_too_many_strips_are_too_costly() -> None:
     assert refusal(
         tiff(Page(samples=np.zeros((1_100_000, 1), np.uint8), tags={278: 1})), max_pixels=2**21
@@ -719,6 +773,18 @@ def test_an_old_style_jpeg_is_read_from_the_whole_file_inside(orientation: int) 
     assert off(tiff(page), PHOTO if orientation == 1 else PHOTO[::-1, ::-1]) < 4
 
 
+def test_an_old_style_jpeg_may_lack_its_size() -> None:
+    page = Page(samples=PHOTO, photometric=YCBCR, compression=OLD_JPEG, blocks=[_jpeg(PHOTO)], tags={513: 8})
+    assert off(tiff(page), PHOTO) < 4
+
+
+@pytest.mark.parametrize("tags", [{513: 9}, {513: 8, 514: 2}, {514: 999}], ids=str)
+def test_an_old_style_jpeg_without_a_whole_file_inside_is_unsupported(tags: dict[int, int]) -> None:
+    whole = _jpeg(PHOTO)
+    page = Page(samples=PHOTO, photometric=YCBCR, compression=OLD_JPEG, blocks=[whole], tags=tags)
+    assert refusal(tiff(page)).reason == "unsupported"
+
+
 def test_an_old_style_jpeg_of_another_size_is_unsupported() -> None:
     whole = _jpeg(PHOTO)
     tags = {513: 8, 514: len(whole)}
@@ -809,6 +875,16 @@ def test_the_page_in_full_size_is_decoded(name: str, order: Order, big: bool) ->
     assert off(encoded, shown) < 1
     size = Input(width_px=SIDE_PX, height_px=SIDE_PX)
     assert decode(encoded, input=size, preprocessing=Preprocessing()).width_px == SIDE_PX
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(("copies", "found"), [(255, True), (256, False)])
+def test_no_more_than_256_pages_are_looked_at(copies: int, found: bool, inside: bool) -> None:
+    dot = Page(samples=SMALL.samples[:1, :1], photometric=RGB, tags={254: 1})
+    others = [*[dot] * (copies - 1), FULL]
+    first = Page(samples=SMALL.samples, photometric=RGB, tags={254: 1}, inside=others if inside else ())
+    encoded = tiff(first) if inside else tiff(first, *others)
+    assert (off(encoded, PHOTO) < 1) == found
 
 
 def test_a_small_copy_of_sensor_data_is_not_taken_for_the_picture() -> None:
