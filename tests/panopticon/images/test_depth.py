@@ -93,6 +93,10 @@ def test_highlights_take_up_to_half_of_a_picture(dark: int, sky: float, white: f
     assert white_of([samples], FLOAT_WHITES, highlights=32) == white
 
 
+def test_without_highlights_no_large_part_is_brighter_than_white() -> None:
+    assert white_of([np.array([1.0] * 505 + [1.5] * 495)], FLOAT_WHITES) is None
+
+
 def test_black_alone_fits_any_white() -> None:
     assert white_of([np.zeros(9)], FLOAT_WHITES) == 1.0
 
