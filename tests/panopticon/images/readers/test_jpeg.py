@@ -198,6 +198,12 @@ class TestScans:
         last = whole[whole.rindex(b"\xff\xda") : -2]
         assert outcome(whole[:-2] + last * 400 + END) == "too_costly"
 
+    def test_scans_of_a_large_picture_are_fewer_than_of_a_small_one(self) -> None:
+        whole = jpeg(progressive=True)
+        many = whole[:-2] + whole[whole.rindex(b"\xff\xda") : -2] * 150 + END
+        assert outcome(many, DecodeLimits(max_pixels=96 * 72)) == "too_costly"
+        assert outcome(many) == "decoded"
+
     def test_a_picture_at_the_limit_may_have_as_many_scans_as_photos_have(self) -> None:
         assert outcome(jpeg(progressive=True), DecodeLimits(max_pixels=96 * 72)) == "decoded"
 
