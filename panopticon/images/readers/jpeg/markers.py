@@ -84,12 +84,12 @@ class Frame:
     @property
     def progressive(self) -> bool:
         """Return whether the picture is refined scan by scan."""
-        return self.marker in (0xC2, 0xC6, 0xCA, 0xCE)
+        return self.marker in (0xC2, 0xCA)
 
     @property
     def lossless(self) -> bool:
         """Return whether the picture consists of differences of pixels, in place of coefficients."""
-        return self.marker in (0xC3, 0xC7, 0xCB, 0xCF)
+        return self.marker in (0xC3, 0xCB)
 
     def units_of(self, components: tuple[int, ...]) -> int:
         """Return how many units (MCUs) a scan of these components has; 0 if the header does not fit them."""
@@ -121,7 +121,7 @@ class Scan:
     """Offsets of the data. Without a marker after it, its end is that of the file."""
 
     @classmethod
-    def of(cls, segment: Segment, restart_interval: int) -> Self:
+    def of(cls, segment: Segment, restart_interval: int = 0) -> Self:
         """Read the header. Raises: Rejected (`corrupt`)."""
         body = segment.body
         if not body or len(body) < 4 + 2 * body[0]:
@@ -163,12 +163,15 @@ class Header:
     frame: Frame
     exif: bytes
     """The body of the first EXIF segment; empty if there is none."""
-    first_scan: Scan
+    first_components: int
+    """Components of the picture that the first scan gives."""
+    begin: int
+    """Offset of the first scan's data."""
 
     @property
     def in_one_scan(self) -> bool:
         """Return whether all pixels are in one scan, so that the decoder need not keep the whole picture."""
-        return not self.frame.progressive and len(self.first_scan.components) == self.frame.components
+        return not self.frame.progressive and self.first_components == self.frame.components
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,18 +200,17 @@ class Layout:
 
 def header_of(encoded: bytes) -> Header:
     """Read up to the first scan. Raises: Rejected (`truncated`, `corrupt`)."""
-    frame, exif, interval = None, b"", 0
+    frame, exif = None, b""
     for segment in _segments(encoded):
         if segment.marker in _FRAMES:
             frame = Frame.of(segment)
         elif segment.marker == Marker.APP1 and not exif and segment.body.startswith(b"Exif\0"):
             exif = segment.body
-        elif segment.marker == Marker.RESTART_INTERVAL:
-            interval = int.from_bytes(segment.body[:2])
         elif segment.marker == Marker.START_OF_SCAN:
             if frame is None:
                 raise rejected(Reason.CORRUPT, "pixels come before the header")
-            return Header(frame=frame, exif=exif, first_scan=Scan.of(segment, interval))
+            first = Scan.of(segment)
+            return Header(frame=frame, exif=exif, first_components=len(first.components), begin=first.begin)
         elif segment.marker in (Marker.START_OF_IMAGE, Marker.END_OF_IMAGE):
             raise rejected(Reason.CORRUPT, "there are no pixels")
     raise rejected(Reason.TRUNCATED, "the file ends before its pixels")

@@ -80,15 +80,14 @@ def _power(header: Header, shrink: Shrink) -> int:
 
 def _whole(encoded: bytes, header: Header, limits: DecodeLimits) -> bytes:
     """Return a JPEG whose pixels are all there. Raises: Rejected (`truncated`, `corrupt`, `too_costly`)."""
-    begin = header.first_scan.begin
-    suspicious = not encoded.endswith(END_MARK) or encoded.find(ZERO_RUN, begin) >= 0
+    suspicious = not encoded.endswith(END_MARK) or encoded.find(ZERO_RUN, header.begin) >= 0
     if header.in_one_scan and not suspicious:
         return encoded
     layout = layout_of(encoded)
     if not header.in_one_scan:
         size_px = (header.frame.width_px, header.frame.height_px)
         check_work(size_px, passes=len(layout.scans), max_pixels=limits.max_pixels)
-    if layout.ended and encoded.find(ZERO_RUN, begin, layout.end) < 0:
+    if layout.ended and encoded.find(ZERO_RUN, header.begin, layout.end) < 0:
         return encoded
     return completed(encoded, header.frame, layout, partial(_fingerprint, limits=limits))
 

@@ -14,8 +14,7 @@ class PageFile(TiffImageFile):
 
     def load_prepare(self) -> None:
         """Allocate the pixels without Pillow's warning about sizes, which are checked already."""
-        if self._im is None:
-            self.im = Image.new(self.mode, self._tile_size, None).im
+        self.im = Image.new(self.mode, self._tile_size, None).im
         super().load_prepare()
 
     def _setup(self) -> None:

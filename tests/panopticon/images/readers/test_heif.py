@@ -71,6 +71,15 @@ class TestPixels:
             photo.putalpha(Image.linear_gradient("L").resize(photo.size))
         assert difference(heif.encoded(photo, bits=bits), photo) < RIGHT
 
+    @pytest.mark.parametrize("bits", [10, 12])
+    def test_grey_of_more_bits_is_rounded(self, bits: int) -> None:
+        levels = np.arange(4096).reshape(64, 64) >> 12 - bits
+        made = pillow_heif.from_bytes("L;16", (64, 64), (levels << 16 - bits).astype(np.uint16).tobytes())
+        file = io.BytesIO()
+        made.save(file, quality=-1, bit_depth=bits)
+        shown = decoded(file.getvalue()).pixels[..., 0]
+        assert np.array_equal(shown, np.rint(levels * 255 / (2**bits - 1)))
+
     def test_premultiplied_colours_are_divided_by_their_alpha(self) -> None:
         alpha = Image.linear_gradient("L").resize(PHOTO.size)
         straight = PHOTO.convert("RGBA")

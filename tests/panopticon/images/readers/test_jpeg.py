@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import random
+import re
 import struct
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images.decoding import decode
 from panopticon.images.limits import JPEG_PIXELS_FACTOR, DecodeLimits
+from panopticon.images.readers import jpeg as jpeg_reader
 from tests import pictures
 
 END = b"\xff\xd9"
@@ -131,6 +133,14 @@ class TestMissingEnd:
         whole = jpeg(progressive=True)
         assert outcome(whole[: whole.rindex(b"\xff\xda")]) == "truncated"
 
+    @pytest.mark.parametrize("kept_bytes", [0, 2])
+    @pytest.mark.parametrize("quality", [30, 95])
+    def test_a_jpeg_cut_at_a_restart_marker_is_truncated(self, quality: int, kept_bytes: int) -> None:
+        """Whatever follows in place of a marker, the decoder shows the same."""
+        whole = KINDS[f"baseline 64x48 RGB 3 {quality}"]
+        markers = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
+        assert {outcome(whole[: at + kept_bytes]) for at in markers} == {"truncated"}
+
     def test_another_picture_in_place_of_the_end_mark_is_not_mixed_in(self) -> None:
         whole, other = jpeg(), jpeg(pictures.photo(seed=9)) + VIDEO
         assert np.array_equal(pixels_of(whole[:-2] + other), pixels_of(whole))
@@ -172,6 +182,11 @@ class TestTrailers:
         filled = whole[:offset] + b"\xff\xff\xff" + whole[offset:]
         assert np.array_equal(pixels_of(filled), pixels_of(whole))
 
+    @pytest.mark.parametrize("marker", [0xDB, 0xC0, 0xC4, 0xDA])
+    def test_an_empty_comment_is_skipped(self, marker: int) -> None:
+        at = marker_at(whole := jpeg(), marker)
+        assert np.array_equal(pixels_of(whole[:at] + b"\xff\xfe\0\2" + whole[at:]), pixels_of(whole))
+
 
 class TestScans:
     @pytest.mark.parametrize("scans", [201, 400, 900])
@@ -182,6 +197,12 @@ class TestScans:
         whole = jpeg(progressive=True)
         last = whole[whole.rindex(b"\xff\xda") : -2]
         assert outcome(whole[:-2] + last * 400 + END) == "too_costly"
+
+    def test_scans_of_a_large_picture_are_fewer_than_of_a_small_one(self) -> None:
+        whole = jpeg(progressive=True)
+        many = whole[:-2] + whole[whole.rindex(b"\xff\xda") : -2] * 150 + END
+        assert outcome(many, DecodeLimits(max_pixels=96 * 72)) == "too_costly"
+        assert outcome(many) == "decoded"
 
     def test_a_picture_at_the_limit_may_have_as_many_scans_as_photos_have(self) -> None:
         assert outcome(jpeg(progressive=True), DecodeLimits(max_pixels=96 * 72)) == "decoded"
@@ -288,6 +309,25 @@ class TestPixelLimit:
         assert message.endswith("bytes; at most 100 (setting max_bytes)")
 
 
+class TestSmallerDecoding:
+    @pytest.mark.parametrize(
+        ("factor", "size_px"),
+        [(1, (320, 240)), (2, (160, 120)), (3, (160, 120)), (4, (80, 60)), (8, (40, 30)), (99, (40, 30))],
+    )
+    def test_a_jpeg_is_decoded_as_small_as_the_fine_step_allows(
+        self, factor: int, size_px: tuple[int, int]
+    ) -> None:
+        whole = jpeg(pictures.photo(320, 240))
+        picture = jpeg_reader.read(whole, limits=DecodeLimits(), shrink=lambda _: factor)
+        assert picture.image.size == size_px
+        assert picture.stored_size_px == (320, 240)
+
+    def test_a_lossless_jpeg_is_decoded_at_full_size(self) -> None:
+        whole = (DATA / "lossless.jpg").read_bytes()
+        picture = jpeg_reader.read(whole, limits=DecodeLimits(), shrink=lambda _: 8)
+        assert picture.image.size == (24, 18)
+
+
 class TestColour:
     CMYK = jpeg(PHOTO.convert("CMYK"), quality=95)
 
@@ -340,6 +380,31 @@ class TestVariants:
         at = marker_at(whole := jpeg(), 0xC0)
         assert detail(whole[: at + 1] + bytes((marker,)) + whole[at + 2 :]).startswith(f"unsupported: {said}")
 
+    @pytest.mark.parametrize("marker", [0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF])
+    def test_every_hierarchical_coding_is_named(self, marker: int) -> None:
+        at = marker_at(whole := jpeg(), 0xC0)
+        changed = whole[: at + 1] + bytes((marker,)) + whole[at + 2 :]
+        assert detail(changed) == "unsupported: hierarchical JPEG"
+
+    @pytest.mark.parametrize("marker", [0xC2, 0xC3, 0xCA, 0xCB])
+    def test_a_coding_that_is_decoded_at_full_size_has_the_plain_limit(self, marker: int) -> None:
+        at = marker_at(whole := jpeg(pictures.photo(200, 200)), 0xC0)
+        changed = whole[: at + 1] + bytes((marker,)) + whole[at + 2 :]
+        assert outcome(changed, TestPixelLimit.LIMITS) == "too_many_pixels"
+
+    @pytest.mark.parametrize("length", range(2, 17))
+    def test_a_header_that_ends_early_is_corrupt(self, length: int) -> None:
+        at = marker_at(whole := jpeg(), 0xC0)
+        short = whole[: at + 2] + struct.pack(">H", length) + whole[at + 4 : at + 2 + length]
+        rest = whole[at + 2 + int.from_bytes(whole[at + 2 : at + 4]) :]
+        assert detail(short + rest) == "corrupt: its header ends early"
+
+    @pytest.mark.parametrize("length", range(2, 12))
+    def test_a_header_of_a_scan_that_ends_early_is_corrupt(self, length: int) -> None:
+        at = marker_at(whole := jpeg(), 0xDA)
+        short = whole[: at + 2] + struct.pack(">H", length) + whole[at + 4 : at + 2 + length]
+        assert detail(short + b"\xff\xd9") == "corrupt: the header of a scan ends early"
+
     def test_twelve_bits_are_unsupported(self) -> None:
         at = marker_at(whole := jpeg(), 0xC0) + 4
         message = detail(whole[:at] + b"\x0c" + whole[at + 1 :])
@@ -355,6 +420,10 @@ class TestVariants:
 
     def test_a_height_of_zero_is_refused(self) -> None:
         assert outcome(with_height(jpeg(), 0)) == "zero_size"
+
+    def test_a_width_of_zero_is_refused(self) -> None:
+        at = marker_at(whole := jpeg(), 0xC0) + 7
+        assert outcome(whole[:at] + bytes(2) + whole[at + 2 :]) == "zero_size"
 
     def test_a_height_that_follows_the_pixels_is_unsupported(self) -> None:
         lines = b"\xff\xdc\0\4" + struct.pack(">H", 72)

@@ -19,6 +19,15 @@ from tests import dng, pictures
 PHOTO = pictures.photo(400, 300)
 OTHER = pictures.photo(400, 300, seed=9)
 TURNS = Image.Transpose
+ORIENTATIONS = [
+    (2, TURNS.FLIP_LEFT_RIGHT),
+    (3, TURNS.ROTATE_180),
+    (4, TURNS.FLIP_TOP_BOTTOM),
+    (5, TURNS.TRANSPOSE),
+    (6, TURNS.ROTATE_270),
+    (7, TURNS.TRANSVERSE),
+    (8, TURNS.ROTATE_90),
+]
 SIDE_PX = 40
 """Small enough for the sensor's data to be developed at half size."""
 RIGHT = 3.0
@@ -69,9 +78,7 @@ class TestSensorData:
         night = PHOTO.point(lambda value: value // 8)
         assert difference(dng.dng(night), night) < RIGHT
 
-    @pytest.mark.parametrize(
-        ("orientation", "turn"), [(3, TURNS.ROTATE_180), (6, TURNS.ROTATE_270), (8, TURNS.ROTATE_90)]
-    )
+    @pytest.mark.parametrize(("orientation", "turn"), ORIENTATIONS)
     def test_they_are_turned_once(self, orientation: int, turn: Image.Transpose) -> None:
         assert difference(dng.dng(PHOTO, orientation=orientation), PHOTO.transpose(turn)) < RIGHT
 
@@ -92,15 +99,19 @@ class TestPreview:
         broken = dng.dng(OTHER, preview=jpeg[:200] + bytes(len(jpeg) - 200), preview_px=PHOTO.size)
         assert difference(broken, OTHER) < RIGHT
 
-    @pytest.mark.parametrize(
-        ("orientation", "turn"), [(3, TURNS.ROTATE_180), (6, TURNS.ROTATE_270), (8, TURNS.ROTATE_90)]
-    )
+    @pytest.mark.parametrize(("orientation", "turn"), ORIENTATIONS)
     def test_it_is_turned_with_the_sensor(self, orientation: int, turn: Image.Transpose) -> None:
         assert difference(with_preview(PHOTO, orientation=orientation), PHOTO.transpose(turn)) < RIGHT
 
     def test_one_that_the_camera_has_turned_is_not_turned_again(self) -> None:
         upright = PHOTO.transpose(TURNS.ROTATE_270)
         assert difference(with_preview(upright, orientation=6), upright) < RIGHT
+
+    def test_a_square_one_is_turned_with_the_sensor(self) -> None:
+        square = PHOTO.crop((0, 0, 300, 300))
+        jpeg = pictures.encoded(square, "JPEG", quality=95)
+        file = dng.dng(OTHER.crop((0, 0, 300, 300)), preview=jpeg, preview_px=square.size, orientation=6)
+        assert difference(file, square.transpose(TURNS.ROTATE_270)) < RIGHT
 
 
 class TestRecognition:
@@ -111,7 +122,7 @@ class TestRecognition:
     def test_a_directory_of_sensor_data_makes_one(self, photometric: int) -> None:
         assert is_inside_tiff(pictures.tiff([(256, 3, 1, 8), (262, 3, 1, photometric)]))
 
-    @pytest.mark.parametrize("mark", [b"CR\2\0", b"IIII"])
+    @pytest.mark.parametrize("mark", [b"CR\2\0", b"IIII", b"MMMM"])
     def test_a_mark_after_the_header_makes_one(self, mark: bytes) -> None:
         assert is_inside_tiff(b"II*\0\x10\0\0\0" + mark + bytes(40))
 

@@ -14,7 +14,10 @@ from panopticon.cards.cards import Input, Preprocessing
 from panopticon.errors import Rejected
 from panopticon.images.decoding import decode
 from panopticon.images.limits import DecodeLimits
+from panopticon.images.readers.ifd.directories import directory_at
+from panopticon.images.readers.tiff import by_pillow
 from panopticon.images.readers.tiff import samples as samples_module
+from panopticon.images.readers.tiff.layout import layout_of
 from tests import pictures
 from tests.panopticon.images.profiles import GREY_GAMMA_1, SWAPPED
 from tests.panopticon.images.readers.tiff_files import (
@@ -265,6 +268,64 @@ def test_bands_of_any_size_give_the_same_picture(
     assert np.array_equal(decoded(encoded), at_once)
 
 
+@pytest.mark.parametrize("layout", ["one strip", "strips", "LZW", "planes"])
+@pytest.mark.parametrize("kind", ["grey16", "rgb12"])
+def test_bands_have_as_many_rows_as_are_allowed(
+    kind: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, _ = KINDS[kind]
+    found = layout_of(directory_at(encoded := tiff(Page(**page, **LAYOUTS[layout]))))
+    monkeypatch.setattr(samples_module, "_BAND_SAMPLES", 300)
+    bands = list(samples_module.bands_of(encoded, found, range(found.samples), max_bytes=10**6))
+    row = SIDE_PX * (1 if found.planar else found.samples)
+    assert max(map(len, bands)) == 300 // row
+    assert sum(map(len, bands)) == SIDE_PX
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(f"{name}{bits}" for name in ("grey", "white") for bits in (1, 2, 4, 8)),
+        *(f"palette{bits} of 257" for bits in (1, 2, 4, 8)),
+        *(
+            "rgb8",
+            "rgb16",
+            "cmyk8",
+            "grey 8",
+            "straight 8",
+            "premultiplied 8",
+            "unspecified 8",
+            "undeclared 8",
+        ),
+    ],
+)
+@pytest.mark.parametrize("layout", ["strips", "tiles", "LZW"])
+def test_usual_pictures_are_not_unpacked_to_numbers(kind: str, layout: str) -> None:
+    """Those take several times the memory of the picture."""
+    page = directory_at(tiff(Page(**KINDS[kind][0], **LAYOUTS[layout])))
+    assert by_pillow.can_read(page, layout_of(page))
+
+
+def test_a_usual_picture_may_lack_its_number_of_samples() -> None:
+    page = directory_at(tiff(Page(samples=GREY, tags={277: None})))
+    assert by_pillow.can_read(page, layout_of(page))
+
+
+@pytest.mark.parametrize("kind", ["rgb8", "grey8", "cmyk8", "grey 8"])
+def test_usual_pictures_in_planes_are_not_unpacked_to_numbers_where_pillow_reads_them(kind: str) -> None:
+    page = directory_at(tiff(Page(**KINDS[kind][0], planar=True)))
+    assert by_pillow.can_read(page, layout_of(page)) == (kind in ("rgb8", "cmyk8"))
+
+
+@pytest.mark.parametrize(
+    "compression", ["tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd"]
+)
+@pytest.mark.parametrize("depth", ["L", "I;16"])
+def test_every_compression_without_loss_is_read(compression: str, depth: str) -> None:
+    deep = Image.fromarray(GREY if depth == "L" else GREY.astype(np.uint16) * 257)
+    assert off(pictures.encoded(deep, "TIFF", compression=compression), GREY) < 1
+
+
 def test_the_fractions_of_lab_are_rounded() -> None:
     ab = np.full((SIDE_PX, SIDE_PX, 2), (140 << 8) + 200, dtype=np.uint16)
     lab = np.dstack([GREY.astype(np.uint16) * 257, ab])
@@ -275,6 +336,14 @@ def test_the_fractions_of_lab_are_rounded() -> None:
     deep = tiff(Page(samples=lab, photometric=ICCLAB))
     assert np.array_equal(decoded(deep), decoded(up))
     assert not np.array_equal(decoded(deep), decoded(down))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("largest", "level"), [(255, 255), (256, 1)])
+def test_a_palette_has_eight_bits_if_no_value_has_more(largest: int, level: int, bits: int) -> None:
+    index = np.zeros((SIDE_PX, SIDE_PX), dtype=f"u{bits // 8}")
+    page = Page(samples=index, photometric=PALETTE, tags={320: [largest] * (3 << bits)})
+    assert (decoded(tiff(page)) == level).all()
 
 
 @pytest.mark.parametrize("odd", [4.0, 300.0, -3.0, np.nan, np.inf, -np.inf])
@@ -368,6 +437,58 @@ UNSUPPORTED: dict[str, tuple[Page, str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("numbers", "name"),
+    [
+        ((9, 10, 34661), "JBIG"),
+        ((32766,), "NeXT"),
+        ((32809,), "ThunderScan"),
+        ((33003, 33004, 33005, 34712), "JPEG 2000"),
+        ((34676, 34677), "SGI LogLuv"),
+        ((34887,), "LERC"),
+        ((34933,), "PNG"),
+        ((34934,), "JPEG XR"),
+        ((50001,), "WebP"),
+        ((50002, 52546), "JPEG XL"),
+    ],
+)
+def test_a_compression_that_is_not_decoded_is_named(numbers: tuple[int, ...], name: str) -> None:
+    for number in numbers:
+        error = refusal(tiff(Page(samples=GREY, compression=number, blocks=[b"x"])))
+        assert error.detail.startswith(f"a TIFF with {name} compression is not supported")
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"),
+    [
+        *((fax, "fax") for fax in (2, 3, 4)),
+        (LZW, "LZW"),
+        (DEFLATE, "ZIP"),
+        (32946, "ZIP"),
+        (PACKBITS, "PackBits"),
+        (34925, "LZMA"),
+        (50000, "Zstandard"),
+    ],
+)
+def test_the_compression_of_pixels_that_are_not_decoded_is_named(compression: int, name: str) -> None:
+    page = Page(samples=PHOTO.astype(np.float32), photometric=LAB, compression=compression, blocks=[b"x"])
+    assert f"a TIFF with 32-bit floating-point Lab pixels in {name} compression" in refusal(tiff(page)).detail
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (4, "only a transparency mask"),
+        (10, "ITU Lab colours"),
+        (32844, "LogL brightness"),
+        (32845, "LogLuv colours"),
+    ],
+)
+def test_colours_that_are_not_decoded_are_named(number: int, name: str) -> None:
+    error = refusal(tiff(Page(samples=PHOTO, photometric=number)))
+    assert error.detail.startswith(f"a TIFF with {name} is not supported")
+
+
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_other_variants_are_refused_in_plain_words(name: str) -> None:
     page, words = UNSUPPORTED[name]
@@ -445,6 +566,33 @@ def test_more_bytes_of_samples_than_a_picture_takes_are_too_costly() -> None:
     assert off(tiff(page), GREY) < 1
 
 
+@pytest.mark.parametrize(("kind", "fits"), [("rgb16", True), ("unspecified 16", False)])
+def test_three_samples_of_sixteen_bits_fit_at_the_limit_on_pixels(kind: str, fits: bool) -> None:
+    page, shown = KINDS[kind]
+    encoded = tiff(Page(**page, fill_order=2))
+    size = Input(width_px=SIDE_PX, height_px=SIDE_PX)
+    limits = DecodeLimits(max_pixels=SIDE_PX**2)
+    if fits:
+        pixels = decode(encoded, input=size, preprocessing=Preprocessing(), limits=limits).pixels
+        assert np.abs(pixels - shown).mean() < 1
+    else:
+        assert refusal(encoded, max_pixels=SIDE_PX**2).reason == "too_costly"
+
+
+@pytest.mark.parametrize(("height_px", "reason"), [(4096, "truncated"), (4097, "too_costly")])
+def test_tiles_far_larger_than_the_picture_are_too_costly(height_px: int, reason: str) -> None:
+    page = Page(samples=GREY, tile_px=16, tags={322: 4096, 323: height_px})
+    assert refusal(tiff(page)).reason == reason
+
+
+def test_a_strip_may_end_with_the_file() -> None:
+    file_bytes = len(tiff(Page(samples=GREY)))
+    last_at = file_bytes - GREY.size
+    assert decoded(tiff(Page(samples=GREY, tags={273: last_at}))).shape == (SIDE_PX, SIDE_PX, 3)
+    error = refusal(tiff(Page(samples=GREY, tags={273: last_at + 1})))
+    assert (error.reason, "ends 1 bytes after the end of the file" in error.detail) == ("truncated", True)
+
+
 def test_too_many_strips_are_too_costly() -> None:
     assert refusal(
         tiff(Page(samples=np.zeros((1_100_000, 1), np.uint8), tags={278: 1})), max_pixels=2**21
@@ -509,6 +657,7 @@ def _jpeg_pages() -> dict[str, tuple[Page, NDArray[Any]]]:
     planes = [_jpeg(np.ascontiguousarray(PHOTO[..., at])) for at in range(3)]
     # Pillow writes CMYK inverted, as Adobe does in JPEG files; in TIFF, 0 is no ink.
     inverted = _jpeg(255 - ink)
+    clear = np.dstack([PHOTO, np.zeros_like(GREY)])
     return {
         "grey": (Page(samples=GREY, blocks=[_jpeg(GREY)], **common), GREY),
         "white": (Page(samples=GREY, photometric=WHITE, blocks=[_jpeg(255 - GREY)], **common), GREY),
@@ -540,7 +689,37 @@ def _jpeg_pages() -> dict[str, tuple[Page, NDArray[Any]]]:
             ),
             PHOTO,
         ),
+        "tiles cut to the page": (
+            Page(
+                samples=PHOTO,
+                photometric=YCBCR,
+                tile_px=16,
+                blocks=[_jpeg(tile[: SIDE_PX - 16 * (at // 3)]) for at, tile in enumerate(tiles)],
+                **common,
+            ),
+            PHOTO,
+        ),
+        "strips of planes": (
+            Page(
+                samples=PHOTO,
+                photometric=RGB,
+                planar=True,
+                rows=16,
+                blocks=[
+                    _jpeg(np.ascontiguousarray(PHOTO[top : top + 16, :, at]))
+                    for at in range(3)
+                    for top in (0, 16, 32)
+                ],
+                **common,
+            ),
+            PHOTO,
+        ),
+        "clear alpha": (
+            Page(samples=clear, photometric=RGB, tags={338: STRAIGHT}, blocks=[_jpeg(255 - clear)], **common),
+            PHOTO,
+        ),
         "padded": (Page(samples=GREY, blocks=[_jpeg(GREY) + bytes(3)], **common), GREY),
+        "much padded": (Page(samples=GREY, blocks=[_jpeg(GREY) + bytes(62)], **common), GREY),
     }
 
 
@@ -570,6 +749,17 @@ def test_a_jpeg_inside_that_is_too_small_is_corrupt(size_px: tuple[int, int]) ->
     assert f"a JPEG of {size_px[0]} x {size_px[1]} pixels" in error.detail
 
 
+@pytest.mark.parametrize("short_px", [15, 4])
+def test_a_strip_of_jpeg_that_is_too_short_is_corrupt(short_px: int) -> None:
+    heights_px = [16, 16, 5]
+    heights_px[2 if short_px == 4 else 1] = short_px
+    strips = [_jpeg(PHOTO[at : at + rows]) for at, rows in zip((0, 16, 32), heights_px, strict=True)]
+    page = Page(samples=PHOTO, photometric=YCBCR, compression=JPEG, rows=16, blocks=strips)
+    error = refusal(tiff(page))
+    assert error.reason == "corrupt"
+    assert f"a JPEG of 37 x {short_px} pixels" in error.detail
+
+
 def test_a_jpeg_inside_of_many_scans_is_too_costly() -> None:
     page = Page(samples=np.zeros((2048, 2048), np.uint8), compression=JPEG, blocks=[pictures.many_scans(400)])
     assert refusal(tiff(page), max_pixels=2**22).reason == "too_costly"
@@ -581,6 +771,18 @@ def test_an_old_style_jpeg_is_read_from_the_whole_file_inside(orientation: int) 
     tags = {513: 8, 514: len(whole), 274: orientation}
     page = Page(samples=PHOTO, photometric=YCBCR, compression=OLD_JPEG, blocks=[whole], tags=tags)
     assert off(tiff(page), PHOTO if orientation == 1 else PHOTO[::-1, ::-1]) < 4
+
+
+def test_an_old_style_jpeg_may_lack_its_size() -> None:
+    page = Page(samples=PHOTO, photometric=YCBCR, compression=OLD_JPEG, blocks=[_jpeg(PHOTO)], tags={513: 8})
+    assert off(tiff(page), PHOTO) < 4
+
+
+@pytest.mark.parametrize("tags", [{513: 9}, {513: 8, 514: 2}, {514: 999}], ids=str)
+def test_an_old_style_jpeg_without_a_whole_file_inside_is_unsupported(tags: dict[int, int]) -> None:
+    whole = _jpeg(PHOTO)
+    page = Page(samples=PHOTO, photometric=YCBCR, compression=OLD_JPEG, blocks=[whole], tags=tags)
+    assert refusal(tiff(page)).reason == "unsupported"
 
 
 def test_an_old_style_jpeg_of_another_size_is_unsupported() -> None:
@@ -675,6 +877,16 @@ def test_the_page_in_full_size_is_decoded(name: str, order: Order, big: bool) ->
     assert decode(encoded, input=size, preprocessing=Preprocessing()).width_px == SIDE_PX
 
 
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(("copies", "found"), [(255, True), (256, False)])
+def test_no_more_than_256_pages_are_looked_at(copies: int, found: bool, inside: bool) -> None:
+    dot = Page(samples=SMALL.samples[:1, :1], photometric=RGB, tags={254: 1})
+    others = [*[dot] * (copies - 1), FULL]
+    first = Page(samples=SMALL.samples, photometric=RGB, tags={254: 1}, inside=others if inside else ())
+    encoded = tiff(first) if inside else tiff(first, *others)
+    assert (off(encoded, PHOTO) < 1) == found
+
+
 def test_a_small_copy_of_sensor_data_is_not_taken_for_the_picture() -> None:
     raw = Page(samples=DEEP.samples, photometric=32803)
     inside = Page(samples=SMALL.samples, photometric=RGB, tags={254: 1}, inside=[raw])
@@ -722,6 +934,11 @@ def test_every_orientation_is_upright_at_every_depth(orientation: int, dtype: An
         8: PHOTO.swapaxes(0, 1)[::-1],
     }
     assert off(tiff(page), upright[orientation]) < 1
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_upright(orientation: int) -> None:
+    assert off(tiff(Page(samples=PHOTO, photometric=RGB, tags={274: orientation})), PHOTO) < 1
 
 
 @pytest.mark.parametrize("bits", [8, 16])
