@@ -164,7 +164,7 @@ def _blocks(plane: NDArray[Any], layout: Layout) -> list[NDArray[Any]]:
 def _packed(block: NDArray[Any], bits: int, layout: Layout) -> bytes:
     """Encode one strip or tile."""
     if layout.predictor == 3:
-        raw = _float_differences(block)
+        raw = float_differences(block)
     else:
         if layout.predictor == 2:
             block = np.concatenate([block[:, :1], block[:, 1:] - block[:, :-1]], axis=1)
@@ -186,7 +186,7 @@ def packed_samples(block: NDArray[Any], bits: int, order: Order = ">") -> bytes:
     return np.packbits(each_bit.reshape(len(rows), -1), axis=1).tobytes()
 
 
-def _float_differences(block: NDArray[Any]) -> bytes:
+def float_differences(block: NDArray[Any]) -> bytes:
     """Return the differences of predictor 3: of bytes by significance (TIFF Technical Note 3)."""
     height, width, channels = block.shape
     rows = block.reshape(height, width * channels)

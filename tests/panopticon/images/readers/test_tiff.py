@@ -27,10 +27,10 @@ from tests.panopticon.images.readers.tiff_files import (
     PACKBITS,
     Order,
     Page,
-    lzw,
     reversed_bits,
     tiff,
 )
+from tools.picture_matrix.tiff_file import lzw
 
 SIDE_PX = 37
 """Neither whole tiles nor whole bytes of pixels."""

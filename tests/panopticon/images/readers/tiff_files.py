@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.picture_matrix.tiff_file import float_differences, lzw, packbits, packed_samples
+
 Samples = NDArray[Any]
 """(height, width) or (height, width, samples of a pixel)."""
 Values = int | Sequence[int] | bytes
@@ -146,50 +148,18 @@ def _blocks(values: Samples, page: Page, order: Order) -> list[bytes]:
 
 def _packed(block: Samples, page: Page, order: Order) -> bytes:
     if page.predictor == 3:
-        raw = _byte_differences(block)
+        raw = float_differences(block)
     else:
         if page.predictor == 2:
             whole = block.view(f"u{block.dtype.itemsize}")
             block = np.concatenate([whole[:, :1], whole[:, 1:] - whole[:, :-1]], axis=1)
-        raw = packed_numbers(block, page.bits or block.dtype.itemsize * 8, order)
+        raw = packed_samples(block, page.bits or block.dtype.itemsize * 8, order)
     packers: dict[int, Callable[[bytes], bytes]] = {LZW: lzw, DEFLATE: zlib.compress, PACKBITS: packbits}
     packed = packers[page.compression](raw) if page.compression != NONE else raw
     return reversed_bits(packed) if page.fill_order == 2 else packed
-
-
-def packed_numbers(block: Samples, bits: int, order: Order = "<") -> bytes:
-    """Return numbers as bytes, in whole bytes or packed from the highest bit on, rows padded to bytes."""
-    if bits == block.dtype.itemsize * 8:
-        return block.astype(block.dtype.newbyteorder(order)).tobytes()
-    rows = block.reshape(len(block), -1)
-    each_bit = (rows[..., None] >> np.arange(bits - 1, -1, -1)) & 1
-    return np.packbits(each_bit.astype(np.uint8).reshape(len(rows), -1), axis=1).tobytes()
 
 
 def reversed_bits(raw: bytes) -> bytes:
     """Return each byte with its bits in reverse order."""
     bits = np.unpackbits(np.frombuffer(raw, np.uint8)).reshape(-1, 8)
     return np.packbits(bits[:, ::-1], axis=1).tobytes()
-
-
-def lzw(raw: bytes) -> bytes:
-    """Return LZW that only quotes its input: the table is cleared before codes grow to ten bits."""
-    codes = [code for at in range(0, len(raw), 200) for code in (256, *raw[at : at + 200])]
-    return packed_numbers(np.array([[*codes, 257]], dtype=np.uint16), 9)
-
-
-def packbits(raw: bytes) -> bytes:
-    """Return PackBits that only quotes its input."""
-    return b"".join(
-        bytes([len(raw[at : at + 100]) - 1]) + raw[at : at + 100] for at in range(0, len(raw), 100)
-    )
-
-
-def _byte_differences(block: Samples) -> bytes:
-    height, width, channels = block.shape
-    big_endian = np.ascontiguousarray(block.astype(block.dtype.newbyteorder(">")))
-    by_significance = big_endian.view(np.uint8).reshape(height, width * channels, -1).transpose(0, 2, 1)
-    rows = by_significance.reshape(height, -1)
-    differences = rows.copy()
-    differences[:, channels:] -= rows[:, :-channels]
-    return differences.tobytes()
