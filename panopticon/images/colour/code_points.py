@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from panopticon.images.colour import transfer
-from panopticon.images.colour.encoding import D65, SRGB, Encoding, Floats, Primaries
+from panopticon.images.colour.encoding import D65, SRGB, Encoding, Primaries
+from panopticon.images.colour.transfer import Floats
 from panopticon.images.reasons import Reason, rejected
 
 _UNSPECIFIED = frozenset({0, 2, 3})
@@ -14,6 +15,7 @@ _ILLUMINANT_C = (0.310, 0.316)
 _SMPTE_170M = Primaries(red=(0.630, 0.340), green=(0.310, 0.595), blue=(0.155, 0.070), white=D65)
 
 _PRIMARIES: Mapping[int, Primaries] = {
+    **dict.fromkeys(_UNSPECIFIED, SRGB),
     1: SRGB,
     4: Primaries(red=(0.67, 0.33), green=(0.21, 0.71), blue=(0.14, 0.08), white=_ILLUMINANT_C),
     5: Primaries(red=(0.64, 0.33), green=(0.29, 0.60), blue=(0.15, 0.06), white=D65),
@@ -32,6 +34,7 @@ _HLG_SYSTEM_GAMMA = 1.2
 """The system gamma for a display of 1,000 cd/m² (BT.2100, table 5)."""
 
 _TRANSFERS: Mapping[int, Callable[[Floats], Floats]] = {
+    **dict.fromkeys(_UNSPECIFIED, transfer.srgb_to_linear),
     # The curve of cameras for SDR video. Its pictures look right on screens of sRGB as they are, and browsers
     # show them so; the inverse of the camera's curve would make them too bright.
     1: transfer.srgb_to_linear,
@@ -57,17 +60,15 @@ def encoding_of(primaries: int, transfer_characteristics: int, *, narrow: bool =
 
     Raises: Rejected (`unsupported`) for code points that are reserved, or not of photos.
     """
-    transfers = {**dict.fromkeys(_UNSPECIFIED, transfer.srgb_to_linear), **_TRANSFERS}
-    spaces = {**dict.fromkeys(_UNSPECIFIED, SRGB), **_PRIMARIES}
-    if primaries not in spaces or transfer_characteristics not in transfers:
+    if primaries not in _PRIMARIES or transfer_characteristics not in _TRANSFERS:
         raise rejected(
             Reason.UNSUPPORTED,
             f"its colour space is not known here (CICP {primaries}/{transfer_characteristics}); "
             "save it as sRGB, Display P3 or HDR (PQ, HLG)",
         )
     return Encoding(
-        primaries=spaces[primaries],
-        to_linear=transfers[transfer_characteristics],
+        primaries=_PRIMARIES[primaries],
+        to_linear=_TRANSFERS[transfer_characteristics],
         system_gamma=_HLG_SYSTEM_GAMMA if transfer_characteristics == _HLG else 1.0,
         narrow=narrow,
     )

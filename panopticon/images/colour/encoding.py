@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from panopticon.images.colour import transfer
-
-Floats = NDArray[np.float64]
+from panopticon.images.colour.transfer import Floats
 
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 """Cone responses of the linear Bradford transform (ICC.1:2010, annex E)."""

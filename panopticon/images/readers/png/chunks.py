@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -61,14 +61,6 @@ def made(name: bytes, content: bytes) -> bytes:
     return struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
 
 
-def chunks_of(encoded: bytes) -> list[Chunk]:
-    """Return every chunk that any reader needs, up to the last one, IEND, where it may stand.
-
-    Raises: Rejected (`truncated`, `corrupt`).
-    """
-    return list(_chunks(encoded))
-
-
 def header_of(chunks: Sequence[Chunk]) -> Header:
     """Return the header; what is missing in it is 0, and the decoder refuses that."""
     content = chunks[0].content.ljust(10, b"\0")
@@ -86,7 +78,12 @@ def unpacks(profile: bytes) -> bool:
     return not stream.unconsumed_tail
 
 
-def _chunks(encoded: bytes) -> Iterator[Chunk]:
+def chunks_of(encoded: bytes) -> list[Chunk]:
+    """Return every chunk that any reader needs, up to the last one, IEND, where it may stand.
+
+    Raises: Rejected (`truncated`, `corrupt`).
+    """
+    chunks: list[Chunk] = []
     view = memoryview(encoded)
     start = len(SIGNATURE)
     name = b""
@@ -103,5 +100,6 @@ def _chunks(encoded: bytes) -> Iterator[Chunk]:
         chunk = Chunk(name=name, whole=view[start:end])
         data_begun = data_begun or name == b"IDAT"
         if name in _READ and not (data_begun and name in _BEFORE_DATA):
-            yield chunk
+            chunks.append(chunk)
         start = end
+    return chunks
