@@ -16,11 +16,11 @@ RUN for model in tagger@1 quality@1; do \
 
 FROM source AS installed
 RUN python -m venv /opt/panopticon/venv \
-    && /opt/panopticon/venv/bin/pip install '.[raw,rabbitmq,cassandra,opensearch,s3]'
+    && /opt/panopticon/venv/bin/pip install '.[raw,serve,rabbitmq,cassandra,opensearch,s3]'
 
 FROM source AS installed-gpu
 RUN python -m venv /opt/panopticon/venv \
-    && /opt/panopticon/venv/bin/pip install '.[gpu,raw,rabbitmq,cassandra,opensearch,s3]'
+    && /opt/panopticon/venv/bin/pip install '.[gpu,raw,serve,rabbitmq,cassandra,opensearch,s3]'
 
 FROM ${PYTHON} AS house
 RUN groupadd --gid 10001 panopticon \

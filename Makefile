@@ -57,9 +57,9 @@ test-soak: .venv/ready-to-test ## Run the long tests
 
 .venv/ready-to-run: .venv/made setup.cfg constraints.txt
 	@echo 'Installing (a few minutes, once) …' >&2
-	@$(INSTALL) -e '.[cpu,raw,samples]' $(QUIETLY)
+	@$(INSTALL) -e '.[cpu,raw,serve,samples]' $(QUIETLY)
 	@touch $@
 
 .venv/ready-to-test: .venv/ready-to-run
-	@$(INSTALL) -e '.[cpu,raw,samples,rabbitmq,cassandra,opensearch,s3,dev]' $(QUIETLY)
+	@$(INSTALL) -e '.[cpu,raw,serve,samples,rabbitmq,cassandra,opensearch,s3,dev]' $(QUIETLY)
 	@touch $@

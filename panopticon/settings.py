@@ -184,6 +184,85 @@ class Settings(BaseModel):
         default="127.0.0.1",
         description="address on which --metrics-port serves metrics; 0.0.0.0: every interface",
     )
+    http_host: Annotated[str, BeforeValidator(_refuse_empty)] = Field(
+        default="127.0.0.1", description="address on which `panopticon serve` answers HTTP"
+    )
+    http_port: Number = Field(
+        default=8080, ge=0, le=65535, description="port of `panopticon serve`; 0: any free one"
+    )
+    probe_port: Number | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="port on which a thread of its own answers /health and /metrics; empty: none",
+    )
+    replicas: Number = Field(
+        default=1, ge=1, le=64, description="model processes of each model that `panopticon serve` runs"
+    )
+    gate: Number = Field(
+        default=64, ge=1, description="images that each served model admits at once; then 429"
+    )
+    gate_bytes: Number = Field(
+        default=256 * 1024 * 1024,
+        ge=1,
+        description="bytes of the images that each served model admits at once; then 429",
+    )
+    service_gate: Number = Field(
+        default=256, ge=1, description="requests that `panopticon serve` admits at once; then 429"
+    )
+    service_gate_bytes: Number = Field(
+        default=512 * 1024 * 1024,
+        ge=1,
+        description="bytes of the requests that `panopticon serve` admits at once; then 429",
+    )
+    request_timeout_s: Seconds = Field(
+        default=30.0, description="seconds in which a request is answered, or refused with 503"
+    )
+    body_timeout_s: Seconds = Field(
+        default=60.0, description="seconds in which the body of a request must have arrived"
+    )
+    header_timeout_s: Seconds = Field(
+        default=10.0, description="seconds in which the headers of a request must have arrived"
+    )
+    keep_alive_s: Seconds = Field(
+        default=30.0, description="seconds after which an idle HTTP connection is closed"
+    )
+    max_connections: Number = Field(
+        default=4096, ge=1, description="HTTP connections that are open at once; more are closed unanswered"
+    )
+    max_header_bytes: Number = Field(
+        default=32 * 1024,
+        ge=1024,
+        description="size of the request line and headers of one request, in bytes",
+    )
+    max_request_bytes: Number = Field(
+        default=128 * 1024 * 1024, ge=1, description="size of the body of one request, in bytes"
+    )
+    max_parts: Number = Field(default=16, ge=1, description="images in one request")
+    drain_s: Seconds = Field(
+        default=5.0,
+        description="seconds after SIGTERM in which `serve` is not ready but still accepts requests",
+    )
+    tokens_file: Folder | None = Field(
+        default=None, description="file with the hashes of bearer tokens; needed unless http_host is loopback"
+    )
+    tls_certificate: Folder | None = Field(
+        default=None, description="file with the TLS certificate of `serve` and its chain, in PEM"
+    )
+    tls_key: Folder | None = Field(
+        default=None, description="file with the private key of the TLS certificate, in PEM"
+    )
+    hosts: Url = Field(
+        default="",
+        description="list for /v1/hosts: file:///etc/panopticon/hosts or srv://_panopticon._tcp.example.org",
+    )
+    espresso: Url = Field(
+        default="", description="URL of a `panopticon serve` that runs the models of this worker"
+    )
+    espresso_token: str = Field(default="", description="bearer token for that service")
+    espresso_send: Literal["uri", "bytes"] = Field(
+        default="uri", description="what a worker sends to that service: URIs, or the bytes that it fetched"
+    )
     settle_s: Seconds = Field(
         default=10.0, description="seconds between the two snapshots that show an image to be lost"
     )

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("panopticon", "storage", "workers")
-EXTRAS = {"cpu", "gpu", "rabbitmq", "cassandra", "opensearch", "s3", "raw", "samples", "dev"}
+EXTRAS = {"cpu", "gpu", "rabbitmq", "cassandra", "opensearch", "s3", "raw", "serve", "samples", "dev"}
 COMMANDS = [
     "index",
     "submit",

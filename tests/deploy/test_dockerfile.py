@@ -60,7 +60,7 @@ def test_its_base_is_pinned_to_a_patch_of_the_oldest_python() -> None:
 
 def test_the_extras_that_it_installs_exist_and_are_not_those_for_developers() -> None:
     extras = {extra for names in re.findall(r"'\.\[(.*?)\]'", DOCKERFILE) for extra in names.split(",")}
-    assert extras == {"cpu", "gpu", "rabbitmq", "cassandra", "opensearch", "s3", "raw"}
+    assert extras == {"cpu", "gpu", "rabbitmq", "cassandra", "opensearch", "s3", "raw", "serve"}
     assert extras <= set(setup_cfg()["options.extras_require"])
 
 
