@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "submit": "workers.cli.submit",
     "worker": "workers.cli.worker",
     "indexer": "workers.cli.indexer",
+    "serve": "workers.cli.serve",
     "search": "workers.cli.search.find",
     "search rebuild": "workers.cli.search.rebuild",
     "show": "workers.cli.show.command",
