@@ -28,8 +28,8 @@ class ProcessRunner(ModelRunner, Protocol):
 
     def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None, trace: str = "") -> Item: ...
 
-    def cancel(self, items: Sequence[Item]) -> list[Item]:
-        """Drop those of these items that have not begun to run, and return them; the others are answered."""
+    def cancel(self, items: Sequence[Item]) -> None:
+        """Drop these items, whose answers nobody wants any more: `poll` will not answer them."""
 
     def reclaim(self) -> list[Item]:
         """Drop the items that another process can run while this one is down, and return them."""
@@ -166,7 +166,8 @@ class Replica:
     def _cancel(self, job: Job) -> None:
         item = self._items.get(job)
         if item is not None:
-            self._returned += [self._forget(each) for each in self._runner.cancel([item])]
+            self._runner.cancel([item])
+            self._returned.append(self._forget(item))
 
     def _forget(self, item: Item) -> Job:
         job = self._jobs.pop(item.id)
