@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, str] = {
     "policy check": "workers.cli.policy.check",
     "policy preview": "workers.cli.policy.preview",
     "policy apply": "workers.cli.policy.apply",
+    "tokens": "workers.cli.tokens.commands",
     "doctor": "workers.cli.doctor",
     "settings": "workers.cli.settings",
 }

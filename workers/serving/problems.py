@@ -153,7 +153,7 @@ _KINDS = (
         slug="rejected-image",
         status=422,
         title="The image will never be analyzed",
-        meaning="`reason` says why: not an image, too large, or the end of two model processes, for instance.",
+        meaning="`reason` says why: not an image, too large, the end of two model processes, for instance.",
         way_out="Do not send it again.",
     ),
     Kind(
@@ -244,11 +244,11 @@ class Problem(Exception):  # noqa: N818
 
     slug: str
     detail: str
-    """What was wrong, in one sentence for the client's log."""
+    """The fault, in one sentence for the client's log."""
     parameter: str | None = None
     value: object = None
     allowed: object = None
-    """What would have been taken: a list of values, a limit, or a sentence."""
+    """A list of values that would have been taken, a limit, or a sentence."""
     reason: str | None = None
     """The reason code of a rejected image or of a component that is down."""
     component: str | None = None

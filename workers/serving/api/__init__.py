@@ -1,1 +1,1 @@
-"""What the service answers over HTTP."""
+"""The answers of the service: routes, bodies and problems."""
