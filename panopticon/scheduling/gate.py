@@ -27,7 +27,7 @@ class Gate:
     def __init__(self, *, max_places: int, max_bytes: int) -> None:
         self.max_places = max_places
         self.max_bytes = max_bytes
-        self._places = {lane: 0 for lane in Lane}
+        self._places = dict.fromkeys(Lane, 0)
         self._bytes = 0
 
     @property

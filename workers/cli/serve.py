@@ -32,8 +32,6 @@ from workers.submission.submit import scan_paths
 
 log = logging.getLogger(__name__)
 
-Companions = Callable[[str, str], "contextmanager[Callable[[], None]]"]
-
 
 @click.command("serve")
 @click.option(
@@ -44,7 +42,9 @@ Companions = Callable[[str, str], "contextmanager[Callable[[], None]]"]
     help="Model version to serve, any number of times [default: the setting `models`].",
 )
 @click.option("--only-http", is_flag=True, help="Serve HTTP alone, without workers and indexer.")
-@click.option("--demo", is_flag=True, help="Serve the sample photos from a database that is deleted at the end.")
+@click.option(
+    "--demo", is_flag=True, help="Serve the sample photos from a database that is deleted at the end."
+)
 @pass_session
 def serve_command(session: Session, models: tuple[str, ...], only_http: bool, demo: bool) -> None:
     """Answer HTTP requests with the models, until SIGTERM.
@@ -71,7 +71,9 @@ def serve_command(session: Session, models: tuple[str, ...], only_http: bool, de
         if only_http:
             service.run(cards)
         else:
-            service.run(cards, companions=lambda url, token: _companions(settings, cards, url, token, demo=demo))
+            service.run(
+                cards, companions=lambda url, token: _companions(settings, cards, url, token, demo=demo)
+            )
     log.info("stopped")
 
 

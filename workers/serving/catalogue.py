@@ -55,7 +55,9 @@ class ServedCatalogue:
             served.start()
             self._changed(list(self))
         elif served.unloading:
-            raise Problem(slug="conflict", detail=f"{card.version_name} is being unloaded; load it afterwards")
+            raise Problem(
+                slug="conflict", detail=f"{card.version_name} is being unloaded; load it afterwards"
+            )
         return served
 
     def unload(self, served: ServedModel) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +13,10 @@ from panopticon.messages import Lane
 from panopticon.scheduling.gate import Place
 from panopticon.scheduling.items import Ran
 from workers.registry.answers import model_answer
-from workers.serving.problems import Problem
 from workers.serving.errors import DeadlinePassed
 from workers.serving.jobs import Job
 from workers.serving.policies import Policies
+from workers.serving.problems import Problem
 from workers.serving.served_model import ServedModel
 
 STATUS_ORDER = (503, 502, 429, 422)
@@ -221,20 +220,15 @@ def shared_status(answers: Sequence[dict[str, Any]]) -> int:
 
 def longest_wait_ms(answers: Sequence[dict[str, Any]], status: int) -> int | None:
     """Return the longest wait that an error of this status asks for; None if none does."""
-    waits = [
+    waits: list[int | None] = [
         model["error"].get("retry_after_ms")
         for answer in answers
         for model in answer["models"].values()
         if "error" in model and model["error"]["status"] == status
     ]
-    with suppress(ValueError):
-        return max(wait for wait in waits if wait is not None)
-    return None
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def whole_seconds(wait_ms: int) -> str:
     """Return the value of Retry-After, which has whole seconds only."""
     return str(math.ceil(wait_ms / 1000))
-
-
-Finished = Callable[[Job], None]

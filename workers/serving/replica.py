@@ -23,6 +23,10 @@ TICK_S = 0.1
 class ProcessRunner(ModelRunner, Protocol):
     """A ModelRunner that a thread can wait for together with other things."""
 
+    @property
+    def pid(self) -> int | None:
+        """Return the ID of the process; None while none runs."""
+
     def fileno(self) -> int | None:
         """Return the descriptor that is readable once there may be answers; None while there is none."""
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
+import os
+import secrets
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
 import uvicorn
+import uvloop
 
 from panopticon.cards.cards import ModelCard
 from panopticon.metrics import Metrics
@@ -19,7 +24,8 @@ from panopticon.results.outputs import VersionName
 from panopticon.scheduling.gate import Gate
 from panopticon.settings import Settings
 from workers.model_process.client import ModelClient
-from workers.worker.run import prepare_model
+from workers.serving.access.access import Access, refuse_open_service
+from workers.serving.access.token_file import Scope
 from workers.serving.api.analyze import Analyze
 from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
 from workers.serving.api.entry import Entry
@@ -30,12 +36,24 @@ from workers.serving.policies import Policies
 from workers.serving.readiness import ProbeServer, Readiness, Report
 from workers.serving.replica import Replica, Turn
 from workers.serving.served_model import ServedModel
+from workers.worker.run import prepare_model
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 ENDING_S = 5.0
 """Time for the model processes to end."""
+
+
+OWN_WORKERS = "workers"
+Companions = Callable[[str, str], AbstractContextManager[Callable[[], None]]]
+"""Takes the service's URL and a token for it. What it yields raises ProcessEnded once one has ended."""
+
+
+@contextmanager
+def no_companions(_url: str, _token: str) -> Iterator[Callable[[], None]]:
+    """Start nothing else."""
+    yield lambda: None
 
 
 class Service:
@@ -47,23 +65,27 @@ class Service:
         *,
         metrics: Metrics,
         stopping: Callable[[], bool],
-        listening: Callable[[str], None],
     ) -> None:
-        """`stopping` returns True once the service is to drain; `listening` is called with its URL."""
+        """`stopping` returns True once the service is to drain."""
         self._settings = settings
         self._metrics = metrics
         self._stopping = stopping
-        self._listening = listening
+        self._access = Access(settings.tokens_file)
+        self._own_token = secrets.token_urlsafe(32)
         self._policies = Policies(settings)
         self._readiness = Readiness(metrics)
         self._probes = ProbeServer(self._readiness)
         self._draining = False
 
-    def run(self, cards: Sequence[ModelCard]) -> None:
+    def run(self, cards: Sequence[ModelCard], *, companions: Companions = no_companions) -> None:
         """Serve these versions until `stopping`, then drain.
 
-        Raises: UsageError for a mistake in the settings or a card, and Unavailable, before it listens.
+        `companions` is called with the service's URL and a token once it listens; what it starts is stopped
+        before the service drains. Raises: UsageError for a mistake in the settings or a card, and
+        Unavailable, before it listens; ProcessEnded if a companion ended.
         """
+        refuse_open_service(self._settings.http_host, self._settings.tokens_file)
+        self._access.open()
         for card in cards:
             self._prepare(card)
         self._policies.read(cards)
@@ -72,7 +94,7 @@ class Service:
         # A bug in a thread must not leave a service that is half alive.
         threading.excepthook = _end_loudly
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(self._serve(cards))
+            runner.run(self._serve(cards, companions))
         self._probes.close()
 
     def card_of(self, version: VersionName) -> ModelCard:
@@ -85,7 +107,7 @@ class Service:
         refuse_altered_weights(card)
         prepare_model(card, self._settings)
 
-    async def _serve(self, cards: Sequence[ModelCard]) -> None:
+    async def _serve(self, cards: Sequence[ModelCard], companions: Companions) -> None:
         loop = asyncio.get_running_loop()
         catalogue = ServedCatalogue(
             serve=partial(self._served, loop),
@@ -97,14 +119,49 @@ class Service:
             catalogue.load(card)
         self._policies.start()
         server = self._server(catalogue)
-        watching = loop.create_task(self._watch(server, catalogue))
+        serving = loop.create_task(server.serve())
+        ticking = loop.create_task(self._tick(server, catalogue))
         try:
-            await server.serve()
+            await self._until_stopping(server, serving, companions)
+            if not serving.done():
+                log.info("draining: requests are accepted for another %g s", self._settings.drain_s)
+                await asyncio.sleep(self._settings.drain_s)
         finally:
-            watching.cancel()
+            server.should_exit = True
+            await serving
+            ticking.cancel()
             catalogue.close()
             await asyncio.to_thread(catalogue.join, ENDING_S)
             await asyncio.to_thread(self._policies.close)
+
+    async def _until_stopping(
+        self, server: uvicorn.Server, serving: asyncio.Task[None], companions: Companions
+    ) -> None:
+        """Wait until the service is to drain. Raises: ProcessEnded if a companion ended."""
+        while not server.started and not serving.done():
+            await asyncio.sleep(TICK_S)
+        if serving.done():
+            return
+        url = self._url_of(server)
+        with ExitStack() as running:
+            # In this thread, for the kernel ends the processes together with the thread that started them.
+            check = running.enter_context(companions(url, self._own_token))
+            log.info("serving on %s", url)
+            try:
+                while not self._stopping() and not serving.done():
+                    check()
+                    await asyncio.sleep(TICK_S)
+            finally:
+                self._draining = True
+                # They finish what they have, for which they need the service.
+                stopping = running.pop_all()
+                await asyncio.to_thread(stopping.close)
+
+    def _url_of(self, server: uvicorn.Server) -> str:
+        host = self._settings.http_host
+        port = server.servers[0].sockets[0].getsockname()[1]
+        scheme = "https" if self._settings.tls_certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def _served(self, loop: asyncio.AbstractEventLoop, card: ModelCard) -> ServedModel:
         def make(report: Callable[[Replica, Turn], None]) -> list[Replica]:
@@ -145,55 +202,50 @@ class Service:
                 *problem_routes(),
             ]
         )
-        entry = Entry(
-            router, check=_open_to_all, metrics=self._metrics, draining=lambda: self._draining
-        )
+        entry = Entry(router, check=self._check, metrics=self._metrics, draining=lambda: self._draining)
         config = uvicorn.Config(
-            entry, host=settings.http_host, port=settings.http_port, loop="uvloop", http="httptools", lifespan="off", access_log=False, log_level="warning"
+            entry,
+            host=settings.http_host,
+            port=settings.http_port,
+            loop="uvloop",
+            http="httptools",
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
         )
         return uvicorn.Server(config)
 
-    async def _watch(self, server: uvicorn.Server, catalogue: ServedCatalogue) -> None:
-        """Probe the models and report on them; once stopping, drain and then end the server."""
+    async def _tick(self, server: uvicorn.Server, catalogue: ServedCatalogue) -> None:
+        """Probe the models, and report whether the service is ready, several times a second."""
         loop = asyncio.get_running_loop()
-        drain_until_s: float | None = None
-        announced = False
         while True:
             for served in catalogue:
                 served.probe()
+            trouble = self._access.trouble()
             self._readiness.show(
                 Report(
                     ready=server.started and all(served.ready_replicas for served in catalogue),
                     draining=self._draining,
                     models={str(served.version): served.state.value for served in catalogue},
+                    remarks=(trouble,) if trouble else (),
                     at_s=loop.time(),
                 )
             )
-            if server.started and not announced:
-                announced = True
-                port = server.servers[0].sockets[0].getsockname()[1]
-                self._listening(f"http://{self._settings.http_host}:{port}")
-            if self._stopping() and drain_until_s is None:
-                self._draining = True
-                drain_until_s = loop.time() + self._settings.drain_s
-                log.info("draining: not ready any more; requests are accepted for %g s", self._settings.drain_s)
-            if drain_until_s is not None and loop.time() >= drain_until_s:
-                server.should_exit = True
             await asyncio.sleep(TICK_S)
 
-
-def _open_to_all(_authorization: str | None, _scope: str, address: str) -> str:
-    return address
+    def _check(self, authorization: str | None, scope: str, address: str) -> str:
+        """Return the name of the caller. The workers of this service have a token that no file holds."""
+        if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
+            return OWN_WORKERS
+        return self._access.check(authorization, Scope(scope), address=address).name
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    import uvloop
-
     return uvloop.new_event_loop()
 
 
 def _end_loudly(args: threading.ExceptHookArgs) -> None:
-    import os
-
     sys.excepthook(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
     os._exit(70)

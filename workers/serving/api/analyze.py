@@ -16,7 +16,6 @@ from panopticon.scheduling.gate import Full, Gate, Place
 from panopticon.settings import Settings
 from workers.serving.api.bodies import BodyReader, Receive
 from workers.serving.api.entry import RequestContext, context_of
-from workers.serving.problems import MEDIA_TYPE, Problem
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import (
     Asked,
@@ -28,6 +27,7 @@ from workers.serving.coordinator import (
     whole_seconds,
 )
 from workers.serving.edge.refusal import refuse_early
+from workers.serving.problems import MEDIA_TYPE, Problem
 from workers.serving.served_model import ServedModel
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

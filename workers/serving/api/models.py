@@ -52,9 +52,7 @@ class Models:
             version = parse_version(name)
             card = await run_in_threadpool(self._prepare, version)
         except UsageError as error:
-            raise Problem(
-                slug="invalid-parameter", detail=str(error), parameter="name", value=name
-            ) from None
+            raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
         return JSONResponse(self._as_json(self._catalogue.load(card)), 202)
 
     async def unload(self, request: Request) -> Response:
