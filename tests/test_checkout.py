@@ -21,6 +21,7 @@ EXTRAS = {"cpu", "gpu", "rabbitmq", "cassandra", "opensearch", "s3", "raw", "ser
 COMMANDS = [
     "index",
     "submit",
+    "classify",
     "worker",
     "indexer",
     "search",

@@ -13,6 +13,7 @@ from workers.runtime.stop_signals import quiet_interrupts
 COMMANDS: Mapping[str, str] = {
     "index": "workers.cli.index.command",
     "submit": "workers.cli.submit",
+    "classify": "workers.cli.classify.command",
     "worker": "workers.cli.worker",
     "indexer": "workers.cli.indexer",
     "serve": "workers.cli.serve",
