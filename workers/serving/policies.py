@@ -75,7 +75,10 @@ class Policies:
             self._thread.join()
 
     def of(self, version: VersionName) -> ResolvedPolicy:
-        """Return the present policy of a version. Raises: Unavailable if it could not be read for too long."""
+        """Return the present policy of a version.
+
+        Raises: Unavailable if it could not be read for too long.
+        """
         snapshot = self._snapshot
         if self._clock() - snapshot.read_s > self._settings.registry_max_age_s:
             raise Unavailable("store", "the registry could not be read for too long")

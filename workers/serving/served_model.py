@@ -238,7 +238,7 @@ class ServedModel:
                 self._convicted.popitem(last=False)
 
     def _conviction_of(self, job: Job) -> Rejected | None:
-        # Hashing each image would cost more than all else here, so it is done only if there is any conviction.
+        # Hashing each image would cost more than all else here, so it is done only after a conviction.
         if not self._convicted or job.encoded is None:
             return None
         return self._convicted.get(hashlib.sha256(job.encoded).digest())

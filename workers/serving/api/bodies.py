@@ -165,7 +165,7 @@ class BodyReader:
         if isinstance(part, str):
             raise Problem(
                 slug="malformed-body",
-                detail=f"the form's field {name!r} is text; send each image as a file: curl -F image=@photo.jpg",
+                detail=f"the form's field {name!r} is text; send images as files: curl -F image=@photo.jpg",
                 parameter=name,
             )
         encoded = await part.read(self._max_image_bytes + 1)

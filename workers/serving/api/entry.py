@@ -92,10 +92,8 @@ class Entry:
         except Exception:
             log.exception("request %s failed", context.request_id)
             if status == 0:
-                problem = Problem(
-                    slug="internal-error", detail="the service has a bug; its log has the details"
-                )
-                await problem.response(context.request_id)(scope, receive, send_with_id)
+                bug = Problem(slug="internal-error", detail="the service has a bug; its log has the details")
+                await bug.response(context.request_id)(scope, receive, send_with_id)
             else:
                 raise
         finally:
