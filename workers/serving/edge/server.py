@@ -40,10 +40,13 @@ class HttpServer:
         self._tls = tls
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
+        self._host = ""
         self._tick: asyncio.TimerHandle | None = None
         self._is_cutting_off = False
         self._state = ServerState()
         self.edge = Edge(limits=limits)
+        self.port = 0
+        """The port that was taken."""
 
     def bind(self, host: str, port: int) -> None:
         """Take the address, without listening yet. Port 0 takes any free one.
@@ -62,9 +65,13 @@ class HttpServer:
             # With port 0, `localhost` has the same port on IPv4 and IPv6.
             wanted = (address[0], self.port if self._sockets else port, *address[2:])
             try:
-                self._sockets.append(_bound(socket.socket(family, kind, protocol), wanted))
+                made = _bound(socket.socket(family, kind, protocol), wanted)
             except OSError as error:
                 refusals.append(error)
+                continue
+            if not self._sockets:
+                self._host, self.port = made.getsockname()[:2]
+            self._sockets.append(made)
         # A machine without IPv6 has a name for ::1 all the same.
         in_use = [error for error in refusals if error.errno == errno.EADDRINUSE]
         if in_use or not self._sockets:
@@ -72,17 +79,10 @@ class HttpServer:
             raise UsageError(_refusal(host, port, (in_use or refusals)[0]))
 
     @property
-    def port(self) -> int:
-        """Return the port that was taken."""
-        port: int = self._sockets[0].getsockname()[1]
-        return port
-
-    @property
     def url(self) -> str:
-        """Return the address for a client on this machine or another one."""
-        host = self._sockets[0].getsockname()[0]
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'http' if self._tls is None else 'https'}://{shown}:{self.port}"
+        """Return the address that was taken, as a client writes it."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -127,7 +127,7 @@ class HttpServer:
     def drain(self) -> None:
         """Go on serving, and make every answer the last one of its connection (`Connection: close`)."""
         self.edge.draining = True
-        for each in self._protocols():
+        for each in self.protocols():
             each.drain()
 
     async def stop(self, *, limit_s: float) -> int:
@@ -138,14 +138,14 @@ class HttpServer:
         self.edge.draining = True
         for server in self._servers:
             server.close()
-        for each in self._protocols():
+        for each in self.protocols():
             each.shutdown()
         await self._until(lambda: not self._state.connections and not self._state.tasks, limit_s)
         cut_off = len(self._state.tasks)
         if cut_off:
             log.warning("%d requests were not finished in %g s, and are cut off", cut_off, limit_s)
         self._is_cutting_off = True
-        for each in self._protocols():
+        for each in self.protocols():
             each.transport.abort()
         # The application sees that its client has left, and may end by itself.
         await self._until(lambda: not self._state.connections, CLOSE_S)
@@ -168,7 +168,7 @@ class HttpServer:
             if not self._is_cutting_off:
                 raise
 
-    def _protocols(self) -> list[EdgeProtocol]:
+    def protocols(self) -> list[EdgeProtocol]:
         return [each for each in self._state.connections if isinstance(each, EdgeProtocol)]
 
     def _write_date(self, loop: asyncio.AbstractEventLoop) -> None:

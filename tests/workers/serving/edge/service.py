@@ -61,6 +61,8 @@ class TinyApp:
             await _answer(send, b"x" * LARGE_BYTES)
         elif path == "/headers":
             await _answer(send, b"\n".join(b"%b=%b" % header for header in scope["headers"]))
+        elif path == "/client":
+            await _answer(send, f"{scope['scheme']} {scope['client'][0]}".encode())
         elif path == "/inject":
             await _answer(send, b"ok", (b"x-value", b"a\r\nset-cookie: stolen=1"))
         else:
@@ -152,7 +154,11 @@ class Service:
         made.settimeout(DEADLINE_S)
         if rcvbuf:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        made.connect(("127.0.0.1", self.server.port))
+        try:
+            made.connect(("127.0.0.1", self.server.port))
+        except OSError:
+            made.close()
+            raise
         return made
 
     def still_answers(self) -> bool:
