@@ -12,13 +12,17 @@ from typing import Any
 
 from panopticon.cards.cards import CardError
 from panopticon.errors import UsageError
+from panopticon.interfaces import SearchIndex, Store
 from panopticon.messages import Tag, rfc_3339
 from panopticon.models import find_card
 from panopticon.policy.policy import read_policy
+from panopticon.results.cursors import resume
 from panopticon.results.documents import SearchDocument, fold_label
 from panopticon.results.outputs import CatalogueImage
 from panopticon.results.search import Order, Query, ScoreRange, SearchPage
-from workers.registry.active import Active, parts_of
+from workers.registry.active import Active, active_versions, parts_of
+
+ORDERS = ("probability", "newest", "score:NAME")
 
 SUGGESTIONS = 5
 """Known labels that are suggested for an unknown one, at most."""
@@ -44,6 +48,28 @@ class Question:
         return (*self.all_of, *self.any_of)
 
 
+class MistakenQuestion(UsageError):  # noqa: N818
+    """A question that cannot be asked. The message names the option, its value and the way out."""
+
+    def __init__(self, message: str, *, option: str, value: str, allowed: str | Sequence[str]) -> None:
+        """`allowed`: the values that the option takes, or the form in which to write it."""
+        super().__init__(message)
+        self.option = option
+        self.value = value
+        self.allowed = allowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One page of what a question finds, and what it was found by."""
+
+    query: Query
+    active: Active
+    page: SearchPage
+    rows: Mapping[str, CatalogueImage]
+    """The rows of the page's images in the catalogue, by ID; one without a row is absent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownLabel:
     """A label that no active model has, and the known ones that resemble it, the closest first."""
@@ -52,25 +78,50 @@ class UnknownLabel:
     near: tuple[str, ...]
 
 
-def query_of(active: Active, question: Question) -> Query:
-    """Raises: UsageError for an unknown score, or an order or range that cannot be read."""
+def ask(question: Question, *, store: Store, search: SearchIndex, prefix: str = "") -> Answer:
+    """Return a page of what the active versions answer.
+
+    `prefix`: what stands before the name of an option where it is written, such as `--`.
+
+    Raises: MistakenQuestion for an unknown score, for an order or range that cannot be read, and for a cursor
+    of another query; NothingActive; Unavailable.
+    """
+    active = active_versions(store.registry)
+    query = _query_of(question, active, prefix)
+    page = search.query(query)
+    rows = store.catalogue.get([document.image_id for document in page.documents])
+    return Answer(query=query, active=active, page=page, rows=rows)
+
+
+def _query_of(question: Question, active: Active, prefix: str) -> Query:
     known_scores = _score_names(active)
-    order, order_score = _order(question.order, question.labels, known_scores)
-    return Query(
+    order, order_score = _order(question, known_scores, prefix)
+    query = Query(
         parts=parts_of(active),
         all_of=question.all_of,
         any_of=question.any_of,
         min_probability=question.min_probability,
-        scores=tuple(_score_range(text, known_scores) for text in question.scores),
+        scores=tuple(_score_range(text, known_scores, prefix) for text in question.scores),
         order=order,
         order_score=order_score,
         limit=question.limit,
         cursor=question.cursor,
     )
+    try:
+        resume(query)
+    except UsageError as error:
+        raise MistakenQuestion(
+            str(error),
+            option="cursor",
+            value=question.cursor,
+            allowed="the cursor of the previous page, with the same question",
+        ) from None
+    return query
 
 
-def page_json(page: SearchPage, rows: Mapping[str, CatalogueImage]) -> dict[str, Any]:
-    """Return the JSON of a page; its keys are stable. `rows`: those of its images in the catalogue."""
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """Return the JSON of an answer; its keys are stable."""
+    page, rows = answer.page, answer.rows
     return {
         "images": [
             {
@@ -107,11 +158,11 @@ def scores_of(document: SearchDocument, parts: Iterable[str]) -> dict[str, float
     }
 
 
-def unknown_labels(query: Query, active: Active, models_dir: Path | None) -> list[UnknownLabel]:
-    """Return the labels of a query that no active model has, each with known labels that resemble it."""
-    known = _known_labels(active, models_dir)
+def unknown_labels(answer: Answer, models_dir: Path | None) -> list[UnknownLabel]:
+    """Return the labels asked for that no active model has, each with known labels that resemble it."""
+    known = _known_labels(answer.active, models_dir)
     unknown = []
-    for label in (*query.all_of, *query.any_of):
+    for label in (*answer.query.all_of, *answer.query.any_of):
         folded = fold_label(label)
         if folded in known:
             continue
@@ -123,20 +174,31 @@ def unknown_labels(query: Query, active: Active, models_dir: Path | None) -> lis
     return unknown
 
 
-def _order(text: str | None, labels: Sequence[str], known: Sequence[str]) -> tuple[Order, str]:
+def _order(question: Question, known: Sequence[str], prefix: str) -> tuple[Order, str]:
+    text = question.order
     if text is None:
-        return (Order.PROBABILITY if labels else Order.NEWEST), ""
+        return (Order.PROBABILITY if question.labels else Order.NEWEST), ""
     kind, _, name = text.partition(":")
     if kind == "score" and name:
-        return Order.SCORE, _known_score(name, known)
-    if text == "probability" and not labels:
-        raise UsageError("--order probability needs a label to be probable; name one, or use --order newest")
+        return Order.SCORE, _known_score(name, known, option="order")
+    if text == "probability" and not question.labels:
+        raise MistakenQuestion(
+            f"{prefix}order probability needs a label to be probable; name one, or use {prefix}order newest",
+            option="order",
+            value=text,
+            allowed=ORDERS[1:],
+        )
     if text in ("probability", "newest"):
         return Order(text), ""
-    raise UsageError(f"--order is {text!r}; it must be probability, newest or score:NAME")
+    raise MistakenQuestion(
+        f"{prefix}order is {text!r}; it must be probability, newest or score:NAME",
+        option="order",
+        value=text,
+        allowed=ORDERS,
+    )
 
 
-def _score_range(text: str, known: Sequence[str]) -> ScoreRange:
+def _score_range(text: str, known: Sequence[str], prefix: str) -> ScoreRange:
     name, equals, bounds = text.partition("=")
     low, dots, high = bounds.partition("..")
     try:
@@ -146,18 +208,32 @@ def _score_range(text: str, known: Sequence[str]) -> ScoreRange:
         if math.isnan(minimum or 0) or math.isnan(maximum or 0):
             raise ValueError(bounds)
     except ValueError:
-        raise UsageError(f"--score is {text!r}; write it as sharpness=0.2..0.8, 0.2.. or ..0.8") from None
+        remark = "; write it as sharpness=0.2..0.8, 0.2.. or ..0.8"
+        raise _mistaken_range(text, remark, prefix) from None
     if minimum is not None and maximum is not None and minimum > maximum:
-        raise UsageError(
-            f"--score is {text!r}: {low.strip()} is greater than {high.strip()}, so nothing can be found;"
+        remark = (
+            f": {low.strip()} is greater than {high.strip()}, so nothing can be found;"
             f" write the lower end first: {name.strip()}={high.strip()}..{low.strip()}"
         )
-    return ScoreRange(name=_known_score(name.strip(), known), minimum=minimum, maximum=maximum)
+        raise _mistaken_range(text, remark, prefix)
+    return ScoreRange(
+        name=_known_score(name.strip(), known, option="score"), minimum=minimum, maximum=maximum
+    )
 
 
-def _known_score(name: str, known: Sequence[str]) -> str:
+def _mistaken_range(text: str, remark: str, prefix: str) -> MistakenQuestion:
+    message = f"{prefix}score is {text!r}{remark}"
+    return MistakenQuestion(message, option="score", value=text, allowed="NAME=LOW..HIGH")
+
+
+def _known_score(name: str, known: Sequence[str], *, option: str) -> str:
     if name not in known:
-        raise UsageError(f"unknown score {name!r}; known: {', '.join(known) or 'none'}")
+        raise MistakenQuestion(
+            f"unknown score {name!r}; known: {', '.join(known) or 'none'}",
+            option=option,
+            value=name,
+            allowed=known,
+        )
     return name
 
 

@@ -12,11 +12,9 @@ from rich.text import Text
 
 from panopticon.results.documents import SearchDocument
 from panopticon.results.outputs import CatalogueImage
-from panopticon.results.search import Query
 from workers.cli.formatting import place
 from workers.cli.session import FiniteRange, Session, json_option, pass_session
-from workers.inspection.search import Question, page_json, query_of, scores_of, tags_of, unknown_labels
-from workers.registry.active import Active, active_versions
+from workers.inspection.search import Answer, Question, answer_json, ask, scores_of, tags_of, unknown_labels
 from workers.runtime.terminal_text import printable
 
 
@@ -73,17 +71,16 @@ def search_command(session: Session, /, *, as_json: bool, **options: Unpack[Quer
 
     `panopticon search rebuild` rebuilds the index; to search for a label of that name, write it after `--`.
     """
-    active = active_versions(session.store.registry)
-    query = query_of(active, _question(options))
-    page = session.search.query(query)
-    rows = session.store.catalogue.get([document.image_id for document in page.documents])
+    question = _question(options)
+    answer = ask(question, store=session.store, search=session.search, prefix="--")
     if as_json:
-        session.print_json(page_json(page, rows))
+        session.print_json(answer_json(answer))
         return
+    page = answer.page
     for document in page.documents:
-        _print_document(session, document, page.parts, rows.get(document.image_id))
+        _print_document(session, document, page.parts, answer.rows.get(document.image_id))
     if not page.documents:
-        _explain_nothing(session, query, active)
+        _explain_nothing(session, answer)
     if page.cursor:
         # On standard error, because the results may be piped.
         more = f"More: the same command with --cursor {shlex.quote(page.cursor)}"
@@ -123,9 +120,9 @@ def _indented(words: Sequence[str], *, style: str) -> Padding:
     return Padding(Text(" · ".join(words), style=style), (0, 0, 0, 2), expand=False)
 
 
-def _explain_nothing(session: Session, query: Query, active: Active) -> None:
+def _explain_nothing(session: Session, answer: Answer) -> None:
     """Name the labels that no active model has, each with known labels that resemble it."""
-    session.out.print("Nothing found." if not query.cursor else "No more photos.")
-    for unknown in unknown_labels(query, active, session.settings.models_dir):
+    session.out.print("Nothing found." if not answer.query.cursor else "No more photos.")
+    for unknown in unknown_labels(answer, session.settings.models_dir):
         hint = f"; did you mean: {', '.join(map(printable, unknown.near))}" if unknown.near else ""
         session.out.print(Text(f"No active model has the label {unknown.label!r}{hint}", style="yellow"))
