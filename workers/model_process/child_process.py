@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable
 from random import SystemRandom
 
 from panopticon.cards.cards import ModelCard
+from panopticon.engines.gpu_memory import jax_environment
 from panopticon.metrics import Metrics
 from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import PREFIX, Settings
 from workers.model_process.frames import Frame, FrameStream, PeerGone, StartedFrame
+from workers.model_process.gpu import gpu_total_mb
+from workers.model_process.interpreter import refuse_unfit_interpreter
 from workers.model_process.progress import ProgressReader
 from workers.runtime.end_with_parent import start_child
 
@@ -68,7 +71,10 @@ class ChildProcess:
         return self._clock() - self._heard_s
 
     def start_when_due(self, *, wait_s: float) -> bool:
-        """Start a child and return True; during a pause before the next start, wait up to `wait_s` of it."""
+        """Start a child and return True; during a pause before the next start, wait up to `wait_s` of it.
+
+        Raises: UsageError if the card's own interpreter cannot run a model process.
+        """
         pause_s = self._start_not_before_s - self._clock()
         if pause_s > 0:
             time.sleep(min(pause_s, wait_s))
@@ -129,9 +135,13 @@ class ChildProcess:
         return status
 
     def _start(self) -> None:
+        refuse_unfit_interpreter(self._card)
         # The child gets the settings as they are in this process, whichever way they came into it.
         environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         environ |= self._settings.without_addresses().as_environ()
+        share_mb = self._card.needs.gpu_memory_mb
+        if share_mb and (total_mb := gpu_total_mb()):
+            environ |= jax_environment(share_mb=share_mb, total_mb=total_mb)
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
@@ -146,6 +156,7 @@ class ChildProcess:
                     f"--progress-fd={their_progress}",
                     f"--card={self._card.folder / 'card.toml'}",
                 ],
+                python=self._card.own_python,
                 env=environ,
                 pass_fds=[theirs.fileno(), their_progress],
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from panopticon.cards.cards import ModelCard
-from panopticon.errors import Rejected, Transient, Unavailable
+from panopticon.errors import Rejected, Transient, Unavailable, UsageError
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.models.golden import control_picture
@@ -126,9 +126,7 @@ class ModelClient:
 
     def _poll(self, *, wait_s: float) -> list[Answer]:
         if not self._child.running:
-            if self._child.start_when_due(wait_s=wait_s):
-                self._cpu_s.clear()
-                self._child_reported_down = False
+            self._start(wait_s=wait_s)
             return []
         answers: list[Answer] = []
         try:
@@ -140,6 +138,16 @@ class ModelClient:
         except (PeerGone, FrameError) as error:
             return answers + self._died(str(error))
         return answers + self._end_if_stuck()
+
+    def _start(self, *, wait_s: float) -> None:
+        try:
+            started = self._child.start_when_due(wait_s=wait_s)
+        except UsageError as error:
+            self._model_is_down(str(error))
+            return
+        if started:
+            self._cpu_s.clear()
+            self._child_reported_down = False
 
     def cancel(self, items: Sequence[Item]) -> None:
         """Drop these items, whose answers nobody wants any more: `poll` will not answer them.

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panopticon.cards.cards import ModelCard
+from panopticon.cards.cards import ModelCard, read_card
 from panopticon.errors import Rejected
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
@@ -25,6 +26,7 @@ from panopticon.scheduling.dispatch import CONTROL_ID, Phase
 from panopticon.scheduling.items import Answer, Item, NotRun, Ran
 from panopticon.settings import Settings
 from tests.panopticon.null_card import write_null_card
+from tests.workers.model_process.test_gpu import stand_in_for_nvidia_smi
 from tests.workers.queues.fake_clock import FakeClock
 from workers.model_process.client import SILENCE_TIMEOUT_S, START_TIMEOUT_S, ModelClient
 from workers.model_process.frames import (
@@ -446,6 +448,7 @@ def test_a_step_that_an_image_has_reached_wakes_nobody(bench: Bench) -> None:
     child = bench.greeted()
     child.started("decode", 1)
     descriptor = bench.client.fileno()
+    assert descriptor is not None
     assert select.select([descriptor], [], [], 0) == ([], [], [])
 
 
@@ -667,3 +670,23 @@ def test_the_descriptor_is_readable_when_a_frame_came_and_gone_without_a_child(b
     assert select.select([descriptor], [], [], 0) == ([descriptor], [], [])
     bench.bury()
     assert bench.client.fileno() is None
+
+
+def test_the_share_of_a_gpu_is_in_the_environment_of_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in_for_nvidia_smi(tmp_path / "bin", "echo 8000")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    path = write_null_card(tmp_path / "card").folder / "card.toml"
+    path.write_text(path.read_text("utf-8").replace("memory_mb", "gpu_memory_mb = 2000, memory_mb"), "utf-8")
+    environments: list[Mapping[str, str]] = []
+
+    def start(*_words: Any, env: Mapping[str, str], **_options: Any) -> None:
+        environments.append(env)
+        raise OSError("only the environment is looked at")
+
+    monkeypatch.setattr("workers.model_process.child_process.start_child", start)
+    client = ModelClient(read_card(path), Settings(), metrics=Metrics())
+    with closing(client), pytest.raises(OSError, match="only the environment"):
+        client.poll(wait_s=0)
+    assert environments[0]["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.2500"
