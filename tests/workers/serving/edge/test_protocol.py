@@ -119,6 +119,15 @@ def test_pipelined_requests_are_answered_in_order(service: Service) -> None:
         assert [answer(client).body for _ in range(3)] == [b"2", b"ok", b"host=here"]
 
 
+def test_requests_that_come_byte_by_byte_are_answered_alike(service: Service) -> None:
+    sent = request("POST", "/body", "Content-Length: 3", body=b"abc") + get("/headers", "X-Value: 1")
+    with service.connect() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(len(sent)):
+            client.sendall(sent[at : at + 1])
+        assert [answer(client).body for _ in range(2)] == [b"3", b"host=here\nx-value=1"]
+
+
 def test_an_http_1_0_request_is_answered_and_its_connection_closed(service: Service) -> None:
     with service.connect() as client:
         client.sendall(get("/", version="1.0"))
