@@ -22,6 +22,7 @@ from tests.workers.serving.edge.service import (
     wait_until,
 )
 from workers.serving.edge.limits import EdgeLimits
+from workers.serving.edge.server import allow_open_files
 
 LIMITS = EdgeLimits(
     header_timeout_s=5.0, keep_alive_s=5.0, read_answer_s=5.0, max_header_bytes=8192, max_connections=64
@@ -393,6 +394,8 @@ def test_a_client_that_leaves_with_pipelined_requests_takes_them_all_with_it(ser
 
 
 def test_a_thousand_idle_connections_disturb_nobody() -> None:
+    # Both ends of each connection are files of this process.
+    allow_open_files(2 * 1100)
     with serving(limits(max_connections=1100)) as service, ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(service.connect())
