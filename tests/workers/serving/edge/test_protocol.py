@@ -254,7 +254,9 @@ def test_garbage_in_a_body_is_answered_and_the_application_learns_that_no_more_c
         wait_until(lambda: service.app.seen != [], "the request does not arrive")
         client.sendall(b"zzz\r\n")
         assert refusal(client) == (400, "malformed-request")
-    wait_until(lambda: service.app.left == ["/body"], "the application waits")
+        wait_until(lambda: service.app.left == ["/body"], "the application waits")
+        # It need not wait until the connection has ended.
+        assert service.connections == 1
 
 
 @pytest.mark.parametrize(
