@@ -143,7 +143,7 @@ class HttpServer:
         await self._until(lambda: not self._state.connections and not self._state.tasks, limit_s)
         cut_off = len(self._state.tasks)
         if cut_off:
-            log.warning("%d requests were not finished in %g s, and are cut off", cut_off, limit_s)
+            log.warning("requests cut off, since they did not end in %g s: %d", limit_s, cut_off)
         self._is_cutting_off = True
         for each in self.protocols():
             each.transport.abort()
