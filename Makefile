@@ -16,7 +16,7 @@ help: ## Print this list
 
 run: .venv/ready-to-run ## Index the sample photos, or yours: make run PHOTOS=~/Pictures
 	@photos="$${PHOTOS:-}"; case "$$photos" in "~/"*) photos="$$HOME/$${photos#??}";; esac; \
-	if [ -n "$$photos" ]; then set -- "$$photos"; else set -- $$($(BIN)/python -m tools.sample_photos); fi; \
+	if [ -n "$$photos" ]; then set -- "$$photos"; else set -- $$($(BIN)/python -m workers.submission.sample_photos); fi; \
 	$(BIN)/panopticon index -- "$$@" || [ $$? -eq 1 ]
 	@echo 'Before these commands, once in each shell:  . $(BIN)/activate'
 

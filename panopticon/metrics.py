@@ -17,11 +17,13 @@ CounterName = Literal[
     "panopticon_model_restarts_total",
     "panopticon_results_applied_total",
     "panopticon_model_cpu_seconds_total",
+    "panopticon_http_requests_total",
 ]
 HistogramName = Literal[
     "panopticon_fetch_decode_seconds",
     "panopticon_run_seconds",
     "panopticon_batch_images",
+    "panopticon_http_request_seconds",
 ]
 GaugeName = Literal["panopticon_parked"]
 
@@ -78,6 +80,10 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         help="CPU seconds of the model processes, by step: fetch, decode, run, or the whole process.",
         labels=("model", "step"),
     ),
+    "panopticon_http_requests_total": MetricSpec(
+        help="HTTP requests by the path of their route and the status of the answer; 499: the client left.",
+        labels=("route", "status"),
+    ),
 }
 
 HISTOGRAMS: dict[HistogramName, MetricSpec] = {
@@ -95,6 +101,11 @@ HISTOGRAMS: dict[HistogramName, MetricSpec] = {
         help="Images in one batch.",
         labels=("model",),
         buckets=IMAGES,
+    ),
+    "panopticon_http_request_seconds": MetricSpec(
+        help="Seconds from the headers of an HTTP request to the end of its answer.",
+        labels=("route",),
+        buckets=SECONDS,
     ),
 }
 

@@ -51,6 +51,9 @@ def _check_url(value: str) -> str:
     return value
 
 
+SECRETS = frozenset({"espresso_token"})
+"""Settings whose value is a credential as a whole, and never shown."""
+
 MAX_SECONDS = 7 * 24 * 3600
 """One week. A longer time is most likely a typing error, and overflows the timers of some systems."""
 
@@ -228,7 +231,7 @@ class Settings(BaseModel):
         default=30.0, description="seconds after which an idle HTTP connection is closed"
     )
     max_connections: Number = Field(
-        default=4096, ge=1, description="HTTP connections that are open at once; more are closed unanswered"
+        default=4096, ge=1, description="HTTP connections that are open at once; more are answered 503"
     )
     max_header_bytes: Number = Field(
         default=32 * 1024,
@@ -259,7 +262,7 @@ class Settings(BaseModel):
     espresso: Url = Field(
         default="", description="URL of a `panopticon serve` that runs the models of this worker"
     )
-    espresso_token: str = Field(default="", description="bearer token for that service")
+    espresso_token: str = Field(default="", repr=False, description="bearer token for that service")
     espresso_send: Literal["uri", "bytes"] = Field(
         default="uri", description="what a worker sends to that service: URIs, or the bytes that it fetched"
     )
@@ -333,13 +336,13 @@ class Settings(BaseModel):
         return self.s3_buckets or ((own[1],) if own else ())
 
     def without_addresses(self) -> Settings:
-        """Return a copy whose component URLs are cut down to their schemes, so that it holds no password.
+        """Return a copy without a secret: no token, and of component URLs only their schemes.
 
         It is for the process that decodes files from strangers.
         """
-        urls = {"database": self.database, "broker": self.broker, "store": self.store, "search": self.search}
-        schemes = {part: re.sub("(?<=://).*", "", url, flags=re.DOTALL) for part, url in urls.items()}
-        return self.model_copy(update=schemes)
+        parts = ("database", "broker", "store", "search", "espresso")
+        schemes = {part: re.sub("(?<=://).*", "", getattr(self, part), flags=re.DOTALL) for part in parts}
+        return self.model_copy(update={**schemes, **dict.fromkeys(SECRETS, "")})
 
     def as_environ(self) -> dict[str, str]:
         """Return the environment variables from which another process reads equal settings."""
@@ -409,7 +412,7 @@ def _refusal(key: str, origin: str, value: object, fault: str) -> str:
     what = fault.removeprefix("Value error, ").removeprefix("Input ")
     description = Settings.model_fields[key].description
     # A value with a colon is not shown: it may be a URL with a password in it.
-    shown = "" if ":" in repr(value) else f" is {value!r:.60}"
+    shown = "" if ":" in repr(value) or key in SECRETS else f" is {value!r:.60}"
     return f"setting {key!r} from {origin}{shown}: {what} ({description})"
 
 

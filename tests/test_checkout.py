@@ -21,6 +21,7 @@ EXTRAS = {"cpu", "gpu", "rabbitmq", "cassandra", "opensearch", "s3", "raw", "ser
 COMMANDS = [
     "index",
     "submit",
+    "classify",
     "worker",
     "indexer",
     "search",
@@ -101,7 +102,7 @@ def test_the_version_of_the_code_is_that_of_its_distribution() -> None:
 def test_help_lists_every_command() -> None:
     ran = run(Path(sys.executable).with_name("panopticon"), "--help")
     listed = re.findall(r"^  ([a-z]+)  ", ran.stdout.partition("Commands:")[2], flags=re.MULTILINE)
-    assert (listed, ran.stderr) == ([*COMMANDS, "doctor", "settings"], "")
+    assert (listed, ran.stderr) == ([*COMMANDS, "tokens", "doctor", "settings"], "")
 
 
 def test_ci_calls_make_test_in_the_checkout_and_nothing_else(tmp_path: Path) -> None:

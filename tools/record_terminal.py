@@ -26,7 +26,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from tools.sample_photos import folders
+from workers.submission.sample_photos import folders
 from workers.runtime.end_with_parent import start_child
 
 COLUMNS, ROWS = 132, 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from panopticon.messages import Lane
@@ -28,6 +29,14 @@ class LaneBuffer(Generic[Item]):
 
     def add(self, item: Item, lane: Lane) -> None:
         self._waiting[lane].append(item)
+
+    def remove(self, unwanted: Callable[[Item], bool]) -> list[Item]:
+        """Remove and return the items for which `unwanted` is true."""
+        removed = [item for items in self._waiting.values() for item in items if unwanted(item)]
+        if removed:
+            for lane, items in self._waiting.items():
+                self._waiting[lane] = deque(item for item in items if not unwanted(item))
+        return removed
 
     def take(self, max_items: int) -> list[Item]:
         """Remove and return up to `max_items`, in the order in which they should run."""

@@ -5,12 +5,15 @@ they run again one at a time. Two crashes while an image ran alone accuse it, or
 that took too long. After each of these the control runs alone: a picture on which the model is known to run.
 If it runs, the accused images fail. If the process dies or hangs on the control too, the model itself is
 failing, and no image fails, however few there are.
+
+An image that its caller cancels is never answered. As long as it may have killed the process, it is kept and
+goes on like any other, so that no innocent image is suspected in its place.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -71,11 +74,14 @@ class Dispatcher:
         self._evidence: dict[int, int] = {}
         self._accused: dict[int, Rejected] = {}
         self._failed: list[NotRun] = []
+        self._convicted: list[NotRun] = []
+        self._cancelled: set[int] = set()
         self._control_due = False
         self._model_is_failing = False
         self._alone = False
 
     def __len__(self) -> int:
+        """Return the number of items it holds; a cancelled one counts while it goes on."""
         sent = len(self._sent) - (CONTROL_ID in self._sent)
         return len(self._waiting) + len(self._resend) + len(self._isolated) + sent
 
@@ -89,11 +95,17 @@ class Dispatcher:
         self._model_is_failing = False
         self._accused.clear()
         self._evidence.clear()
+        self._isolated = deque(item for item in self._isolated if not self._forget_cancelled(item))
 
     def take_failed(self) -> list[NotRun]:
         """Return the accused images that the control has shown to be at fault, once each."""
         failed, self._failed = self._failed, []
         return failed
+
+    def take_convicted(self) -> list[NotRun]:
+        """Return the images that were found at fault, cancelled ones too, once each, for the log."""
+        convicted, self._convicted = self._convicted, []
+        return convicted
 
     def add(self, item: Item) -> None:
         self._waiting.add(item, item.lane)
@@ -127,7 +139,7 @@ class Dispatcher:
                 sent.phase, sent.since_s = phase, now_s
 
     def answered(self, id_: int) -> Item | None:
-        """Remove an item and return it; None for the control and for an unknown id."""
+        """Remove an item and return it; None for the control, a cancelled item and an unknown id."""
         sent = self._sent.pop(id_, None)
         if sent is None:
             return None
@@ -136,16 +148,59 @@ class Dispatcher:
             self._fail_accused()
             return None
         self._evidence.pop(id_, None)
-        return sent.item
+        return None if self._forget_cancelled(sent.item) else sent.item
+
+    def cancel(self, ids: Collection[int]) -> list[int]:
+        """Record that nobody wants these answers; return the ids that the process should drop (`dropped`).
+
+        An item that waits is gone at once. One that was sent keeps its place in the credit until the process
+        has dropped or answered it, and is a suspect if the process dies. One that runs, or is isolated, is
+        not returned: it goes on to its end, so that the evidence against it is not lost. None of them will
+        be answered or fail. Unknown ids change nothing.
+        """
+        unwanted = set(ids) - self._cancelled
+        self._waiting.remove(lambda item: item.id in unwanted)
+        self._resend = deque(item for item in self._resend if item.id not in unwanted)
+        self._failed = [failure for failure in self._failed if failure.item.id not in unwanted]
+        isolated = {item.id for item in self._isolated}
+        sent = [id_ for id_ in self._sent if id_ in unwanted and id_ != CONTROL_ID]
+        self._cancelled.update(isolated & unwanted, sent)
+        if self._alone:
+            return []
+        return [id_ for id_ in sent if self._sent[id_].phase is not Phase.RUN]
+
+    def dropped(self, ids: Iterable[int]) -> None:
+        """Record that the process has dropped these cancelled items; other ids change nothing."""
+        for id_ in ids:
+            if id_ in self._cancelled and id_ in self._sent:
+                self._forget_cancelled(self._sent.pop(id_).item)
+
+    def _forget_cancelled(self, item: Item) -> bool:
+        """Return whether an item, which is over now, was cancelled."""
+        was_cancelled = item.id in self._cancelled
+        self._cancelled.discard(item.id)
+        return was_cancelled
+
+    def reclaim(self) -> list[Item]:
+        """Remove the items that are neither in the process nor isolated, and return them."""
+        items = [*self._resend, *self._waiting.take(len(self._waiting))]
+        self._resend.clear()
+        return items
 
     def _fail_accused(self) -> None:
         items, self._isolated = self._isolated, deque()
         for item in items:
             if item.id in self._accused:
-                self._evidence.pop(item.id, None)
-                self._failed.append(NotRun(item=item, error=self._accused.pop(item.id)))
+                self._failed += self._convict(item, self._accused.pop(item.id))
             else:
                 self._isolated.append(item)
+
+    def _convict(self, item: Item, error: Rejected | Transient) -> list[NotRun]:
+        """Return the failure of an item; nothing if it was cancelled."""
+        self._evidence.pop(item.id, None)
+        failure = NotRun(item=item, error=error)
+        self._convicted.append(failure)
+        return [] if self._forget_cancelled(item) else [failure]
 
     def _accuse(self, item: Item, error: Rejected) -> None:
         self._isolated.append(item)
@@ -175,14 +230,15 @@ class Dispatcher:
         else:
             self._isolated.extend(slow)
         self._send_again(self._sent.values())
-        return [self._fail_late(sent) for sent in late if sent.phase is not Phase.RUN]
+        return [
+            failure for sent in late if sent.phase is not Phase.RUN for failure in self._convict_late(sent)
+        ]
 
-    def _fail_late(self, sent: _Sent) -> NotRun:
-        self._evidence.pop(sent.item.id, None)
+    def _convict_late(self, sent: _Sent) -> list[NotRun]:
         detail = self._lateness(sent.phase)
         if sent.phase is Phase.FETCH:
-            return NotRun(item=sent.item, error=Transient("fetch_timed_out", detail))
-        return NotRun(item=sent.item, error=Rejected("timed_out", detail))
+            return self._convict(sent.item, Transient("fetch_timed_out", detail))
+        return self._convict(sent.item, Rejected("timed_out", detail))
 
     def _lateness(self, phase: Phase) -> str:
         return f"{phase} took more than {self._item_timeout_s:g} s"
@@ -220,16 +276,15 @@ class Dispatcher:
         return True
 
     def _send_again(self, sent: Iterable[_Sent]) -> None:
-        self._resend.extend([entry.item for entry in sent])
+        self._resend.extend([entry.item for entry in sent if not self._forget_cancelled(entry.item)])
         self._sent.clear()
 
     def release(self) -> list[Item]:
-        """Drop every item, and return them."""
-        waiting = self._waiting.take(len(self._waiting))
+        """Drop every item, and return those that were not cancelled."""
         self._sent.pop(CONTROL_ID, None)
-        items = [*(sent.item for sent in self._sent.values()), *self._isolated, *self._resend, *waiting]
+        begun = [*(sent.item for sent in self._sent.values()), *self._isolated]
+        items = [*(item for item in begun if not self._forget_cancelled(item)), *self.reclaim()]
         self._sent.clear()
         self._isolated.clear()
-        self._resend.clear()
         self.clear_images()
         return items

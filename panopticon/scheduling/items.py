@@ -28,6 +28,8 @@ class Item:
     """Empty if `encoded` holds the image."""
     encoded: bytes | None = None
     """The image itself, for a caller that has already received it. None: it is fetched from `uri`."""
+    trace: str = ""
+    """A text by which the caller knows the image, such as a request ID; it goes into warnings about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

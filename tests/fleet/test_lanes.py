@@ -45,8 +45,8 @@ class ObservedModelClient(ModelClient):
         super().__init__(card, settings, metrics=metrics)
         self.seen: list[tuple[str, list[int]]] = []
 
-    def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None) -> Item:
-        item = super().add(lane, uri=uri, encoded=encoded)
+    def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None, trace: str = "") -> Item:
+        item = super().add(lane, uri=uri, encoded=encoded, trace=trace)
         if lane is Lane.LIVE:
             self.seen.append(("arrived", [item.id]))
         return item

@@ -13,8 +13,10 @@ from workers.runtime.stop_signals import quiet_interrupts
 COMMANDS: Mapping[str, str] = {
     "index": "workers.cli.index.command",
     "submit": "workers.cli.submit",
+    "classify": "workers.cli.classify.command",
     "worker": "workers.cli.worker",
     "indexer": "workers.cli.indexer",
+    "serve": "workers.cli.serve",
     "search": "workers.cli.search.find",
     "search rebuild": "workers.cli.search.rebuild",
     "show": "workers.cli.show.command",
@@ -50,6 +52,7 @@ COMMANDS: Mapping[str, str] = {
     "policy check": "workers.cli.policy.check",
     "policy preview": "workers.cli.policy.preview",
     "policy apply": "workers.cli.policy.apply",
+    "tokens": "workers.cli.tokens.commands",
     "doctor": "workers.cli.doctor",
     "settings": "workers.cli.settings",
 }

@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from panopticon.credentials import masked
-from panopticon.settings import PREFIX, describe
+from panopticon.settings import PREFIX, SECRETS, describe
 from workers.cli.formatting import table
 from workers.cli.session import Session, json_option, pass_session
 from workers.runtime.terminal_text import printable
@@ -24,7 +24,7 @@ def settings_command(session: Session, *, as_json: bool) -> None:
     rows = [
         {
             "key": row.key,
-            "value": masked(values.get(f"{PREFIX}{row.key.upper()}", "")),
+            "value": _shown(row.key, values.get(f"{PREFIX}{row.key.upper()}", "")),
             "default": row.default,
             "description": row.description,
         }
@@ -44,3 +44,7 @@ def settings_command(session: Session, *, as_json: bool) -> None:
     session.out.print(
         f"Set one by --set key=value, {PREFIX}KEY=value, or key = value in panopticon.toml", style="dim"
     )
+
+
+def _shown(key: str, value: str) -> str:
+    return "***" if key in SECRETS and value else masked(value)

@@ -56,6 +56,10 @@ class ChildProcess:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    def fileno(self) -> int | None:
+        """Return the descriptor of the socket to the child; None while no child runs."""
+        return None if self._stream is None else self._stream.fileno()
+
     @property
     def silent_s(self) -> float:
         """Return the seconds since the child was started or a frame of it arrived."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from workers.model_process.frames import (
     MAX_ENCODED_BYTES,
     PROTOCOL,
     AliveFrame,
+    CancelFrame,
+    DroppedFrame,
     Frame,
     FrameError,
     HelloFrame,
@@ -34,6 +37,8 @@ from workers.model_process.frames import (
     TransientFrame,
     UnavailableFrame,
 )
+
+log = logging.getLogger(__name__)
 
 CREDIT_BATCHES = 3
 VALUE_BYTES = np.dtype(np.float32).itemsize
@@ -83,22 +88,36 @@ class ModelClient:
         return self.best_batch * CREDIT_BATCHES
 
     def __len__(self) -> int:
+        """Return the number of items it holds; a cancelled one counts until it is over."""
         return len(self._dispatcher)
 
-    def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None) -> Item:
+    def fileno(self) -> int | None:
+        """Return the descriptor of the socket to the process; None while no process runs.
+
+        It is readable when a frame has arrived or the process has died; then `poll` has work. Each process
+        has another socket, so it must be asked for again after each `poll`.
+        """
+        return self._child.fileno()
+
+    def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None, trace: str = "") -> Item:
         """Accept one image to run: `encoded`, or the original at `uri`. Its answer comes from `poll`.
+
+        `trace`: a text by which the caller's log knows the image; it goes into warnings about the image.
 
         Raises: Rejected (too_many_bytes) if `encoded` does not fit into one frame.
         """
         if encoded is not None and len(encoded) > MAX_ENCODED_BYTES:
             raise Rejected("too_many_bytes", f"{len(encoded)} bytes; at most {MAX_ENCODED_BYTES}")
-        item = Item(id=next(self._ids), lane=lane, uri=uri, encoded=encoded)
+        item = Item(id=next(self._ids), lane=lane, uri=uri, encoded=encoded, trace=trace)
         self._dispatcher.add(item)
         return item
 
     def poll(self, *, wait_s: float) -> list[Answer]:
         """Send what there is credit for, and return new answers, waiting up to `wait_s` for the first."""
-        return [*self._poll(wait_s=wait_s), *self._dispatcher.take_failed()]
+        answers = [*self._poll(wait_s=wait_s), *self._dispatcher.take_failed()]
+        for convicted in self._dispatcher.take_convicted():
+            log.warning("%s: an image is at fault: %s%s", self._name, convicted.error, _named(convicted.item))
+        return answers
 
     def _poll(self, *, wait_s: float) -> list[Answer]:
         if not self._child.running:
@@ -115,8 +134,33 @@ class ModelClient:
             return answers + self._died(str(error))
         return answers + self._end_if_stuck()
 
+    def cancel(self, items: Sequence[Item]) -> None:
+        """Drop these items, whose answers nobody wants any more: `poll` will not answer them.
+
+        What waits is gone at once. What the process holds and has not begun to run is dropped there; until
+        the process says so, it takes credit and counts in `len`. What runs goes on to its end, as does an
+        item that is suspected of having killed the process: its evidence stays, and no innocent item is
+        suspected in its place. Items that are answered already change nothing.
+        """
+        ids = self._dispatcher.cancel([item.id for item in items])
+        if not ids:
+            return
+        try:
+            self._child.send([CancelFrame(ids=tuple(ids))])
+        except PeerGone:
+            # The next poll finds the death, after which no cancelled item is sent again unless suspected.
+            return
+
+    def reclaim(self) -> list[Item]:
+        """While no model is ready, remove the items that may run elsewhere, and return them.
+
+        Suspects stay: they may have killed the process, and only this client knows the evidence. While the
+        model is ready, nothing is returned.
+        """
+        return self._dispatcher.reclaim() if self.hello is None else []
+
     def release(self) -> list[Item]:
-        """Drop every item that has no answer yet, and return them."""
+        """Drop every item that has no answer yet, and return those that were not cancelled."""
         return self._dispatcher.release()
 
     def close(self) -> None:
@@ -168,8 +212,10 @@ class ModelClient:
                 self._count_cpu(frame)
             case HelloFrame():
                 self._greet(frame)
-            case Item():
-                raise FrameError("a child sends no items")
+            case DroppedFrame():
+                self._dispatcher.dropped(frame.ids)
+            case Item() | CancelFrame():
+                raise FrameError(f"a child sends no {frame.type}")
         return None
 
     def _ran(self, frame: OutputFrame) -> Ran | None:
@@ -276,3 +322,7 @@ class ModelClient:
     def _end_child(self, reason: str, *, patience_s: float = ENDING_S) -> int | None:
         self.hello = None
         return self._child.end(reason, patience_s=patience_s)
+
+
+def _named(item: Item) -> str:
+    return f" (trace {item.trace})" if item.trace else ""

@@ -22,7 +22,7 @@ from panopticon.messages import Lane
 from panopticon.scheduling.dispatch import Phase
 from panopticon.scheduling.items import Item
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a frame changes, so that two releases which meet do not misread each other."""
 MAX_FRAME_BYTES = 128 * 1024 * 1024
 MAX_ENCODED_BYTES = MAX_FRAME_BYTES - 1024 * 1024
@@ -126,9 +126,27 @@ class AliveFrame:
     """CPU seconds since the child started, by step."""
 
 
-# An item goes from parent to child: run this image. Every other frame goes from child to parent.
+@dataclass(frozen=True, slots=True)
+class CancelFrame:
+    """Parent to child: nobody waits for these items any more. Each has an answer all the same."""
+
+    type: ClassVar = "cancel"
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedFrame:
+    """Child to parent: these cancelled items will not be run."""
+
+    type: ClassVar = "dropped"
+    ids: tuple[int, ...]
+
+
+# An item goes from parent to child: run this image.
 Frame = (
     Item
+    | CancelFrame
+    | DroppedFrame
     | HelloFrame
     | StartedFrame
     | RanFrame
@@ -288,6 +306,10 @@ class FrameStream:
         if not piece:
             raise PeerGone("end of file")
         return self._decoder.feed(piece)
+
+    def fileno(self) -> int:
+        """Return the descriptor, which is readable when a frame has arrived or the peer is gone."""
+        return self._connection.fileno()
 
     def close(self) -> None:
         self._connection.close()

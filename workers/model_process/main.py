@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import logging
 import os
+import queue
 import socket
 import sys
 import threading
@@ -34,6 +35,8 @@ from workers.model_process.frame_writer import FrameWriter
 from workers.model_process.frames import (
     PROTOCOL,
     AliveFrame,
+    CancelFrame,
+    DroppedFrame,
     Frame,
     FrameStream,
     HelloFrame,
@@ -44,6 +47,7 @@ from workers.model_process.frames import (
     TransientFrame,
     UnavailableFrame,
 )
+from workers.model_process.image_log import ImageLog
 from workers.model_process.item_limits import ItemLimits
 from workers.model_process.pipeline import Pipeline, Prepared
 from workers.model_process.usage import Usage
@@ -65,6 +69,7 @@ class ModelProcess:
         originals: ImageSource,
         writer: FrameWriter,
         limits: ItemLimits,
+        image_log: ImageLog,
     ) -> None:
         """`engines`: alike, loaded, one for each thread that runs the model."""
         self._card = card
@@ -72,14 +77,33 @@ class ModelProcess:
         self._writer = writer
         self._limits = limits
         self._originals = originals
+        self._image_log = image_log
         self._pipeline = Pipeline()
+        self._to_report: queue.SimpleQueue[DroppedFrame] = queue.SimpleQueue()
         self._usage = Usage()
 
     def receive(self, frames: Sequence[Frame]) -> None:
-        """Accept the items among these frames; other frames are not for a model process."""
+        """Accept the items among these frames, and cancel what they cancel; ignore frames of other types.
+
+        It sends nothing, so that this side goes on reading while the other one reads nothing.
+        """
         items = [frame for frame in frames if isinstance(frame, Item)]
         if items:
             self._pipeline.receive(items)
+        # In one piece of the stream an item comes before the frame that cancels it.
+        for frame in frames:
+            if isinstance(frame, CancelFrame) and (dropped := self._pipeline.cancel(frame.ids)):
+                self._to_report.put(DroppedFrame(ids=tuple(dropped)))
+
+    def report_forever(self) -> None:
+        """Report what was dropped, and each second that this process is alive."""
+        next_alive_s = time.monotonic()
+        while True:
+            try:
+                self._writer.send(self._to_report.get(timeout=max(next_alive_s - time.monotonic(), 0.0)))
+            except queue.Empty:
+                self.alive()
+                next_alive_s = time.monotonic() + ALIVE_EVERY_S
 
     def alive(self) -> None:
         self._writer.send(AliveFrame(cpu_s=self._usage.read()))
@@ -87,25 +111,37 @@ class ModelProcess:
     def prepare_forever(self) -> None:
         while True:
             item = self._pipeline.next_received()
-            # An error of this image is its answer; any other exception is a bug, and ends the process.
-            try:
-                self._pipeline.prepared(self._prepare(item), item.lane)
-            except Rejected as error:
-                self._writer.send(RejectedFrame(id=item.id, reason=error.reason, detail=error.detail))
-            except Transient as error:
-                self._writer.send(TransientFrame(id=item.id, reason=error.reason, detail=error.detail))
-            except Unavailable as error:
-                self._writer.send(
-                    UnavailableFrame(id=item.id, component=error.component, reason=error.reason)
-                )
+            with self._image_log.about(item.trace):
+                failure = self._prepare_one(item)
+            if failure is not None:
+                self._pipeline.left(item.id)
+                self._writer.send(failure)
 
-    def _prepare(self, item: Item) -> Prepared:
+    def _prepare_one(self, item: Item) -> Frame | None:
+        """Let an image wait for the model and return None, or return the answer for one that will not run."""
+        # An error of this image is its answer; any other exception is a bug, and ends the process.
+        try:
+            prepared = self._prepare(item)
+        except Rejected as error:
+            return RejectedFrame(id=item.id, reason=error.reason, detail=error.detail)
+        except Transient as error:
+            return TransientFrame(id=item.id, reason=error.reason, detail=error.detail)
+        except Unavailable as error:
+            return UnavailableFrame(id=item.id, component=error.component, reason=error.reason)
+        if prepared is None or not self._pipeline.prepared(prepared, item.lane):
+            return DroppedFrame(ids=(item.id,))
+        return None
+
+    def _prepare(self, item: Item) -> Prepared | None:
+        """Return the decoded image; None if it was cancelled before its decode began."""
         begun_s = time.monotonic()
         encoded = item.encoded
         if encoded is None:
             self._writer.started((item.id,), Phase.FETCH)
             with self._usage.step("fetch"):
                 encoded = self._originals.fetch(item.uri, self._limits.fetch)
+            if self._pipeline.is_cancelled(item.id):
+                return None
         self._writer.started((item.id,), Phase.DECODE)
         with self._usage.step("decode"):
             decoded = decode(
@@ -117,6 +153,7 @@ class ModelProcess:
         self._writer.started((item.id,), Phase.READY)
         return Prepared(
             id=item.id,
+            trace=item.trace,
             pixels=decoded.pixels,
             prepare_s=time.monotonic() - begun_s,
             source_sha256=hashlib.sha256(encoded).hexdigest(),
@@ -131,7 +168,8 @@ class ModelProcess:
     def _run(self, engine: Engine, batch: Sequence[Prepared]) -> None:
         self._writer.started(tuple(image.id for image in batch), Phase.RUN)
         begun_s = time.monotonic()
-        with self._usage.step("run"):
+        traces = " ".join(image.trace for image in batch if image.trace)
+        with self._usage.step("run"), self._image_log.about(traces):
             vectors = engine.run(np.stack([image.pixels for image in batch]))
         ran = RanFrame(images=len(batch), run_s=time.monotonic() - begun_s)
         outputs = [
@@ -148,11 +186,12 @@ class ModelProcess:
         self._writer.send(ran, *outputs)
 
     def start(self, *, preparing_threads: int) -> None:
-        """Start the threads that prepare, and one thread for each engine."""
+        """Start the threads that prepare, one thread for each engine, and the one that reports."""
         for _ in range(preparing_threads):
             _in_thread(self.prepare_forever)
         for engine in self._engines:
             _in_thread(partial(self.run_forever, engine))
+        _in_thread(self.report_forever)
 
     def hello(self) -> None:
         engine = self._engines[0]
@@ -190,21 +229,25 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the connected socket to speak over")
     parser.add_argument("--card", type=Path, required=True, help="the model's card.toml")
     arguments = parser.parse_args()
+    image_log = ImageLog()
+    image_log.begin()
     stream = FrameStream(socket.socket(fileno=arguments.fd))
     writer = FrameWriter(stream)
     try:
         settings = read_settings(flags={}, environ=os.environ)
         threads = settings.threads or len(os.sched_getaffinity(0))
-        process = _ready(read_card(arguments.card), settings, writer, threads=threads)
+        process = _ready(read_card(arguments.card), settings, writer, image_log, threads=threads)
     except PanopticonError as error:
         writer.send(UnavailableFrame(id=0, component="model", reason=str(error)))
         sys.exit(0)
-    process.start(preparing_threads=threads)
     process.hello()
+    process.start(preparing_threads=threads)
     _serve(process, stream)
 
 
-def _ready(card: ModelCard, settings: Settings, writer: FrameWriter, *, threads: int) -> ModelProcess:
+def _ready(
+    card: ModelCard, settings: Settings, writer: FrameWriter, image_log: ImageLog, *, threads: int
+) -> ModelProcess:
     """Return a model that has passed its self-test. Raises: PanopticonError."""
     engines = [open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)]
     if wants_engine_per_thread(engines[0]):
@@ -221,6 +264,7 @@ def _ready(card: ModelCard, settings: Settings, writer: FrameWriter, *, threads:
         originals=open_originals(settings),
         writer=writer,
         limits=ItemLimits.of(settings),
+        image_log=image_log,
     )
 
 
@@ -236,13 +280,9 @@ def wants_engine_per_thread(engine: Engine) -> bool:
 
 
 def _serve(process: ModelProcess, stream: FrameStream) -> None:
-    next_alive_s = time.monotonic()
     while True:
         try:
-            process.receive(stream.receive(wait_s=ALIVE_EVERY_S))
-            if time.monotonic() >= next_alive_s:
-                process.alive()
-                next_alive_s = time.monotonic() + ALIVE_EVERY_S
+            process.receive(stream.receive(wait_s=None))
         except PeerGone:
             # A thread may be deep in native code that cannot be stopped, and nothing may outlive the parent.
             os._exit(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ class Prepared:
     source_sha256: str
     width_px: int
     height_px: int
+    trace: str = ""
 
 
 class Pipeline:
@@ -35,6 +36,9 @@ class Pipeline:
         self._more_prepared = threading.Condition(lock)
         self._received: LaneBuffer[Item] = LaneBuffer()
         self._prepared: LaneBuffer[Prepared] = LaneBuffer()
+        self._preparing: set[int] = set()
+        self._cancelled: set[int] = set()
+        """A subset of those that are being prepared."""
 
     def receive(self, items: Sequence[Item]) -> None:
         with self._more_received:
@@ -43,16 +47,51 @@ class Pipeline:
             self._more_received.notify(len(items))
 
     def next_received(self) -> Item:
-        """Wait for an item and return it."""
+        """Wait for an item and return it; `prepared` or `left` must follow."""
         with self._more_received:
             while not self._received:
                 self._more_received.wait()
-            return self._received.take(1)[0]
+            item = self._received.take(1)[0]
+            self._preparing.add(item.id)
+            return item
 
-    def prepared(self, image: Prepared, lane: Lane) -> None:
+    def prepared(self, image: Prepared, lane: Lane) -> bool:
+        """Let an image wait for the model; return False, and forget it, if it was cancelled meanwhile."""
         with self._more_prepared:
+            if self._leave(image.id):
+                return False
             self._prepared.add(image, lane)
             self._more_prepared.notify()
+            return True
+
+    def left(self, id_: int) -> None:
+        """Forget an item that was being prepared and will not run."""
+        with self._more_prepared:
+            self._leave(id_)
+
+    def is_cancelled(self, id_: int) -> bool:
+        """Return whether an item was cancelled while it was being prepared."""
+        with self._more_prepared:
+            return id_ in self._cancelled
+
+    def cancel(self, ids: Collection[int]) -> list[int]:
+        """Drop these items where they wait, and return the ids of those that were dropped.
+
+        One that is being prepared is dropped at the end of its step. One that runs goes on.
+        """
+        unwanted = set(ids)
+        with self._more_received:
+            received = self._received.remove(lambda item: item.id in unwanted)
+            prepared = self._prepared.remove(lambda image: image.id in unwanted)
+            self._cancelled |= self._preparing & unwanted
+        return [*(item.id for item in received), *(image.id for image in prepared)]
+
+    def _leave(self, id_: int) -> bool:
+        """Return whether an item that is no longer being prepared was cancelled. Needs the lock."""
+        was_cancelled = id_ in self._cancelled
+        self._preparing.discard(id_)
+        self._cancelled.discard(id_)
+        return was_cancelled
 
     def next_batch(self, max_images: int) -> list[Prepared]:
         """Return what has gathered, at once; wait only while there is nothing."""

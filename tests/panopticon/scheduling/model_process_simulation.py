@@ -60,11 +60,22 @@ class Simulation:
     control_fate: Fate = Fate.FINE
     """The effect of the model itself, which the picture that is known to be good has too."""
     outside_kills: int = 0
+    cancel_share: float = 0.0
+    """The share of turns in which the caller cancels one image."""
+    reclaims: bool = False
+    """Whether the caller takes back what it can at each end of the process."""
     patience: int = 3
     """The number of times in a row that the model may be down without an answer before the run ends."""
     now_s: float = 0.0
     answered: Counter[int] = field(default_factory=Counter)
     failed: list[NotRun] = field(default_factory=list)
+    cancelled: set[int] = field(default_factory=set)
+    cancelled_suspects: set[int] = field(default_factory=set)
+    """Those that were cancelled after the process had died on them."""
+    reclaimed: list[int] = field(default_factory=list)
+    convicted: list[int] = field(default_factory=list)
+    to_drop: set[int] = field(default_factory=set)
+    """The cancelled items that the process was asked to drop, and has not dropped yet."""
     hit_alone: Counter[int] = field(default_factory=Counter)
     """Deaths of the process while it held this image and no other."""
     times_down: int = 0
@@ -84,20 +95,45 @@ class Simulation:
         for _ in range(MAX_STEPS):
             if not len(self.dispatcher) or down_without_answer == self.patience:
                 return
-            done, times_down = len(self.failed) + self.answered.total(), self.times_down
+            done, times_down = self._settled(), self.times_down
             self._turn()
-            if len(self.failed) + self.answered.total() > done:
+            if self._settled() > done:
                 down_without_answer = 0
             down_without_answer += self.times_down - times_down
         raise AssertionError("it never ends")
 
+    def _settled(self) -> int:
+        return len(self.failed) + self.answered.total()
+
     def _turn(self) -> None:
+        self._cancel()
         self._feed()
         try:
             self._step()
         except Died as death:
             self._died(killed=death.killed)
         self._fail(self.dispatcher.take_failed())
+        self.convicted += [failure.item.id for failure in self.dispatcher.take_convicted()]
+
+    def _cancel(self) -> None:
+        if self.random.random() >= self.cancel_share:
+            return
+        id_ = self.random.choice(list(self.fates))
+        failed = {failure.item.id for failure in self.failed}
+        if id_ in self.answered or id_ in failed or id_ in self.reclaimed:
+            assert self.dispatcher.cancel([id_]) == []
+            return
+        self.cancelled.add(id_)
+        if id_ in self.isolated:
+            self.cancelled_suspects.add(id_)
+        self.to_drop.update(self.dispatcher.cancel([id_]))
+
+    def _reclaim(self) -> None:
+        if self.reclaims:
+            ids = [item.id for item in self.dispatcher.reclaim()]
+            assert not self.isolated.intersection(ids)
+            assert not self.cancelled.intersection(ids)
+            self.reclaimed += ids
 
     def _fate(self, id_: int) -> Fate:
         return self.control_fate if id_ == CONTROL_ID else self.fates[id_]
@@ -117,13 +153,15 @@ class Simulation:
         moves = [id_ for id_, phase in self.phases.items() if self._can_move(id_, phase)]
         if moves:
             self._move(self.random.choice(moves))
-        else:
+        elif self.phases:
             self._overdue()
 
     def _in(self, *phases: Phase) -> list[int]:
         return [id_ for id_, phase in self.phases.items() if phase in phases]
 
     def _can_move(self, id_: int, phase: Phase) -> bool:
+        if id_ in self.to_drop and phase in (Phase.SENT, Phase.READY):
+            return True
         if phase is Phase.SENT:
             return len(self._in(Phase.FETCH, Phase.DECODE)) < PREPARE_THREADS
         if phase is Phase.READY:
@@ -134,7 +172,10 @@ class Simulation:
 
     def _move(self, id_: int) -> None:
         phase = self.phases[id_]
-        if phase is Phase.SENT:
+        ends_here = phase is not Phase.DECODE or self._fate(id_) is not Fate.REFUSED
+        if id_ in self.to_drop and phase is not Phase.RUN and ends_here:
+            self._drop(id_)
+        elif phase is Phase.SENT:
             self._enter([id_], Phase.FETCH)
         elif phase is Phase.FETCH:
             self._enter([id_], Phase.DECODE)
@@ -156,11 +197,17 @@ class Simulation:
         if dies:
             raise Died
 
+    def _drop(self, id_: int) -> None:
+        del self.phases[id_]
+        self.to_drop.remove(id_)
+        self.dispatcher.dropped([id_])
+
     def _answer(self, ids: list[int]) -> None:
         for id_ in ids:
             del self.phases[id_]
+            self.to_drop.discard(id_)
             item = self.dispatcher.answered(id_)
-            if id_ == CONTROL_ID:
+            if id_ == CONTROL_ID or id_ in self.cancelled:
                 assert item is None
                 continue
             assert item is not None
@@ -173,8 +220,10 @@ class Simulation:
             self.hit_alone.update(list(self.phases))
         self.isolated.update(id_ for id_, phase in self.phases.items() if phase.touched)
         self.phases.clear()
+        self.to_drop.clear()
         self.dispatcher.died(killed=killed)
         self._notice_failing_model()
+        self._reclaim()
 
     def _notice_failing_model(self) -> None:
         if self.dispatcher.model_is_failing:
@@ -186,8 +235,10 @@ class Simulation:
         assert self.dispatcher.overdue(now_s=self.now_s)
         running = self._in(Phase.RUN)
         self.phases.clear()
+        self.to_drop.clear()
         self._fail(self.dispatcher.killed_overdue(now_s=self.now_s))
         self._notice_failing_model()
+        self._reclaim()
         assert len(running) < 2 or not {failure.item.id for failure in self.failed}.intersection(running)
 
     def _fail(self, failures: list[NotRun]) -> None:
@@ -197,5 +248,7 @@ class Simulation:
 
     def _settle(self, id_: int) -> None:
         assert id_ not in self.answered
+        assert id_ not in self.cancelled
+        assert id_ not in self.reclaimed
         assert [failure.item.id for failure in self.failed].count(id_) <= 1
         self.isolated.discard(id_)

@@ -72,6 +72,8 @@ def simulate(
     credit: int,
     kills: int = 0,
     model: Fate = Fate.FINE,
+    cancel_share: float = 0.0,
+    reclaims: bool = False,
 ) -> Simulation:
     random = Random(seed)
     numbered = dict(enumerate(fates, start=1))
@@ -83,6 +85,8 @@ def simulate(
         outside_kills=kills,
         control_fate=model,
         patience=3 + kills,
+        cancel_share=cancel_share,
+        reclaims=reclaims,
     )
     simulation.run([item(id_, lane) for id_, lane in zip(numbered, lanes, strict=False)])
     return simulation
@@ -170,6 +174,61 @@ def test_a_model_that_dies_or_hangs_at_every_run_fails_no_image_however_few_ther
     done = simulate([model] * images, [Lane.LIVE] * images, seed, credit=credit, model=model)
     assert done.failed == []
     assert done.times_down == 3
+
+
+cancel_shares = st.sampled_from([0.05, 0.3, 1.0])
+
+
+@given(catalogues, killers, seeds, credit_sizes, cancel_shares, st.booleans(), st.integers(0, 6))
+def test_an_image_is_answered_or_fails_or_is_reclaimed_once_and_never_if_it_was_cancelled(
+    catalogue: tuple[list[Fate], list[Lane]],
+    killing: list[Fate],
+    seed: int,
+    credit: int,
+    cancel_share: float,
+    reclaims: bool,
+    kills: int,
+) -> None:
+    harmless_fates, lanes = catalogue
+    fates = [*killing, *harmless_fates]
+    Random(seed).shuffle(fates)
+    done = simulate(
+        fates, lanes, seed, credit=credit, kills=kills, cancel_share=cancel_share, reclaims=reclaims
+    )
+    settled = [*done.answered.elements(), *(failure.item.id for failure in done.failed), *done.reclaimed]
+    assert sorted([*settled, *done.cancelled]) == sorted(done.fates)
+    assert reclaims or not done.reclaimed
+
+
+@given(catalogues, killers, seeds, credit_sizes, cancel_shares, st.integers(0, 6))
+def test_no_cancelled_image_keeps_credit(
+    catalogue: tuple[list[Fate], list[Lane]],
+    killing: list[Fate],
+    seed: int,
+    credit: int,
+    cancel_share: float,
+    kills: int,
+) -> None:
+    harmless_fates, lanes = catalogue
+    fates = [*killing, *harmless_fates]
+    done = simulate(fates, lanes, seed, credit=credit, kills=kills, cancel_share=cancel_share)
+    later = range(1000, 1000 + credit)
+    add(done.dispatcher, *later)
+    while len(sent := ids(done.dispatcher.next_items(credit))) == 1 and sent[0] == CONTROL_ID:
+        done.dispatcher.answered(CONTROL_ID)
+    assert sent == list(later)
+
+
+@given(catalogues, st.lists(st.sampled_from(list(KILLERS)), min_size=1, max_size=2), seeds, credit_sizes)
+def test_a_killer_that_is_cancelled_while_it_is_suspected_is_convicted_and_no_innocent_image_is(
+    catalogue: tuple[list[Fate], list[Lane]], killing: list[Fate], seed: int, credit: int
+) -> None:
+    harmless_fates, lanes = catalogue
+    done = simulate([*harmless_fates, *killing], lanes, seed, credit=credit, cancel_share=0.3)
+    guilty = {id_ for id_, fate in done.fates.items() if fate in KILLERS or fate in HANGERS}
+    killer_suspects = {id_ for id_ in done.cancelled_suspects if done.fates[id_] in KILLERS}
+    assert killer_suspects <= set(done.convicted) <= guilty
+    assert len(done.convicted) == len(set(done.convicted))
 
 
 def test_no_more_than_the_credit_is_unanswered(dispatcher: Dispatcher) -> None:
@@ -355,3 +414,106 @@ def test_kills_from_outside_need_twice_the_evidence_of_crashes(dispatcher: Dispa
         dispatcher.died(killed=True)
         deaths += 1
     assert deaths == 5, "one in a batch of one, then four alone"
+
+
+def test_a_cancelled_image_that_waits_is_gone_at_once(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2)
+    assert dispatcher.cancel([1]) == []
+    assert len(dispatcher) == 1
+    assert ids(dispatcher.next_items(8)) == [2]
+
+
+def test_a_cancelled_image_that_was_sent_keeps_its_credit_until_it_is_dropped(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2, 3)
+    dispatcher.next_items(2)
+    assert dispatcher.cancel([1]) == [1]
+    assert dispatcher.next_items(2) == []
+    dispatcher.dropped([1])
+    assert ids(dispatcher.next_items(2)) == [3]
+
+
+def test_a_cancelled_image_that_runs_is_not_dropped_and_not_answered(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1)
+    dispatcher.next_items(8)
+    dispatcher.started([1], Phase.RUN, now_s=0)
+    assert dispatcher.cancel([1]) == []
+    assert len(dispatcher) == 1
+    assert dispatcher.answered(1) is None
+    assert len(dispatcher) == 0
+
+
+def test_cancelling_twice_asks_the_process_once(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1)
+    dispatcher.next_items(8)
+    assert [dispatcher.cancel([1]), dispatcher.cancel([1])] == [[1], []]
+
+
+def test_an_image_that_was_not_cancelled_is_never_dropped(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1)
+    dispatcher.next_items(8)
+    dispatcher.dropped([1, 99])
+    assert dispatcher.answered(1) == item(1)
+
+
+def test_the_control_cannot_be_cancelled(dispatcher: Dispatcher) -> None:
+    isolate(dispatcher, 1)
+    die_running(dispatcher, 1)
+    assert ids(dispatcher.next_items(8)) == [CONTROL_ID]
+    assert dispatcher.cancel([CONTROL_ID]) == []
+    dispatcher.answered(CONTROL_ID)
+    assert ids(dispatcher.next_items(8)) == [1]
+
+
+def test_a_cancelled_suspect_is_convicted_for_the_log_and_has_no_answer(dispatcher: Dispatcher) -> None:
+    isolate(dispatcher, 1)
+    dispatcher.cancel([1])
+    for _ in range(2):
+        die_running(dispatcher, 1)
+        assert run_control(dispatcher) == []
+    assert outcomes_of(dispatcher.take_convicted()) == [(1, "killed_process")]
+    assert (len(dispatcher), dispatcher.take_convicted()) == (0, [])
+
+
+def test_a_cancelled_image_that_had_not_begun_is_forgotten_at_a_death(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2)
+    dispatcher.next_items(8)
+    dispatcher.cancel([2])
+    dispatcher.started([1], Phase.RUN, now_s=0)
+    dispatcher.died()
+    assert len(dispatcher) == 1
+    dispatcher.next_items(8)
+    assert dispatcher.answered(1) == item(1)
+
+
+def test_a_model_at_fault_clears_the_cancelled_images_away(dispatcher: Dispatcher) -> None:
+    isolate(dispatcher, 1)
+    dispatcher.cancel([1])
+    die_running(dispatcher, 1)
+    die_running(dispatcher, CONTROL_ID)
+    dispatcher.clear_images()
+    assert len(dispatcher) == 0
+
+
+def test_what_waits_is_reclaimed_and_what_is_suspected_stays(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2, 3)
+    dispatcher.next_items(2)
+    dispatcher.started([1], Phase.RUN, now_s=0)
+    dispatcher.died()
+    assert ids(dispatcher.reclaim()) == [2, 3]
+    assert dispatcher.reclaim() == []
+    assert ids(dispatcher.next_items(8)) == [1]
+
+
+def test_what_is_sent_is_not_reclaimed(dispatcher: Dispatcher) -> None:
+    add(dispatcher, 1, 2)
+    dispatcher.next_items(1)
+    assert ids(dispatcher.reclaim()) == [2]
+    assert dispatcher.answered(1) == item(1)
+
+
+def test_release_leaves_out_what_was_cancelled(dispatcher: Dispatcher) -> None:
+    isolate(dispatcher, 1, 2)
+    add(dispatcher, 3)
+    dispatcher.cancel([2])
+    assert sorted(ids(dispatcher.release())) == [1, 3]
+    assert len(dispatcher) == 0

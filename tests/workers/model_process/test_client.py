@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ from workers.model_process.frames import (
     MAX_ENCODED_BYTES,
     PROTOCOL,
     AliveFrame,
+    CancelFrame,
+    DroppedFrame,
     Frame,
     FrameStream,
     HelloFrame,
@@ -531,3 +534,103 @@ def test_restarts_are_counted_by_their_reason(bench: Bench) -> None:
     bench.greeted()
     get = bench.metrics.registry.get_sample_value
     assert get("panopticon_model_restarts_total", {"model": "colour@1", "reason": "died"}) == 1
+
+
+def test_a_cancelled_item_that_waits_is_never_sent(bench: Bench) -> None:
+    first = bench.client.add(Lane.LIVE, uri="file:///first")
+    bench.add(1)
+    bench.client.cancel([first])
+    assert bench.greeted().heard() == [2]
+
+
+def test_a_cancelled_item_that_was_sent_frees_its_credit_once_the_child_has_dropped_it(bench: Bench) -> None:
+    sent = [bench.client.add(Lane.LIVE, uri="file:///x") for _ in range(CREDIT)]
+    bench.add(1)
+    child = bench.greeted()
+    child.heard()
+    bench.client.cancel(sent[:2])
+    assert child.stream.receive(wait_s=0) == [CancelFrame(ids=(1, 2))]
+    assert (bench.poll(), child.heard(), len(bench.client)) == ([], [], 4)
+    child.send(DroppedFrame(ids=(1, 2)))
+    assert (bench.poll(), child.heard(), len(bench.client)) == ([], [4], 2)
+
+
+def test_a_cancelled_item_that_was_answered_all_the_same_has_no_answer(bench: Bench) -> None:
+    item = bench.client.add(Lane.LIVE, uri="file:///x")
+    child = bench.greeted()
+    bench.client.cancel([item])
+    child.send(output(1))
+    assert (bench.poll(), len(bench.client)) == ([], 0)
+
+
+def test_cancelling_while_the_child_is_dead_does_no_harm(bench: Bench) -> None:
+    item = bench.client.add(Lane.LIVE, uri="file:///x")
+    bench.add(1)
+    child = bench.greeted()
+    child.send(started("run", 2))
+    child.die()
+    bench.client.cancel([item])
+    bench.bury()
+    bench.client.cancel([item])
+    assert bench.greeted().heard() == [2]
+
+
+def test_a_cancelled_suspect_is_convicted_and_its_trace_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = bench.client.add(Lane.LIVE, uri="file:///x", trace="request-7")
+    bench.greeted().send(started("run", 1))
+    bench.child.die()
+    bench.bury()
+    bench.client.cancel([item])
+    kill_alone(bench, 1)
+    child = bench.greeted()
+    child.send(output(CONTROL_ID))
+    assert bench.poll() == []
+    child.send(started("run", 1))
+    child.die()
+    assert bench.bury() == []
+    bench.greeted().send(output(CONTROL_ID))
+    assert bench.poll() == []
+    assert len(bench.client) == 0
+    assert "killed_process" in caplog.records[-1].getMessage()
+    assert caplog.records[-1].getMessage().endswith("(trace request-7)")
+
+
+def test_nothing_is_reclaimed_from_a_model_that_is_ready(bench: Bench) -> None:
+    bench.add(5)
+    bench.greeted()
+    assert bench.client.reclaim() == []
+
+
+def test_what_waits_for_a_restart_can_be_reclaimed_and_the_suspects_stay(bench: Bench) -> None:
+    bench.add(5)
+    child = bench.greeted()
+    child.send(started("run", 1, 2))
+    child.die()
+    bench.bury()
+    assert [item.id for item in bench.client.reclaim()] == [3, 4, 5]
+    assert bench.greeted().heard() == [1]
+
+
+def test_everything_can_be_reclaimed_before_the_first_hello(bench: Bench) -> None:
+    bench.add(2)
+    bench.poll()
+    assert [item.id for item in bench.client.reclaim()] == [1, 2]
+    assert len(bench.client) == 0
+
+
+def test_the_descriptor_is_readable_when_a_frame_came_and_gone_without_a_child(bench: Bench) -> None:
+    assert bench.client.fileno() is None
+    bench.add(1)
+    child = bench.greeted()
+    descriptor = bench.client.fileno()
+    assert descriptor is not None
+    assert select.select([descriptor], [], [], 0) == ([], [], [])
+    child.send(output(1))
+    assert select.select([descriptor], [], [], 0) == ([descriptor], [], [])
+    bench.poll()
+    child.die()
+    assert select.select([descriptor], [], [], 0) == ([descriptor], [], [])
+    bench.bury()
+    assert bench.client.fileno() is None

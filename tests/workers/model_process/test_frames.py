@@ -19,6 +19,8 @@ from panopticon.scheduling.items import Item
 from workers.model_process.frames import (
     KINDS,
     AliveFrame,
+    CancelFrame,
+    DroppedFrame,
     Frame,
     FrameDecoder,
     FrameEncoder,
@@ -44,7 +46,10 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         lane=st.sampled_from(Lane),
         uri=texts,
         encoded=st.none() | st.binary(max_size=2000),
+        trace=texts,
     ),
+    st.builds(CancelFrame, ids=st.lists(ids, max_size=40).map(tuple)),
+    st.builds(DroppedFrame, ids=st.lists(ids, max_size=40).map(tuple)),
     st.builds(
         HelloFrame,
         protocol=ids,
@@ -74,7 +79,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
 )
 REJECTED: list[Any] = ["rejected", 1, "corrupt", ""]
 STARTED: list[Any] = ["started", [1, 2], "run"]
-ITEM: list[Any] = ["item", 1, "live", "", b""]
+ITEM: list[Any] = ["item", 1, "live", "", b"", ""]
 ALIVE: list[Any] = ["alive", {"run": 1.0}]
 A, B = (RejectedFrame(id=id_, reason="corrupt", detail="") for id_ in (1, 2))
 
@@ -158,8 +163,10 @@ def test_a_frame_of_garbage_is_a_frame_error_or_a_frame(body: bytes) -> None:
         msgpack.packb(["started", 1, "run"]),
         msgpack.packb(["started", [1, "2"], "run"]),
         msgpack.packb(["started", [1, 2], "lunch"]),
-        msgpack.packb(["item", 1, "express", "", b""]),
-        msgpack.packb(["item", 1, "live", "", "text"]),
+        msgpack.packb(["item", 1, "express", "", b"", ""]),
+        msgpack.packb(["item", 1, "live", "", "text", ""]),
+        msgpack.packb(ITEM[:-1]),
+        msgpack.packb(["cancel", 1]),
         msgpack.packb(["alive", [1.0]]),
         msgpack.packb(["alive", {"run": "long"}]),
     ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from PIL import Image
 
 from panopticon.cards.cards import ModelCard
 from panopticon.engines import open_engine
+from panopticon.errors import Rejected
 from panopticon.images.limits import DecodeLimits
 from panopticon.interfaces import Engine, FetchLimits
 from panopticon.messages import Lane
@@ -32,13 +35,17 @@ from workers.model_process.frame_writer import FrameWriter
 from workers.model_process.frames import (
     PROTOCOL,
     AliveFrame,
+    CancelFrame,
+    DroppedFrame,
     Frame,
     FrameStream,
     HelloFrame,
     OutputFrame,
+    PeerGone,
     RejectedFrame,
     StartedFrame,
 )
+from workers.model_process.image_log import ImageLog
 from workers.model_process.item_limits import ItemLimits
 from workers.model_process.main import ModelProcess, wants_engine_per_thread
 from workers.model_process.pipeline import Pipeline, Prepared
@@ -110,6 +117,47 @@ class TestPipeline:
         for thread in threads:
             thread.join(10)
         assert sorted(taken) == list(range(200))
+
+    def test_a_cancelled_image_is_dropped_from_both_waits(self) -> None:
+        pipeline = Pipeline()
+        pipeline.receive([item(1), item(2)])
+        for id_ in (3, 4):
+            pipeline.prepared(prepared(id_), Lane.LIVE)
+        assert pipeline.cancel([1, 3, 99]) == [1, 3]
+        assert pipeline.next_received().id == 2
+        assert [image.id for image in pipeline.next_batch(8)] == [4]
+
+    def test_an_image_cancelled_while_it_is_prepared_never_waits_for_the_model(self) -> None:
+        pipeline = Pipeline()
+        pipeline.receive([item(1)])
+        pipeline.next_received()
+        assert not pipeline.is_cancelled(1)
+        assert pipeline.cancel([1]) == []
+        assert pipeline.is_cancelled(1)
+        assert not pipeline.prepared(prepared(1), Lane.LIVE)
+        assert not pipeline.is_cancelled(1)
+
+    def test_a_cancel_that_comes_after_the_answer_is_forgotten(self) -> None:
+        pipeline = Pipeline()
+        pipeline.receive([item(1)])
+        pipeline.next_received()
+        pipeline.left(1)
+        assert pipeline.cancel([1]) == []
+        assert not pipeline.is_cancelled(1)
+
+
+class TestImageLog:
+    def test_a_record_names_the_images_of_its_thread_alone(self) -> None:
+        image_log, other = ImageLog(), logging.makeLogRecord({})
+        with image_log.about("a b"):
+            mine = logging.makeLogRecord({})
+            image_log.filter(mine)
+            thread = threading.Thread(target=image_log.filter, args=(other,))
+            thread.start()
+            thread.join()
+        after = logging.makeLogRecord({})
+        image_log.filter(after)
+        assert [record.__dict__["trace"] for record in (mine, other, after)] == [" (trace a b)", "", ""]
 
 
 class TestFrameWriter:
@@ -185,26 +233,64 @@ class TestUsage:
         assert usage.read()["run"] >= 0.001
 
 
+def report_until_closed(process: ModelProcess) -> None:
+    with suppress(PeerGone):
+        process.report_forever()
+
+
+class HookedSource:
+    """An ImageSource that does something during each fetch; there is no image."""
+
+    def __init__(self) -> None:
+        self.during: Callable[[], None] = lambda: None
+        self.error: Rejected | None = None
+
+    def fetch(self, uri: str, limits: FetchLimits) -> bytes:
+        self.during()
+        if self.error:
+            raise self.error
+        return b"no picture"
+
+
 class TestModelProcess:
     @pytest.fixture
     def card(self, tmp_path: Path) -> ModelCard:
         return write_null_card(tmp_path / "card")
 
     @pytest.fixture
-    def process(self, card: ModelCard, tmp_path: Path, ends: tuple[FrameStream, FrameStream]) -> ModelProcess:
+    def engine(self, card: ModelCard, tmp_path: Path) -> Engine:
         engine = open_engine(card, cache_dir=tmp_path)
         engine.load()
+        return engine
+
+    @pytest.fixture
+    def source(self) -> HookedSource:
+        return HookedSource()
+
+    @pytest.fixture
+    def idle(
+        self,
+        card: ModelCard,
+        engine: Engine,
+        source: HookedSource,
+        ends: tuple[FrameStream, FrameStream],
+    ) -> ModelProcess:
+        """A process none of whose threads runs."""
         limits = ItemLimits(fetch=FetchLimits(max_bytes=1000), decode=DecodeLimits(max_pixels=10_000))
-        made = ModelProcess(
+        return ModelProcess(
             card=card,
             engines=[engine],
-            originals=Originals({"file": FileSource()}),
+            originals=Originals({"file": FileSource(), "hooked": source}),
             writer=FrameWriter(ends[0]),
             limits=limits,
+            image_log=ImageLog(),
         )
-        for work in (made.prepare_forever, partial(made.run_forever, engine)):
+
+    @pytest.fixture
+    def process(self, idle: ModelProcess, engine: Engine) -> ModelProcess:
+        for work in (idle.prepare_forever, partial(idle.run_forever, engine)):
             threading.Thread(target=work, daemon=True).start()
-        return made
+        return idle
 
     @pytest.fixture
     def parent(self, ends: tuple[FrameStream, FrameStream]) -> FrameStream:
@@ -275,6 +361,34 @@ class TestModelProcess:
         assert isinstance(answer, RejectedFrame)
         assert (answer.id, answer.reason) == (7, reason)
         assert answer.detail
+
+    def test_an_image_cancelled_before_its_turn_is_dropped(
+        self, idle: ModelProcess, parent: FrameStream
+    ) -> None:
+        idle.receive([item(7), CancelFrame(ids=(7,))])
+        threading.Thread(target=report_until_closed, args=(idle,), daemon=True).start()
+        frames = self.frames_until(parent, "dropped")
+        assert [frame for frame in frames if not isinstance(frame, AliveFrame)] == [DroppedFrame(ids=(7,))]
+
+    def test_an_image_cancelled_during_its_fetch_is_not_decoded(
+        self, idle: ModelProcess, parent: FrameStream, source: HookedSource
+    ) -> None:
+        source.during = lambda: idle.receive([CancelFrame(ids=(7,))])
+        threading.Thread(target=idle.prepare_forever, daemon=True).start()
+        idle.receive([item(7, uri="hooked:x")])
+        frames = self.frames_until(parent, "dropped", "rejected")
+        assert frames == [StartedFrame(ids=(7,), phase=Phase.FETCH), DroppedFrame(ids=(7,))]
+
+    def test_an_image_that_fails_though_it_was_cancelled_is_answered_once(
+        self, idle: ModelProcess, parent: FrameStream, source: HookedSource
+    ) -> None:
+        source.during = lambda: idle.receive([CancelFrame(ids=(7,))])
+        source.error = Rejected("not_found", "")
+        threading.Thread(target=idle.prepare_forever, daemon=True).start()
+        idle.receive([item(7, uri="hooked:x")])
+        assert self.frames_until(parent, "rejected")[-1] == RejectedFrame(id=7, reason="not_found", detail="")
+        idle.alive()
+        assert [frame.type for frame in parent.receive(wait_s=10)] == ["alive"]
 
     def test_a_frame_that_is_not_an_item_is_ignored(self, process: ModelProcess, parent: FrameStream) -> None:
         process.receive([output(1)])

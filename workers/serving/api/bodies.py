@@ -1,0 +1,208 @@
+"""The images in the body of a request: raw bytes, a multipart form, or JSON with URIs. All within limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from workers.serving.coordinator import Picture
+from workers.serving.problems import Problem
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+MAX_JSON_BYTES = 1024 * 1024
+FORM = "multipart/form-data"
+JSON = "application/json"
+RAW = ("application/octet-stream", "application/x-www-form-urlencoded", "")
+"""Types that are read as the bytes of one image; the second is what curl sends unless it is given another."""
+TYPES = ["image/*", "application/octet-stream", FORM, JSON]
+
+
+class ClientGone(Exception):  # noqa: N818
+    """The client closed its connection before its request was complete."""
+
+
+class UriImage(BaseModel):
+    """One image by its URI."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: str = Field(min_length=1, max_length=8192, description="URI of the original")
+
+
+class UriImages(BaseModel):
+    """Several images by their URIs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[UriImage] = Field(min_length=1, description="The images, answered in this order")
+
+
+class BodyReader:
+    """The body of one request, read once, within its limits of bytes and time."""
+
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        content_type: str,
+        max_bytes: int,
+        max_image_bytes: int,
+        max_images: int,
+        timeout_s: float,
+        arrived: Callable[[int], None],
+    ) -> None:
+        """`arrived` is called with the bytes so far, and raises a Problem if they are too many."""
+        self._receive = receive
+        self._content_type = content_type
+        self._max_bytes = max_bytes
+        self._max_image_bytes = max_image_bytes
+        self._max_images = max_images
+        self._timeout_s = timeout_s
+        self._arrived = arrived
+        self._bytes = 0
+        self._complete = False
+
+    async def read(self, scope: MutableMapping[str, Any]) -> tuple[list[Picture], bool]:
+        """Return the pictures, and whether the request may have several by its form.
+
+        Raises: Problem; ClientGone.
+        """
+        kind = self._content_type.partition(";")[0].strip().lower()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if kind == FORM:
+                    pictures = await self._form(scope)
+                    return pictures, len(pictures) > 1
+                if kind == JSON:
+                    return await self._json()
+                if kind in RAW or kind.startswith("image/"):
+                    return [await self._raw()], False
+        except TimeoutError:
+            raise Problem(
+                slug="request-timeout",
+                detail=f"the body did not arrive within {self._timeout_s:g} s",
+                allowed=f"{self._timeout_s:g} s",
+            ) from None
+        raise Problem(
+            slug="unsupported-media-type",
+            detail="the body has a type that is not read",
+            parameter="Content-Type",
+            value=kind,
+            allowed=TYPES,
+        )
+
+    async def next_message(self) -> Message:
+        """Return the next part of the body as ASGI's `receive` does. Raises: Problem; ClientGone."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._max_bytes:
+            raise Problem(
+                slug="too-large",
+                detail=f"the body has more than {self._max_bytes} bytes",
+                allowed=f"{self._max_bytes} bytes",
+            )
+        self._arrived(self._bytes)
+        self._complete = not message.get("more_body", False)
+        return message
+
+    async def _bytes_of_body(self, limit_bytes: int) -> bytes:
+        pieces = []
+        while not self._complete:
+            pieces.append((await self.next_message()).get("body", b""))
+            if self._bytes > limit_bytes:
+                raise self._too_large(limit_bytes)
+        if not self._bytes:
+            raise Problem(
+                slug="malformed-body",
+                detail="the body is empty; send the bytes of an image",
+                allowed=TYPES,
+            )
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _too_large(self, limit_bytes: int) -> Problem:
+        return Problem(
+            slug="too-large",
+            detail=f"one image, or the list of URIs, has more than {limit_bytes} bytes",
+            allowed=f"{limit_bytes} bytes",
+        )
+
+    async def _raw(self) -> Picture:
+        return Picture(encoded=await self._bytes_of_body(self._max_image_bytes))
+
+    async def _form(self, scope: MutableMapping[str, Any]) -> list[Picture]:
+        request = Request(scope, self.next_message)
+        try:
+            # A part that is not a file is text that nobody reads; one is let pass, since forms often have it.
+            form = await request.form(max_files=self._max_images, max_fields=self._max_images)
+        except HTTPException as error:
+            if "Too many files" in error.detail or "Too many fields" in error.detail:
+                raise too_many_images(self._max_images) from None
+            raise Problem(
+                slug="malformed-body", detail=f"the multipart form cannot be read: {error.detail}"
+            ) from None
+        try:
+            pictures = [await self._picture(name, part) for name, part in form.multi_items()]
+        finally:
+            await form.close()
+        if not pictures:
+            raise Problem(
+                slug="malformed-body",
+                detail="the form has no file; send each image as a file: curl -F image=@photo.jpg",
+            )
+        return pictures
+
+    async def _picture(self, name: str, part: UploadFile | str) -> Picture:
+        if isinstance(part, str):
+            raise Problem(
+                slug="malformed-body",
+                detail=f"the form's field {name!r} is text; send images as files: curl -F image=@photo.jpg",
+                parameter=name,
+            )
+        encoded = await part.read(self._max_image_bytes + 1)
+        if len(encoded) > self._max_image_bytes:
+            raise self._too_large(self._max_image_bytes)
+        if not encoded:
+            raise Problem(slug="malformed-body", detail=f"the form's file {name!r} is empty", parameter=name)
+        return Picture(name=part.filename or name, encoded=encoded)
+
+    async def _json(self) -> tuple[list[Picture], bool]:
+        body = await self._bytes_of_body(MAX_JSON_BYTES)
+        several = b'"images"' in body
+        try:
+            if not several:
+                return [Picture(uri=UriImage.model_validate_json(body).uri)], False
+            images = UriImages.model_validate_json(body).images
+        except ValidationError as error:
+            raise _invalid_json(error) from None
+        if len(images) > self._max_images:
+            raise too_many_images(self._max_images)
+        return [Picture(uri=image.uri) for image in images], True
+
+
+def too_many_images(limit: int) -> Problem:
+    """Return the problem of a request with more images than one may have."""
+    return Problem(
+        slug="too-many-images", detail=f"the request has more than {limit} images", allowed=f"{limit} images"
+    )
+
+
+def _invalid_json(error: ValidationError) -> Problem:
+    fault: Mapping[str, Any] = error.errors(include_url=False)[0]
+    field = ".".join(map(str, fault["loc"]))
+    where = f"{field}: " if field else ""
+    return Problem(
+        slug="malformed-body",
+        detail=f"the JSON cannot be used: {where}{fault['msg']}",
+        parameter=field or None,
+        allowed='{"uri": "https://…"} or {"images": [{"uri": "https://…"}, …]}',
+    )

@@ -1,0 +1,99 @@
+"""`/v1/models`: the served versions, and loading and unloading one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from panopticon.cards.cards import ModelCard
+from panopticon.errors import UsageError
+from panopticon.models import parse_version
+from panopticon.results.outputs import VersionName
+from workers.serving.api.entry import context_of
+from workers.serving.catalogue import ServedCatalogue
+from workers.serving.policies import Policies
+from workers.serving.problems import Problem
+from workers.serving.served_model import ServedModel
+
+
+class Models:
+    """The endpoints."""
+
+    def __init__(
+        self, catalogue: ServedCatalogue, policies: Policies, *, prepare: Callable[[VersionName], ModelCard]
+    ) -> None:
+        """`prepare` returns the card of a version, with all that its processes need. It may block.
+
+        It raises UsageError if it cannot.
+        """
+        self._catalogue = catalogue
+        self._policies = policies
+        self._prepare = prepare
+
+    async def list(self, request: Request) -> Response:
+        """Answer `GET /v1/models`."""
+        context_of(request.scope).check("read")
+        return JSONResponse({"models": [self._as_json(served) for served in self._catalogue]})
+
+    async def show(self, request: Request) -> Response:
+        """Answer `GET /v1/models/{name}`."""
+        context_of(request.scope).check("read")
+        return JSONResponse(self._as_json(self._catalogue.find(request.path_params["name"])))
+
+    async def load(self, request: Request) -> Response:
+        """Answer `PUT /v1/models/{name}`: start a version next to those that are served."""
+        context_of(request.scope).check("operate")
+        name = request.path_params["name"]
+        try:
+            version = parse_version(name)
+            card = await run_in_threadpool(self._prepare, version)
+        except UsageError as error:
+            raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
+        return JSONResponse(self._as_json(self._catalogue.load(card)), 202)
+
+    async def unload(self, request: Request) -> Response:
+        """Answer `DELETE /v1/models/{name}`: finish what the version has, then end its processes."""
+        context_of(request.scope).check("operate")
+        name = request.path_params["name"]
+        if "@" not in name:
+            raise Problem(
+                slug="invalid-parameter",
+                detail="name the version that is to be unloaded",
+                parameter="name",
+                value=name,
+                allowed=[str(served.version) for served in self._catalogue],
+            )
+        served = self._catalogue.find(name)
+        self._catalogue.unload(served)
+        return JSONResponse(self._as_json(served), 202)
+
+    def _as_json(self, served: ServedModel) -> dict[str, Any]:
+        hello, card, gate = served.hello, served.card, served.gate
+        return {
+            "name": str(served.version),
+            "model": card.name,
+            "version": card.version,
+            "digest": card.digest,
+            "task": card.task,
+            "summary": card.summary,
+            "state": served.state.value,
+            "reason": served.down.reason if served.down else "",
+            "engine": hello.engine if hello else "",
+            "libraries": hello.libraries if hello else "",
+            "dim": len(card.labels),
+            "best_batch": hello.best_batch if hello else 0,
+            "replicas": served.replicas,
+            "ready_replicas": served.ready_replicas,
+            "active": self._policies.active(card.name) == served.version,
+            "policy_number": self._policies.number(served.version) or 0,
+            "gate": {
+                "max_images": gate.max_places,
+                "images": gate.places,
+                "max_bytes": gate.max_bytes,
+                "bytes": gate.bytes,
+            },
+        }

@@ -1,0 +1,135 @@
+"""The versions that are served: loaded and unloaded while others go on, and chosen by name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from panopticon.cards.cards import ModelCard
+from panopticon.errors import UsageError
+from panopticon.models import parse_version
+from panopticon.results.outputs import VersionName
+from workers.serving.problems import Problem
+from workers.serving.served_model import ModelState, ServedModel
+
+log = logging.getLogger(__name__)
+
+UNLOAD_POLL_S = 0.05
+
+
+class ServedCatalogue:
+    """The served versions by name. Used by the event loop alone."""
+
+    def __init__(
+        self,
+        *,
+        serve: Callable[[ModelCard], ServedModel],
+        active: Callable[[str], VersionName | None],
+        changed: Callable[[Sequence[ServedModel]], None],
+        unload_timeout_s: float,
+    ) -> None:
+        """`serve` makes a served model that is not started; `active` names a model's active version.
+
+        `changed` is called with all served versions after each change.
+        """
+        self._serve = serve
+        self._active = active
+        self._changed = changed
+        self._unload_timeout_s = unload_timeout_s
+        self._models: dict[VersionName, ServedModel] = {}
+        self._unloads: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        """Yield the served versions in the order of their names."""
+        return iter([self._models[version] for version in sorted(self._models, key=_order)])
+
+    def load(self, card: ModelCard) -> ServedModel:
+        """Start to serve a version, next to the others; one that is served already is returned as it is.
+
+        Raises: Problem (conflict) while it is being unloaded.
+        """
+        served = self._models.get(card.version_name)
+        if served is None:
+            served = self._models[card.version_name] = self._serve(card)
+            served.start()
+            self._changed(list(self))
+        elif served.unloading:
+            raise Problem(
+                slug="conflict", detail=f"{card.version_name} is being unloaded; load it afterwards"
+            )
+        return served
+
+    def unload(self, served: ServedModel) -> None:
+        """Stop to serve a version: it takes nothing new, finishes what it has, then its processes end."""
+        if not served.unloading:
+            served.unloading = True
+            task = asyncio.get_running_loop().create_task(self._unload(served))
+            self._unloads.add(task)
+            task.add_done_callback(self._unloads.discard)
+
+    async def _unload(self, served: ServedModel) -> None:
+        deadline_s = asyncio.get_running_loop().time() + self._unload_timeout_s
+        while served.gate.places and asyncio.get_running_loop().time() < deadline_s:
+            await asyncio.sleep(UNLOAD_POLL_S)
+        served.close()
+        await asyncio.to_thread(served.join, self._unload_timeout_s)
+        del self._models[served.version]
+        self._changed(list(self))
+        log.info("%s: unloaded", served.version)
+
+    def close(self) -> None:
+        """Let all model processes end."""
+        for served in self._models.values():
+            served.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until they have ended. It may block."""
+        for served in self._models.values():
+            served.join(timeout_s)
+
+    def choose(self, names: Sequence[str] | None) -> list[ServedModel]:
+        """Return the served versions of these names, or one version of each model.
+
+        A name without a version stands for the active version, or the highest one if that is not ready.
+        Raises: Problem (unknown-model, invalid-parameter).
+        """
+        if names is None:
+            names = sorted({version.model for version in self._models})
+        chosen = {served.version: served for served in map(self.find, names)}
+        return list(chosen.values())
+
+    def find(self, name: str) -> ServedModel:
+        """Return the served version of a name such as `tagger` or `tagger@1`. Raises: as `choose`."""
+        if "@" in name:
+            try:
+                served = self._models.get(parse_version(name))
+            except UsageError as error:
+                raise Problem(
+                    slug="invalid-parameter", detail=str(error), parameter="models", value=name
+                ) from None
+        else:
+            served = self._best_of([each for each in self._models.values() if each.version.model == name])
+        if served is None:
+            raise Problem(
+                slug="unknown-model",
+                detail=f"{name} is not served",
+                parameter="models",
+                value=name,
+                allowed=[str(each.version) for each in self],
+            )
+        return served
+
+    def _best_of(self, versions: Sequence[ServedModel]) -> ServedModel | None:
+        """Return the active version if it is ready, else the highest one that is, else the highest one."""
+
+        def rank(served: ServedModel) -> tuple[bool, bool, int]:
+            is_ready = served.state is ModelState.READY
+            is_active = served.version == self._active(served.version.model)
+            return (is_ready, is_active, served.version.version)
+
+        return max(versions, key=rank, default=None)
+
+
+def _order(version: VersionName) -> tuple[str, int]:
+    return version.model, version.version

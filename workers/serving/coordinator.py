@@ -1,0 +1,234 @@
+"""One request: each image to each model at once, and the answers merged."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
+from panopticon.messages import Lane
+from panopticon.scheduling.gate import Place
+from panopticon.scheduling.items import Ran
+from workers.registry.answers import model_answer
+from workers.serving.errors import DeadlinePassed
+from workers.serving.jobs import Job
+from workers.serving.policies import Policies
+from workers.serving.problems import Problem
+from workers.serving.served_model import ServedModel
+
+STATUS_ORDER = (503, 502, 429, 422)
+"""The status of a request for which no model answered is the first of these that one of them has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One image of a request."""
+
+    name: str = ""
+    uri: str = ""
+    encoded: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a request asks for, except for its images."""
+
+    client: str
+    lane: Lane
+    trace: str
+    deadline_s: float
+    """Monotonic time at which the request must be answered."""
+    top_k: int | None = None
+    vectors: bool = False
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Request:
+    """One image for one model within a request: its place behind the gate, or the reason for having none."""
+
+    served: ServedModel
+    place: Place | None = None
+    refusal: Problem | None = None
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Run:
+    """The jobs of one request that are not finished yet."""
+
+    done: asyncio.Future[None]
+    left: int = 0
+    jobs: list[Job] = field(default_factory=list)
+
+    def finished(self, _job: Job) -> None:
+        self.left -= 1
+        if self.left == 0 and not self.done.done():
+            self.done.set_result(None)
+
+
+class Coordinator:
+    """Runs requests over the served models. Used by the event loop alone."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    async def analyze(
+        self,
+        pictures: Sequence[Picture],
+        requests: Sequence[Sequence[Request]],
+        asked: Asked,
+        *,
+        gone: asyncio.Future[None],
+    ) -> list[dict[str, Any]]:
+        """Return one answer for each picture, in order. `requests`: for each picture, one for each model.
+
+        What is not finished at the deadline, or once the client is `gone`, is taken from the models.
+        """
+        loop = asyncio.get_running_loop()
+        run = _Run(done=loop.create_future())
+        jobs = [
+            [self._job(picture, request, asked, run) for request in row]
+            for picture, row in zip(pictures, requests, strict=True)
+        ]
+        # Only now, since a job may finish while it is submitted.
+        run.left = len(run.jobs)
+        for row, requested in zip(jobs, requests, strict=True):
+            for job, request in zip(row, requested, strict=True):
+                if job is not None:
+                    request.served.submit(job)
+        if run.left:
+            await self._wait(run, asked, gone)
+        for row, requested in zip(jobs, requests, strict=True):
+            for job, request in zip(row, requested, strict=True):
+                if job is not None and job.outcome is None:
+                    request.served.forget(job)
+        return [
+            self._merged(picture, row, requested, asked)
+            for picture, row, requested in zip(pictures, jobs, requests, strict=True)
+        ]
+
+    def _job(self, picture: Picture, request: Request, asked: Asked, run: _Run) -> Job | None:
+        if request.place is None:
+            return None
+        job = Job(
+            client=asked.client,
+            lane=asked.lane,
+            uri=picture.uri,
+            encoded=picture.encoded,
+            trace=asked.trace,
+            deadline_s=asked.deadline_s,
+            finished=run.finished,
+        )
+        run.jobs.append(job)
+        return job
+
+    async def _wait(self, run: _Run, asked: Asked, gone: asyncio.Future[None]) -> None:
+        loop = asyncio.get_running_loop()
+        left_s = asked.deadline_s - loop.time()
+
+        def end(_: object = None) -> None:
+            if not run.done.done():
+                run.done.set_result(None)
+
+        timer = loop.call_later(max(left_s, 0), end)
+        gone.add_done_callback(end)
+        try:
+            await run.done
+        finally:
+            timer.cancel()
+            gone.remove_done_callback(end)
+
+    def _merged(
+        self, picture: Picture, jobs: Sequence[Job | None], requests: Sequence[Request], asked: Asked
+    ) -> dict[str, Any]:
+        image: dict[str, Any] = {}
+        if picture.name:
+            image["name"] = picture.name
+        if picture.uri:
+            image["uri"] = picture.uri
+        if picture.encoded is not None:
+            image["bytes"] = len(picture.encoded)
+        models: dict[str, Any] = {}
+        for job, request in zip(jobs, requests, strict=True):
+            served = request.served
+            try:
+                if job is None:
+                    assert request.refusal is not None, "a request without a place has the reason for it"
+                    raise request.refusal
+                if not isinstance(job.outcome, Ran):
+                    raise problem_of(job.outcome, served)
+                ran = job.outcome
+                models[str(served.version)] = model_answer(
+                    served.card,
+                    ran,
+                    self._policies.of(served.version),
+                    top_k=asked.top_k,
+                    vector=asked.vectors,
+                )
+                image |= {
+                    "sha256": ran.source_sha256,
+                    "width_px": ran.width_px,
+                    "height_px": ran.height_px,
+                }
+            except (Problem, PanopticonError) as error:
+                problem = error if isinstance(error, Problem) else problem_of(error, served)
+                models[str(served.version)] = {"error": problem.as_dict()}
+        return {"image": image, "models": models}
+
+
+def problem_of(error: PanopticonError | None, served: ServedModel) -> Problem:
+    """Return the problem of an image that a model did not answer; None stands for no outcome in time."""
+    name = str(served.version)
+    wait_s = max(served.wait_s(), 1.0)
+    match error:
+        case Rejected():
+            return Problem(
+                slug="rejected-image", detail=f"{name}: {error.detail or error.reason}", reason=error.reason
+            )
+        case Transient():
+            return Problem(
+                slug="source-failed", detail=f"{name}: {error.detail or error.reason}", reason=error.reason
+            )
+        case Unavailable() if error.component == "store":
+            return Problem(slug="store-down", detail=str(error), component=error.component)
+        case Unavailable():
+            return Problem(
+                slug="model-down",
+                detail=f"{name}: {error}",
+                component=error.component,
+                reason=error.reason,
+                retry_after_s=wait_s,
+            )
+        case DeadlinePassed() | None:
+            detail = str(error) if error else f"{name}: the request's time was over before it had answered"
+            return Problem(slug="deadline", detail=detail, retry_after_s=wait_s)
+    raise error
+
+
+def shared_status(answers: Sequence[dict[str, Any]]) -> int:
+    """Return 200 if a model answered for an image, else the status that stands for all their errors."""
+    statuses = set()
+    for answer in answers:
+        for model in answer["models"].values():
+            if "error" not in model:
+                return 200
+            statuses.add(model["error"]["status"])
+    return next((status for status in STATUS_ORDER if status in statuses), 503)
+
+
+def longest_wait_ms(answers: Sequence[dict[str, Any]], status: int) -> int | None:
+    """Return the longest wait that an error of this status asks for; None if none does."""
+    waits: list[int | None] = [
+        model["error"].get("retry_after_ms")
+        for answer in answers
+        for model in answer["models"].values()
+        if "error" in model and model["error"]["status"] == status
+    ]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def whole_seconds(wait_ms: int) -> str:
+    """Return the value of Retry-After, which has whole seconds only."""
+    return str(math.ceil(wait_ms / 1000))

@@ -1,0 +1,342 @@
+"""Every kind of problem that the service answers with, as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from textwrap import shorten
+from types import MappingProxyType
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from panopticon.credentials import masked
+
+MEDIA_TYPE = "application/problem+json"
+PATH = "/v1/problems"
+MAX_VALUE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of problem: what it means to a client, and what the client does about it."""
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+    way_out: str
+    retry_after_s: float | None = None
+    """The time to wait, for a problem of this kind that names none itself."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what `GET /v1/problems/{slug}` answers."""
+        return {
+            "type": f"{PATH}/{self.slug}",
+            "title": self.title,
+            "status": self.status,
+            "meaning": self.meaning,
+            "way_out": self.way_out,
+        }
+
+
+_KINDS = (
+    Kind(
+        slug="malformed-request",
+        status=400,
+        title="The request is not valid HTTP",
+        meaning="The bytes could not be read as one HTTP/1.1 request, or could be read in two ways.",
+        way_out="Repair the client, or what lies between it and the service.",
+    ),
+    Kind(
+        slug="malformed-body",
+        status=400,
+        title="The body cannot be read",
+        meaning="The body ended early, or is not what its Content-Type says; `detail` says where.",
+        way_out="Send the whole body, and name its type in Content-Type.",
+    ),
+    Kind(
+        slug="invalid-parameter",
+        status=400,
+        title="A parameter is not valid",
+        meaning="`parameter` names a parameter of the query or a field of the body, `value` what was sent.",
+        way_out="Send what `allowed` lists.",
+    ),
+    Kind(
+        slug="invalid-header",
+        status=400,
+        title="A header is not valid",
+        meaning="`parameter` names the header, `value` what was sent.",
+        way_out="Send what `allowed` lists.",
+    ),
+    Kind(
+        slug="unauthorized",
+        status=401,
+        title="A valid token is needed",
+        meaning="The request has no bearer token, or one that is unknown, revoked or expired.",
+        way_out="Send `Authorization: Bearer TOKEN` with a token from `panopticon tokens add`.",
+    ),
+    Kind(
+        slug="forbidden",
+        status=403,
+        title="The token does not allow this",
+        meaning="The token is valid, and lacks the scope that `allowed` names.",
+        way_out="Use a token that was made with this scope.",
+    ),
+    Kind(
+        slug="not-found",
+        status=404,
+        title="Nothing is served at this path",
+        meaning="The path is not part of the API.",
+        way_out="Look the path up in /openapi.json.",
+    ),
+    Kind(
+        slug="unknown-model",
+        status=404,
+        title="The model is not served",
+        meaning="`value` names a model or version that this service does not run.",
+        way_out="Choose from GET /v1/models.",
+    ),
+    Kind(
+        slug="unknown-image",
+        status=404,
+        title="The image is not known",
+        meaning="The store holds nothing about an image with this ID.",
+        way_out="Check the ID; it is the one under which the image was submitted.",
+    ),
+    Kind(
+        slug="method-not-allowed",
+        status=405,
+        title="The path does not take this method",
+        meaning="The path exists, and takes only the methods in `allowed` and in the header Allow.",
+        way_out="Use one of these methods.",
+    ),
+    Kind(
+        slug="request-timeout",
+        status=408,
+        title="The request took too long to arrive",
+        meaning="Headers or body were not complete in `header_timeout_s` or `body_timeout_s`.",
+        way_out="Send it again over a better connection, or send a smaller image.",
+    ),
+    Kind(
+        slug="conflict",
+        status=409,
+        title="The state does not allow this now",
+        meaning="What was asked contradicts what is under way, such as unloading a version that still loads.",
+        way_out="Look at GET /v1/models, and ask again once the state has changed.",
+    ),
+    Kind(
+        slug="too-large",
+        status=413,
+        title="The body is too large",
+        meaning="The body, or one image in it, has more bytes than `allowed`.",
+        way_out="Send a smaller image, or raise `max_request_bytes` or `max_bytes` of the service.",
+    ),
+    Kind(
+        slug="too-many-images",
+        status=413,
+        title="The request has too many images",
+        meaning="One request holds at most `allowed` images.",
+        way_out="Spread the images over several requests, or raise `max_parts` of the service.",
+    ),
+    Kind(
+        slug="unsupported-media-type",
+        status=415,
+        title="The body has a type that is not read",
+        meaning="Content-Type, or Content-Encoding, is none of `allowed`.",
+        way_out="Send the bytes of an image, multipart/form-data, or JSON with URIs.",
+    ),
+    Kind(
+        slug="rejected-image",
+        status=422,
+        title="The image will never be analyzed",
+        meaning="`reason` says why: not an image, too large, the end of two model processes, for instance.",
+        way_out="Do not send it again.",
+    ),
+    Kind(
+        slug="gate-full",
+        status=429,
+        title="As many requests as are admitted are under way",
+        meaning="The gate of a model, or of the service, is full; nothing was computed.",
+        way_out="Send it again after Retry-After, or to another host.",
+        retry_after_s=1.0,
+    ),
+    Kind(
+        slug="headers-too-large",
+        status=431,
+        title="The headers are too large",
+        meaning="Request line and headers have more bytes than `allowed`.",
+        way_out="Send fewer or shorter headers, or raise `max_header_bytes` of the service.",
+    ),
+    Kind(
+        slug="internal-error",
+        status=500,
+        title="The service has a bug",
+        meaning="Something failed that should not; the log holds the traceback under `request_id`.",
+        way_out="Report it with the `request_id`. The same request may fail again.",
+    ),
+    Kind(
+        slug="not-implemented",
+        status=501,
+        title="The service does not do this",
+        meaning="What was asked is known, and this service was started without it, or never does it.",
+        way_out="`detail` says what would do it.",
+    ),
+    Kind(
+        slug="source-failed",
+        status=502,
+        title="The original could not be fetched",
+        meaning="The host that a URI names failed or was too slow; the image itself may be good.",
+        way_out="Send it again later, or send the bytes.",
+    ),
+    Kind(
+        slug="busy",
+        status=503,
+        title="The service has no connection left",
+        meaning="`max_connections` connections are open.",
+        way_out="Send it again after Retry-After, or to another host; close connections you do not need.",
+        retry_after_s=1.0,
+    ),
+    Kind(
+        slug="deadline",
+        status=503,
+        title="The answer would come too late",
+        meaning="`X-Request-Timeout-Ms` or `request_timeout_s` ended before the models had answered.",
+        way_out="Send it again after Retry-After, allow more time, or ask another host.",
+        retry_after_s=1.0,
+    ),
+    Kind(
+        slug="draining",
+        status=503,
+        title="The service is about to stop",
+        meaning="It finishes the requests that it has, and takes no new ones.",
+        way_out="Send it to another host, or again after Retry-After.",
+        retry_after_s=5.0,
+    ),
+    Kind(
+        slug="model-down",
+        status=503,
+        title="The model does not run now",
+        meaning="Its process is starting, or has ended and is started again; the image is not to blame.",
+        way_out="Send it again after Retry-After, or to another host.",
+        retry_after_s=5.0,
+    ),
+    Kind(
+        slug="store-down",
+        status=503,
+        title="The store or the search index does not answer",
+        meaning="`component` is what cannot be reached.",
+        way_out="Send it again after Retry-After.",
+        retry_after_s=5.0,
+    ),
+)
+
+CATALOGUE: Mapping[str, Kind] = MappingProxyType({kind.slug: kind for kind in _KINDS})
+"""Every kind of problem by its slug, ordered by status."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Problem(Exception):  # noqa: N818
+    """A request that gets no answer but this. Title and status come from `CATALOGUE`."""
+
+    slug: str
+    detail: str
+    """The fault, in one sentence for the client's log."""
+    parameter: str | None = None
+    value: object = None
+    allowed: object = None
+    """A list of values that would have been taken, a limit, or a sentence."""
+    reason: str | None = None
+    """The reason code of a rejected image or of a component that is down."""
+    component: str | None = None
+    retry_after_s: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of the answer that no other field leads to."""
+
+    def __post_init__(self) -> None:
+        super().__init__(f"{self.slug}: {self.detail}")
+        # A slug that is not in the catalogue is a bug, found here and not in the answer.
+        self.kind = CATALOGUE[self.slug]
+        if self.retry_after_s is None:
+            self.retry_after_s = self.kind.retry_after_s
+
+    @property
+    def status(self) -> int:
+        """Return the status of the answer."""
+        return self.kind.status
+
+    def as_dict(self, request_id: str | None = None) -> dict[str, object]:
+        """Return the problem document. Credentials in it are masked, and long values are cut."""
+        document: dict[str, object] = {
+            "type": f"{PATH}/{self.slug}",
+            "title": self.kind.title,
+            "status": self.status,
+            "detail": masked(self.detail),
+        }
+        optional = {
+            "request_id": request_id,
+            "reason": self.reason,
+            "component": self.component,
+            "parameter": self.parameter,
+            "value": _shown(self.value),
+            "allowed": self.allowed,
+            "retry_after_ms": None if self.retry_after_s is None else math.ceil(self.retry_after_s * 1000),
+        }
+        return document | {key: value for key, value in optional.items() if value is not None}
+
+    def body(self, request_id: str | None = None) -> bytes:
+        """Return the problem document as JSON."""
+        # A lone surrogate in a value has no UTF-8, so the JSON is ASCII.
+        return json.dumps(self.as_dict(request_id), separators=(",", ":")).encode("ascii")
+
+    def answer_headers(self) -> dict[str, str]:
+        """Return the headers of the answer, but for its length."""
+        headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}
+        if self.retry_after_s is not None:
+            headers["retry-after"] = str(math.ceil(self.retry_after_s))
+        if self.slug == "unauthorized":
+            headers["www-authenticate"] = 'Bearer realm="panopticon"'
+        if self.slug == "method-not-allowed" and isinstance(self.allowed, Iterable):
+            headers["allow"] = ", ".join(map(str, self.allowed))
+        return headers | dict(self.headers)
+
+    def response(self, request_id: str | None = None) -> Response:
+        """Return the answer."""
+        return Response(self.body(request_id), self.status, self.answer_headers())
+
+
+def _shown(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = masked(value)
+    return text if len(text) <= MAX_VALUE_CHARS else f"{text[: MAX_VALUE_CHARS - 1]}…"
+
+
+async def list_problems(_request: Request) -> Response:
+    """Answer `GET /v1/problems`."""
+    return JSONResponse({"problems": [kind.as_dict() for kind in CATALOGUE.values()]})
+
+
+async def show_problem(request: Request) -> Response:
+    """Answer `GET /v1/problems/{slug}`."""
+    slug = request.path_params["slug"]
+    if kind := CATALOGUE.get(slug):
+        return JSONResponse(kind.as_dict())
+    raise Problem(
+        slug="not-found",
+        detail=f"no kind of problem is called {shorten(slug, MAX_VALUE_CHARS)}",
+        parameter="slug",
+        value=slug,
+        allowed=list(CATALOGUE),
+    )
+
+
+def problem_routes() -> list[Route]:
+    """Return the routes that document the problems. They need no token."""
+    return [
+        Route(PATH, list_problems, methods=["GET"]),
+        Route(f"{PATH}/{{slug}}", show_problem, methods=["GET"]),
+    ]

@@ -1,0 +1,244 @@
+"""One model version that is served: its gate, the images that wait for it, and its model processes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from panopticon.cards.cards import ModelCard
+from panopticon.errors import Rejected, Unavailable
+from panopticon.messages import Lane
+from panopticon.metrics import Metrics
+from panopticon.models.golden import control_picture
+from panopticon.results.outputs import VersionName
+from panopticon.scheduling.fair_queue import FairQueue
+from panopticon.scheduling.gate import Gate
+from panopticon.scheduling.items import Hello, NotRun, Ran
+from panopticon.scheduling.service_time import ServiceTime
+from workers.serving.errors import DeadlinePassed
+from workers.serving.jobs import Job
+from workers.serving.replica import Replica, Turn
+
+log = logging.getLogger(__name__)
+
+BATCHES_AHEAD = 2
+"""Best batches that a replica holds at most: one that runs, and one that is decoded meanwhile."""
+PROBE_EVERY_S = 5.0
+"""A replica that has answered nothing for this time runs the control picture."""
+PROBE_CLIENT = "probe"
+RECENT_S = 30.0
+"""A replica whose last answer is older than this is not ready."""
+CONVICTIONS = ("killed_process", "timed_out")
+"""Reason codes of images that made their model process end."""
+MAX_CONVICTED = 1024
+
+
+class ModelState(StrEnum):
+    """What a served model can do at present."""
+
+    LOADING = "loading"
+    READY = "ready"
+    DOWN = "down"
+    UNLOADING = "unloading"
+
+
+class ServedModel:
+    """One version with its replicas. Used by the event loop alone."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        *,
+        replicas: Callable[[Callable[[Replica, Turn], None]], Sequence[Replica]],
+        gate: Gate,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`replicas` makes them, not started, with the function to which they report on the event loop."""
+        self.card = card
+        self.version: VersionName = card.version_name
+        self.gate = gate
+        self._name = str(self.version)
+        self._metrics = metrics
+        self._clock = clock
+        self._replicas = replicas(self._turned)
+        self._queue: FairQueue[Job] = FairQueue()
+        self._service = ServiceTime()
+        self._answered_s: dict[Replica, float] = {}
+        self._probes: dict[Replica, Job] = {}
+        self._at: dict[Job, Replica] = {}
+        self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
+        self.unloading = False
+
+    def start(self) -> None:
+        """Start the model processes."""
+        for replica in self._replicas:
+            replica.start()
+
+    def close(self) -> None:
+        """Let the model processes end. What waits gets an error."""
+        self.unloading = True
+        self._fail_waiting(Unavailable("model", f"{self._name} was unloaded"))
+        for replica in self._replicas:
+            replica.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the processes have ended. It may block."""
+        for replica in self._replicas:
+            if not replica.join(timeout_s):
+                log.warning("%s: a model process did not end within %g s", self._name, timeout_s)
+
+    @property
+    def replicas(self) -> int:
+        return len(self._replicas)
+
+    @property
+    def ready_replicas(self) -> int:
+        """Return the number of processes that have run their golden image and answered recently."""
+        now_s = self._clock()
+        return sum(
+            replica.state.hello is not None and now_s - self._answered_s.get(replica, now_s) <= RECENT_S
+            for replica in self._replicas
+        )
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the IDs of the model processes that run."""
+        return [replica.state.pid for replica in self._replicas if replica.state.pid is not None]
+
+    @property
+    def hello(self) -> Hello | None:
+        """Return the description of the model by one of its processes; None while none is up."""
+        return next((replica.state.hello for replica in self._replicas if replica.state.hello), None)
+
+    @property
+    def down(self) -> Unavailable | None:
+        """Return the reason why the model can run nothing; None while a process is up or is being started."""
+        reasons = [replica.state.down for replica in self._replicas]
+        return reasons[0] if all(reasons) else None
+
+    @property
+    def state(self) -> ModelState:
+        if self.unloading:
+            return ModelState.UNLOADING
+        if self.hello is not None:
+            return ModelState.READY
+        return ModelState.DOWN if self.down else ModelState.LOADING
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of images that no process holds yet."""
+        return len(self._queue)
+
+    def wait_s(self) -> float:
+        """Return the estimated seconds until everything that is admitted now has been answered."""
+        return self._service.wait_s(self.gate.places)
+
+    def submit(self, job: Job) -> None:
+        """Let an image wait for its turn; an image that is known to end the process is refused."""
+        if (conviction := self._conviction_of(job)) is not None:
+            job.finish(conviction)
+        elif self.unloading:
+            job.finish(Unavailable("model", f"{self._name} was unloaded"))
+        elif self.down is not None:
+            job.finish(self.down)
+        else:
+            self._queue.add(job, client=job.client, lane=job.lane)
+            self._feed()
+
+    def forget(self, job: Job) -> None:
+        """Drop an image whose outcome nobody wants any more, unless it runs already."""
+        job.forgotten = True
+        if not self._queue.remove(job, client=job.client, lane=job.lane) and job in self._at:
+            self._at[job].cancel(job)
+
+    def probe(self) -> None:
+        """Let each process that is idle run the control picture from time to time, to see that it answers."""
+        now_s = self._clock()
+        for replica in self._replicas:
+            is_due = now_s - self._answered_s.get(replica, now_s) >= PROBE_EVERY_S
+            if replica.state.hello is None or not is_due or replica.in_flight:
+                continue
+            job = Job(
+                client=PROBE_CLIENT,
+                lane=Lane.LIVE,
+                encoded=control_picture(self.card),
+                deadline_s=now_s + RECENT_S,
+                finished=lambda _: None,
+            )
+            self._give(replica, job)
+
+    def _feed(self) -> None:
+        """Give waiting images to processes that have room, each to the one that holds the fewest.
+
+        So two idle processes take one image each, and images wait here, where they can be ordered and
+        dropped, while every process has a batch that runs and another one that is decoded.
+        """
+        while len(self._queue):
+            replica = self._least_loaded()
+            if replica is None:
+                return
+            job = self._queue.take()
+            if job.forgotten:
+                continue
+            if self._clock() + self._service.wait_s(1) > job.deadline_s:
+                job.finish(DeadlinePassed(f"{self._name}: the request's time was over before its turn"))
+                continue
+            self._give(replica, job)
+
+    def _least_loaded(self) -> Replica | None:
+        candidates = [
+            replica
+            for replica in self._replicas
+            if replica.state.hello is not None
+            and replica.in_flight < replica.state.hello.best_batch * BATCHES_AHEAD
+        ]
+        return min(candidates, key=lambda replica: replica.in_flight, default=None)
+
+    def _give(self, replica: Replica, job: Job) -> None:
+        self._service.began(now_s=self._clock())
+        self._at[job] = replica
+        replica.give(job)
+
+    def _turned(self, replica: Replica, turn: Turn) -> None:
+        """Take over what a replica reports."""
+        now_s = self._clock()
+        was_up = replica.state.hello is not None
+        replica.state = turn.state
+        replica.in_flight -= len(turn.answered) + len(turn.returned)
+        if turn.state.hello is not None and (turn.answered or not was_up):
+            self._answered_s[replica] = now_s
+        for job, answer in turn.answered:
+            del self._at[job]
+            self._learn(job, answer.error if isinstance(answer, NotRun) else None)
+            job.finish(answer if isinstance(answer, Ran) else answer.error)
+        busy = any(other.in_flight for other in self._replicas)
+        self._service.answered(len(turn.answered), busy=busy, now_s=now_s)
+        for job in turn.returned:
+            del self._at[job]
+            if not job.forgotten and job.client != PROBE_CLIENT:
+                self._queue.add_first(job, client=job.client, lane=job.lane)
+        if self.down is not None:
+            self._fail_waiting(self.down)
+        self._feed()
+
+    def _fail_waiting(self, reason: Unavailable) -> None:
+        while len(self._queue):
+            self._queue.take().finish(reason)
+
+    def _learn(self, job: Job, error: Exception | None) -> None:
+        """Remember an image that ended its process, so that it does so only once."""
+        if isinstance(error, Rejected) and error.reason in CONVICTIONS and job.encoded is not None:
+            self._convicted[hashlib.sha256(job.encoded).digest()] = error
+            if len(self._convicted) > MAX_CONVICTED:
+                self._convicted.popitem(last=False)
+
+    def _conviction_of(self, job: Job) -> Rejected | None:
+        # Hashing each image would cost more than all else here, so it is done only after a conviction.
+        if not self._convicted or job.encoded is None:
+            return None
+        return self._convicted.get(hashlib.sha256(job.encoded).digest())

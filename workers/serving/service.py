@@ -1,0 +1,251 @@
+"""The HTTP service, put together from the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+
+import uvicorn
+import uvloop
+
+from panopticon.cards.cards import ModelCard
+from panopticon.metrics import Metrics
+from panopticon.models import find_card
+from panopticon.models.weights import refuse_altered_weights
+from panopticon.results.outputs import VersionName
+from panopticon.scheduling.gate import Gate
+from panopticon.settings import Settings
+from workers.model_process.client import ModelClient
+from workers.serving.access.access import Access, refuse_open_service
+from workers.serving.access.token_file import Scope
+from workers.serving.api.analyze import Analyze
+from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
+from workers.serving.api.entry import Entry
+from workers.serving.api.models import Models
+from workers.serving.catalogue import ServedCatalogue
+from workers.serving.coordinator import Coordinator
+from workers.serving.policies import Policies
+from workers.serving.readiness import ProbeServer, Readiness, Report
+from workers.serving.replica import Replica, Turn
+from workers.serving.served_model import ServedModel
+from workers.worker.run import prepare_model
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+ENDING_S = 5.0
+"""Time for the model processes to end."""
+
+
+OWN_WORKERS = "workers"
+Companions = Callable[[str, str], AbstractContextManager[Callable[[], None]]]
+"""Takes the service's URL and a token for it. What it yields raises ProcessEnded once one has ended."""
+
+
+@contextmanager
+def no_companions(_url: str, _token: str) -> Iterator[Callable[[], None]]:
+    """Start nothing else."""
+    yield lambda: None
+
+
+class Service:
+    """One HTTP service: its models, its API and its probes. `run` blocks until it has drained."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        metrics: Metrics,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """`stopping` returns True once the service is to drain."""
+        self._settings = settings
+        self._metrics = metrics
+        self._stopping = stopping
+        self._access = Access(settings.tokens_file)
+        self._own_token = secrets.token_urlsafe(32)
+        self._policies = Policies(settings)
+        self._readiness = Readiness(metrics)
+        self._probes = ProbeServer(self._readiness)
+        self._draining = False
+
+    def run(self, cards: Sequence[ModelCard], *, companions: Companions = no_companions) -> None:
+        """Serve these versions until `stopping`, then drain.
+
+        `companions` is called with the service's URL and a token once it listens; what it starts is stopped
+        before the service drains. Raises: UsageError for a mistake in the settings or a card, and
+        Unavailable, before it listens; ProcessEnded if a companion ended.
+        """
+        refuse_open_service(self._settings.http_host, self._settings.tokens_file)
+        self._access.open()
+        for card in cards:
+            self._prepare(card)
+        self._policies.read(cards)
+        if self._settings.probe_port is not None:
+            self._probes.start(self._settings.http_host, self._settings.probe_port)
+        # A bug in a thread must not leave a service that is half alive.
+        threading.excepthook = _end_loudly
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(self._serve(cards, companions))
+        self._probes.close()
+
+    def card_of(self, version: VersionName) -> ModelCard:
+        """Return the card of a version with all that its processes need. Raises: UsageError."""
+        card = find_card(version, self._settings.models_dir)
+        self._prepare(card)
+        return card
+
+    def _prepare(self, card: ModelCard) -> None:
+        refuse_altered_weights(card)
+        prepare_model(card, self._settings)
+
+    async def _serve(self, cards: Sequence[ModelCard], companions: Companions) -> None:
+        loop = asyncio.get_running_loop()
+        catalogue = ServedCatalogue(
+            serve=partial(self._served, loop),
+            active=self._policies.active,
+            unload_timeout_s=self._settings.request_timeout_s,
+            changed=lambda served: self._policies.watch([each.card for each in served]),
+        )
+        for card in cards:
+            catalogue.load(card)
+        self._policies.start()
+        server = self._server(catalogue)
+        serving = loop.create_task(server.serve())
+        ticking = loop.create_task(self._tick(server, catalogue))
+        try:
+            await self._until_stopping(server, serving, companions)
+            if not serving.done():
+                log.info("draining: requests are accepted for another %g s", self._settings.drain_s)
+                await asyncio.sleep(self._settings.drain_s)
+        finally:
+            server.should_exit = True
+            await serving
+            ticking.cancel()
+            catalogue.close()
+            await asyncio.to_thread(catalogue.join, ENDING_S)
+            await asyncio.to_thread(self._policies.close)
+
+    async def _until_stopping(
+        self, server: uvicorn.Server, serving: asyncio.Task[None], companions: Companions
+    ) -> None:
+        """Wait until the service is to drain. Raises: ProcessEnded if a companion ended."""
+        while not server.started and not serving.done():
+            await asyncio.sleep(TICK_S)
+        if serving.done():
+            return
+        url = self._url_of(server)
+        with ExitStack() as running:
+            # In this thread, for the kernel ends the processes together with the thread that started them.
+            check = running.enter_context(companions(url, self._own_token))
+            log.info("serving on %s", url)
+            try:
+                while not self._stopping() and not serving.done():
+                    check()
+                    await asyncio.sleep(TICK_S)
+            finally:
+                self._draining = True
+                # They finish what they have, for which they need the service.
+                stopping = running.pop_all()
+                await asyncio.to_thread(stopping.close)
+
+    def _url_of(self, server: uvicorn.Server) -> str:
+        host = self._settings.http_host
+        port = server.servers[0].sockets[0].getsockname()[1]
+        scheme = "https" if self._settings.tls_certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def _served(self, loop: asyncio.AbstractEventLoop, card: ModelCard) -> ServedModel:
+        def make(report: Callable[[Replica, Turn], None]) -> list[Replica]:
+            def on_loop(replica: Replica, turn: Turn) -> None:
+                loop.call_soon_threadsafe(report, replica, turn)
+
+            return [
+                Replica(
+                    ModelClient(card, self._settings, metrics=self._metrics),
+                    name=f"{card.version_name}/{number}",
+                    report=on_loop,
+                )
+                for number in range(self._settings.replicas)
+            ]
+
+        gate = Gate(max_places=self._settings.gate, max_bytes=self._settings.gate_bytes)
+        return ServedModel(card, replicas=make, gate=gate, metrics=self._metrics)
+
+    def _server(self, catalogue: ServedCatalogue) -> uvicorn.Server:
+        settings = self._settings
+        models = Models(catalogue, self._policies, prepare=self.card_of)
+        analyze = Analyze(
+            catalogue=catalogue,
+            coordinator=Coordinator(self._policies),
+            gate=Gate(max_places=settings.service_gate, max_bytes=settings.service_gate_bytes),
+            settings=settings,
+        )
+        router = router_of(
+            [
+                ApiRoute("/v1/analyze", analyze, methods=["POST"]),
+                ApiRoute("/v1/models", models.list, methods=["GET"]),
+                ApiRoute(
+                    "/v1/models/{name}",
+                    by_method({"GET": models.show, "PUT": models.load, "DELETE": models.unload}),
+                    methods=["GET", "PUT", "DELETE"],
+                ),
+                *probe_routes(self._readiness),
+                *problem_routes(),
+            ]
+        )
+        entry = Entry(router, check=self._check, metrics=self._metrics, draining=lambda: self._draining)
+        config = uvicorn.Config(
+            entry,
+            host=settings.http_host,
+            port=settings.http_port,
+            loop="uvloop",
+            http="httptools",
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+        )
+        return uvicorn.Server(config)
+
+    async def _tick(self, server: uvicorn.Server, catalogue: ServedCatalogue) -> None:
+        """Probe the models, and report whether the service is ready, several times a second."""
+        loop = asyncio.get_running_loop()
+        while True:
+            for served in catalogue:
+                served.probe()
+            trouble = self._access.trouble()
+            self._readiness.show(
+                Report(
+                    ready=server.started and all(served.ready_replicas for served in catalogue),
+                    draining=self._draining,
+                    models={str(served.version): served.state.value for served in catalogue},
+                    remarks=(trouble,) if trouble else (),
+                    at_s=loop.time(),
+                )
+            )
+            await asyncio.sleep(TICK_S)
+
+    def _check(self, authorization: str | None, scope: str, address: str) -> str:
+        """Return the name of the caller. The workers of this service have a token that no file holds."""
+        if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
+            return OWN_WORKERS
+        return self._access.check(authorization, Scope(scope), address=address).name
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    return uvloop.new_event_loop()
+
+
+def _end_loudly(args: threading.ExceptHookArgs) -> None:
+    sys.excepthook(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+    os._exit(70)
