@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 BATCHES_UNDER_WAY = 3
 LEAST_WINDOW = 8
+GATE_SHARE = 2
+"""One worker takes half of the gate at most, so that those who call the service themselves find room."""
 MOST_REQUESTS = 128
 MOST_WITH_BYTES = 16
 """Requests under way at once if each holds the bytes of an original, which this process has in memory."""
@@ -195,8 +197,9 @@ class RemoteRunner:
         self._service.described(description, now_s=now_s)
         if isinstance(description, Up):
             self.best_batch = description.hello.best_batch
-            window = BATCHES_UNDER_WAY * description.hello.best_batch * description.replicas
-            self._window.open(min(max(window, LEAST_WINDOW), self._most))
+            batches = BATCHES_UNDER_WAY * description.hello.best_batch * description.replicas
+            share = max(description.gate // GATE_SHARE, 1)
+            self._window.open(min(max(batches, LEAST_WINDOW), share, self._most))
             if not was_up:
                 log.info("%s runs at the service", self._card.version_name)
         elif isinstance(description, Down):
