@@ -183,7 +183,7 @@ class RemoteRunner:
             case Full():
                 self._full(call, reply, now_s)
             case Unanswered() if self.down is None:
-                self._unanswered(call.item, reply.reason, now_s)
+                return self._unanswered(call.item, reply.reason, now_s)
             case Unanswered():
                 # The outage explains it.
                 self._wait_again(self._suspects.not_taken(call.item))
@@ -210,9 +210,9 @@ class RemoteRunner:
         self._service.got_through(now_s=now_s)
         self._window.answered()
         self._pauses.reset()
-        accused = self._suspects.answered(item)
+        self._suspects.answered(item)
         if item.id == CONTROL_ID:
-            return [] if accused is None else [accused]
+            return []
         if isinstance(reply, Refused):
             return [NotRun(item=item, error=reply.error)]
         return [
@@ -239,13 +239,17 @@ class RemoteRunner:
             log.info("the service has no room (429): %d images at a time", self._window.size)
             self._report_at_s = now_s + REPORT_EVERY_S
 
-    def _unanswered(self, item: Item, reason: str, now_s: float) -> None:
+    def _unanswered(self, item: Item, reason: str, now_s: float) -> list[Answer]:
         is_alone = self._suspects.is_alone(item)
-        self._wait_again(self._suspects.unanswered(item, reason))
-        # Whether the image or the service is at fault is then seen by the control.
+        outcome = self._suspects.unanswered(item, reason)
+        # If it was alone, the control shows next whether the image or the service is at fault.
         if not is_alone or item.id == CONTROL_ID:
             self._service.unanswered(reason, now_s=now_s)
             self._outbox.pause(Lane.LIVE, until_s=now_s + self._pauses.next_s())
+        if isinstance(outcome, NotRun):
+            return [outcome]
+        self._wait_again(outcome)
+        return []
 
     def _wait_again(self, item: Item | None) -> None:
         if item is not None:

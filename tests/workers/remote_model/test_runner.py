@@ -435,7 +435,11 @@ class TestAnImageThatIsNeverAnswered:
         )
         error = error_of(runner)
         assert isinstance(error, Transient)
-        assert [is_control(request, service.card) for request in service.analyses] == [False] * 3 + [True]
+        assert [is_control(request, service.card) for request in service.analyses] == [
+            *(False, False),
+            *(True, False),
+            *(True, False),
+        ]
 
     def test_no_image_fails_while_the_control_is_not_answered_either(
         self, service: ScriptedService, runner: RemoteRunner
