@@ -43,12 +43,9 @@ T = TypeVar("T")
 def prepare_model(card: ModelCard, settings: Settings) -> None:
     """Convert the model once, in a process of its own, so that its gigabyte of memory is freed.
 
-    A model that a remote service runs needs nothing here. Raises: UsageError for an engine that the card does
-    not allow, for an interpreter of the card that cannot run a model process, or with the last line of that
-    process.
+    Raises: UsageError for an engine that the card does not allow, for an interpreter of the card that cannot
+    run a model process, or with the last line of that process.
     """
-    if settings.espresso:
-        return
     engine = engine_name(card, settings.engine)
     refuse_unfit_interpreter(card)
     # The name of an export has the versions of the libraries, and another interpreter has its own.
@@ -63,6 +60,12 @@ def prepare_model(card: ModelCard, settings: Settings) -> None:
         raise UsageError(f"{card.version_name} could not be prepared: {last_line}")
 
 
+def prepare_worker(card: ModelCard, settings: Settings) -> None:
+    """Prepare the model as `prepare_model` does, unless a service runs it, so that nothing is needed here."""
+    if not settings.espresso:
+        prepare_model(card, settings)
+
+
 def run_worker(
     card: ModelCard, settings: Settings, *, metrics: Metrics, stopping: Callable[[], bool]
 ) -> None:
@@ -71,7 +74,7 @@ def run_worker(
     Raises: UsageError, and only before the first image.
     """
     model = open_runner(card, settings, metrics)
-    prepare_model(card, settings)
+    prepare_worker(card, settings)
     store, broker = open_store(settings.store_url), broker_of(settings)
     parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=metrics)
     registering = partial(
