@@ -30,6 +30,7 @@ from workers.serving.api.analyze import Analyze
 from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
 from workers.serving.api.entry import Entry
 from workers.serving.api.models import Models
+from workers.serving.api.openapi import openapi_routes
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Coordinator
 from workers.serving.policies import Policies
@@ -200,6 +201,7 @@ class Service:
                 ),
                 *probe_routes(self._readiness),
                 *problem_routes(),
+                *openapi_routes(),
             ]
         )
         entry = Entry(router, check=self._check, metrics=self._metrics, draining=lambda: self._draining)
