@@ -350,6 +350,12 @@ def from_ms(moment_ms: int) -> datetime | None:
     return EPOCH + timedelta(milliseconds=moment_ms) if moment_ms else None
 
 
+def rfc_3339(moment_ms: int) -> str | None:
+    """Return a moment such as `2026-11-21T09:30:00.000Z`, or None if it is not known."""
+    moment = from_ms(moment_ms)
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def age_rank(moment_ms: int) -> float:
     """Return the number by which moments are compared: an unknown one is before every date."""
     return moment_ms or -math.inf

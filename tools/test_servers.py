@@ -16,6 +16,7 @@ PACKAGES = {
     "rabbitmq-server": Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
     "prometheus": Path("/usr/bin/promtool"),
     "maven": Path("/usr/bin/mvn"),
+    "dnsmasq-base": Path("/usr/sbin/dnsmasq"),
 }
 
 

@@ -35,7 +35,10 @@ class ServiceTime:
             weight = 1 - (1 - WEIGHT) ** images
             before_s = each_s if self._average_s is None else self._average_s
             self._average_s = before_s + weight * (each_s - before_s)
-        self._busy_since_s = now_s if busy else None
+        if not busy:
+            self._busy_since_s = None
+        elif images:
+            self._busy_since_s = now_s
 
     def wait_s(self, images_ahead: int) -> float:
         """Return the seconds until this number of images will have been answered; 0 if nothing is known."""

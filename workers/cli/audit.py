@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from panopticon.errors import UsageError
+from panopticon.messages import rfc_3339
 from panopticon.models import parse_version
 from panopticon.registry.records import VersionEntry
 from panopticon.results.outputs import VersionName
 from workers.cli.all_images import Walk, after_option, all_option, refuse_after
-from workers.cli.formatting import counted, lasting, rfc_3339, table, utc
+from workers.cli.formatting import counted, lasting, table, utc
 from workers.cli.session import Session, json_option, read_ids
 from workers.inspection.audit import REPAIRABLE, WRONG, Audit, AuditResult, AuditStatus
 from workers.inspection.original_file import missing_files

@@ -1,4 +1,4 @@
-"""Write numbers, moments, places and tables for people, and moments for JSON."""
+"""Write numbers, moments, places and tables for people."""
 
 from __future__ import annotations
 
@@ -22,12 +22,6 @@ _QUERY = re.compile(r"""(https?:\\?/\\?/[^\s"?#]*?)(?:\?|\\u003f)[^\s"#]*""", re
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: `1 image`, `1,234 images`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def rfc_3339(moment_ms: int) -> str | None:
-    """Return a moment such as `2026-11-21T09:30:00.000Z`, or None if it is not known."""
-    moment = from_ms(moment_ms)
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def utc(moment_ms: int) -> str:

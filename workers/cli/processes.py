@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from panopticon.credentials import masked
+from panopticon.messages import rfc_3339
 from panopticon.registry.heartbeats import Heartbeat, ProcessState
-from workers.cli.formatting import lasting, rfc_3339, table
+from workers.cli.formatting import lasting, table
 from workers.runtime.terminal_text import printable
 
 STYLES = {ProcessState.PARKED: "yellow", ProcessState.STARTING: "dim"}

@@ -16,14 +16,14 @@ from rich.text import Text
 
 from panopticon.depths import Depths, at_work, total
 from panopticon.interfaces import Depth
-from panopticon.messages import Lane
+from panopticon.messages import Lane, rfc_3339
 from panopticon.registry.heartbeats import ProcessState
 from panopticon.registry.records import VersionState
 from panopticon.results.backfills import Backfill, BackfillState
 from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
-from workers.cli.formatting import counted, lasting, rfc_3339, table, utc
+from workers.cli.formatting import counted, lasting, table, utc
 from workers.cli.processes import process_json, process_table, reason_of
 from workers.cli.session import FiniteRange, Session, json_option, pass_session
 from workers.inspection.status import (

@@ -24,6 +24,7 @@ from workers.model_process.client import ModelClient
 from workers.queues import broker_of
 from workers.registry.policy_cache import PolicyCache, ResolvedPolicy
 from workers.registry.register import ensure_registered
+from workers.remote_model.runner import RemoteRunner
 from workers.runtime.end_with_parent import run_child
 from workers.runtime.heartbeat import HeartbeatWriter
 from workers.runtime.identity import who
@@ -41,8 +42,11 @@ T = TypeVar("T")
 def prepare_model(card: ModelCard, settings: Settings) -> None:
     """Convert the model once, in a process of its own, so that its gigabyte of memory is freed.
 
-    Raises: UsageError for an engine that the card does not allow, or with the last line of that process.
+    A model that a remote service runs needs nothing here. Raises: UsageError for an engine that the card does
+    not allow, or with the last line of that process.
     """
+    if settings.espresso:
+        return
     engine = engine_name(card, settings.engine)
     if engine != "litert" or prepared(card, settings.cache_dir):
         return
@@ -62,7 +66,7 @@ def run_worker(
 
     Raises: UsageError, and only before the first image.
     """
-    refuse_altered_weights(card)
+    model = open_runner(card, settings, metrics)
     prepare_model(card, settings)
     store, broker = open_store(settings.store_url), broker_of(settings)
     parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=metrics)
@@ -76,7 +80,6 @@ def run_worker(
     if not entry.state.routed:
         log.warning("no upload reaches %s: panopticon models shadow %s", version, version)
     policies = PolicyCache(store.registry, store.archive, settings)
-    model = ModelClient(card, settings, metrics=metrics)
     queue = broker.model_queue(version)
     settlement = Settlement(
         version=version,
@@ -100,6 +103,17 @@ def run_worker(
         store.heartbeats, role=ProcessRole.WORKER, version=str(version), digest=card.digest
     )
     _work(consumer, model, settings, heartbeat, stopping=lambda: stopping() or is_retired(policies, version))
+
+
+def open_runner(card: ModelCard, settings: Settings, metrics: Metrics) -> ModelRunner:
+    """Return what runs the model, not started: the service of the setting `espresso`, else a process of ours.
+
+    Raises: UsageError for weights that are not those of the card, or a setting that cannot be used.
+    """
+    if settings.espresso:
+        return RemoteRunner(card, settings)
+    refuse_altered_weights(card)
+    return ModelClient(card, settings, metrics=metrics)
 
 
 def _work(

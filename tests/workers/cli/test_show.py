@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panopticon.messages import ImageMessage, to_ms
+from panopticon.messages import ImageMessage, rfc_3339, to_ms
 from panopticon.models import find_card
 from panopticon.registry import transitions
 from panopticon.registry.transitions import Author
@@ -18,7 +18,7 @@ from panopticon.results.outputs import VersionName
 from tests.contracts.examples import QUALITY, TAGGER, failure, image, key, output, part, result, retrying
 from tests.house import House
 from tests.workers.cli.conftest import Panopticon
-from workers.cli.formatting import rfc_3339, utc
+from workers.cli.formatting import utc
 from workers.submission.folders import image_id_of
 
 

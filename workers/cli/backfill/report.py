@@ -9,10 +9,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from panopticon.messages import rfc_3339
 from panopticon.results.backfills import Backfill, BackfillState
 from workers.backfill.progress import eta_s, ids_per_s
 from workers.backfill.records import FROM_LIST, has_owner
-from workers.cli.formatting import lasting, rfc_3339, table
+from workers.cli.formatting import lasting, table
 from workers.runtime.terminal_text import printable
 
 

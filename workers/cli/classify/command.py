@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from panopticon.cards.cards import ModelCard
 from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
 from panopticon.models.weights import refuse_altered_weights
@@ -67,7 +66,8 @@ def classify_command(
     open_originals(settings)
     asked = [_asked(name, session) for name in _names(models) or settings.models]
     for each in asked:
-        _prepare(each.card, session)
+        with session.err.status(f"preparing {each.card.version_name} (once; a minute at most)"):
+            prepare_model(each.card, settings)
     shown = Shown(top_k=top_k, vectors=vectors)
     metrics, failed = Metrics(), False
     with ExitStack() as stack:
@@ -86,8 +86,11 @@ def classify_command(
 
 
 def own_files(settings: Settings) -> Settings:
-    """Return the settings of a person who names files: they may be in any folder, as for `cat`."""
-    return settings.model_copy(update={"file_roots": ANY_FOLDER})
+    """Return the settings of a person who names files: they may be in any folder, as for `cat`.
+
+    Models run here, also if workers have theirs run by a service.
+    """
+    return settings.model_copy(update={"file_roots": ANY_FOLDER, "espresso": ""})
 
 
 def _names(models: tuple[str, ...]) -> list[str]:
@@ -103,11 +106,6 @@ def _asked(name: str, session: Session) -> AskedModel:
     # A database that is not there yet has no policies, and is not created.
     absent = url.startswith(SCHEME) and not path_of(url).exists()
     return AskedModel(card=card, policy=policy_for(card, None if absent else session.store))
-
-
-def _prepare(card: ModelCard, session: Session) -> None:
-    with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
-        prepare_model(card, session.settings)
 
 
 def _source(paths: tuple[str, ...], session: Session, *, null: bool) -> PathSource:

@@ -24,9 +24,10 @@ from panopticon.models import parse_version
 from panopticon.results.failure_reasons import INDEX_REFUSED, MAY_BEFALL_EVERY_IMAGE
 from panopticon.results.outputs import Failure, FailureState
 from panopticon.results.undeliverable import BAD_MESSAGE, NO_VERSION
-from workers.cli.dead.failure_view import failure_json, print_failure
+from workers.cli.dead.failure_view import print_failure
 from workers.cli.formatting import counted, place, table, utc
 from workers.cli.session import PIPED_WIDTH, Session, is_utf_8, json_option, pass_session
+from workers.inspection.image_json import failure_json
 from workers.maintenance.dead_letters import (
     Choice,
     Replayed,

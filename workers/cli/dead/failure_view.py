@@ -1,29 +1,11 @@
-"""Print one failure for people, or write it as JSON."""
+"""Print one failure for people."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from panopticon.results.outputs import Failure, FailureState
-from workers.cli.formatting import counted, headed, rfc_3339, utc, without_queries
+from workers.cli.formatting import counted, headed, utc, without_queries
 from workers.cli.session import Session
 from workers.runtime.terminal_text import printable
-
-
-def failure_json(failure: Failure) -> dict[str, Any]:
-    """Return a failure as JSON, with its message as text; bytes that are not UTF-8 are escaped."""
-    return {
-        "image_id": failure.key.image_id,
-        "model": str(failure.key.version_name),
-        "revision": failure.key.revision,
-        "state": failure.state.value,
-        "reason": failure.reason,
-        "detail": failure.detail,
-        "attempts": failure.attempts,
-        "last_at": rfc_3339(failure.last_at_ms),
-        "next_try_at": rfc_3339(failure.retry_at_ms),
-        "message": failure.message.decode("utf-8", "backslashreplace"),
-    }
 
 
 def print_failure(

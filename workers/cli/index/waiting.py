@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from panopticon.messages import rfc_3339
 from panopticon.results.outputs import VersionName
-from workers.cli.formatting import counted, lasting, place, rfc_3339, utc
+from workers.cli.formatting import counted, lasting, place, utc
 from workers.submission.index_plan import Remaining, Waiting
 
 STALL_S = 10.0

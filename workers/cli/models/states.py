@@ -11,11 +11,12 @@ import click
 from rich.text import Text
 
 from panopticon.errors import UsageError
+from panopticon.messages import rfc_3339
 from panopticon.models import find_card, parse_version
 from panopticon.registry.activation import limits_of, refuse_unfit
 from panopticon.registry.records import ModelEntry, RegistryEvent
 from panopticon.registry.transitions import known_version
-from workers.cli.formatting import rfc_3339, table, utc
+from workers.cli.formatting import table, utc
 from workers.cli.session import Session, json_option, pass_creating_session, pass_session
 from workers.registry.change_state import Versions
 from workers.runtime.identity import who

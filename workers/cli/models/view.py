@@ -10,10 +10,11 @@ from rich.text import Text
 
 from panopticon.cards.cards import ModelCard
 from panopticon.handover.check_card import check_card
+from panopticon.messages import rfc_3339
 from panopticon.models import all_cards, find_card, parse_version
 from panopticon.registry.records import VersionEntry
 from panopticon.results.outputs import VersionName
-from workers.cli.formatting import block, counted, rfc_3339, table, utc
+from workers.cli.formatting import block, counted, table, utc
 from workers.cli.lazy_groups import LazyGroup
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.find_card import KnownVersion, find_known

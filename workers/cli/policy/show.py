@@ -8,9 +8,10 @@ import click
 from rich.text import Text
 
 from panopticon.errors import UsageError
+from panopticon.messages import rfc_3339
 from panopticon.models import parse_version
 from panopticon.registry.records import PolicyRecord
-from workers.cli.formatting import rfc_3339, table, utc
+from workers.cli.formatting import table, utc
 from workers.cli.policy.arguments import version_argument
 from workers.cli.session import Session, json_option, pass_session
 from workers.registry.records import read_version

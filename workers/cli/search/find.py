@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 import shlex
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import Any, TypedDict, Unpack
+from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import click
 from rich.padding import Padding
 from rich.text import Text
 
-from panopticon.cards.cards import CardError
-from panopticon.errors import UsageError
-from panopticon.messages import Tag
-from panopticon.models import find_card
-from panopticon.policy.policy import read_policy
-from panopticon.results.documents import SearchDocument, fold_label
+from panopticon.results.documents import SearchDocument
 from panopticon.results.outputs import CatalogueImage
-from panopticon.results.search import Order, Query, ScoreRange, SearchPage
-from workers.cli.formatting import place, rfc_3339
+from workers.cli.formatting import place
 from workers.cli.session import FiniteRange, Session, json_option, pass_session
-from workers.registry.active import Active, active_versions, parts_of
+from workers.inspection.search import Answer, Question, answer_json, ask, scores_of, tags_of, unknown_labels
 from workers.runtime.terminal_text import printable
-
-SUGGESTIONS = 5
-"""Known labels that are suggested for an unknown one, at most."""
 
 
 class QueryOptions(TypedDict):
@@ -83,121 +71,33 @@ def search_command(session: Session, /, *, as_json: bool, **options: Unpack[Quer
 
     `panopticon search rebuild` rebuilds the index; to search for a label of that name, write it after `--`.
     """
-    active = active_versions(session.store.registry)
-    query = _query(active, options)
-    page = session.search.query(query)
-    rows = session.store.catalogue.get([document.image_id for document in page.documents])
+    question = _question(options)
+    answer = ask(question, store=session.store, search=session.search, prefix="--")
     if as_json:
-        session.print_json(_page_json(page, rows))
+        session.print_json(answer_json(answer))
         return
+    page = answer.page
     for document in page.documents:
-        _print_document(session, document, page.parts, rows.get(document.image_id))
+        _print_document(session, document, page.parts, answer.rows.get(document.image_id))
     if not page.documents:
-        _explain_nothing(session, query, active)
+        _explain_nothing(session, answer)
     if page.cursor:
         # On standard error, because the results may be piped.
         more = f"More: the same command with --cursor {shlex.quote(page.cursor)}"
         session.err.print(Text(more, style="dim"))
 
 
-def _query(active: Active, options: QueryOptions) -> Query:
-    """Raises: UsageError for an unknown score, or an order or range that cannot be read."""
-    labels, known_scores = options["labels"], _score_names(active)
-    order, order_score = _order(options["order"], labels, known_scores)
-    return Query(
-        parts=parts_of(active),
+def _question(options: QueryOptions) -> Question:
+    labels = options["labels"]
+    return Question(
         all_of=() if options["any_of"] else labels,
         any_of=labels if options["any_of"] else (),
         min_probability=options["min_probability"],
-        scores=tuple(_score_range(text, known_scores) for text in options["scores"]),
-        order=order,
-        order_score=order_score,
+        scores=options["scores"],
+        order=options["order"],
         limit=options["limit"],
         cursor=options["cursor"],
     )
-
-
-def _order(text: str | None, labels: Sequence[str], known: Sequence[str]) -> tuple[Order, str]:
-    if text is None:
-        return (Order.PROBABILITY if labels else Order.NEWEST), ""
-    kind, _, name = text.partition(":")
-    if kind == "score" and name:
-        return Order.SCORE, _known_score(name, known)
-    if text == "probability" and not labels:
-        raise UsageError("--order probability needs a label to be probable; name one, or use --order newest")
-    if text in ("probability", "newest"):
-        return Order(text), ""
-    raise UsageError(f"--order is {text!r}; it must be probability, newest or score:NAME")
-
-
-def _score_range(text: str, known: Sequence[str]) -> ScoreRange:
-    name, equals, bounds = text.partition("=")
-    low, dots, high = bounds.partition("..")
-    try:
-        if not (equals and dots):
-            raise ValueError(bounds)
-        minimum, maximum = (float(bound) if bound.strip() else None for bound in (low, high))
-        if math.isnan(minimum or 0) or math.isnan(maximum or 0):
-            raise ValueError(bounds)
-    except ValueError:
-        raise UsageError(f"--score is {text!r}; write it as sharpness=0.2..0.8, 0.2.. or ..0.8") from None
-    if minimum is not None and maximum is not None and minimum > maximum:
-        raise UsageError(
-            f"--score is {text!r}: {low.strip()} is greater than {high.strip()}, so nothing can be found;"
-            f" write the lower end first: {name.strip()}={high.strip()}..{low.strip()}"
-        )
-    return ScoreRange(name=_known_score(name.strip(), known), minimum=minimum, maximum=maximum)
-
-
-def _known_score(name: str, known: Sequence[str]) -> str:
-    if name not in known:
-        raise UsageError(f"unknown score {name!r}; known: {', '.join(known) or 'none'}")
-    return name
-
-
-def _score_names(active: Active) -> list[str]:
-    """Return the names under which the scores of the active versions are shown."""
-    return sorted(
-        read_policy(version.policy_toml).renamed.get(label, label)
-        for entry, version in active.values()
-        if entry.task == "scoring"
-        for label in version.labels
-    )
-
-
-def _tags(document: SearchDocument, parts: Iterable[str]) -> list[tuple[str, Tag]]:
-    found = [
-        (name, tag) for name in parts if (part := document.parts.get(name)) is not None for tag in part.tags
-    ]
-    return sorted(found, key=lambda named: -named[1].probability)
-
-
-def _scores(document: SearchDocument, parts: Iterable[str]) -> dict[str, float]:
-    return {
-        name: value
-        for part_name in parts
-        if (part := document.parts.get(part_name)) is not None
-        for name, value in part.scores.items()
-    }
-
-
-def _page_json(page: SearchPage, rows: dict[str, CatalogueImage]) -> dict[str, Any]:
-    return {
-        "images": [
-            {
-                "image_id": document.image_id,
-                "image_uri": row.image_uri if row else None,
-                "revision": document.revision,
-                "occurred_at": rfc_3339(document.occurred_at_ms),
-                "tags": [{**tag.model_dump(), "part": part} for part, tag in _tags(document, page.parts)],
-                "scores": _scores(document, page.parts),
-            }
-            for document in page.documents
-            for row in [rows.get(document.image_id)]
-        ],
-        "cursor": page.cursor or None,
-        "parts": list(page.parts),
-    }
 
 
 def _print_document(
@@ -208,8 +108,8 @@ def _print_document(
     shown_id = printable(document.image_id)
     image_id = "" if not where or document.image_id.startswith("file-") else f"  {shown_id}"
     session.out.print(Text.assemble((where or shown_id, "bold"), (image_id, "dim")))
-    tags = [f"{printable(tag.label)} {tag.probability:.2f}" for _, tag in _tags(document, parts)]
-    scores = [f"{printable(name)} {value:.3g}" for name, value in sorted(_scores(document, parts).items())]
+    tags = [f"{printable(tag.label)} {tag.probability:.2f}" for _, tag in tags_of(document, parts)]
+    scores = [f"{printable(name)} {value:.3g}" for name, value in sorted(scores_of(document, parts).items())]
     if tags:
         session.out.print(_indented(tags, style="green"))
     if scores:
@@ -220,30 +120,9 @@ def _indented(words: Sequence[str], *, style: str) -> Padding:
     return Padding(Text(" · ".join(words), style=style), (0, 0, 0, 2), expand=False)
 
 
-def _explain_nothing(session: Session, query: Query, active: Active) -> None:
+def _explain_nothing(session: Session, answer: Answer) -> None:
     """Name the labels that no active model has, each with known labels that resemble it."""
-    session.out.print("Nothing found." if not query.cursor else "No more photos.")
-    known = _known_labels(session, active)
-    for label in (*query.all_of, *query.any_of):
-        folded = fold_label(label)
-        if folded in known:
-            continue
-        # Labels that are spelt alike, then those of several words that have it as one, the shortest first.
-        close = difflib.get_close_matches(folded, known, n=SUGGESTIONS, cutoff=0.7)
-        within = sorted((key for key in known if folded in key.split()), key=len)
-        near = [known[key] for key in dict.fromkeys((*close, *within))][:SUGGESTIONS]
-        hint = f"; did you mean: {', '.join(map(printable, near))}" if near else ""
-        session.out.print(Text(f"No active model has the label {label!r}{hint}", style="yellow"))
-
-
-def _known_labels(session: Session, active: Active) -> dict[str, str]:
-    """Return the labels of the active tagging versions and their broader terms: folded → as written."""
-    labels: list[str] = []
-    for name, (entry, version) in active.items():
-        if entry.task == "tagging":
-            labels += version.labels
-            # The broader terms are in the card, which need not be on this machine.
-            with suppress(CardError):
-                rows = find_card(name, session.settings.models_dir).labels
-                labels += (term for row in rows for term in row.ancestors)
-    return {fold_label(label): label for label in labels}
+    session.out.print("Nothing found." if not answer.query.cursor else "No more photos.")
+    for unknown in unknown_labels(answer, session.settings.models_dir):
+        hint = f"; did you mean: {', '.join(map(printable, unknown.near))}" if unknown.near else ""
+        session.out.print(Text(f"No active model has the label {unknown.label!r}{hint}", style="yellow"))

@@ -12,9 +12,9 @@ from panopticon.results.outputs import CatalogueImage
 from workers.cli.dead.failure_view import print_failure
 from workers.cli.formatting import block, headed, place, utc
 from workers.cli.session import Session
-from workers.cli.show.image_report import ImageReport
 from workers.inspection.audit import AuditStatus
 from workers.inspection.explain import TOP, Explanation, LabelsFrom
+from workers.inspection.image_report import ImageReport
 from workers.inspection.image_status import ImageStatus, next_step, part_owner
 from workers.inspection.original_file import OriginalFile
 from workers.runtime.terminal_text import printable, shown

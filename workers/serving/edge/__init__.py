@@ -1,0 +1,1 @@
+"""The connections of the service: listening, TLS, limits, malformed requests and refusals."""

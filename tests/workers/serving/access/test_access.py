@@ -64,7 +64,7 @@ def test_a_token_names_its_caller_and_scopes(file: Path, opened: Callable[[], Ac
     token = add(file, "app", Scope.READ, Scope.ANALYZE)
     add(file, "last", Scope.READ)
     caller = opened().check(f"Bearer {token}", Scope.ANALYZE, address="10.0.0.9")
-    assert (caller.name, caller.scopes) == ("app", {Scope.READ, Scope.ANALYZE})
+    assert (caller.name, caller.scopes) == ("app", frozenset({Scope.READ, Scope.ANALYZE}))
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import click
 
 from panopticon.errors import UsageError
 from panopticon.interfaces import ImageSource
+from panopticon.messages import rfc_3339
 from panopticon.models import parse_version
 from panopticon.registry.transitions import Author
 from panopticon.results.outputs import VersionName
 from storage.originals import open_originals
-from workers.cli.formatting import rfc_3339
 from workers.cli.models.diff.html import write_page
 from workers.cli.models.diff.text import report_shown
 from workers.cli.session import Session, json_option, pass_session, read_ids

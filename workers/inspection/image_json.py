@@ -1,22 +1,22 @@
-"""The report of `panopticon show` as JSON."""
+"""The report on one image as JSON, as `panopticon show --json` prints it and the HTTP service answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from panopticon.messages import rfc_3339
 from panopticon.policy.policy import Reason
 from panopticon.results.documents import Part
+from panopticon.results.outputs import Failure
 from storage.originals.files import uri_of
-from workers.cli.dead.failure_view import failure_json
-from workers.cli.formatting import rfc_3339
-from workers.cli.show.image_report import ImageReport
 from workers.inspection.explain import TOP, Explanation
+from workers.inspection.image_report import ImageReport
 from workers.inspection.image_status import ImageStatus, next_step, part_owner
 from workers.inspection.original_file import OriginalFile
 
 
 def report_json(report: ImageReport) -> dict[str, Any]:
-    """Return the value that `--json` prints; its keys are stable."""
+    """Return the JSON of a report; its keys are stable."""
     record, row, document = report.record, report.record.row, report.record.document
     return {
         "image_id": record.image_id,
@@ -45,6 +45,22 @@ def report_json(report: ImageReport) -> dict[str, Any]:
             "occurred_at": rfc_3339(document.occurred_at_ms),
             "parts": {name: _part_json(name, part, report) for name, part in document.parts.items()},
         },
+    }
+
+
+def failure_json(failure: Failure) -> dict[str, Any]:
+    """Return a failure as JSON, with its message as text; bytes that are not UTF-8 are escaped."""
+    return {
+        "image_id": failure.key.image_id,
+        "model": str(failure.key.version_name),
+        "revision": failure.key.revision,
+        "state": failure.state.value,
+        "reason": failure.reason,
+        "detail": failure.detail,
+        "attempts": failure.attempts,
+        "last_at": rfc_3339(failure.last_at_ms),
+        "next_try_at": rfc_3339(failure.retry_at_ms),
+        "message": failure.message.decode("utf-8", "backslashreplace"),
     }
 
 

@@ -1,0 +1,99 @@
+"""`GET /v1/search`: images by the labels and scores of the active models."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, get_origin
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from workers.inspection.search import Question, answer_json, ask
+from workers.serving.api.problems import Problem
+from workers.serving.api.schemas_reading import SearchParameters
+from workers.serving.api.stored import answer_stored
+from workers.serving.reading import Readers, ReadingParts
+
+PATH = "/v1/search"
+
+_FIELDS = {field.alias or name: field for name, field in SearchParameters.model_fields.items()}
+_REPEATABLE = {name for name, field in _FIELDS.items() if get_origin(field.annotation) is tuple}
+
+
+def search_route(readers: Readers) -> Route:
+    """Return the route of `GET /v1/search`."""
+
+    async def search_images(request: Request) -> Response:
+        question = _question(request)
+        return await answer_stored(readers, lambda parts: _read(parts, question))
+
+    return Route(PATH, search_images, methods=["GET"], name="search_images")
+
+
+def _question(request: Request) -> Question:
+    """Return the question that the query string asks. Raises: Problem."""
+    values = _values(request.scope["query_string"])
+    for name, given in values.items():
+        if name not in _FIELDS:
+            raise Problem(
+                slug="invalid-parameter",
+                detail=f"unknown parameter {name!r}; known: {', '.join(_FIELDS)}",
+                parameter=name,
+                allowed=list(_FIELDS),
+            )
+        if len(given) > 1 and name not in _REPEATABLE:
+            raise Problem(
+                slug="invalid-parameter",
+                detail=f"{name} is there {len(given)} times; give it once",
+                parameter=name,
+                value=given[1],
+            )
+    arguments = {name: given if name in _REPEATABLE else given[0] for name, given in values.items()}
+    try:
+        parameters = SearchParameters.model_validate(arguments)
+    except ValidationError as error:
+        raise _mistaken(error, arguments) from None
+    return Question(
+        all_of=parameters.all_of,
+        any_of=parameters.any_of,
+        min_probability=parameters.min_probability,
+        scores=parameters.score,
+        order=parameters.order,
+        limit=parameters.limit,
+        cursor=parameters.cursor,
+    )
+
+
+def _values(query_string: bytes) -> dict[str, list[str]]:
+    """Return the values of each parameter, in their order. Raises: Problem unless they are UTF-8."""
+    try:
+        pairs = parse_qsl(query_string.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise Problem(slug="invalid-parameter", detail="the query string is not UTF-8") from None
+    values: dict[str, list[str]] = defaultdict(list)
+    for name, value in pairs:
+        values[name].append(value)
+    return values
+
+
+def _mistaken(error: ValidationError, arguments: dict[str, Any]) -> Problem:
+    fault = error.errors(include_url=False)[0]
+    name = str(fault["loc"][0])
+    value = arguments[name]
+    remark = fault["msg"].removeprefix("Input ").removeprefix("Value ")
+    # Of a list that is too long, its length says more than its elements.
+    shown = f"{name} is there {len(value)} times" if isinstance(value, list) else f"{name} is {value!r}"
+    return Problem(
+        slug="invalid-parameter",
+        detail=f"{shown}: {remark[:1].lower()}{remark[1:]}",
+        parameter=name,
+        value=len(value) if isinstance(value, list) else value,
+        allowed=_FIELDS[name].description,
+    )
+
+
+def _read(parts: ReadingParts, question: Question) -> dict[str, Any]:
+    return answer_json(ask(question, store=parts.store, search=parts.search))

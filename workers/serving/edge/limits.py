@@ -1,0 +1,50 @@
+"""The limits of connections, and what all connections of a service share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from panopticon.settings import Settings
+
+DRAIN_BYTES = 64 * 1024
+"""Bytes that are still read, and thrown away, from a client that was answered before its body was read."""
+
+DRAIN_S = 2.0
+"""Time in which a client that was answered early may send them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeLimits:
+    """The limits of one connection, and of their number."""
+
+    header_timeout_s: float
+    keep_alive_s: float
+    read_answer_s: float
+    """Time in which a client has to read on, once it has stopped reading its answer."""
+    max_header_bytes: int
+    max_connections: int
+    max_pipelined: int = 16
+    """Requests that wait on one connection for the answers before theirs."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> EdgeLimits:
+        """Return the limits that the settings name."""
+        return cls(
+            header_timeout_s=settings.header_timeout_s,
+            keep_alive_s=settings.keep_alive_s,
+            read_answer_s=settings.body_timeout_s,
+            max_header_bytes=settings.max_header_bytes,
+            max_connections=settings.max_connections,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Edge:
+    """What all connections of one service share."""
+
+    limits: EdgeLimits
+    draining: bool = False
+    """While it is true, every answer is the last one on its connection."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Connections and requests that were refused before the application saw them, by slug of the problem."""
