@@ -15,13 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from panopticon.messages import Lane
+from panopticon.messages import MAX_IMAGE_ID_BYTES, Lane
 from workers.serving.access.token_file import Scope
 from workers.serving.api.analyze import MAX_TOP_K
 from workers.serving.api.app import ApiRoute
 from workers.serving.api.bodies import FORM, JSON, MAX_JSON_BYTES, UriImage, UriImages
 from workers.serving.api.schemas import (
     AnalysisProblem,
+    Hosts,
     ImageAnalyses,
     ImageAnalysis,
     Live,
@@ -32,6 +33,7 @@ from workers.serving.api.schemas import (
     ServedModel,
     ServedModels,
 )
+from workers.serving.api.schemas_reading import ImageAnswer, SearchAnswer, SearchParameters
 from workers.serving.problems import CATALOGUE, MEDIA_TYPE, Kind
 from workers.serving.problems import Problem as RaisedProblem
 
@@ -43,6 +45,8 @@ API_VERSION = "1"
 EVERYWHERE = ("malformed-request", "request-timeout", "headers-too-large", "internal-error", "busy")
 """Problems of every operation: they are found before the path is known, or are bugs."""
 GUARDED = ("unauthorized", "forbidden")
+READING = ("deadline", "store-down")
+"""Problems of what reads the store; `busy` is one of every operation."""
 MODEL_NAME = "^[a-z][a-z0-9]{0,31}(@[1-9][0-9]{0,8})?$"
 VERSION_NAME = "^[a-z][a-z0-9]{0,31}@[1-9][0-9]{0,8}$"
 BINARY = {"type": "string", "format": "binary"}
@@ -59,6 +63,8 @@ class Parameter:
     where: str
     description: str
     schema: Mapping[str, Any]
+    is_repeated: bool = False
+    """Whether the values of an array are given one by one; else as one text, with commas."""
     example: object = None
 
     def as_json(self) -> Json:
@@ -72,8 +78,7 @@ class Parameter:
         if self.where == "path":
             parameter["required"] = True
         if self.schema["type"] == "array":
-            # One value with commas between its parts.
-            parameter |= {"style": "form", "explode": False}
+            parameter |= {"style": "form", "explode": self.is_repeated}
         if self.example is not None:
             parameter["example"] = self.example
         return parameter
@@ -198,6 +203,14 @@ VERSION = Parameter(
     example="tagger@1",
 )
 
+IMAGE_ID = Parameter(
+    name="id",
+    where="path",
+    description=f"ID of the image, percent-encoded but for slashes: up to {MAX_IMAGE_ID_BYTES} bytes",
+    schema={"type": "string", "minLength": 1},
+    example="photos/cat.jpg",
+)
+
 URI_EXAMPLE = "https://photos.example.org/cat.jpg"
 ANALYZE_BODY: Json = {
     "required": True,
@@ -276,6 +289,49 @@ MODEL_EXAMPLE: Json = {
     "active": True,
     "policy_number": 2,
     "gate": {"max_images": 64, "images": 3, "max_bytes": 268435456, "bytes": 550266},
+}
+
+
+class _Schemas(GenerateJsonSchema):
+    """Schemas without the title that repeats each field's name, and without null for what is absent."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        inner = super().default_schema(schema)
+        if inner.get("default", ...) is None:
+            del inner["default"]
+        return inner
+
+
+def _search_parameters() -> tuple[Parameter, ...]:
+    """Return the parameters of a search, from the model that reads them."""
+    properties = SearchParameters.model_json_schema(schema_generator=_Schemas)["properties"]
+    parameters = []
+    for name, found in properties.items():
+        # What may be absent in Python is a text in a query.
+        schema = {key: value for key, value in found.items() if key not in ("description", "anyOf")}
+        schema |= next(iter(found.get("anyOf", [{}])))
+        parameters.append(
+            Parameter(
+                name=name,
+                where="query",
+                description=f"{found['description'][:1].upper()}{found['description'][1:]}",
+                schema=schema,
+                is_repeated=True,
+                example=SEARCH_EXAMPLES.get(name),
+            )
+        )
+    return tuple(parameters)
+
+
+SEARCH_EXAMPLES: Mapping[str, object] = {
+    "all": ["cat"],
+    "min_probability": 0.5,
+    "score": ["sharpness=0.1.."],
+    "order": "newest",
+    "limit": 20,
 }
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -387,6 +443,47 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
+        path="/v1/images/{id}",
+        name="show_image",
+        summary="Show what is stored about an image",
+        description="The same as `panopticon show ID --json`: outputs, failures, and why it is found or not.",
+        group="stored",
+        scope=Scope.READ,
+        parameters=(IMAGE_ID,),
+        successes=(Success(description="Everything that is stored", models=(ImageAnswer,)),),
+        problems=("invalid-parameter", "unknown-image", *READING),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/search",
+        name="search",
+        summary="Find images",
+        description="The same as `panopticon search find --json`, from the parts of the active versions.",
+        group="stored",
+        scope=Scope.READ,
+        parameters=_search_parameters(),
+        successes=(Success(description="One page of what was found", models=(SearchAnswer,)),),
+        problems=("invalid-parameter", "conflict", *READING),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/hosts",
+        name="list_hosts",
+        summary="List the hosts of this deployment",
+        description="For clients that share their requests among them; see the setting `hosts`.",
+        group="operation",
+        scope=Scope.READ,
+        successes=(
+            Success(
+                description="Their URLs",
+                models=(Hosts,),
+                example={"hosts": ["http://10.0.0.1:8080", "http://10.0.0.2:8080"], "max_age_s": 30},
+            ),
+        ),
+        problems=("store-down",),
+    ),
+    Operation(
+        method="GET",
         path="/health/live",
         name="live",
         summary="Tell whether the service is alive",
@@ -478,8 +575,9 @@ OPERATIONS: tuple[Operation, ...] = (
 GROUPS = {
     "analyze": "Images in, tags and scores out",
     "models": "The versions that this service runs",
-    "operation": "Probes and metrics; they need no token",
-    "about": "This API; needs no token",
+    "stored": "What workers have stored, and search",
+    "operation": "Probes, metrics and hosts",
+    "about": "This API itself",
 }
 
 HEADERS: Json = {
@@ -550,19 +648,6 @@ def openapi_routes() -> list[BaseRoute]:
         return Response(body, media_type=JSON)
 
     return [ApiRoute(PATH, show, methods=["GET"])]
-
-
-class _Schemas(GenerateJsonSchema):
-    """Schemas without the title that repeats each field's name, and without null for what is absent."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
-        return False
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        inner = super().default_schema(schema)
-        if inner.get("default", ...) is None:
-            del inner["default"]
-        return inner
 
 
 def _schemas(operations: Sequence[Operation]) -> Json:

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 
 from workers.serving.problems import Problem
 
+MAX_NAME_CHARS = 80
+
 
 def query_values(
     query_string: bytes, *, known: Collection[str], repeatable: Collection[str]
@@ -28,21 +30,21 @@ def query_values(
         ) from None
     values: dict[str, list[str]] = {}
     for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    for name, given in values.items():
         if name not in known:
             raise Problem(
                 slug="invalid-parameter",
-                detail=f"there is no parameter {name!r:.80}",
-                parameter=name[:80],
+                detail=f"unknown parameter {name[:MAX_NAME_CHARS]!r}; known: {', '.join(known)}",
+                parameter=name[:MAX_NAME_CHARS],
                 allowed=list(known),
             )
-        given = values.setdefault(name, [])
-        if given and name not in repeatable:
+        if len(given) > 1 and name not in repeatable:
             raise Problem(
                 slug="invalid-parameter",
-                detail=f"{name} is there more than once; give it once",
+                detail=f"{name} is there {len(given)} times; give it once",
                 parameter=name,
-                value=value,
+                value=given[1],
                 allowed="one value",
             )
-        given.append(value)
     return values
