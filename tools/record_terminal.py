@@ -26,8 +26,8 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from workers.submission.sample_photos import folders
 from workers.runtime.end_with_parent import start_child
+from workers.submission.sample_photos import folders
 
 COLUMNS, ROWS = 132, 200
 HOME = "/home/ada"

@@ -7,13 +7,14 @@ import hmac
 import logging
 import os
 import secrets
+import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
-import uvicorn
 import uvloop
 
 from panopticon.cards.cards import ModelCard
@@ -29,12 +30,20 @@ from workers.serving.access.token_file import Scope
 from workers.serving.api.analyze import Analyze
 from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
 from workers.serving.api.entry import Entry
+from workers.serving.api.hosts import hosts_endpoint
+from workers.serving.api.images import image_route
 from workers.serving.api.models import Models
 from workers.serving.api.openapi import openapi_routes
+from workers.serving.api.search import search_route
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Coordinator
+from workers.serving.edge.limits import EdgeLimits
+from workers.serving.edge.server import HttpServer
+from workers.serving.edge.tls import tls_context
+from workers.serving.hosts import Hosts, open_hosts
 from workers.serving.policies import Policies
 from workers.serving.readiness import ProbeServer, Readiness, Report
+from workers.serving.reading import Readers
 from workers.serving.replica import Replica, Turn
 from workers.serving.served_model import ServedModel
 from workers.worker.run import prepare_model
@@ -76,6 +85,9 @@ class Service:
         self._policies = Policies(settings)
         self._readiness = Readiness(metrics)
         self._probes = ProbeServer(self._readiness)
+        self._readers = Readers(settings)
+        self._hosts: Hosts | None = None
+        self._tls: ssl.SSLContext | None = None
         self._draining = False
 
     def run(self, cards: Sequence[ModelCard], *, companions: Companions = no_companions) -> None:
@@ -85,18 +97,30 @@ class Service:
         before the service drains. Raises: UsageError for a mistake in the settings or a card, and
         Unavailable, before it listens; ProcessEnded if a companion ended.
         """
-        refuse_open_service(self._settings.http_host, self._settings.tokens_file)
+        settings = self._settings
+        refuse_open_service(settings.http_host, settings.tokens_file)
         self._access.open()
+        self._tls = tls_context(settings.tls_certificate, settings.tls_key)
+        self._hosts = open_hosts(settings.hosts, clock=time)
+        if self._hosts is not None:
+            self._hosts.check()
         for card in cards:
             self._prepare(card)
         self._policies.read(cards)
-        if self._settings.probe_port is not None:
-            self._probes.start(self._settings.http_host, self._settings.probe_port)
         # A bug in a thread must not leave a service that is half alive.
         threading.excepthook = _end_loudly
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(self._serve(cards, companions))
-        self._probes.close()
+        try:
+            if settings.probe_port is not None:
+                self._probes.start(settings.http_host, settings.probe_port)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve(cards, companions))
+        finally:
+            self._probes.close()
+            self._readers.close()
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._tls is None else "https"
 
     def card_of(self, version: VersionName) -> ModelCard:
         """Return the card of a version with all that its processes need. Raises: UsageError."""
@@ -116,40 +140,33 @@ class Service:
             unload_timeout_s=self._settings.request_timeout_s,
             changed=lambda served: self._policies.watch([each.card for each in served]),
         )
+        server = self._server(catalogue)
+        server.bind(self._settings.http_host, self._settings.http_port)
         for card in cards:
             catalogue.load(card)
         self._policies.start()
-        server = self._server(catalogue)
-        serving = loop.create_task(server.serve())
-        ticking = loop.create_task(self._tick(server, catalogue))
+        ticking = loop.create_task(self._tick(catalogue))
         try:
-            await self._until_stopping(server, serving, companions)
-            if not serving.done():
-                log.info("draining: requests are accepted for another %g s", self._settings.drain_s)
-                await asyncio.sleep(self._settings.drain_s)
+            await server.start()
+            await self._until_stopping(server, companions)
+            log.info("draining: requests are accepted for another %g s", self._settings.drain_s)
+            server.drain()
+            await asyncio.sleep(self._settings.drain_s)
         finally:
-            server.should_exit = True
-            await serving
+            await server.stop(limit_s=self._settings.request_timeout_s)
             ticking.cancel()
             catalogue.close()
             await asyncio.to_thread(catalogue.join, ENDING_S)
             await asyncio.to_thread(self._policies.close)
 
-    async def _until_stopping(
-        self, server: uvicorn.Server, serving: asyncio.Task[None], companions: Companions
-    ) -> None:
+    async def _until_stopping(self, server: HttpServer, companions: Companions) -> None:
         """Wait until the service is to drain. Raises: ProcessEnded if a companion ended."""
-        while not server.started and not serving.done():
-            await asyncio.sleep(TICK_S)
-        if serving.done():
-            return
-        url = self._url_of(server)
         with ExitStack() as running:
             # In this thread, for the kernel ends the processes together with the thread that started them.
-            check = running.enter_context(companions(url, self._own_token))
-            log.info("serving on %s", url)
+            check = running.enter_context(companions(server.url, self._own_token))
+            log.info("serving on %s", server.url)
             try:
-                while not self._stopping() and not serving.done():
+                while not self._stopping():
                     check()
                     await asyncio.sleep(TICK_S)
             finally:
@@ -157,12 +174,6 @@ class Service:
                 # They finish what they have, for which they need the service.
                 stopping = running.pop_all()
                 await asyncio.to_thread(stopping.close)
-
-    def _url_of(self, server: uvicorn.Server) -> str:
-        host = self._settings.http_host
-        port = server.servers[0].sockets[0].getsockname()[1]
-        scheme = "https" if self._settings.tls_certificate else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def _served(self, loop: asyncio.AbstractEventLoop, card: ModelCard) -> ServedModel:
         def make(report: Callable[[Replica, Turn], None]) -> list[Replica]:
@@ -181,7 +192,7 @@ class Service:
         gate = Gate(max_places=self._settings.gate, max_bytes=self._settings.gate_bytes)
         return ServedModel(card, replicas=make, gate=gate, metrics=self._metrics)
 
-    def _server(self, catalogue: ServedCatalogue) -> uvicorn.Server:
+    def _server(self, catalogue: ServedCatalogue) -> HttpServer:
         settings = self._settings
         models = Models(catalogue, self._policies, prepare=self.card_of)
         analyze = Analyze(
@@ -193,33 +204,30 @@ class Service:
         router = router_of(
             [
                 ApiRoute("/v1/analyze", analyze, methods=["POST"]),
-                ApiRoute("/v1/models", models.list, methods=["GET"]),
+                ApiRoute("/v1/models", models.list, methods=["GET"], needs="read"),
                 ApiRoute(
                     "/v1/models/{name}",
                     by_method({"GET": models.show, "PUT": models.load, "DELETE": models.unload}),
                     methods=["GET", "PUT", "DELETE"],
+                    needs="read",
+                ),
+                image_route(self._readers, settings),
+                search_route(self._readers),
+                ApiRoute(
+                    "/v1/hosts",
+                    hosts_endpoint(self._hosts, http_host=settings.http_host, scheme=self._scheme),
+                    methods=["GET"],
+                    needs="read",
                 ),
                 *probe_routes(self._readiness),
                 *problem_routes(),
                 *openapi_routes(),
             ]
         )
-        entry = Entry(router, check=self._check, metrics=self._metrics, draining=lambda: self._draining)
-        config = uvicorn.Config(
-            entry,
-            host=settings.http_host,
-            port=settings.http_port,
-            loop="uvloop",
-            http="httptools",
-            proxy_headers=False,
-            server_header=False,
-            lifespan="off",
-            access_log=False,
-            log_level="warning",
-        )
-        return uvicorn.Server(config)
+        entry = Entry(router, check=self._check, metrics=self._metrics)
+        return HttpServer(entry, EdgeLimits.of(settings), tls=self._tls)
 
-    async def _tick(self, server: uvicorn.Server, catalogue: ServedCatalogue) -> None:
+    async def _tick(self, catalogue: ServedCatalogue) -> None:
         """Probe the models, and report whether the service is ready, several times a second."""
         loop = asyncio.get_running_loop()
         while True:
@@ -228,7 +236,7 @@ class Service:
             trouble = self._access.trouble()
             self._readiness.show(
                 Report(
-                    ready=server.started and all(served.ready_replicas for served in catalogue),
+                    ready=all(served.ready_replicas for served in catalogue),
                     draining=self._draining,
                     models={str(served.version): served.state.value for served in catalogue},
                     remarks=(trouble,) if trouble else (),
@@ -242,10 +250,6 @@ class Service:
         if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    return uvloop.new_event_loop()
 
 
 def _end_loudly(args: threading.ExceptHookArgs) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,6 @@ def test_between_two_items_of_a_waiting_client_no_other_client_is_served_twice(c
     taken = drained(queue)
     for client in set(clients):
         places = [index for index, each in enumerate(taken) if each == client]
-        for before, after in zip(places, places[1:], strict=False):
+        for before, after in pairwise(places):
             between = Counter(taken[before + 1 : after])
             assert all(count == 1 for count in between.values())

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from workers.serving.problems import CATALOGUE, MEDIA_TYPE, Problem, problem_routes
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "http-api.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "http-api.md"
 
 
 def table_of_problems() -> list[tuple[str, str, str, str]]:

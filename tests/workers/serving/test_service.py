@@ -168,9 +168,9 @@ def test_ten_are_admitted_and_the_eleventh_is_refused_while_they_wait(held: Held
 
 def test_backfill_is_refused_where_live_images_are_still_admitted(held: Held) -> None:
     backfill: dict[str, Any] = {"X-Panopticon-Lane": "backfill"}
-    with held.service.at_once(GATE // 2, **backfill) as answers:
+    with held.service.at_once(GATE // 2, JPEG, "", **backfill) as answers:
         held.wait_until_admitted(GATE // 2)
-        assert held.service.analyze(**backfill).status == 429
+        assert held.service.analyze(JPEG, "", **backfill).status == 429
         with held.service.at_once(1) as live:
             held.wait_until_admitted(GATE // 2 + 1)
             held.let_run()

@@ -19,10 +19,16 @@ PROBES = ("/health/live", "/health/ready", "/metrics")
 
 
 class ApiRoute(Route):
-    """A route that names itself in the metrics, and answers another method with a problem."""
+    """A route that names itself in the metrics, checks tokens, and answers other methods with a problem."""
+
+    def __init__(self, path: str, endpoint: Endpoint, *, methods: Sequence[str], needs: str = "") -> None:
+        """`needs`: the scope that a caller's token must have; empty if everybody may ask."""
+        super().__init__(path, endpoint, methods=methods)
+        self._needs = needs
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context_of(scope).route = self.path
+        context = context_of(scope)
+        context.route = self.path
         if self.methods and scope["method"] not in self.methods:
             raise Problem(
                 slug="method-not-allowed",
@@ -30,6 +36,8 @@ class ApiRoute(Route):
                 value=scope["method"],
                 allowed=sorted(self.methods),
             )
+        if self._needs:
+            context.check(self._needs)
         await self.app(scope, receive, send)
 
 

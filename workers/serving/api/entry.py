@@ -57,12 +57,10 @@ def context_of(scope: Scope) -> RequestContext:
 class Entry:
     """An ASGI application around another one."""
 
-    def __init__(self, app: App, *, check: Check, metrics: Metrics, draining: Callable[[], bool]) -> None:
-        """`draining`: whether connections are closed after each answer."""
+    def __init__(self, app: App, *, check: Check, metrics: Metrics) -> None:
         self._app = app
         self._check = check
         self._metrics = metrics
-        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = self._context(scope)
@@ -78,8 +76,6 @@ class Entry:
                     *message.get("headers", ()),
                     (b"x-request-id", context.request_id.encode("ascii")),
                 ]
-                if self._draining():
-                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:

@@ -10,14 +10,14 @@ from urllib.parse import unquote_to_bytes
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from panopticon.messages import MAX_IMAGE_ID_BYTES, ImageId, trimmed
 from panopticon.settings import Settings
 from workers.inspection.image_json import report_json
 from workers.inspection.image_report import find_record, read_report, uploads_waiting
-from workers.serving.api.problems import Problem
+from workers.serving.api.app import ApiRoute
 from workers.serving.api.stored import answer_stored
+from workers.serving.problems import Problem
 from workers.serving.reading import Readers, ReadingParts
 
 PATH = "/v1/images"
@@ -26,14 +26,14 @@ _IMAGE_ID = TypeAdapter(ImageId)
 _ALLOWED = f"1 to {MAX_IMAGE_ID_BYTES} bytes of UTF-8 without control characters, percent-encoded"
 
 
-def image_route(readers: Readers, settings: Settings) -> Route:
+def image_route(readers: Readers, settings: Settings) -> ApiRoute:
     """Return the route of `GET /v1/images/{id}`."""
 
     async def show_image(request: Request) -> Response:
         image_id = _image_id(request)
         return await answer_stored(readers, lambda parts: _read(parts, image_id, settings))
 
-    route = Route(f"{PATH}/{{id:path}}", show_image, methods=["GET"], name="show_image")
+    route = ApiRoute(f"{PATH}/{{id:path}}", show_image, methods=["GET"], needs="read")
     # Starlette's pattern ends at a line feed, so that such an ID would be a path that is not served.
     route.path_regex = re.compile(f"^{PATH}/(?P<id>.*)$", re.DOTALL)
     return route

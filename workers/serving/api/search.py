@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from workers.inspection.search import Question, answer_json, ask
-from workers.serving.api.problems import Problem
+from workers.serving.api.app import ApiRoute
 from workers.serving.api.schemas_reading import SearchParameters
 from workers.serving.api.stored import answer_stored
+from workers.serving.problems import Problem
 from workers.serving.reading import Readers, ReadingParts
 
 PATH = "/v1/search"
@@ -23,14 +23,14 @@ _FIELDS = {field.alias or name: field for name, field in SearchParameters.model_
 _REPEATABLE = {name for name, field in _FIELDS.items() if get_origin(field.annotation) is tuple}
 
 
-def search_route(readers: Readers) -> Route:
+def search_route(readers: Readers) -> ApiRoute:
     """Return the route of `GET /v1/search`."""
 
     async def search_images(request: Request) -> Response:
         question = _question(request)
         return await answer_stored(readers, lambda parts: _read(parts, question))
 
-    return Route(PATH, search_images, methods=["GET"], name="search_images")
+    return ApiRoute(PATH, search_images, methods=["GET"], needs="read")
 
 
 def _question(request: Request) -> Question:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from panopticon.errors import Damaged, Unavailable, UsageError
 from workers.inspection.search import MistakenQuestion
 from workers.registry.active import NothingActive
-from workers.serving.api.problems import Problem
+from workers.serving.problems import Problem
 from workers.serving.reading import Readers, ReadersBusy, ReadingParts, ReadTooLate
 
 REPAIRED_AFTER_S = 60.0

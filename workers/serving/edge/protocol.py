@@ -15,8 +15,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from workers.serving.api.problems import Problem
 from workers.serving.edge.limits import DRAIN_BYTES, DRAIN_S, Edge
+from workers.serving.problems import Problem
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import asyncio
 
 from starlette.types import Message, Receive, Scope, Send
 
-from workers.serving.api.problems import Problem
 from workers.serving.edge.limits import DRAIN_BYTES, DRAIN_S
+from workers.serving.problems import Problem
 
 
 async def refuse_early(
@@ -21,8 +21,6 @@ async def refuse_early(
     headers = dict(scope["headers"])
     body = problem.body(request_id)
     fields = {**problem.answer_headers(), "content-length": str(len(body))}
-    if request_id is not None:
-        fields["x-request-id"] = request_id
     is_short = _is_short(headers)
     if not is_short:
         fields["connection"] = "close"

@@ -10,24 +10,23 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import click
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 
+from panopticon.metrics import Metrics
 from panopticon.settings import Settings
 from workers.cli.session import Session
+from workers.serving.api.app import router_of
+from workers.serving.api.entry import Entry
 from workers.serving.api.images import image_route
-from workers.serving.api.problems import Problem
 from workers.serving.api.search import search_route
 from workers.serving.reading import Readers
 
 
 @contextmanager
-def reading_app(settings: Settings, **limits: int) -> Iterator[Starlette]:
+def reading_app(settings: Settings, **limits: int) -> Iterator[Entry]:
     """Yield an application with these endpoints, on readers with these limits, closed after the block."""
     with closing(Readers(settings, **limits)) as readers:
         routes = [image_route(readers, settings), search_route(readers)]
-        yield Starlette(routes=routes, exception_handlers={Problem: _problem})
+        yield Entry(router_of(routes), check=_open_to_all, metrics=Metrics())
 
 
 def printed(settings: Settings, command: click.Command, *words: str) -> Any:
@@ -40,6 +39,5 @@ def printed(settings: Settings, command: click.Command, *words: str) -> Any:
         return json.loads(text.getvalue())
 
 
-async def _problem(_request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)
-    return problem.response()
+def _open_to_all(_authorization: str | None, _scope: str, address: str) -> str:
+    return address

@@ -16,10 +16,10 @@ from typing import Any
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from workers.serving.api.problems import Problem
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.refusal import refuse_early
 from workers.serving.edge.server import HttpServer
+from workers.serving.problems import Problem
 
 DEADLINE_S = 20.0
 LARGE_BYTES = 16 * 1024 * 1024
