@@ -33,6 +33,7 @@ from workers.serving.api.entry import Entry
 from workers.serving.api.hosts import hosts_endpoint
 from workers.serving.api.images import image_route
 from workers.serving.api.models import Models
+from workers.serving.api.openapi import openapi_routes
 from workers.serving.api.search import search_route
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Coordinator
@@ -220,6 +221,7 @@ class Service:
                 ),
                 *probe_routes(self._readiness),
                 *problem_routes(),
+                *openapi_routes(),
             ]
         )
         entry = Entry(router, check=self._check, metrics=self._metrics)

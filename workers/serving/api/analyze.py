@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-
-from starlette.datastructures import Headers, QueryParams
 
 from panopticon.messages import Lane
 from panopticon.scheduling.gate import Full, Gate, Place
 from panopticon.settings import Settings
 from workers.serving.api.bodies import BodyReader, Receive
 from workers.serving.api.entry import RequestContext, context_of
+from workers.serving.api.queries import query_values
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import (
     Asked,
@@ -35,6 +34,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PARAMETERS = ("models", "top_k", "vectors")
 LANE_HEADER = "x-panopticon-lane"
 TIMEOUT_HEADER = "x-request-timeout-ms"
+HEADERS = frozenset({LANE_HEADER, TIMEOUT_HEADER, "content-type", "content-encoding", "content-length"})
 MAX_TOP_K = 100_000
 SERVICE = "the service"
 
@@ -97,7 +97,7 @@ class Analyze:
                 await refuse_early(scope, receive, send, problem, request_id=context.request_id)
                 return
             reader = self._reader(receive, options, admission)
-            pictures, several = await reader.read(scope)
+            pictures, several = await reader.read()
             asked = Asked(
                 client=caller,
                 lane=options.lane,
@@ -116,15 +116,8 @@ class Analyze:
 
     def _options(self, scope: MutableMapping[str, Any]) -> Options:
         """Return what a request asks for. Raises: Problem naming the parameter or the header."""
-        query, headers = QueryParams(scope["query_string"]), Headers(scope=scope)
-        for name in query:
-            if name not in PARAMETERS:
-                raise Problem(
-                    slug="invalid-parameter",
-                    detail=f"there is no parameter {name!r}",
-                    parameter=name,
-                    allowed=list(PARAMETERS),
-                )
+        query = query_values(scope["query_string"], known=PARAMETERS, repeatable={"models"})
+        headers = _headers(scope["headers"])
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding != "identity":
             raise Problem(
@@ -134,14 +127,14 @@ class Analyze:
                 value=encoding,
                 allowed=["identity"],
             )
-        names = [name.strip() for value in query.getlist("models") for name in value.split(",")]
+        names = [name.strip() for value in query.get("models", ()) for name in value.split(",")]
         models = self._catalogue.choose([name for name in names if name] or None)
         if not models:
             raise Problem(slug="model-down", detail="the service has no model yet", component="model")
         return Options(
             models=models,
-            top_k=_whole_number("top_k", query.get("top_k"), most=MAX_TOP_K),
-            vectors=_flag("vectors", query.get("vectors")),
+            top_k=_whole_number("top_k", query.get("top_k", [None])[0], most=MAX_TOP_K),
+            vectors=_flag("vectors", query.get("vectors", [None])[0]),
             lane=_lane(headers.get(LANE_HEADER)),
             timeout_s=self._timeout_s(headers.get(TIMEOUT_HEADER)),
             content_type=headers.get("content-type", ""),
@@ -267,6 +260,24 @@ def _full(served: ServedModel, full: Full) -> Problem:
         allowed=f"{gate.max_places} images (half of them backfill), {gate.max_bytes} bytes",
         retry_after_s=max(served.wait_s(), MIN_RETRY_S),
     )
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers that count here. Raises: Problem if one is there twice."""
+    found: dict[str, str] = {}
+    for encoded, value in pairs:
+        name = encoded.decode("latin-1")
+        if name in HEADERS:
+            if name in found:
+                raise Problem(
+                    slug="invalid-header",
+                    detail=f"{name.title()} is there more than once, and which one counts is unclear",
+                    parameter=name.title(),
+                    value=value.decode("latin-1"),
+                    allowed="one header of this name",
+                )
+            found[name] = value.decode("latin-1")
+    return found
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -45,7 +45,8 @@ def by_method(endpoints: Mapping[str, Callable[[Request], Awaitable[Response]]])
     """Return one endpoint that calls another one for each method."""
 
     async def dispatch(request: Request) -> Response:
-        return await endpoints[request.method](request)
+        # The server leaves the body of an answer to HEAD out.
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
 
     return dispatch
 

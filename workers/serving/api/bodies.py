@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import aclosing
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from workers.serving.coordinator import Picture
 from workers.serving.problems import Problem
@@ -23,6 +24,7 @@ JSON = "application/json"
 RAW = ("application/octet-stream", "application/x-www-form-urlencoded", "")
 """Types that are read as the bytes of one image; the second is what curl sends unless it is given another."""
 TYPES = ["image/*", "application/octet-stream", FORM, JSON]
+JSON_FORMS = '{"uri": "https://…"} or {"images": [{"uri": "https://…"}, …]}'
 
 
 class ClientGone(Exception):  # noqa: N818
@@ -70,7 +72,7 @@ class BodyReader:
         self._bytes = 0
         self._complete = False
 
-    async def read(self, scope: MutableMapping[str, Any]) -> tuple[list[Picture], bool]:
+    async def read(self) -> tuple[list[Picture], bool]:
         """Return the pictures, and whether the request may have several by its form.
 
         Raises: Problem; ClientGone.
@@ -79,7 +81,7 @@ class BodyReader:
         try:
             async with asyncio.timeout(self._timeout_s):
                 if kind == FORM:
-                    pictures = await self._form(scope)
+                    pictures = await self._form()
                     return pictures, len(pictures) > 1
                 if kind == JSON:
                     return await self._json()
@@ -139,18 +141,23 @@ class BodyReader:
     async def _raw(self) -> Picture:
         return Picture(encoded=await self._bytes_of_body(self._max_image_bytes))
 
-    async def _form(self, scope: MutableMapping[str, Any]) -> list[Picture]:
-        request = Request(scope, self.next_message)
+    async def _form(self) -> list[Picture]:
+        headers = Headers({"content-type": self._content_type})
         try:
-            # A part that is not a file is text that nobody reads; one is let pass, since forms often have it.
-            form = await request.form(max_files=self._max_images, max_fields=self._max_images)
-        except HTTPException as error:
-            if "Too many files" in error.detail or "Too many fields" in error.detail:
+            async with aclosing(self._pieces()) as pieces:
+                # A part that is not a file is text; such parts are counted too, and then refused by name.
+                parser = _Form(headers, pieces, max_files=self._max_images, max_fields=self._max_images)
+                form = await parser.parse()
+        except MultiPartException as error:
+            if error.message.startswith("Too many"):
                 raise too_many_images(self._max_images) from None
-            raise Problem(
-                slug="malformed-body", detail=f"the multipart form cannot be read: {error.detail}"
-            ) from None
+            raise _unreadable_form(error.message) from None
+        except ValueError:
+            # A few of Python's encodings fail in ways of their own.
+            raise _unreadable_form("its charset does not fit its text") from None
         try:
+            if not parser.has_ended:
+                raise _unreadable_form("it ends before its last boundary")
             pictures = [await self._picture(name, part) for name, part in form.multi_items()]
         finally:
             await form.close()
@@ -160,6 +167,10 @@ class BodyReader:
                 detail="the form has no file; send each image as a file: curl -F image=@photo.jpg",
             )
         return pictures
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        while not self._complete:
+            yield (await self.next_message()).get("body", b"")
 
     async def _picture(self, name: str, part: UploadFile | str) -> Picture:
         if isinstance(part, str):
@@ -176,12 +187,11 @@ class BodyReader:
         return Picture(name=part.filename or name, encoded=encoded)
 
     async def _json(self) -> tuple[list[Picture], bool]:
-        body = await self._bytes_of_body(MAX_JSON_BYTES)
-        several = b'"images"' in body
+        document = _parsed(await self._bytes_of_body(MAX_JSON_BYTES))
         try:
-            if not several:
-                return [Picture(uri=UriImage.model_validate_json(body).uri)], False
-            images = UriImages.model_validate_json(body).images
+            if not isinstance(document, dict) or "images" not in document:
+                return [Picture(uri=UriImage.model_validate(document).uri)], False
+            images = UriImages.model_validate(document).images
         except ValidationError as error:
             raise _invalid_json(error) from None
         if len(images) > self._max_images:
@@ -196,6 +206,52 @@ def too_many_images(limit: int) -> Problem:
     )
 
 
+class _Form(MultiPartParser):
+    """The parser of a form, which keeps files in memory, since the gates limit their bytes."""
+
+    spool_max_size = 0
+    has_ended = False
+    """Whether the last boundary was there. Without it a file is missing, or is cut short."""
+
+    def on_end(self) -> None:
+        """Note the last boundary."""
+        self.has_ended = True
+
+
+def _unreadable_form(fault: str) -> Problem:
+    return Problem(
+        slug="malformed-body",
+        detail=f"the multipart form cannot be read: {fault.rstrip('.')}",
+        parameter="Content-Type",
+        allowed="multipart/form-data; boundary=…, and a body that has this boundary",
+    )
+
+
+def _parsed(body: bytes) -> Any:
+    """Return the JSON of a body. Raises: Problem, also if a key is there twice, since either may count."""
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        fault = f"byte {error.start} is not UTF-8"
+    except RecursionError:
+        fault = "it is nested too deeply"
+    except ValueError as error:
+        fault = str(error)
+    raise Problem(slug="malformed-body", detail=f"the body is not JSON: {fault}", allowed=JSON_FORMS)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r:.60} is there twice")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
 def _invalid_json(error: ValidationError) -> Problem:
     fault: Mapping[str, Any] = error.errors(include_url=False)[0]
     field = ".".join(map(str, fault["loc"]))
@@ -204,5 +260,5 @@ def _invalid_json(error: ValidationError) -> Problem:
         slug="malformed-body",
         detail=f"the JSON cannot be used: {where}{fault['msg']}",
         parameter=field or None,
-        allowed='{"uri": "https://…"} or {"images": [{"uri": "https://…"}, …]}',
+        allowed=JSON_FORMS,
     )

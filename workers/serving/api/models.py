@@ -40,7 +40,7 @@ class Models:
 
     async def show(self, request: Request) -> Response:
         """Answer `GET /v1/models/{name}`."""
-        return JSONResponse(self._as_json(self._catalogue.find(request.path_params["name"])))
+        return JSONResponse(self._as_json(self._find(request.path_params["name"])))
 
     async def load(self, request: Request) -> Response:
         """Answer `PUT /v1/models/{name}`: start a version next to those that are served."""
@@ -65,9 +65,17 @@ class Models:
                 value=name,
                 allowed=[str(served.version) for served in self._catalogue],
             )
-        served = self._catalogue.find(name)
+        served = self._find(name)
         self._catalogue.unload(served)
         return JSONResponse(self._as_json(served), 202)
+
+    def _find(self, name: str) -> ServedModel:
+        try:
+            return self._catalogue.find(name)
+        except Problem as problem:
+            # Here it is part of the path.
+            problem.parameter = "name"
+            raise
 
     def _as_json(self, served: ServedModel) -> dict[str, Any]:
         hello, card, gate = served.hello, served.card, served.gate
