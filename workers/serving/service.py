@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import uvicorn
@@ -26,6 +29,7 @@ from workers.serving.api.entry import Entry
 from workers.serving.api.models import Models
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Coordinator
+from workers.serving.edge.joined_writes import JoinedWritesProtocol
 from workers.serving.policies import Policies
 from workers.serving.readiness import ProbeServer, Readiness, Report
 from workers.serving.replica import Replica, Turn
@@ -36,6 +40,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.1
 ENDING_S = 5.0
 """Time for the model processes to end."""
+LINGER_S = 2.0
+"""Time in which requests are still answered that come on a connection which is open already."""
 
 
 class Service:
@@ -123,7 +129,7 @@ class Service:
         gate = Gate(max_places=self._settings.gate, max_bytes=self._settings.gate_bytes)
         return ServedModel(card, replicas=make, gate=gate, metrics=self._metrics)
 
-    def _server(self, catalogue: ServedCatalogue) -> uvicorn.Server:
+    def _server(self, catalogue: ServedCatalogue) -> Server:
         settings = self._settings
         models = Models(catalogue, self._policies, prepare=self.card_of)
         analyze = Analyze(
@@ -149,11 +155,11 @@ class Service:
             router, check=_open_to_all, metrics=self._metrics, draining=lambda: self._draining
         )
         config = uvicorn.Config(
-            entry, host=settings.http_host, port=settings.http_port, loop="uvloop", http="httptools", lifespan="off", access_log=False, log_level="warning"
+            entry, host=settings.http_host, port=settings.http_port, loop="uvloop", http=JoinedWritesProtocol, lifespan="off", access_log=False, log_level="warning", timeout_keep_alive=settings.keep_alive_s
         )
-        return uvicorn.Server(config)
+        return Server(config)
 
-    async def _watch(self, server: uvicorn.Server, catalogue: ServedCatalogue) -> None:
+    async def _watch(self, server: Server, catalogue: ServedCatalogue) -> None:
         """Probe the models and report on them; once stopping, drain and then end the server."""
         loop = asyncio.get_running_loop()
         drain_until_s: float | None = None
@@ -180,6 +186,25 @@ class Service:
             if drain_until_s is not None and loop.time() >= drain_until_s:
                 server.should_exit = True
             await asyncio.sleep(TICK_S)
+
+
+class Server(uvicorn.Server):
+    """A server that leaves the signals to the program: uvicorn's own handlers would end it without draining."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Do nothing."""
+        return nullcontext()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more connections, answer what is under way, then close the connections that are idle."""
+        for server in self.servers:
+            server.close()
+        # On a connection that was accepted just now, the request may not have arrived yet. uvicorn would close
+        # it as an idle one, and the client would get no answer.
+        until_s = time.monotonic() + LINGER_S
+        while self.server_state.connections and time.monotonic() < until_s:
+            await asyncio.sleep(TICK_S)
+        await super().shutdown(sockets)
 
 
 def _open_to_all(_authorization: str | None, _scope: str, address: str) -> str:
