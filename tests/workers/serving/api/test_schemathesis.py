@@ -32,7 +32,13 @@ ANALYZE_CASES = {GenerationMode.POSITIVE: 100, GenerationMode.NEGATIVE: 40}
 PICTURES = [
     encoded(photo(32, 24, seed=seed), name) for seed, name in itertools.product(range(3), ("JPEG", "PNG"))
 ]
-DAMAGED = [PICTURES[0][:200], PICTURES[1][:-30], PICTURES[0].replace(b"\xff\xda", b"\xff\xd9"), b"GIF89a", b"text"]
+DAMAGED = [
+    PICTURES[0][:200],
+    PICTURES[1][:-30],
+    PICTURES[0].replace(b"\xff\xda", b"\xff\xd9"),
+    b"GIF89a",
+    b"text",
+]
 
 
 def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -104,7 +110,9 @@ class Hooks:
 
     def case(self, _context: HookContext, case: Case) -> st.SearchStrategy[Case]:
         """Put pictures, or URIs of pictures, in the place of four of five bodies that could be read."""
-        uris = st.sampled_from([f"file://{self.folder}/{name}.jpg" for name in ("good", "good", "good", "bad", "no")])
+        uris = st.sampled_from(
+            [f"file://{self.folder}/{name}.jpg" for name in ("good", "good", "good", "bad", "no")]
+        )
         match case.media_type:
             case "image/*" | "application/octet-stream":
                 bodies: st.SearchStrategy[Any] = pictures
