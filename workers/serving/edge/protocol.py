@@ -15,6 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from workers.serving.edge.joined_writes import JoinedWrites
 from workers.serving.edge.limits import DRAIN_BYTES, DRAIN_S, Edge
 from workers.serving.problems import Problem
 
@@ -64,7 +65,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._left_bytes = DRAIN_BYTES
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         limits = self.edge.limits
         if len(self.connections) <= limits.max_connections:
             self._wait_for(_Waiting.HEADERS, limits.header_timeout_s)
