@@ -61,8 +61,11 @@ class ModelClient:
         *,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        convicted: Callable[[NotRun], object] = lambda _: None,
     ) -> None:
+        """`convicted` is called with each image that was found to be at fault, also if it was cancelled."""
         self._card = card
+        self._report_convicted = convicted
         self._item_timeout_s = settings.item_timeout_s
         self._metrics = metrics
         self._clock = clock
@@ -122,6 +125,7 @@ class ModelClient:
         answers = [*self._poll(wait_s=wait_s), *self._dispatcher.take_failed()]
         for convicted in self._dispatcher.take_convicted():
             log.warning("%s: an image is at fault: %s%s", self._name, convicted.error, _named(convicted.item))
+            self._report_convicted(convicted)
         return answers
 
     def _poll(self, *, wait_s: float) -> list[Answer]:
