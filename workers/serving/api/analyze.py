@@ -37,6 +37,8 @@ TIMEOUT_HEADER = "x-request-timeout-ms"
 HEADERS = frozenset({LANE_HEADER, TIMEOUT_HEADER, "content-type", "content-encoding", "content-length"})
 MAX_TOP_K = 100_000
 SERVICE = "the service"
+OWN_WORKERS = "the workers of this service"
+"""The caller's name of workers that the service has started; no token can have it, for it has spaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ class Analyze:
                 return
             reader = self._reader(receive, options, admission)
             pictures, several = await reader.read()
+            if caller != OWN_WORKERS:
+                self._refuse_files(pictures)
             asked = Asked(
                 client=caller,
                 lane=options.lane,
@@ -193,6 +197,22 @@ class Analyze:
             )
         problems = [place for place in admission.first.values() if isinstance(place, Problem)]
         return problems[0] if len(problems) == len(options.models) else None
+
+    def _refuse_files(self, pictures: Sequence[Picture]) -> None:
+        """Raise: Problem if a client names a file of this machine, and no setting says which it may read.
+
+        On one machine the workers may read any file, for a person has submitted it; a client has not.
+        """
+        for picture in pictures:
+            if picture.uri[:5].lower() == "file:" and not self._settings.file_roots:
+                raise Problem(
+                    slug="rejected-image",
+                    detail="files of this machine are not read for clients; send the bytes",
+                    parameter="uri",
+                    value=picture.uri,
+                    allowed="file:// below the folders of the setting file_roots, which is empty",
+                    reason="path_not_allowed",
+                )
 
     def _reader(self, receive: Receive, options: Options, admission: Admission) -> BodyReader:
         def arrived(size_bytes: int) -> None:

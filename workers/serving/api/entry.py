@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from panopticon.errors import Unavailable
 from panopticon.metrics import Metrics
 from workers.serving.api.bodies import ClientGone, Receive
 from workers.serving.problems import Problem
@@ -84,6 +85,9 @@ class Entry:
             # Nobody is there to read an answer.
             status = status or 499
         except Problem as problem:
+            await problem.response(context.request_id)(scope, receive, send_with_id)
+        except Unavailable as error:
+            problem = Problem(slug="store-down", detail=str(error), component=error.component)
             await problem.response(context.request_id)(scope, receive, send_with_id)
         except Exception:
             log.exception("request %s failed", context.request_id)
