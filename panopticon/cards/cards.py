@@ -148,6 +148,10 @@ class Needs(_Section):
 
     memory_mb: Annotated[int, Field(ge=0)] = 0
     """Memory of one loaded model process, in MB."""
+    python: str = ""
+    """Interpreter of the model's process, relative to the card; empty for the interpreter of this program."""
+    gpu_memory_mb: Annotated[int, Field(ge=0)] = 0
+    """Share of a GPU's memory that one model process may take, in MB; 0 for as much as the library takes."""
     hardware: str = "cpu"
     images_per_s: Annotated[float, Field(ge=0)] = 0
     """Throughput of the engine alone, measured on `hardware`."""
@@ -237,6 +241,12 @@ class ModelCard(BaseModel):
     def version_name(self) -> VersionName:
         """The model and the version, as in `tagger@1`."""
         return VersionName(model=self.name, version=self.version)
+
+    @property
+    def own_python(self) -> Path | None:
+        """The interpreter that the card names for the model's process; None if it names none."""
+        # A link into a virtual environment must stay a link, or the interpreter does not find its packages.
+        return self.folder.absolute() / self.needs.python if self.needs.python else None
 
     @property
     def is_saved_model(self) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard
-from panopticon.models.building import build_model
+from panopticon.engines.gpu_memory import limit_gpu_memory
+from panopticon.models.building import build_model, require_keras
 
 
 class KerasEngine:
@@ -28,6 +29,10 @@ class KerasEngine:
 
     def load(self) -> None:
         """Build the model. Raises: CardError or UsageError, as `build_model` does."""
+        require_keras()
+        import keras
+
+        limit_gpu_memory(keras.backend.backend(), share_mb=self._card.needs.gpu_memory_mb)
         self.model = build_model(self._card)
         self.libraries = _libraries()
 

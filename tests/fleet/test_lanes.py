@@ -25,7 +25,7 @@ from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from tests.house import house_of
 from workers.model_process.client import ModelClient
-from workers.model_process.frames import Frame, StartedFrame
+from workers.model_process.frames import StartedFrame
 from workers.registry.policy_cache import PolicyCache
 from workers.worker.consumer import Consumer, ConsumerSettings
 from workers.worker.run import present_policy
@@ -46,15 +46,21 @@ class ObservedModelClient(ModelClient):
         self.seen: list[tuple[str, list[int]]] = []
 
     def add(self, lane: Lane, *, uri: str = "", encoded: bytes | None = None, trace: str = "") -> Item:
+        # Batches that began before are recorded before.
+        self._read_progress()
         item = super().add(lane, uri=uri, encoded=encoded, trace=trace)
         if lane is Lane.LIVE:
             self.seen.append(("arrived", [item.id]))
         return item
 
-    def _handle(self, frame: Frame) -> Answer | None:
-        if isinstance(frame, StartedFrame) and frame.phase is Phase.RUN:
+    def poll(self, *, wait_s: float) -> list[Answer]:
+        self._read_progress()
+        return super().poll(wait_s=wait_s)
+
+    def _started(self, frame: StartedFrame) -> None:
+        if frame.phase is Phase.RUN:
             self.seen.append(("ran", list(frame.ids)))
-        return super()._handle(frame)
+        super()._started(frame)
 
     def has_run(self, arrived: int) -> bool:
         return self.batches_before(arrived) is not None

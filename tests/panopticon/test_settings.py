@@ -264,6 +264,8 @@ def test_the_environment_of_a_decoding_process_has_no_password_and_equal_rights(
         flags={
             "broker": f"amqp://ann:{SECRET}@host/vhost?x={SECRET}",
             "store": f"cassandra://ann:{SECRET}@host/keyspace",
+            "espresso": f"http://ann:{SECRET}@host:8080",
+            "espresso_token": SECRET,
             "max_bytes": 5,
         }
     )
@@ -271,6 +273,13 @@ def test_the_environment_of_a_decoding_process_has_no_password_and_equal_rights(
     assert SECRET not in str(environ)
     child = settings(environ=environ)
     assert (child.max_bytes, child.readable_roots, child.broker) == (5, (), "amqp://")
+
+
+def test_a_token_is_shown_neither_by_an_error_nor_in_the_text_of_the_settings() -> None:
+    assert SECRET not in repr(settings(flags={"espresso_token": SECRET}))
+    with pytest.raises(SettingsError) as refused:
+        settings(flags={"espresso_token": [SECRET]})
+    assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize(

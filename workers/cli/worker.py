@@ -17,7 +17,7 @@ from workers.remote_model.address import Address
 from workers.runtime.end_with_parent import start_child
 from workers.runtime.lifecycle import log_to_stderr, serve_metrics
 from workers.runtime.stop_signals import Stopping
-from workers.worker.run import prepare_model, run_worker
+from workers.worker.run import prepare_worker, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def worker_command(
         if metrics_port is not None:
             raise UsageError("--metrics-port is for one worker; give it without --replicas")
         # Once, before they start, so that the replicas do not all convert the model.
-        prepare_model(find_card(parse_version(model), settings.models_dir), settings)
+        prepare_worker(find_card(parse_version(model), settings.models_dir), settings)
         log_to_stderr(name=model)
         sys.exit(_run_replicas(replicas))
     stopping = Stopping()

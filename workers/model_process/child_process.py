@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterable
 from random import SystemRandom
 
 from panopticon.cards.cards import ModelCard
+from panopticon.engines.gpu_memory import jax_environment
 from panopticon.metrics import Metrics
 from panopticon.scheduling.backoff import Backoff
 from panopticon.settings import PREFIX, Settings
-from workers.model_process.frames import Frame, FrameStream, PeerGone
+from workers.model_process.frames import Frame, FrameStream, PeerGone, StartedFrame
+from workers.model_process.gpu import gpu_total_mb
+from workers.model_process.interpreter import refuse_unfit_interpreter
+from workers.model_process.progress import ProgressReader
 from workers.runtime.end_with_parent import start_child
 
 log = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ class ChildProcess:
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: FrameStream | None = None
+        self._progress: ProgressReader | None = None
         self._heard_s = 0.0
         self._backoff = Backoff(
             first_s=FIRST_PAUSE_S, max_s=settings.park_max_s, random=SystemRandom().random
@@ -66,7 +71,10 @@ class ChildProcess:
         return self._clock() - self._heard_s
 
     def start_when_due(self, *, wait_s: float) -> bool:
-        """Start a child and return True; during a pause before the next start, wait up to `wait_s` of it."""
+        """Start a child and return True; during a pause before the next start, wait up to `wait_s` of it.
+
+        Raises: UsageError if the card's own interpreter cannot run a model process.
+        """
         pause_s = self._start_not_before_s - self._clock()
         if pause_s > 0:
             time.sleep(min(pause_s, wait_s))
@@ -99,6 +107,10 @@ class ChildProcess:
             self._heard_s = self._clock()
         return frames
 
+    def progress(self) -> list[StartedFrame]:
+        """Return the steps that were reported since the last call. Raises: FrameError."""
+        return [] if self._progress is None else self._progress.read()
+
     def end(self, reason: str, *, patience_s: float = ENDING_S) -> int | None:
         """Close the socket, on which a healthy child exits by itself, and kill a child that does not.
 
@@ -107,7 +119,9 @@ class ChildProcess:
         """
         if self._stream is not None:
             self._stream.close()
-        process, self._process, self._stream = self._process, None, None
+        if self._progress is not None:
+            self._progress.close()
+        process, self._process, self._stream, self._progress = self._process, None, None, None
         if process is None:
             return None
         self._last_end = reason
@@ -121,21 +135,32 @@ class ChildProcess:
         return status
 
     def _start(self) -> None:
+        refuse_unfit_interpreter(self._card)
         # The child gets the settings as they are in this process, whichever way they came into it.
         environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         environ |= self._settings.without_addresses().as_environ()
+        share_mb = self._card.needs.gpu_memory_mb
+        if share_mb and (total_mb := gpu_total_mb()):
+            environ |= jax_environment(share_mb=share_mb, total_mb=total_mb)
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-        with theirs:
+        progress, their_progress = os.pipe()
+        self._stream = FrameStream(ours, send_timeout_s=self._settings.item_timeout_s)
+        self._progress = ProgressReader(progress)
+        with theirs, os.fdopen(their_progress, "wb"):
             self._process = start_child(
                 "workers.model_process.main",
-                [f"--fd={theirs.fileno()}", f"--card={self._card.folder / 'card.toml'}"],
+                [
+                    f"--fd={theirs.fileno()}",
+                    f"--progress-fd={their_progress}",
+                    f"--card={self._card.folder / 'card.toml'}",
+                ],
+                python=self._card.own_python,
                 env=environ,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), their_progress],
                 stdin=subprocess.DEVNULL,
             )
-        self._stream = FrameStream(ours)
         self._heard_s = self._clock()
         log.info("model process %d %s", self._process.pid, "started again" if self._last_end else "started")
         if self._last_end:

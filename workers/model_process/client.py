@@ -7,12 +7,13 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 
 from panopticon.cards.cards import ModelCard
-from panopticon.errors import Rejected, Transient, Unavailable
+from panopticon.errors import Rejected, Transient, Unavailable, UsageError
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.models.golden import control_picture
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 CREDIT_BATCHES = 3
 VALUE_BYTES = np.dtype(np.float32).itemsize
+PROGRESS_ANSWERS = 64
+"""Answers after which progress is read, so that its pipe never fills up: each image reports four times."""
 START_TIMEOUT_S = 180.0
 SILENCE_TIMEOUT_S = 30.0
 GATHER_S = 0.01
@@ -58,8 +61,11 @@ class ModelClient:
         *,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        convicted: Callable[[NotRun], object] = lambda _: None,
     ) -> None:
+        """`convicted` is called with each image that was found to be at fault, also if it was cancelled."""
         self._card = card
+        self._report_convicted = convicted
         self._item_timeout_s = settings.item_timeout_s
         self._metrics = metrics
         self._clock = clock
@@ -71,6 +77,8 @@ class ModelClient:
         self._child = ChildProcess(card, settings, metrics=metrics, clock=clock)
         self._child_reported_down = False
         self._cpu_s: dict[str, float] = {}
+        self._progress_due = False
+        self._answers_since_progress = 0
         self.hello: Hello | None = None
         """None until the process has passed its self-test, and again while it is being restarted."""
         self.down: Unavailable | None = None
@@ -117,22 +125,33 @@ class ModelClient:
         answers = [*self._poll(wait_s=wait_s), *self._dispatcher.take_failed()]
         for convicted in self._dispatcher.take_convicted():
             log.warning("%s: an image is at fault: %s%s", self._name, convicted.error, _named(convicted.item))
+            self._report_convicted(convicted)
         return answers
 
     def _poll(self, *, wait_s: float) -> list[Answer]:
         if not self._child.running:
-            if self._child.start_when_due(wait_s=wait_s):
-                self._cpu_s.clear()
-                self._child_reported_down = False
+            self._start(wait_s=wait_s)
             return []
         answers: list[Answer] = []
         try:
             self._send_items()
             self._receive_answers(answers, wait_s=wait_s)
             self._send_items()
+            if self._progress_due or self._answers_since_progress >= PROGRESS_ANSWERS:
+                self._read_progress()
         except (PeerGone, FrameError) as error:
             return answers + self._died(str(error))
         return answers + self._end_if_stuck()
+
+    def _start(self, *, wait_s: float) -> None:
+        try:
+            started = self._child.start_when_due(wait_s=wait_s)
+        except UsageError as error:
+            self._model_is_down(str(error))
+            return
+        if started:
+            self._cpu_s.clear()
+            self._child_reported_down = False
 
     def cancel(self, items: Sequence[Item]) -> None:
         """Drop these items, whose answers nobody wants any more: `poll` will not answer them.
@@ -175,7 +194,7 @@ class ModelClient:
             self._child.send(items)
 
     def _receive_answers(self, answers: list[Answer], *, wait_s: float) -> None:
-        """Append new answers. Frames of progress alone neither end the wait nor wake this process for each.
+        """Append new answers. Other frames do not end the wait.
 
         Raises: PeerGone, FrameError; answers that came before the fault are in the list by then.
         """
@@ -190,11 +209,20 @@ class ModelClient:
             answer = self._handle(frame)
             if answer is not None:
                 answers.append(answer)
+                self._answers_since_progress += 1
+
+    def _read_progress(self) -> None:
+        """Learn which step each item has reached. Raises: FrameError."""
+        self._progress_due = False
+        self._answers_since_progress = 0
+        for frame in self._child.progress():
+            self._started(frame)
+
+    def _started(self, frame: StartedFrame) -> None:
+        self._dispatcher.started(frame.ids, frame.phase, now_s=self._clock())
 
     def _handle(self, frame: Frame) -> Answer | None:
         match frame:
-            case StartedFrame():
-                self._dispatcher.started(frame.ids, frame.phase, now_s=self._clock())
             case OutputFrame():
                 return self._ran(frame)
             case RejectedFrame():
@@ -210,12 +238,13 @@ class ModelClient:
                 self._metrics.observe("panopticon_run_seconds", frame.run_s, model=self._name)
             case AliveFrame():
                 self._count_cpu(frame)
+                self._progress_due = True
             case HelloFrame():
                 self._greet(frame)
             case DroppedFrame():
                 self._dispatcher.dropped(frame.ids)
-            case Item() | CancelFrame():
-                raise FrameError(f"a child sends no {frame.type}")
+            case Item() | CancelFrame() | StartedFrame():
+                raise FrameError(f"a child sends no {frame.type} over its socket")
         return None
 
     def _ran(self, frame: OutputFrame) -> Ran | None:
@@ -293,11 +322,11 @@ class ModelClient:
     def _last_answers(self) -> list[Answer]:
         """Read what has been sent and not been read: the images begun, and those finished."""
         answers: list[Answer] = []
-        try:
+        with suppress(PeerGone, FrameError):
             while frames := self._child.receive(wait_s=0):
                 self._handle_all(frames, answers)
-        except (PeerGone, FrameError):
-            pass
+        with suppress(FrameError):
+            self._read_progress()
         return answers
 
     def _end_if_stuck(self) -> list[Answer]:

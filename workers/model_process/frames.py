@@ -278,7 +278,9 @@ def _decode(body: bytes) -> Frame:
 class FrameStream:
     """Frames over one connected socket. One thread reads; several senders must hold a lock of their own."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, send_timeout_s: float | None = None) -> None:
+        """`send_timeout_s`: seconds after which a peer that reads nothing counts as gone; None: no limit."""
+        connection.settimeout(send_timeout_s)
         self._connection = connection
         self._encoder = FrameEncoder()
         self._decoder = FrameDecoder()

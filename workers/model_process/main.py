@@ -1,6 +1,6 @@
 """The child that holds one model: fetch ▸ decode ▸ batch ▸ run. It retries nothing and writes to no store.
 
-Started by `ChildProcess` with a connected socket as descriptor `--fd`; every setting comes from the
+Started by `ChildProcess` with a connected socket and a pipe as its descriptors; every setting comes from the
 environment. It ends with its parent: end of file is the signal.
 """
 
@@ -50,6 +50,7 @@ from workers.model_process.frames import (
 from workers.model_process.image_log import ImageLog
 from workers.model_process.item_limits import ItemLimits
 from workers.model_process.pipeline import Pipeline, Prepared
+from workers.model_process.progress import ProgressWriter
 from workers.model_process.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class ModelProcess:
         engines: Sequence[Engine],
         originals: ImageSource,
         writer: FrameWriter,
+        progress: ProgressWriter,
         limits: ItemLimits,
         image_log: ImageLog,
     ) -> None:
@@ -75,6 +77,7 @@ class ModelProcess:
         self._card = card
         self._engines = engines
         self._writer = writer
+        self._progress = progress
         self._limits = limits
         self._originals = originals
         self._image_log = image_log
@@ -137,12 +140,12 @@ class ModelProcess:
         begun_s = time.monotonic()
         encoded = item.encoded
         if encoded is None:
-            self._writer.started((item.id,), Phase.FETCH)
+            self._progress.started((item.id,), Phase.FETCH)
             with self._usage.step("fetch"):
                 encoded = self._originals.fetch(item.uri, self._limits.fetch)
             if self._pipeline.is_cancelled(item.id):
                 return None
-        self._writer.started((item.id,), Phase.DECODE)
+        self._progress.started((item.id,), Phase.DECODE)
         with self._usage.step("decode"):
             decoded = decode(
                 encoded,
@@ -150,7 +153,7 @@ class ModelProcess:
                 preprocessing=self._card.preprocessing,
                 limits=self._limits.decode,
             )
-        self._writer.started((item.id,), Phase.READY)
+        self._progress.started((item.id,), Phase.READY)
         return Prepared(
             id=item.id,
             trace=item.trace,
@@ -166,7 +169,7 @@ class ModelProcess:
             self._run(engine, self._pipeline.next_batch(engine.best_batch))
 
     def _run(self, engine: Engine, batch: Sequence[Prepared]) -> None:
-        self._writer.started(tuple(image.id for image in batch), Phase.RUN)
+        self._progress.started(tuple(image.id for image in batch), Phase.RUN)
         begun_s = time.monotonic()
         traces = " ".join(image.trace for image in batch if image.trace)
         with self._usage.step("run"), self._image_log.about(traces):
@@ -227,16 +230,18 @@ def _in_thread(work: Callable[[], None]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the connected socket to speak over")
+    parser.add_argument("--progress-fd", type=int, required=True, help="the pipe to report progress over")
     parser.add_argument("--card", type=Path, required=True, help="the model's card.toml")
     arguments = parser.parse_args()
     image_log = ImageLog()
     image_log.begin()
     stream = FrameStream(socket.socket(fileno=arguments.fd))
     writer = FrameWriter(stream)
+    progress = ProgressWriter(arguments.progress_fd)
     try:
         settings = read_settings(flags={}, environ=os.environ)
         threads = settings.threads or len(os.sched_getaffinity(0))
-        process = _ready(read_card(arguments.card), settings, writer, image_log, threads=threads)
+        process = _ready(read_card(arguments.card), settings, writer, progress, image_log, threads=threads)
     except PanopticonError as error:
         writer.send(UnavailableFrame(id=0, component="model", reason=str(error)))
         sys.exit(0)
@@ -246,7 +251,13 @@ def main() -> None:
 
 
 def _ready(
-    card: ModelCard, settings: Settings, writer: FrameWriter, image_log: ImageLog, *, threads: int
+    card: ModelCard,
+    settings: Settings,
+    writer: FrameWriter,
+    progress: ProgressWriter,
+    image_log: ImageLog,
+    *,
+    threads: int,
 ) -> ModelProcess:
     """Return a model that has passed its self-test. Raises: PanopticonError."""
     engines = [open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)]
@@ -263,6 +274,7 @@ def _ready(
         engines=engines,
         originals=open_originals(settings),
         writer=writer,
+        progress=progress,
         limits=ItemLimits.of(settings),
         image_log=image_log,
     )

@@ -75,6 +75,8 @@ class Up:
 
     hello: Hello
     replicas: int
+    gate: int
+    """Images that the service admits at once for this model, of all its clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +109,15 @@ def description_of(reply: HttpReply, card: ModelCard) -> Description:
             best_batch=max(int(fields["best_batch"]), 1),
             dim=int(fields["dim"]),
         )
-        replicas = max(int(fields.get("ready_replicas", 1)), 1)
+        replicas = max(int(fields["ready_replicas"]), 1)
+        gate = int(fields["gate"]["max_images"])
     except (ValueError, LookupError, TypeError):
         return Down(reason="answers something else than the description of a model")
     if hello.dim != len(card.labels):
         return Down(
             reason=f"has {card.version_name} with {hello.dim} elements; here it has {len(card.labels)}"
         )
-    return Up(hello=hello, replicas=replicas)
+    return Up(hello=hello, replicas=replicas, gate=gate)
 
 
 def analysis_of(reply: HttpReply, card: ModelCard) -> Analysis:
@@ -155,7 +158,9 @@ def _analysed(reply: HttpReply, card: ModelCard) -> Analysis:
         image, answer = fields["image"], fields["models"][str(card.version_name)]
         if answer["digest"] != card.digest:
             return Down(reason=other_digest(card, str(answer["digest"])))
-        vector = np.array(answer["vector"], dtype=np.float32)
+        # An overflow is infinite, and refused below.
+        with np.errstate(over="ignore"):
+            vector = np.array(answer["vector"], dtype=np.float32)
         if vector.shape != (len(card.labels),) or not np.isfinite(vector).all():
             raise ValueError("a vector of another form")
         return Analysed(
@@ -167,7 +172,7 @@ def _analysed(reply: HttpReply, card: ModelCard) -> Analysis:
             height_px=int(image["height_px"]),
         )
     except (ValueError, LookupError, TypeError):
-        return Down(reason="answers something else than an analysis by this model")
+        return Unanswered(reason="answers something else than an analysis by this model")
 
 
 def _not_now(reply: HttpReply, problem: Mapping[str, Any], detail: str) -> Analysis:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 BATCHES_UNDER_WAY = 3
 LEAST_WINDOW = 8
+GATE_SHARE = 2
+"""One worker takes half of the gate at most, so that those who call the service themselves find room."""
 MOST_REQUESTS = 128
 MOST_WITH_BYTES = 16
 """Requests under way at once if each holds the bytes of an original, which this process has in memory."""
@@ -181,7 +183,7 @@ class RemoteRunner:
             case Full():
                 self._full(call, reply, now_s)
             case Unanswered() if self.down is None:
-                self._unanswered(call.item, reply.reason, now_s)
+                return self._unanswered(call.item, reply.reason, now_s)
             case Unanswered():
                 # The outage explains it.
                 self._wait_again(self._suspects.not_taken(call.item))
@@ -195,8 +197,9 @@ class RemoteRunner:
         self._service.described(description, now_s=now_s)
         if isinstance(description, Up):
             self.best_batch = description.hello.best_batch
-            window = BATCHES_UNDER_WAY * description.hello.best_batch * description.replicas
-            self._window.open(min(max(window, LEAST_WINDOW), self._most))
+            batches = BATCHES_UNDER_WAY * description.hello.best_batch * description.replicas
+            share = max(description.gate // GATE_SHARE, 1)
+            self._window.open(min(max(batches, LEAST_WINDOW), share, self._most))
             if not was_up:
                 log.info("%s runs at the service", self._card.version_name)
         elif isinstance(description, Down):
@@ -207,9 +210,9 @@ class RemoteRunner:
         self._service.got_through(now_s=now_s)
         self._window.answered()
         self._pauses.reset()
-        accused = self._suspects.answered(item)
+        self._suspects.answered(item)
         if item.id == CONTROL_ID:
-            return [] if accused is None else [accused]
+            return []
         if isinstance(reply, Refused):
             return [NotRun(item=item, error=reply.error)]
         return [
@@ -236,13 +239,17 @@ class RemoteRunner:
             log.info("the service has no room (429): %d images at a time", self._window.size)
             self._report_at_s = now_s + REPORT_EVERY_S
 
-    def _unanswered(self, item: Item, reason: str, now_s: float) -> None:
+    def _unanswered(self, item: Item, reason: str, now_s: float) -> list[Answer]:
         is_alone = self._suspects.is_alone(item)
-        self._wait_again(self._suspects.unanswered(item, reason))
-        # Whether the image or the service is at fault is then seen by the control.
+        outcome = self._suspects.unanswered(item, reason)
+        # If it was alone, the control shows next whether the image or the service is at fault.
         if not is_alone or item.id == CONTROL_ID:
             self._service.unanswered(reason, now_s=now_s)
             self._outbox.pause(Lane.LIVE, until_s=now_s + self._pauses.next_s())
+        if isinstance(outcome, NotRun):
+            return [outcome]
+        self._wait_again(outcome)
+        return []
 
     def _wait_again(self, item: Item | None) -> None:
         if item is not None:

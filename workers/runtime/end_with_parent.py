@@ -39,31 +39,41 @@ def start_child(
     module: str,
     arguments: Sequence[str],
     *,
+    python: Path | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
     **options: Any,
 ) -> subprocess.Popen[Any]:
     """Start `python -m module arguments…` as a child that ends with this process.
 
+    `python`: another interpreter, with packages of its own. Raises: OSError if it cannot be started.
     It has a session of its own, so that a signal of the terminal reaches this process alone. `options`: those
     of `subprocess.Popen`.
     """
     pipe = _pipe_of_this_process()
     is_main = threading.current_thread() is threading.main_thread()
     parent = os.getpid() if is_main else _NOBODY
-    command = [sys.executable, "-m", __name__, str(pipe), str(parent), module, *arguments]
     environ = dict(os.environ if env is None else env)
-    # The child imports the same code, whatever its folder is.
-    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_CODE, environ.get("PYTHONPATH", "")]))
+    words = [__name__, str(pipe), str(parent), module, *arguments]
+    if python is None:
+        command = [sys.executable, "-m", *words]
+        # The child imports the same code, whatever its folder is.
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_CODE, environ.get("PYTHONPATH", "")]))
+    else:
+        command = [str(python), str(Path(__file__).with_name("our_code.py")), *words]
     return subprocess.Popen(
         command, env=environ, pass_fds=[*pass_fds, pipe], start_new_session=True, **options
     )
 
 
-def run_child(module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def run_child(
+    module: str, arguments: Sequence[str], *, python: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `python -m module arguments…` to its end and return its exit status and its two outputs."""
     nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
-    with start_child(module, arguments, text=True, stdin=nothing, stdout=pipe, stderr=pipe) as child:
+    with start_child(
+        module, arguments, python=python, text=True, stdin=nothing, stdout=pipe, stderr=pipe
+    ) as child:
         try:
             out, err = child.communicate()
         except BaseException:

@@ -32,9 +32,12 @@ PROBE_EVERY_S = 5.0
 PROBE_CLIENT = "probe"
 RECENT_S = 30.0
 """A replica whose last answer is older than this is not ready."""
-CONVICTIONS = ("killed_process", "timed_out")
-"""Reason codes of images that made their model process end."""
 MAX_CONVICTED = 1024
+"""Images that are remembered because they ended their process; then the oldest one is forgotten."""
+ReplicaFactory = Callable[
+    [Callable[[Replica, Turn], None], Callable[[NotRun], None]],
+    Sequence[Replica],
+]
 
 
 class ModelState(StrEnum):
@@ -53,19 +56,21 @@ class ServedModel:
         self,
         card: ModelCard,
         *,
-        replicas: Callable[[Callable[[Replica, Turn], None]], Sequence[Replica]],
+        replicas: ReplicaFactory,
         gate: Gate,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`replicas` makes them, not started, with the function to which they report on the event loop."""
+        """`replicas` makes them, not started, with two functions that they call on the event loop: one to
+        report each turn, the other to report each image that was found at fault.
+        """
         self.card = card
         self.version: VersionName = card.version_name
         self.gate = gate
         self._name = str(self.version)
         self._metrics = metrics
         self._clock = clock
-        self._replicas = replicas(self._turned)
+        self._replicas = replicas(self._turned, self._convict)
         self._queue: FairQueue[Job] = FairQueue()
         self._service = ServiceTime()
         self._answered_s: dict[Replica, float] = {}
@@ -214,7 +219,6 @@ class ServedModel:
             self._answered_s[replica] = now_s
         for job, answer in turn.answered:
             del self._at[job]
-            self._learn(job, answer.error if isinstance(answer, NotRun) else None)
             job.finish(answer if isinstance(answer, Ran) else answer.error)
         busy = any(other.in_flight for other in self._replicas)
         self._service.answered(len(turn.answered), busy=busy, now_s=now_s)
@@ -230,10 +234,11 @@ class ServedModel:
         while len(self._queue):
             self._queue.take().finish(reason)
 
-    def _learn(self, job: Job, error: Exception | None) -> None:
-        """Remember an image that ended its process, so that it does so only once."""
-        if isinstance(error, Rejected) and error.reason in CONVICTIONS and job.encoded is not None:
-            self._convicted[hashlib.sha256(job.encoded).digest()] = error
+    def _convict(self, failure: NotRun) -> None:
+        """Remember an image that ended its process, so that it does so only once, whoever sends it again."""
+        encoded = failure.item.encoded
+        if isinstance(failure.error, Rejected) and encoded is not None:
+            self._convicted[hashlib.sha256(encoded).digest()] = failure.error
             if len(self._convicted) > MAX_CONVICTED:
                 self._convicted.popitem(last=False)
 

@@ -18,13 +18,16 @@ from functools import partial
 import uvloop
 
 from panopticon.cards.cards import ModelCard
+from panopticon.engines.gpu_memory import refuse_overcommitted_gpu
 from panopticon.metrics import Metrics
 from panopticon.models import find_card
 from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.outputs import VersionName
 from panopticon.scheduling.gate import Gate
+from panopticon.scheduling.items import NotRun
 from panopticon.settings import Settings
 from workers.model_process.client import ModelClient
+from workers.model_process.gpu import gpu_total_mb
 from workers.serving.access.access import Access, refuse_open_service
 from workers.serving.access.token_file import Scope
 from workers.serving.api.analyze import Analyze
@@ -104,6 +107,8 @@ class Service:
         self._hosts = open_hosts(settings.hosts, clock=time)
         if self._hosts is not None:
             self._hosts.check()
+        replicas = settings.replicas
+        refuse_overcommitted_gpu([(card, replicas) for card in cards], gpu_total_mb())
         for card in cards:
             self._prepare(card)
         self._policies.read(cards)
@@ -176,13 +181,16 @@ class Service:
                 await asyncio.to_thread(stopping.close)
 
     def _served(self, loop: asyncio.AbstractEventLoop, card: ModelCard) -> ServedModel:
-        def make(report: Callable[[Replica, Turn], None]) -> list[Replica]:
+        def make(report: Callable[[Replica, Turn], None], convict: Callable[[NotRun], None]) -> list[Replica]:
             def on_loop(replica: Replica, turn: Turn) -> None:
                 loop.call_soon_threadsafe(report, replica, turn)
 
+            def convict_on_loop(failure: NotRun) -> None:
+                loop.call_soon_threadsafe(convict, failure)
+
             return [
                 Replica(
-                    ModelClient(card, self._settings, metrics=self._metrics),
+                    ModelClient(card, self._settings, metrics=self._metrics, convicted=convict_on_loop),
                     name=f"{card.version_name}/{number}",
                     report=on_loop,
                 )

@@ -21,6 +21,7 @@ from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.stores import open_store
 from workers.model_process.client import ModelClient
+from workers.model_process.interpreter import refuse_unfit_interpreter
 from workers.queues import broker_of
 from workers.registry.policy_cache import PolicyCache, ResolvedPolicy
 from workers.registry.register import ensure_registered
@@ -42,21 +43,27 @@ T = TypeVar("T")
 def prepare_model(card: ModelCard, settings: Settings) -> None:
     """Convert the model once, in a process of its own, so that its gigabyte of memory is freed.
 
-    A model that a remote service runs needs nothing here. Raises: UsageError for an engine that the card does
-    not allow, or with the last line of that process.
+    Raises: UsageError for an engine that the card does not allow, for an interpreter of the card that cannot
+    run a model process, or with the last line of that process.
     """
-    if settings.espresso:
-        return
     engine = engine_name(card, settings.engine)
-    if engine != "litert" or prepared(card, settings.cache_dir):
+    refuse_unfit_interpreter(card)
+    # The name of an export has the versions of the libraries, and another interpreter has its own.
+    if engine != "litert" or (card.own_python is None and prepared(card, settings.cache_dir)):
         return
     arguments = [str(card.version_name), f"--cache-dir={settings.cache_dir}"]
     if settings.models_dir:
         arguments.append(f"--models-dir={settings.models_dir}")
-    done = run_child("panopticon.engines.prepare", arguments)
+    done = run_child("panopticon.engines.prepare", arguments, python=card.own_python)
     if done.returncode:
         last_line = (done.stderr.strip() or "no message").splitlines()[-1]
         raise UsageError(f"{card.version_name} could not be prepared: {last_line}")
+
+
+def prepare_worker(card: ModelCard, settings: Settings) -> None:
+    """Prepare the model as `prepare_model` does, unless a service runs it, so that nothing is needed here."""
+    if not settings.espresso:
+        prepare_model(card, settings)
 
 
 def run_worker(
@@ -67,7 +74,7 @@ def run_worker(
     Raises: UsageError, and only before the first image.
     """
     model = open_runner(card, settings, metrics)
-    prepare_model(card, settings)
+    prepare_worker(card, settings)
     store, broker = open_store(settings.store_url), broker_of(settings)
     parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=metrics)
     registering = partial(

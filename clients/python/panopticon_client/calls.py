@@ -89,10 +89,12 @@ class Calls:
             )
             if failed_rounds >= self._attempts or free_s >= deadline_s:
                 raise self._failure(course, hosts)
-            pause_until_s = free_s + self._random.uniform(0, backoff_s)
+            # Busy hosts know best when they are free, so those times only spread; failures double the pause.
+            jitter_s = backoff_s if has_failed else min(max(BACKOFF_S, free_s - now_s), MAX_BACKOFF_S)
+            pause_until_s = free_s + self._random.uniform(0, jitter_s)
             # A jitter that does not fit into the time of the call is left out.
             self._clock.sleep((pause_until_s if pause_until_s < deadline_s else free_s) - now_s)
-            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S) if has_failed else BACKOFF_S
 
     def _round(self, course: _Course, hosts: Rotation) -> tuple[Answer | None, bool]:
         """Ask every host once. Return the good answer, and whether a host failed in another way than busy."""

@@ -165,10 +165,10 @@ def test_if_all_hosts_rest_the_call_waits_for_the_first_of_them(start: Start, cl
 
 
 def test_jitter_is_added_to_a_rest_and_never_taken_from_it(start: Start, clock: SteppedClock) -> None:
-    host = start(*[refuses(429, retry_after_ms=1000)] * 3)
+    host = start(*[refuses(429, retry_after_ms=wait_ms) for wait_ms in (10, 1000, 8000)])
     with client(host, clock=clock, random=ChosenRandom(0.5)) as asking:
         asking.analyze(b"jpg")
-    assert clock.slept_s == pytest.approx([1.05, 1.1, 1.2])
+    assert clock.slept_s == pytest.approx([0.06, 1.5, 9.0])
 
 
 def test_the_header_is_obeyed_if_there_is_no_problem_document(start: Start, clock: SteppedClock) -> None:

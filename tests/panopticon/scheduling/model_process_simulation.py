@@ -63,7 +63,7 @@ class Simulation:
     cancel_share: float = 0.0
     """The share of turns in which the caller cancels one image."""
     reclaims: bool = False
-    """Whether the caller takes back what it can at each end of the process."""
+    """True if the caller takes back what it can at each end of the process."""
     patience: int = 3
     """The number of times in a row that the model may be down without an answer before the run ends."""
     now_s: float = 0.0

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panopticon.cards.cards import ModelCard
+from panopticon.cards.cards import ModelCard, read_card
 from panopticon.errors import Rejected
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
@@ -25,6 +26,7 @@ from panopticon.scheduling.dispatch import CONTROL_ID, Phase
 from panopticon.scheduling.items import Answer, Item, NotRun, Ran
 from panopticon.settings import Settings
 from tests.panopticon.null_card import write_null_card
+from tests.workers.model_process.test_gpu import stand_in_for_nvidia_smi
 from tests.workers.queues.fake_clock import FakeClock
 from workers.model_process.client import SILENCE_TIMEOUT_S, START_TIMEOUT_S, ModelClient
 from workers.model_process.frames import (
@@ -39,10 +41,10 @@ from workers.model_process.frames import (
     OutputFrame,
     PeerGone,
     RejectedFrame,
-    StartedFrame,
     TransientFrame,
     UnavailableFrame,
 )
+from workers.model_process.progress import ProgressWriter
 
 BEST_BATCH = 1
 CREDIT = 3
@@ -54,13 +56,23 @@ class ChildFake:
 
     pid = 1
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, progress: int) -> None:
         self.stream = FrameStream(socket.socket(fileno=os.dup(descriptor)))
+        self.pipe = os.fdopen(os.dup(progress), "wb")
+        self.progress = ProgressWriter(self.pipe.fileno())
         self.items: list[int] = []
         self.status: int | None = None
 
     def send(self, *frames: Frame) -> None:
         self.stream.send(frames)
+
+    def started(self, phase: str, *ids: int) -> None:
+        """Report a step, which the client reads when it needs to know."""
+        self.progress.started(ids, Phase(phase))
+
+    def close(self) -> None:
+        self.stream.close()
+        self.pipe.close()
 
     def hello(self, card: ModelCard, **other: Any) -> None:
         hello = HelloFrame(
@@ -89,7 +101,7 @@ class ChildFake:
     def die(self, status: int = -signal.SIGSEGV) -> None:
         self.heard()
         self.status = status
-        self.stream.close()
+        self.close()
 
     def poll(self) -> int | None:
         return self.status
@@ -101,7 +113,7 @@ class ChildFake:
         if self.status is None:
             assert timeout is not None, "a wait without a limit"
             raise subprocess.TimeoutExpired("child", timeout)
-        self.stream.close()
+        self.close()
         return self.status
 
 
@@ -114,10 +126,6 @@ def output(id_: int, *, elements: int = 3) -> OutputFrame:
         width_px=1,
         height_px=1,
     )
-
-
-def started(phase: str, *ids: int) -> Frame:
-    return StartedFrame(ids=ids, phase=Phase(phase))
 
 
 def outcomes_of(answers: Sequence[Answer]) -> list[tuple[int, str]]:
@@ -146,11 +154,15 @@ class Bench:
         start_new_session: bool,
     ) -> ChildFake:
         options = [word for word in command if word.startswith("--")]
-        assert options == [f"--fd={pass_fds[0]}", f"--card={self.card.folder / 'card.toml'}"]
+        assert options == [
+            f"--fd={pass_fds[0]}",
+            f"--progress-fd={pass_fds[1]}",
+            f"--card={self.card.folder / 'card.toml'}",
+        ]
         assert env["PANOPTICON_ITEM_TIMEOUT_S"] == str(ITEM_TIMEOUT_S)
         assert stdin == subprocess.DEVNULL
         assert start_new_session
-        self.children.append(ChildFake(pass_fds[0]))
+        self.children.append(ChildFake(pass_fds[0], pass_fds[1]))
         return self.children[-1]
 
     @property
@@ -190,7 +202,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     yield made
     made.client.close()
     for child in made.children:
-        child.stream.close()
+        child.close()
 
 
 def test_nothing_is_sent_before_hello(bench: Bench) -> None:
@@ -279,7 +291,7 @@ def test_what_the_child_sent_before_it_died_is_read_though_sending_fails_first(b
 def test_a_child_that_died_is_started_again_at_once_and_gets_what_was_unanswered(bench: Bench) -> None:
     bench.add(2)
     child = bench.greeted()
-    child.send(started("decode", 1))
+    child.started("decode", 1)
     child.die()
     assert bench.bury() == []
     bench.poll()
@@ -296,7 +308,7 @@ def kill_alone(bench: Bench, id_: int) -> None:
     """The next child gets this image alone, and dies on it."""
     child = bench.greeted()
     assert child.heard() == [id_]
-    child.send(started("run", id_))
+    child.started("run", id_)
     child.die()
     assert bench.bury() == []
 
@@ -311,7 +323,7 @@ def test_an_image_that_kills_two_children_alone_fails_once_the_golden_image_has_
     child.send(output(CONTROL_ID))
     assert bench.poll() == []
     assert child.heard() == [1]
-    child.send(started("run", 1))
+    child.started("run", 1)
     child.die()
     assert bench.bury() == []
     bench.greeted().send(output(CONTROL_ID))
@@ -324,7 +336,7 @@ def test_a_model_that_dies_on_the_golden_image_too_is_down_and_fails_no_image(
     bench: Bench, images: int
 ) -> None:
     bench.add(images)
-    bench.greeted().send(started("run", *range(1, images + 1)))
+    bench.greeted().started("run", *range(1, images + 1))
     bench.child.die()
     assert bench.bury() == []
     kill_alone(bench, 1)
@@ -339,7 +351,8 @@ def test_a_model_that_hangs_on_the_golden_image_too_is_down_and_fails_no_image(b
     for id_ in (1, CONTROL_ID):
         child = bench.greeted()
         assert child.heard() == [id_]
-        child.send(started("run", id_))
+        child.started("run", id_)
+        child.send(AliveFrame(cpu_s={}))
         bench.poll()
         bench.clock.now_s += ITEM_TIMEOUT_S + 1
         assert bench.poll() == []
@@ -408,7 +421,8 @@ def test_a_child_of_another_card_is_ended_and_tried_again(bench: Bench, other: d
 def test_an_overdue_image_fails_and_its_child_is_killed(bench: Bench) -> None:
     bench.add(2)
     child = bench.greeted()
-    child.send(started("decode", 1))
+    child.started("decode", 1)
+    child.send(AliveFrame(cpu_s={}))
     bench.poll()
     bench.clock.now_s += ITEM_TIMEOUT_S + 1
     child.send(AliveFrame(cpu_s={}))
@@ -417,11 +431,33 @@ def test_an_overdue_image_fails_and_its_child_is_killed(bench: Bench) -> None:
     assert bench.greeted().heard() == [2]
 
 
+def test_an_image_that_has_gone_on_since_the_last_look_is_not_overdue(bench: Bench) -> None:
+    bench.add(1)
+    child = bench.greeted()
+    child.started("decode", 1)
+    child.send(AliveFrame(cpu_s={}))
+    bench.poll()
+    bench.clock.now_s += ITEM_TIMEOUT_S + 1
+    child.started("ready", 1)
+    assert bench.poll() == []
+    assert child.poll() is None
+
+
+def test_a_step_that_an_image_has_reached_wakes_nobody(bench: Bench) -> None:
+    bench.add(1)
+    child = bench.greeted()
+    child.started("decode", 1)
+    descriptor = bench.client.fileno()
+    assert descriptor is not None
+    assert select.select([descriptor], [], [], 0) == ([], [], [])
+
+
 def test_an_image_whose_answer_is_not_read_yet_is_not_overdue(bench: Bench) -> None:
     """This side was slow: a store may block for longer than an image may take."""
     bench.add(2)
     child = bench.greeted()
-    child.send(started("decode", 1), started("decode", 2))
+    child.started("decode", 1, 2)
+    child.send(AliveFrame(cpu_s={}))
     bench.poll()
     bench.clock.now_s += ITEM_TIMEOUT_S + 1
     child.send(output(1, elements=100_000), output(2))
@@ -474,7 +510,7 @@ def test_the_cpu_seconds_of_one_child_after_another_add_up(bench: Bench) -> None
 def test_a_child_that_sends_garbage_is_replaced(bench: Bench) -> None:
     bench.add(1)
     child = bench.greeted()
-    child.send(started("fetch", 1))
+    child.started("fetch", 1)
     child.stream._connection.sendall(b"\xff\xff\xff\xff")
     assert bench.poll() == []
     assert child.poll() == -signal.SIGKILL
@@ -567,7 +603,7 @@ def test_cancelling_while_the_child_is_dead_does_no_harm(bench: Bench) -> None:
     item = bench.client.add(Lane.LIVE, uri="file:///x")
     bench.add(1)
     child = bench.greeted()
-    child.send(started("run", 2))
+    child.started("run", 2)
     child.die()
     bench.client.cancel([item])
     bench.bury()
@@ -579,7 +615,7 @@ def test_a_cancelled_suspect_is_convicted_and_its_trace_is_logged(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     item = bench.client.add(Lane.LIVE, uri="file:///x", trace="request-7")
-    bench.greeted().send(started("run", 1))
+    bench.greeted().started("run", 1)
     bench.child.die()
     bench.bury()
     bench.client.cancel([item])
@@ -587,7 +623,7 @@ def test_a_cancelled_suspect_is_convicted_and_its_trace_is_logged(
     child = bench.greeted()
     child.send(output(CONTROL_ID))
     assert bench.poll() == []
-    child.send(started("run", 1))
+    child.started("run", 1)
     child.die()
     assert bench.bury() == []
     bench.greeted().send(output(CONTROL_ID))
@@ -606,7 +642,7 @@ def test_nothing_is_reclaimed_from_a_model_that_is_ready(bench: Bench) -> None:
 def test_what_waits_for_a_restart_can_be_reclaimed_and_the_suspects_stay(bench: Bench) -> None:
     bench.add(5)
     child = bench.greeted()
-    child.send(started("run", 1, 2))
+    child.started("run", 1, 2)
     child.die()
     bench.bury()
     assert [item.id for item in bench.client.reclaim()] == [3, 4, 5]
@@ -634,3 +670,23 @@ def test_the_descriptor_is_readable_when_a_frame_came_and_gone_without_a_child(b
     assert select.select([descriptor], [], [], 0) == ([descriptor], [], [])
     bench.bury()
     assert bench.client.fileno() is None
+
+
+def test_the_share_of_a_gpu_is_in_the_environment_of_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in_for_nvidia_smi(tmp_path / "bin", "echo 8000")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    path = write_null_card(tmp_path / "card").folder / "card.toml"
+    path.write_text(path.read_text("utf-8").replace("memory_mb", "gpu_memory_mb = 2000, memory_mb"), "utf-8")
+    environments: list[Mapping[str, str]] = []
+
+    def start(*_words: Any, env: Mapping[str, str], **_options: Any) -> None:
+        environments.append(env)
+        raise OSError("only the environment is looked at")
+
+    monkeypatch.setattr("workers.model_process.child_process.start_child", start)
+    client = ModelClient(read_card(path), Settings(), metrics=Metrics())
+    with closing(client), pytest.raises(OSError, match="only the environment"):
+        client.poll(wait_s=0)
+    assert environments[0]["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.2500"

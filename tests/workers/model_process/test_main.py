@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -38,6 +39,8 @@ from workers.model_process.frames import (
     CancelFrame,
     DroppedFrame,
     Frame,
+    FrameEncoder,
+    FrameError,
     FrameStream,
     HelloFrame,
     OutputFrame,
@@ -49,6 +52,7 @@ from workers.model_process.image_log import ImageLog
 from workers.model_process.item_limits import ItemLimits
 from workers.model_process.main import ModelProcess, wants_engine_per_thread
 from workers.model_process.pipeline import Pipeline, Prepared
+from workers.model_process.progress import ProgressReader, ProgressWriter
 from workers.model_process.usage import Usage
 
 
@@ -58,6 +62,16 @@ def ends() -> Iterator[tuple[FrameStream, FrameStream]]:
     child, parent = socket.socketpair()
     with child, parent:
         yield FrameStream(child), FrameStream(parent)
+
+
+@pytest.fixture
+def progress() -> Iterator[tuple[ProgressReader, BinaryIO]]:
+    """The parent's end of the pipe, and the child's."""
+    reading, writing = os.pipe()
+    reader = ProgressReader(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        yield reader, pipe
+    reader.close()
 
 
 def prepared(id_: int) -> Prepared:
@@ -160,40 +174,58 @@ class TestImageLog:
         assert [record.__dict__["trace"] for record in (mine, other, after)] == [" (trace a b)", "", ""]
 
 
+class TestProgress:
+    def test_what_is_reported_is_read_in_its_order_and_once(
+        self, progress: tuple[ProgressReader, BinaryIO]
+    ) -> None:
+        reader, writer = progress[0], ProgressWriter(progress[1].fileno())
+        assert reader.read() == []
+        writer.started((1, 2), Phase.DECODE)
+        writer.started((1,), Phase.RUN)
+        expected = [
+            StartedFrame(ids=(1, 2), phase=Phase.DECODE),
+            StartedFrame(ids=(1,), phase=Phase.RUN),
+        ]
+        assert [reader.read(), reader.read()] == [expected, []]
+
+    def test_what_was_reported_outlives_the_writer(self, progress: tuple[ProgressReader, BinaryIO]) -> None:
+        ProgressWriter(progress[1].fileno()).started((1,), Phase.DECODE)
+        progress[1].close()
+        assert [len(progress[0].read()), len(progress[0].read())] == [1, 0]
+
+    def test_a_writer_waits_while_the_pipe_is_full(self, progress: tuple[ProgressReader, BinaryIO]) -> None:
+        reader, writer = progress[0], ProgressWriter(progress[1].fileno())
+        ids = tuple(range(10_000))
+        threads = [threading.Thread(target=writer.started, args=(ids, Phase.RUN)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        frames: list[StartedFrame] = []
+        deadline_s = time.monotonic() + 10
+        while len(frames) < len(threads) and time.monotonic() < deadline_s:
+            frames += reader.read()
+        for thread in threads:
+            thread.join(10)
+        assert frames == [StartedFrame(ids=ids, phase=Phase.RUN)] * len(threads)
+
+    def test_a_reader_that_is_gone_is_a_parent_that_is_gone(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "wb"), pytest.raises(PeerGone):
+            ProgressWriter(writing).started((1,), Phase.RUN)
+
+    def test_another_frame_is_refused(self, progress: tuple[ProgressReader, BinaryIO]) -> None:
+        os.write(progress[1].fileno(), FrameEncoder().encode(ALIVE))
+        with pytest.raises(FrameError, match="alive"):
+            progress[0].read()
+
+
 class TestFrameWriter:
-    def test_what_may_kill_the_process_is_sent_before_it_begins(
-        self, ends: tuple[FrameStream, FrameStream]
-    ) -> None:
-        writer = FrameWriter(ends[0])
-        for phase in (Phase.DECODE, Phase.RUN):
-            writer.started((1,), phase)
-            assert ends[1].receive(wait_s=0) == [StartedFrame(ids=(1,), phase=phase)]
-
-    @pytest.mark.parametrize("phase", [Phase.FETCH, Phase.READY])
-    def test_what_is_not_urgent_goes_ahead_of_the_next_frame(
-        self, ends: tuple[FrameStream, FrameStream], phase: Phase
-    ) -> None:
-        writer = FrameWriter(ends[0])
-        writer.started((1,), phase)
-        assert ends[1].receive(wait_s=0) == []
-        writer.send(ALIVE)
-        assert [frame.type for frame in ends[1].receive(wait_s=0)] == ["started", "alive"]
-
-    def test_what_was_held_is_sent_once(self, ends: tuple[FrameStream, FrameStream]) -> None:
-        writer = FrameWriter(ends[0])
-        writer.started((1,), Phase.FETCH)
-        writer.send(ALIVE)
-        ends[1].receive(wait_s=0)
-        writer.send(ALIVE)
-        assert ends[1].receive(wait_s=0) == [ALIVE]
-
     def test_frames_of_many_threads_do_not_mix(self, ends: tuple[FrameStream, FrameStream]) -> None:
         writer = FrameWriter(ends[0])
 
         def send(thread: int) -> None:
             for number in range(10):
-                writer.started((number,), Phase.FETCH)
-                writer.send(output(10 * thread + number, bytes([thread]) * 500_000))
+                writer.send(ALIVE, output(10 * thread + number, bytes([thread]) * 500_000))
 
         threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
         for thread in threads:
@@ -274,6 +306,7 @@ class TestModelProcess:
         engine: Engine,
         source: HookedSource,
         ends: tuple[FrameStream, FrameStream],
+        progress: tuple[ProgressReader, BinaryIO],
     ) -> ModelProcess:
         """A process none of whose threads runs."""
         limits = ItemLimits(fetch=FetchLimits(max_bytes=1000), decode=DecodeLimits(max_pixels=10_000))
@@ -282,6 +315,7 @@ class TestModelProcess:
             engines=[engine],
             originals=Originals({"file": FileSource(), "hooked": source}),
             writer=FrameWriter(ends[0]),
+            progress=ProgressWriter(progress[1].fileno()),
             limits=limits,
             image_log=ImageLog(),
         )
@@ -298,7 +332,7 @@ class TestModelProcess:
 
     def frames_until(self, parent: FrameStream, *last: str) -> list[Frame]:
         frames: list[Frame] = []
-        while not frames or frames[-1].type not in last:
+        while not any(frame.type in last for frame in frames):
             frames += parent.receive(wait_s=10)
         return frames
 
@@ -313,13 +347,17 @@ class TestModelProcess:
         assert (hello.engine, hello.best_batch) == ("null", 32)
 
     def test_each_phase_of_an_image_is_reported_and_then_its_output(
-        self, process: ModelProcess, parent: FrameStream, tmp_path: Path
+        self,
+        process: ModelProcess,
+        parent: FrameStream,
+        progress: tuple[ProgressReader, BinaryIO],
+        tmp_path: Path,
     ) -> None:
         path = tmp_path / "red.png"
         Image.new("RGB", (20, 10), (255, 0, 0)).save(path)
         process.receive([item(7, uri=uri_of(bytes(path)))])
         frames = self.frames_until(parent, "output")
-        started = [(frame.ids, frame.phase) for frame in frames if isinstance(frame, StartedFrame)]
+        started = [(frame.ids, frame.phase) for frame in progress[0].read()]
         assert started == [((7,), phase) for phase in ("fetch", "decode", "ready", "run")]
         answer = frames[-1]
         assert isinstance(answer, OutputFrame)
@@ -328,13 +366,13 @@ class TestModelProcess:
         assert answer.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
     def test_an_image_that_an_item_carries_is_decoded_without_a_fetch(
-        self, process: ModelProcess, parent: FrameStream
+        self, process: ModelProcess, parent: FrameStream, progress: tuple[ProgressReader, BinaryIO]
     ) -> None:
         encoded = io.BytesIO()
         Image.new("RGB", (20, 10), (0, 255, 0)).save(encoded, "png")
         process.receive([replace(item(7, uri=""), encoded=encoded.getvalue())])
         frames = self.frames_until(parent, "output")
-        started = [frame.phase for frame in frames if isinstance(frame, StartedFrame)]
+        started = [frame.phase for frame in progress[0].read()]
         assert started == ["decode", "ready", "run"]
         answer = frames[-1]
         assert isinstance(answer, OutputFrame)
@@ -371,13 +409,17 @@ class TestModelProcess:
         assert [frame for frame in frames if not isinstance(frame, AliveFrame)] == [DroppedFrame(ids=(7,))]
 
     def test_an_image_cancelled_during_its_fetch_is_not_decoded(
-        self, idle: ModelProcess, parent: FrameStream, source: HookedSource
+        self,
+        idle: ModelProcess,
+        parent: FrameStream,
+        progress: tuple[ProgressReader, BinaryIO],
+        source: HookedSource,
     ) -> None:
         source.during = lambda: idle.receive([CancelFrame(ids=(7,))])
         threading.Thread(target=idle.prepare_forever, daemon=True).start()
         idle.receive([item(7, uri="hooked:x")])
-        frames = self.frames_until(parent, "dropped", "rejected")
-        assert frames == [StartedFrame(ids=(7,), phase=Phase.FETCH), DroppedFrame(ids=(7,))]
+        assert self.frames_until(parent, "dropped", "rejected") == [DroppedFrame(ids=(7,))]
+        assert progress[0].read() == [StartedFrame(ids=(7,), phase=Phase.FETCH)]
 
     def test_an_image_that_fails_though_it_was_cancelled_is_answered_once(
         self, idle: ModelProcess, parent: FrameStream, source: HookedSource

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -127,3 +129,80 @@ def test_an_image_that_an_item_carries_is_refused_as_a_fetched_one_would_be(
         answer = answer_of(model)
     assert isinstance(answer, NotRun)
     assert answer.error.reason == reason
+
+
+def ready(model: ModelClient) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while model.hello is None:
+        assert time.monotonic() < deadline_s, str(model.down)
+        model.poll(wait_s=0.05)
+
+
+def test_cancelled_images_are_not_answered_and_give_their_credit_back(tmp_path: Path) -> None:
+    with client(tmp_path) as model:
+        ready(model)
+        items = [model.add(Lane.LIVE, encoded=encoded((n, 0, 0))) for n in range(3 * model.credit)]
+        model.poll(wait_s=0)
+        model.cancel(items[1::2])
+        answers: list[Answer] = []
+        deadline_s = time.monotonic() + PATIENCE_S
+        while len(model):
+            answers += model.poll(wait_s=0.05)
+            assert time.monotonic() < deadline_s, f"it holds {len(model)}"
+        assert sorted(answer.item.id for answer in answers) == [item.id for item in items[::2]]
+        assert all(isinstance(answer, Ran) for answer in answers)
+
+
+def test_a_process_that_is_killed_while_it_is_sent_to_is_started_again_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    """Each image is larger than the socket's buffers, so that the sender waits for the process to read."""
+    out = io.BytesIO()
+    Image.new("RGB", (2000, 3000), (255, 0, 0)).save(out, "bmp")
+    with client(tmp_path) as model:
+        ready(model)
+        process = psutil.Process(model.pid)
+        process.suspend()
+        for _ in range(2):
+            model.add(Lane.LIVE, encoded=out.getvalue())
+        killer = threading.Timer(0.3, process.kill)
+        killer.start()
+        answers = model.poll(wait_s=0)
+        assert not killer.is_alive() or killer.finished.is_set()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while len(answers) < 2:
+            answers += model.poll(wait_s=0.05)
+            assert time.monotonic() < deadline_s, str(model.down)
+    assert all(isinstance(answer, Ran) for answer in answers)
+
+
+def test_a_process_that_reads_nothing_for_the_time_of_an_image_is_ended(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (2000, 3000), (255, 0, 0)).save(out, "bmp")
+    with client(tmp_path, item_timeout_s=5) as model:
+        ready(model)
+        stopped = psutil.Process(model.pid)
+        stopped.suspend()
+        model.add(Lane.LIVE, encoded=out.getvalue())
+        answer = answer_of(model)
+        assert not stopped.is_running()
+    assert isinstance(answer, Ran), str(answer)
+
+
+def test_a_process_started_from_another_thread_works_and_ends_with_close(tmp_path: Path) -> None:
+    with client(tmp_path) as model:
+        answers: list[Answer] = []
+
+        def drive() -> None:
+            model.add(Lane.LIVE, encoded=encoded((0, 0, 255)))
+            answers.append(answer_of(model))
+
+        thread = threading.Thread(target=drive)
+        thread.start()
+        thread.join(PATIENCE_S)
+        # The thread that started it has ended, and it must not end with that thread.
+        model.add(Lane.LIVE, encoded=encoded((255, 0, 0)))
+        answers.append(answer_of(model))
+        process = psutil.Process(model.pid)
+    assert [isinstance(answer, Ran) for answer in answers] == [True, True]
+    assert not process.is_running()

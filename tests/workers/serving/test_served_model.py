@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from panopticon.errors import PanopticonError, Rejected, Unavailable
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Gate
-from panopticon.scheduling.items import Hello, Ran
+from panopticon.scheduling.items import Hello, NotRun, Ran
 from tests.workers.queues.fake_clock import FakeClock
-from tests.workers.serving.hand_replica import HandReplica
+from tests.workers.serving.hand_replica import HandReplica, item_of
 from workers.serving.errors import DeadlinePassed
 from workers.serving.jobs import Job
+from workers.serving.replica import Replica, Turn
 from workers.serving.served_model import PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
 
 NULL = read_card(Path(__file__).parents[2] / "models" / "null" / "card.toml")
@@ -26,8 +28,11 @@ class Bench:
         self.clock = FakeClock()
         self.replicas: list[HandReplica] = []
 
-        def make(report: object) -> list[HandReplica]:
-            self.replicas = [HandReplica(report) for _ in range(replicas)]  # type: ignore[arg-type]
+        def make(
+            report: Callable[[Replica, Turn], None], convict: Callable[[NotRun], None]
+        ) -> list[HandReplica]:
+            self.convict = convict
+            self.replicas = [HandReplica(report) for _ in range(replicas)]
             return self.replicas
 
         self.model = ServedModel(
@@ -196,8 +201,10 @@ def test_one_process_that_is_down_leaves_the_others_at_work() -> None:
 
 
 def test_an_image_that_ended_its_process_is_refused_the_next_time_without_a_run(bench: Bench) -> None:
-    bench.job(encoded=b"killer")
-    bench.replica.refuse(Rejected("killed_process", "again and again"))
+    job = bench.job(encoded=b"killer")
+    bench.model.forget(job)
+    bench.replica.turn(returned=[job])
+    bench.convict(NotRun(item=item_of(job), error=Rejected("killed_process", "again and again")))
     again = bench.job(encoded=b"killer")
     assert isinstance(error := error_of(again), Rejected)
     assert error.reason == "killed_process"

@@ -182,7 +182,7 @@ def test_an_image_that_is_not_run_in_its_time_is_503_and_costs_no_run(held: Held
     with held.service.at_once(3) as answers:
         held.wait_until_admitted(3)
         wait_until(lambda: held.begun == 1, "the first run has begun")
-        late = held.service.analyze(**{"X-Request-Timeout-Ms": "100"})
+        late = held.service.analyze(JPEG, "", **{"X-Request-Timeout-Ms": "100"})
         held.let_run()
     assert late.status == 503
     assert late.json["type"] == "/v1/problems/deadline"

@@ -51,7 +51,7 @@ from workers.submission.index_plan import (
     waiting_images,
 )
 from workers.submission.submit import Submission, scan_paths
-from workers.worker.run import prepare_model
+from workers.worker.run import prepare_worker
 
 POLL_S = 0.2
 EXIT_NOT_ALL_STORED = 1
@@ -115,7 +115,7 @@ def index_command(
         # An empty folder should not take the minute that a model may take.
         if submission.entries:
             with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
-                prepare_model(card, session.settings)
+                prepare_worker(card, session.settings)
     register_all(cards, session.store, session.broker, by=who())
     session.name_new_database()
     versions = [card.version_name for card in cards]

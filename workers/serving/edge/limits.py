@@ -1,4 +1,4 @@
-"""The limits of connections, and what all connections of a service share."""
+"""The limits of connections, and the state that all connections of a service share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EdgeLimits:
 
 @dataclass(slots=True, kw_only=True)
 class Edge:
-    """What all connections of one service share."""
+    """The state that all connections of one service share."""
 
     limits: EdgeLimits
     draining: bool = False

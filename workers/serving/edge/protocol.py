@@ -15,6 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from workers.serving.edge.joined_writes import JoinedWrites
 from workers.serving.edge.limits import DRAIN_BYTES, DRAIN_S, Edge
 from workers.serving.problems import Problem
 
@@ -58,12 +59,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._in_body = False
         self._header_bytes = 0
+        self._max_header_bytes = edge.limits.max_header_bytes
         self._refused = False
         """Nothing more is parsed; what still comes is counted and thrown away."""
         self._left_bytes = DRAIN_BYTES
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         limits = self.edge.limits
         if len(self.connections) <= limits.max_connections:
             self._wait_for(_Waiting.HEADERS, limits.header_timeout_s)
@@ -114,7 +116,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if was_in_headers and self._in_headers:
             # The parser names a header once it is complete, and this one does not end.
             self._header_bytes += len(data)
-            if self._header_bytes > self.edge.limits.max_header_bytes:
+            if self._header_bytes > self._max_header_bytes:
                 self._refuse(self._headers_too_large())
                 return
         self._choose_timer()
@@ -144,16 +146,16 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + len(b": \r\n"))
+        self._count(len(name) + len(value) + 4)
         # Trailers would be added to the headers of a request that the application has already.
         if self._in_headers:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._check_headers()
+        super().on_headers_complete()
         self._in_headers = False
         self._in_body = True
-        super().on_headers_complete()
         if self.edge.draining:
             self.cycle.keep_alive = False
 
@@ -166,10 +168,14 @@ class EdgeProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise _malformed(f"HTTP/{version} is not spoken here", allowed=["HTTP/1.1", "HTTP/1.0"])
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and version == "1.1"):
-            raise _malformed(f"it has {len(hosts)} headers Host, and HTTP/1.1 needs one")
-        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        hosts, codings = 0, []
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                codings.append(value.strip().lower())
+        if hosts > 1 or (not hosts and version == "1.1"):
+            raise _malformed(f"it has {hosts} headers Host, and HTTP/1.1 needs one")
         if codings and version == "1.0":
             raise _malformed("HTTP/1.0 has no Transfer-Encoding")
         if codings and codings != [b"chunked"]:
@@ -180,16 +186,14 @@ class EdgeProtocol(HttpToolsProtocol):
                 value=b", ".join(codings).decode("latin-1"),
                 allowed=["chunked"],
             )
-        try:
-            path = httptools.parse_url(self.url).path
-        except httptools.HttpParserInvalidURLError:
-            path = None
-        if path is None or not path.isascii():
+        # `http://host` is a target without a path; `on_headers_complete` parses it whatever it is.
+        has_path = self.url.startswith(b"/") or httptools.parse_url(self.url).path
+        if not has_path or not self.url.isascii():
             raise _malformed("its target is not a path", value=self.url.decode("latin-1"))
 
     def _count(self, number: int) -> None:
         self._header_bytes += number
-        if self._header_bytes > self.edge.limits.max_header_bytes:
+        if self._header_bytes > self._max_header_bytes:
             raise self._headers_too_large()
 
     def _headers_too_large(self) -> Problem:
@@ -363,6 +367,8 @@ def _problem_of(error: httptools.HttpParserError) -> Problem:
     cause = error.__context__
     if isinstance(cause, Problem):
         return cause
+    if isinstance(cause, httptools.HttpParserInvalidURLError):
+        return _malformed("its target is not a path")
     if isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
         log.error("a request was refused by a bug", exc_info=cause)
         return Problem(slug="internal-error", detail="the request could not be read because of a bug")

@@ -21,7 +21,7 @@ async def refuse_early(
     headers = dict(scope["headers"])
     body = problem.body(request_id)
     fields = {**problem.answer_headers(), "content-length": str(len(body))}
-    is_short = _is_short(headers)
+    is_short = scope["http_version"] != "1.0" and _is_short(headers)
     if not is_short:
         fields["connection"] = "close"
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
@@ -37,6 +37,9 @@ def _is_short(headers: dict[bytes, bytes]) -> bool:
     """Return whether the rest of the request is small and will certainly be sent."""
     # A client that waits for "100 Continue" may leave its body out.
     if b"transfer-encoding" in headers or b"expect" in headers:
+        return False
+    # This connection is closed with the answer, while the body still comes.
+    if b"close" in headers.get(b"connection", b"").lower():
         return False
     return int(headers.get(b"content-length", b"0")) <= DRAIN_BYTES
 

@@ -23,6 +23,8 @@ from workers.serving.edge.protocol import CLOSE_S, EdgeProtocol
 BACKLOG = 2048
 DATE_EVERY_S = 1.0
 LOOK_EVERY_S = 0.02
+LINGER_S = 1.0
+"""Time in which the request on a connection that was accepted last may arrive."""
 OTHER_FILES = 256
 """Open files beyond the connections: stores, queues, model processes."""
 
@@ -138,12 +140,15 @@ class HttpServer:
         self.edge.draining = True
         for server in self._servers:
             server.close()
+        # On a connection that was accepted just now, the request may not have arrived yet. It would be closed
+        # as an idle one, and its client would get no answer.
+        await self._until(lambda: not self._state.connections, min(LINGER_S, limit_s))
         for each in self.protocols():
             each.shutdown()
         await self._until(lambda: not self._state.connections and not self._state.tasks, limit_s)
         cut_off = len(self._state.tasks)
         if cut_off:
-            log.warning("%d requests were not finished in %g s, and are cut off", cut_off, limit_s)
+            log.warning("requests cut off, since they did not end in %g s: %d", limit_s, cut_off)
         self._is_cutting_off = True
         for each in self.protocols():
             each.transport.abort()

@@ -59,6 +59,8 @@ class TinyApp:
             await self._wait(path, receive, send)
         elif path == "/large":
             await _answer(send, b"x" * LARGE_BYTES)
+        elif path == "/stream":
+            await _stream(send)
         elif path == "/headers":
             await _answer(send, b"\n".join(b"%b=%b" % header for header in scope["headers"]))
         elif path == "/client":
@@ -106,6 +108,15 @@ async def _answer(send: Send, body: bytes, *headers: tuple[bytes, bytes]) -> Non
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": 200, "headers": [length, *headers]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(send: Send) -> None:
+    """Answer in parts, each of which waits until the client has read the one before."""
+    part = b"x" * (LARGE_BYTES // 64)
+    headers = [(b"content-length", b"%d" % LARGE_BYTES)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for number in range(64):
+        await send({"type": "http.response.body", "body": part, "more_body": number < 63})
 
 
 class Service:

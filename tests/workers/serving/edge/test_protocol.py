@@ -12,6 +12,7 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tests.workers.serving.edge.service import (
+    LARGE_BYTES,
     Service,
     answer,
     get,
@@ -21,6 +22,7 @@ from tests.workers.serving.edge.service import (
     wait_until,
 )
 from workers.serving.edge.limits import EdgeLimits
+from workers.serving.edge.server import allow_open_files
 
 LIMITS = EdgeLimits(
     header_timeout_s=5.0, keep_alive_s=5.0, read_answer_s=5.0, max_header_bytes=8192, max_connections=64
@@ -117,6 +119,15 @@ def test_pipelined_requests_are_answered_in_order(service: Service) -> None:
     with service.connect() as client:
         client.sendall(request("POST", "/body", "Content-Length: 2", body=b"ab") + get("/") + get("/headers"))
         assert [answer(client).body for _ in range(3)] == [b"2", b"ok", b"host=here"]
+
+
+def test_requests_that_come_byte_by_byte_are_answered_alike(service: Service) -> None:
+    sent = request("POST", "/body", "Content-Length: 3", body=b"abc") + get("/headers", "X-Value: 1")
+    with service.connect() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(len(sent)):
+            client.sendall(sent[at : at + 1])
+        assert [answer(client).body for _ in range(2)] == [b"3", b"host=here\nx-value=1"]
 
 
 def test_an_http_1_0_request_is_answered_and_its_connection_closed(service: Service) -> None:
@@ -243,7 +254,9 @@ def test_garbage_in_a_body_is_answered_and_the_application_learns_that_no_more_c
         wait_until(lambda: service.app.seen != [], "the request does not arrive")
         client.sendall(b"zzz\r\n")
         assert refusal(client) == (400, "malformed-request")
-    wait_until(lambda: service.app.left == ["/body"], "the application waits")
+        wait_until(lambda: service.app.left == ["/body"], "the application waits")
+        # It need not wait until the connection has ended.
+        assert service.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -347,18 +360,20 @@ def test_a_request_whose_answer_takes_long_is_not_timed_out() -> None:
         assert answer(client).body == b"waited"
 
 
-def test_a_client_that_does_not_read_its_answer_is_disconnected() -> None:
+@pytest.mark.parametrize(
+    "sent", [get("/stream"), get("/large", "Connection: close")], ids=["in parts", "the last one"]
+)
+def test_a_client_that_does_not_read_its_answer_is_disconnected(sent: bytes) -> None:
     with serving(limits(read_answer_s=0.3)) as service, service.connect(rcvbuf=4096) as client:
-        client.sendall(get("/large"))
+        client.sendall(sent)
         wait_until(lambda: service.app.seen != [], "the request does not arrive")
         wait_until(lambda: service.connections == 0, "the connection stays open")
 
 
-def test_a_client_that_does_not_read_the_last_answer_is_disconnected() -> None:
-    with serving(limits(read_answer_s=0.3)) as service, service.connect(rcvbuf=4096) as client:
-        client.sendall(get("/large", "Connection: close"))
-        wait_until(lambda: service.app.seen != [], "the request does not arrive")
-        wait_until(lambda: service.connections == 0, "the connection stays open")
+def test_a_long_answer_is_read_to_its_end() -> None:
+    with serving(LIMITS) as service, service.connect() as client:
+        client.sendall(get("/stream"))
+        assert len(answer(client).body) == LARGE_BYTES
 
 
 def test_a_body_that_ends_half_way_is_noticed(service: Service) -> None:
@@ -381,6 +396,8 @@ def test_a_client_that_leaves_with_pipelined_requests_takes_them_all_with_it(ser
 
 
 def test_a_thousand_idle_connections_disturb_nobody() -> None:
+    # Both ends of each connection are files of this process.
+    allow_open_files(2 * 1100)
     with serving(limits(max_connections=1100)) as service, ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(service.connect())

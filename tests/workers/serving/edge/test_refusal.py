@@ -98,6 +98,18 @@ def test_a_client_that_waits_for_100_continue_is_refused_without_it(service: Ser
         assert is_closed(client)
 
 
+@pytest.mark.parametrize(("version", "header"), [("1.0", "X: 1"), ("1.1", "Connection: close")])
+def test_a_short_body_is_read_before_a_connection_is_closed_that_would_be_anyway(
+    service: Service, version: str, header: str
+) -> None:
+    with service.connect() as client:
+        client.sendall(request("POST", "/refuse", "Content-Length: 60000", header, version=version))
+        assert answer(client).status == 429
+        # The connection is open until the body has come, so that no answer is lost by a reset.
+        client.sendall(b"x" * 60_000)
+        assert client.recv(1) == b""
+
+
 def test_ten_gigabytes_are_refused_at_once(service: Service) -> None:
     with service.connect() as client:
         client.sendall(request("POST", "/body", f"Content-Length: {10 * 1024**3}"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from panopticon.errors import UsageError
 from panopticon.settings import Settings
@@ -176,7 +177,7 @@ def test_what_is_not_finished_in_time_is_cut_off_and_counted(
         assert stopping.run(stopping.server.stop(limit_s=0.1)) == 1
         assert is_closed(client)
     assert [record.getMessage() for record in caplog.records] == [
-        "1 requests were not finished in 0.1 s, and are cut off"
+        "requests cut off, since they did not end in 0.1 s: 1"
     ]
     assert stopping.tasks == 0
 
@@ -200,6 +201,14 @@ def test_requests_are_answered_over_tls(certificate: Certificate) -> None:
                 assert answer(secured).body == b"https 127.0.0.1"
             secured.sendall(b"nonsense\r\n\r\n")
             assert answer(secured).status == 400
+
+
+def test_a_client_sees_its_refusal_over_tls_too(certificate: Certificate) -> None:
+    tls = tls_context(certificate.certificate, certificate.key)
+    authority = str(certificate.certificate)
+    with serving(LIMITS, tls) as service, urllib3.PoolManager(retries=False, ca_certs=authority) as pool:
+        got = pool.request("POST", f"{service.server.url}/refuse", body=b"x" * 20_000_000)
+        assert got.status == 429
 
 
 def test_a_handshake_that_does_not_end_is_given_up(certificate: Certificate) -> None:
