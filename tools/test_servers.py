@@ -16,6 +16,8 @@ PACKAGES = {
     "rabbitmq-server": Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
     "prometheus": Path("/usr/bin/promtool"),
     "maven": Path("/usr/bin/mvn"),
+    "nginx-light": Path("/usr/sbin/nginx"),
+    "haproxy": Path("/usr/sbin/haproxy"),
 }
 
 

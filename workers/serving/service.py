@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import sys
 import threading
@@ -155,7 +156,7 @@ class Service:
             router, check=_open_to_all, metrics=self._metrics, draining=lambda: self._draining
         )
         config = uvicorn.Config(
-            entry, host=settings.http_host, port=settings.http_port, loop="uvloop", http=JoinedWritesProtocol, lifespan="off", access_log=False, log_level="warning", timeout_keep_alive=settings.keep_alive_s
+            entry, host=settings.http_host, port=settings.http_port, loop="uvloop", http=JoinedWritesProtocol, lifespan="off", access_log=False, log_level="warning", timeout_keep_alive=math.ceil(settings.keep_alive_s)
         )
         return Server(config)
 

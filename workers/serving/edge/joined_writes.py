@@ -47,6 +47,6 @@ class JoinedWrites(_Transport):
 class JoinedWritesProtocol(HttpToolsProtocol):
     """uvicorn's protocol over such a transport."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over a new connection."""
         super().connection_made(JoinedWrites(cast("asyncio.Transport", transport)))
