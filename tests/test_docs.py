@@ -29,7 +29,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     ROOT / "chef" / "README.md",
     ROOT / "clients" / "python" / "README.md",
-    ROOT / "deploy" / "compose" / "README.md",
+    *sorted((ROOT / "deploy").glob("*/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
