@@ -87,8 +87,8 @@ class Entry:
         except Problem as problem:
             await problem.response(context.request_id)(scope, receive, send_with_id)
         except Unavailable as error:
-            problem = Problem(slug="store-down", detail=str(error), component=error.component)
-            await problem.response(context.request_id)(scope, receive, send_with_id)
+            down = Problem(slug="store-down", detail=str(error), component=error.component)
+            await down.response(context.request_id)(scope, receive, send_with_id)
         except Exception:
             log.exception("request %s failed", context.request_id)
             if status == 0:
