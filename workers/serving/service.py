@@ -30,7 +30,7 @@ from workers.model_process.client import ModelClient
 from workers.model_process.gpu import gpu_total_mb
 from workers.serving.access.access import Access, refuse_open_service
 from workers.serving.access.token_file import Scope
-from workers.serving.api.analyze import Analyze
+from workers.serving.api.analyze import OWN_WORKERS, Analyze
 from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
 from workers.serving.api.entry import Entry
 from workers.serving.api.hosts import hosts_endpoint
@@ -58,7 +58,6 @@ ENDING_S = 5.0
 """Time for the model processes to end."""
 
 
-OWN_WORKERS = "workers"
 Companions = Callable[[str, str], AbstractContextManager[Callable[[], None]]]
 """Takes the service's URL and a token for it. What it yields raises ProcessEnded once one has ended."""
 

@@ -26,7 +26,8 @@ GATE = 10
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service of two models that no test here brings down."""
-    with running(tmp_path_factory.mktemp("service"), "null@1", "slow@1") as service:
+    roots = tmp_path_factory.getbasetemp()
+    with running(tmp_path_factory.mktemp("service"), "null@1", "slow@1", file_roots=[roots]) as service:
         yield service
 
 
@@ -122,6 +123,17 @@ def test_an_image_named_by_its_uri_is_answered_like_its_bytes(
     assert answer.json["image"]["uri"] == file.as_uri()
     several = service.ask("POST", "/v1/analyze", json={"images": [{"uri": file.as_uri()}]})
     assert len(several.json["results"]) == 1
+
+
+def test_a_file_of_the_machine_is_read_only_where_a_setting_allows_it(
+    service: RunningService, held: Held, tmp_path: Path
+) -> None:
+    outside = service.ask("POST", "/v1/analyze?models=null", json={"uri": "file:///etc/passwd"})
+    without_roots = held.service.ask("POST", "/v1/analyze", json={"uri": "file:///etc/passwd"})
+    for answer in (outside, without_roots):
+        assert answer.status == 422
+        assert answer.json["reason"] == "path_not_allowed"
+        assert b"72 6f 6f 74" not in answer.body
 
 
 def test_a_bad_picture_among_good_ones_is_an_error_of_its_own(service: RunningService) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
+from panopticon.errors import Unavailable
 from panopticon.metrics import Metrics
 from workers.serving.api.bodies import ClientGone, Receive
 from workers.serving.problems import Problem
@@ -61,6 +62,8 @@ class Entry:
         self._app = app
         self._check = check
         self._metrics = metrics
+        # IDs need not be secret, and the system's own generator costs a system call for each.
+        self._random = Random()  # noqa: S311
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = self._context(scope)
@@ -85,6 +88,9 @@ class Entry:
             status = status or 499
         except Problem as problem:
             await problem.response(context.request_id)(scope, receive, send_with_id)
+        except Unavailable as error:
+            down = Problem(slug="store-down", detail=str(error), component=error.component)
+            await down.response(context.request_id)(scope, receive, send_with_id)
         except Exception:
             log.exception("request %s failed", context.request_id)
             if status == 0:
@@ -107,7 +113,7 @@ class Entry:
                 trace = value.decode("ascii")
             elif name == b"authorization":
                 authorization = value.decode("latin-1")
-        request_id = request_id or os.urandom(12).hex()
+        request_id = request_id or f"{self._random.getrandbits(96):024x}"
         client = scope.get("client")
         return RequestContext(
             request_id=request_id,
