@@ -1,13 +1,14 @@
-"""What every request passes: its ID and trace, the check of its token, its metrics, and its problems."""
+"""The entry of every request: its ID and trace, the check of its token, its metrics, and its problems."""
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from panopticon.errors import Unavailable
@@ -33,7 +34,7 @@ Raises: Problem (unauthorized, forbidden)."""
 
 @dataclass(slots=True, kw_only=True)
 class RequestContext:
-    """What the parts of the API know of a request besides its content."""
+    """The facts about a request that its path and body do not tell."""
 
     request_id: str
     trace: str
@@ -62,8 +63,9 @@ class Entry:
         self._app = app
         self._check = check
         self._metrics = metrics
-        # IDs need not be secret, and the system's own generator costs a system call for each.
-        self._random = Random()  # noqa: S311
+        # IDs need not be secret: random for the process, and counted, which costs no system call.
+        self._prefix = os.urandom(6).hex()
+        self._counter = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = self._context(scope)
@@ -113,7 +115,7 @@ class Entry:
                 trace = value.decode("ascii")
             elif name == b"authorization":
                 authorization = value.decode("latin-1")
-        request_id = request_id or f"{self._random.getrandbits(96):024x}"
+        request_id = request_id or f"{self._prefix}{next(self._counter):012x}"
         client = scope.get("client")
         return RequestContext(
             request_id=request_id,
