@@ -15,7 +15,7 @@ from benchmarks.http.peers.config import PeerConfig
 from benchmarks.http.requests import Upload
 
 GATE = 80
-"""Requests that a server with a limit admits at once: all clients of the largest closed loop, and some more."""
+"""Requests that a server with a limit admits at once: more than the largest closed loop has."""
 OURS = "panopticon"
 
 
