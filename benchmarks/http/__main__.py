@@ -48,7 +48,7 @@ BUSY_CLIENTS = 64
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """What is known of one model so far."""
+    """Everything known of one model so far."""
 
     settings: dict[str, str] = field(default_factory=dict)
     """Server → the settings that were chosen."""

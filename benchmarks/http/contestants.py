@@ -15,7 +15,7 @@ from benchmarks.http.peers.config import PeerConfig
 from benchmarks.http.requests import Upload
 
 GATE = 80
-"""Requests that a server with a limit admits at once: all clients of the largest closed loop, and some more."""
+"""Requests that a server with a limit admits at once: more than the largest closed loop has."""
 OURS = "panopticon"
 
 
@@ -48,11 +48,11 @@ class Peer:
     path: str
     ways: Ways
     arguments: Callable[[PeerConfig], list[str]]
-    """What its interpreter is called with."""
+    """The arguments of its interpreter."""
     limits: str
-    """How it limits what it admits."""
+    """The limit of what it admits."""
     why: str
-    """Why the ways are its best fair settings."""
+    """The reason for which the ways are its best fair settings."""
     environ: tuple[tuple[str, str], ...] = ()
     own_network: bool = False
     """It listens beyond loopback by itself, so that it gets a network that has nothing else."""

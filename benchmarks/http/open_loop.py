@@ -28,7 +28,7 @@ LOST = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to send, and when."""
+    """The requests to send, and their times."""
 
     port: int
     path: str
@@ -72,7 +72,7 @@ class OpenLoop:
     """Right answers until the last arrival, however late, by the same seconds."""
     p50_ms: float
     p99_ms: float
-    """Of right answers."""
+    """Percentiles of the latency are those of right answers."""
     refusals: Mapping[str, int]
     """Status, `0` for a lost connection → requests."""
     with_retry_after: int

@@ -1,4 +1,4 @@
-"""What a peer gets from the benchmark, through one environment variable."""
+"""The settings that a peer gets from the benchmark, through one environment variable."""
 
 from __future__ import annotations
 
