@@ -229,7 +229,7 @@ def test_only_nginx_sends_a_large_upload_to_the_next_host_if_one_is_full(proxy: 
         assert refused == []
     else:
         assert 0 < len(refused) < 4
-        # A host that refuses closes the connection, on which HAProxy may still be sending: then the 429 is lost.
+        # A host that refuses closes the connection while HAProxy may still be sending: then the 429 is lost.
         assert {answer.status for answer in refused} <= {429, 503}
         assert all("retry-after" in answer.headers for answer in refused)
 
