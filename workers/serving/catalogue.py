@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import UsageError
@@ -115,12 +116,7 @@ class ServedCatalogue:
     def find(self, name: str) -> ServedModel:
         """Return the served version of a name such as `tagger` or `tagger@1`. Raises: as `choose`."""
         if "@" in name:
-            try:
-                served = self._models.get(parse_version(name))
-            except UsageError as error:
-                raise Problem(
-                    slug="invalid-parameter", detail=str(error), parameter="models", value=name
-                ) from None
+            served = self._models.get(_version_of(name))
         else:
             served = self._best_of([each for each in self._models.values() if each.version.model == name])
         if served is None:
@@ -142,6 +138,15 @@ class ServedCatalogue:
             return (is_ready, is_active, served.version.version)
 
         return max(versions, key=rank, default=None)
+
+
+# Requests name the same few versions.
+@lru_cache(maxsize=256)
+def _version_of(name: str) -> VersionName:
+    try:
+        return parse_version(name)
+    except UsageError as error:
+        raise Problem(slug="invalid-parameter", detail=str(error), parameter="models", value=name) from None
 
 
 def _order(version: VersionName) -> tuple[str, int]:

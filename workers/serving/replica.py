@@ -50,7 +50,7 @@ class ReplicaState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What happened in one turn of a replica's thread."""
+    """The events of one turn of a replica's thread."""
 
     state: ReplicaState
     answered: Sequence[tuple[Job, Answer]] = ()

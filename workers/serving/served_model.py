@@ -41,7 +41,7 @@ ReplicaFactory = Callable[
 
 
 class ModelState(StrEnum):
-    """What a served model can do at present."""
+    """The present state of a served model."""
 
     LOADING = "loading"
     READY = "ready"
@@ -239,7 +239,7 @@ class ServedModel:
             self._queue.take().finish(reason)
 
     def _convict(self, failure: NotRun) -> None:
-        """Remember an image that ended its process, so that it does so only once, whoever sends it again."""
+        """Remember an image that ended its process, so that it does so only once."""
         encoded = failure.item.encoded
         if isinstance(failure.error, Rejected) and encoded is not None:
             self._convicted[hashlib.sha256(encoded).digest()] = failure.error

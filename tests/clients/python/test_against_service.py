@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,11 @@ from tests.workers.serving.running import JPEG, RunningService, running, wait_un
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningService]]:
     """Two services of the same models, each with a gate of two images."""
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    with running(folders[0], "null@1", gate=2) as first, running(folders[1], "null@1", gate=2) as second:
+    options: dict[str, Any] = {"gate": 2, "file_roots": [tmp_path_factory.getbasetemp()]}
+    with (
+        running(folders[0], "null@1", **options) as first,
+        running(folders[1], "null@1", **options) as second,
+    ):
         yield [first, second]
 
 

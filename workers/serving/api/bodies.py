@@ -213,7 +213,7 @@ class _Form(MultiPartParser):
 
     spool_max_size = 0
     has_ended = False
-    """Whether the last boundary was there. Without it a file is missing, or is cut short."""
+    """True once the last boundary was there. Without it a file is missing, or is cut short."""
 
     def on_end(self) -> None:
         """Note the last boundary."""

@@ -58,8 +58,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with house_of(Settings(database=database, cache_dir=folder / "cache")) as house:
         house.register(TAGGER)
         house.plant(IMAGE_ID, outputs={TAGGER: {"tabby": 0.75}}, failures=[])
-    limits = {"max_parts": MAX_PARTS, "max_bytes": MAX_BYTES, "max_request_bytes": MAX_REQUEST_BYTES}
-    with running(folder, "null@1", tokens_file=file, file_roots=[folder], **limits) as service:
+    with running(
+        folder,
+        "null@1",
+        tokens_file=file,
+        file_roots=[folder],
+        max_parts=MAX_PARTS,
+        max_bytes=MAX_BYTES,
+        max_request_bytes=MAX_REQUEST_BYTES,
+    ) as service:
         yield Place(service=service, tokens=tokens, folder=folder)
 
 

@@ -55,6 +55,7 @@ DAMAGED = [
 
 
 Strategy = st.SearchStrategy[Any]
+AnyCase = Case[Any]
 Given = dict[str, Any] | None
 
 
@@ -141,8 +142,8 @@ def make_usual(schema: schemathesis.BaseSchema, folder: Path) -> None:
         }
 
     @schema.hook
-    def flatmap_case(_context: HookContext, case: Case) -> st.SearchStrategy[Case]:
-        def put(body: Any) -> Case:
+    def flatmap_case(_context: HookContext, case: AnyCase) -> st.SearchStrategy[AnyCase]:
+        def put(body: Any) -> AnyCase:
             case.body = body
             return case
 
@@ -180,7 +181,7 @@ def ask_many(
     # Health checks are about speed.
     @settings(max_examples=cases, derandomize=True, database=None, suppress_health_check=[*HealthCheck])
     @given(case=schema[operation.path][operation.method].as_strategy(generation_mode=mode))
-    def ask(case: Case) -> None:
+    def ask(case: AnyCase) -> None:
         headers = {"Authorization": f"Bearer {place.token}"} if operation.scope else {}
         response = case.call(base_url=place.service.url, headers=headers, timeout=60)
         statuses[response.status_code] += 1
