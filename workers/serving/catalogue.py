@@ -45,14 +45,26 @@ class ServedCatalogue:
         """Yield the served versions in the order of their names."""
         return iter([self._models[version] for version in sorted(self._models, key=_order)])
 
-    def load(self, card: ModelCard) -> ServedModel:
+    @property
+    def is_ready(self) -> bool:
+        """Return whether each version that is awaited answers, and there is at least one."""
+        awaited = self._awaited()
+        return bool(awaited) and all(served.ready_replicas for served in awaited)
+
+    def _awaited(self) -> list[ServedModel]:
+        return [served for served in self._models.values() if served.awaited and not served.unloading]
+
+    def load(self, card: ModelCard, *, awaited: bool = False) -> ServedModel:
         """Start to serve a version, next to the others; one that is served already is returned as it is.
+
+        Until it has been up once, the service is ready without it, unless it is `awaited`.
 
         Raises: Problem (conflict) while it is being unloaded.
         """
         served = self._models.get(card.version_name)
         if served is None:
             served = self._models[card.version_name] = self._serve(card)
+            served.awaited = awaited
             served.start()
             self._changed(list(self))
         elif served.unloading:
@@ -96,7 +108,8 @@ class ServedCatalogue:
         Raises: Problem (unknown-model, invalid-parameter).
         """
         if names is None:
-            names = sorted({version.model for version in self._models})
+            # A request that names no model does not wait for one that is being loaded for the first time.
+            names = sorted({served.version.model for served in self._awaited() or self._models.values()})
         chosen = {served.version: served for served in map(self.find, names)}
         return list(chosen.values())
 

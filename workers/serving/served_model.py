@@ -78,6 +78,8 @@ class ServedModel:
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self.unloading = False
+        self.awaited = False
+        """Whether it is missed while it is not up. True once it has been up, or if it was set before."""
 
     def start(self) -> None:
         """Start the model processes."""
@@ -215,6 +217,8 @@ class ServedModel:
         was_up = replica.state.hello is not None
         replica.state = turn.state
         replica.in_flight -= len(turn.answered) + len(turn.returned)
+        if turn.state.hello is not None:
+            self.awaited = True
         if turn.state.hello is not None and (turn.answered or not was_up):
             self._answered_s[replica] = now_s
         for job, answer in turn.answered:

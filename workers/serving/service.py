@@ -48,8 +48,8 @@ from workers.serving.policies import Policies
 from workers.serving.readiness import ProbeServer, Readiness, Report
 from workers.serving.reading import Readers
 from workers.serving.replica import Replica, Turn
-from workers.serving.served_model import ServedModel
-from workers.worker.run import prepare_model
+from workers.serving.served_model import ModelState, ServedModel
+from workers.worker.run import needs_preparation, prepare_model
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +134,9 @@ class Service:
 
     def _prepare(self, card: ModelCard) -> None:
         refuse_altered_weights(card)
+        # Only this may take half a minute, in which a person would see nothing.
+        if needs_preparation(card, self._settings):
+            log.info("%s: being converted, which is done once", card.version_name)
         prepare_model(card, self._settings)
 
     async def _serve(self, cards: Sequence[ModelCard], companions: Companions) -> None:
@@ -147,13 +150,16 @@ class Service:
         server = self._server(catalogue)
         server.bind(self._settings.http_host, self._settings.http_port)
         for card in cards:
-            catalogue.load(card)
+            catalogue.load(card, awaited=True)
         self._policies.start()
         ticking = loop.create_task(self._tick(catalogue))
         try:
             await server.start()
             await self._until_stopping(server, companions)
-            log.info("draining: requests are accepted for another %g s", self._settings.drain_s)
+            log.info(
+                "draining: requests are accepted for another %g s; a second signal ends it at once",
+                self._settings.drain_s,
+            )
             server.drain()
             await asyncio.sleep(self._settings.drain_s)
         finally:
@@ -215,8 +221,8 @@ class Service:
                 ApiRoute(
                     "/v1/models/{name}",
                     by_method({"GET": models.show, "PUT": models.load, "DELETE": models.unload}),
+                    # Each of them checks its own scope.
                     methods=["GET", "PUT", "DELETE"],
-                    needs="read",
                 ),
                 image_route(self._readers, settings),
                 search_route(self._readers),
@@ -237,15 +243,25 @@ class Service:
     async def _tick(self, catalogue: ServedCatalogue) -> None:
         """Probe the models, and report whether the service is ready, several times a second."""
         loop = asyncio.get_running_loop()
+        states: dict[VersionName, ModelState] = {}
+        was_ready = False
         while True:
             for served in catalogue:
                 served.probe()
+                if states.get(served.version) != served.state:
+                    states[served.version] = served.state
+                    _log_state(served)
+            states = {version: states[version] for version in (served.version for served in catalogue)}
+            ready = catalogue.is_ready
+            if ready != was_ready and not self._draining:
+                log.log(*_READY if ready else _NOT_READY)
+                was_ready = ready
             trouble = self._access.trouble()
             self._readiness.show(
                 Report(
-                    ready=all(served.ready_replicas for served in catalogue),
+                    ready=ready,
                     draining=self._draining,
-                    models={str(served.version): served.state.value for served in catalogue},
+                    models={str(version): state.value for version, state in states.items()},
                     remarks=(trouble,) if trouble else (),
                     at_s=loop.time(),
                 )
@@ -257,6 +273,17 @@ class Service:
         if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
+
+
+_READY = (logging.INFO, "ready: every model answers")
+_NOT_READY = (logging.WARNING, "not ready: a model does not answer; /health/ready shows which")
+
+
+def _log_state(served: ServedModel) -> None:
+    if served.down is not None:
+        log.warning("%s: %s: %s", served.version, served.state.value, served.down)
+    else:
+        log.info("%s: %s", served.version, served.state.value)
 
 
 def _end_loudly(args: threading.ExceptHookArgs) -> None:

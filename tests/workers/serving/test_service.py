@@ -256,6 +256,37 @@ def test_a_version_is_loaded_and_unloaded_while_others_answer(tmp_path: Path) ->
         assert set(service.analyze().json["models"]) == {"null@1"}
 
 
+def test_a_version_that_has_never_been_up_takes_no_host_out_and_delays_nobody(tmp_path: Path) -> None:
+    with running(tmp_path, "null@1") as service:
+        assert service.ask("PUT", "/v1/models/unfit@1").status == 202
+        # Its process dies on its golden image, again and again.
+        wait_until(lambda: service.model("unfit@1")["state"] == "down", "its process has died", service)
+        wait_until(
+            lambda: service.get("/health/ready").json["models"] == {"null@1": "ready", "unfit@1": "down"},
+            "readiness shows it",
+            service,
+        )
+        assert service.get("/health/ready").status == 200
+        assert set(service.analyze().json["models"]) == {"null@1"}
+        assert service.analyze(JPEG, "models=unfit").status == 503
+
+
+def test_without_any_model_the_service_is_not_ready(tmp_path: Path) -> None:
+    with running(tmp_path, "null@1") as service:
+        service.ask("DELETE", "/v1/models/null@1")
+        wait_until(lambda: service.get("/health/ready").status == 503, "it is not ready", service)
+        assert service.get("/health/ready").json["models"] == {}
+
+
+def test_the_log_has_each_state_of_a_model_and_who_asked_for_it(tmp_path: Path) -> None:
+    with running(tmp_path, "null@1") as service:
+        assert "null@1: loading" in service.logged
+        wait_until(lambda: "ready: every model answers" in service.logged, "it is in the log", service)
+        service.ask("DELETE", "/v1/models/null@1")
+        wait_until(lambda: "null@1: unloaded" in service.logged, "it is unloaded", service)
+        assert "null@1: to be unloaded, asked for by 127.0.0.1" in service.logged
+
+
 def test_after_sigterm_it_is_not_ready_and_answers_what_it_has(held: Held) -> None:
     service = held.service
     with service.at_once(2) as answers:

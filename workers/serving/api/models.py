@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ from workers.serving.catalogue import ServedCatalogue
 from workers.serving.policies import Policies
 from workers.serving.problems import Problem
 from workers.serving.served_model import ServedModel
+
+log = logging.getLogger(__name__)
 
 
 class Models:
@@ -40,22 +43,25 @@ class Models:
 
     async def show(self, request: Request) -> Response:
         """Answer `GET /v1/models/{name}`."""
+        context_of(request.scope).check("read")
         return JSONResponse(self._as_json(self._find(request.path_params["name"])))
 
     async def load(self, request: Request) -> Response:
         """Answer `PUT /v1/models/{name}`: start a version next to those that are served."""
-        context_of(request.scope).check("operate")
+        caller = context_of(request.scope).check("operate")
         name = request.path_params["name"]
         try:
             version = parse_version(name)
             card = await run_in_threadpool(self._prepare, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
-        return JSONResponse(self._as_json(self._catalogue.load(card)), 202)
+        served = self._catalogue.load(card)
+        log.info("%s: asked for by %s", version, caller)
+        return JSONResponse(self._as_json(served), 202)
 
     async def unload(self, request: Request) -> Response:
         """Answer `DELETE /v1/models/{name}`: finish what the version has, then end its processes."""
-        context_of(request.scope).check("operate")
+        caller = context_of(request.scope).check("operate")
         name = request.path_params["name"]
         if "@" not in name:
             raise Problem(
@@ -67,6 +73,7 @@ class Models:
             )
         served = self._find(name)
         self._catalogue.unload(served)
+        log.info("%s: to be unloaded, asked for by %s", served.version, caller)
         return JSONResponse(self._as_json(served), 202)
 
     def _find(self, name: str) -> ServedModel:
