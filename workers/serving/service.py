@@ -126,11 +126,8 @@ class Service:
     def _scheme(self) -> str:
         return "http" if self._tls is None else "https"
 
-    def card_of(self, version: VersionName) -> ModelCard:
-        """Return the card of a version with all that its processes need. Raises: UsageError."""
-        card = find_card(version, self._settings.models_dir)
-        self._prepare(card)
-        return card
+    def _card_of(self, version: VersionName) -> ModelCard:
+        return find_card(version, self._settings.models_dir)
 
     def _prepare(self, card: ModelCard) -> None:
         refuse_altered_weights(card)
@@ -207,7 +204,7 @@ class Service:
 
     def _server(self, catalogue: ServedCatalogue) -> HttpServer:
         settings = self._settings
-        models = Models(catalogue, self._policies, prepare=self.card_of)
+        models = Models(catalogue, self._policies, card_of=self._card_of, prepare=self._prepare)
         analyze = Analyze(
             catalogue=catalogue,
             coordinator=Coordinator(self._policies),

@@ -27,14 +27,20 @@ class Models:
     """The endpoints."""
 
     def __init__(
-        self, catalogue: ServedCatalogue, policies: Policies, *, prepare: Callable[[VersionName], ModelCard]
+        self,
+        catalogue: ServedCatalogue,
+        policies: Policies,
+        *,
+        card_of: Callable[[VersionName], ModelCard],
+        prepare: Callable[[ModelCard], None],
     ) -> None:
-        """`prepare` returns the card of a version, with all that its processes need. It may block.
+        """`card_of` returns the card of a version, `prepare` does all that its processes need.
 
-        It raises UsageError if it cannot.
+        Both may block, and raise UsageError if they cannot.
         """
         self._catalogue = catalogue
         self._policies = policies
+        self._card_of = card_of
         self._prepare = prepare
 
     async def list(self, _request: Request) -> Response:
@@ -52,7 +58,7 @@ class Models:
         name = request.path_params["name"]
         try:
             version = parse_version(name)
-            card = await run_in_threadpool(self._prepare, version)
+            card = await run_in_threadpool(self._card_of, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
         served = self._catalogue.load(card)
