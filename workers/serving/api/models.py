@@ -61,7 +61,7 @@ class Models:
             card = await run_in_threadpool(self._card_of, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
-        served = self._catalogue.load(card)
+        served = self._catalogue.load(card, prepare=partial(self._prepare, card))
         log.info("%s: asked for by %s", version, caller)
         return JSONResponse(self._as_json(served), 202)
 
