@@ -80,7 +80,7 @@ class ServedModel:
         self._failure: Unavailable | None = None
         self.unloading = False
         self.awaited = False
-        """Whether it is missed while it is not up. True once it has been up, or if it was set before."""
+        """True once it has been up, or from the start: then the service is not ready without it."""
 
     def start(self) -> None:
         """Start the model processes, unless the model is being unloaded already."""
