@@ -78,8 +78,8 @@ class ServedModel:
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self.unloading = False
+        # Whether the service misses it while it is not up; true from its first start on.
         self.awaited = False
-        """Whether it is missed while it is not up. True once it has been up, or if it was set before."""
 
     def start(self) -> None:
         """Start the model processes."""
