@@ -79,8 +79,8 @@ class ServedModel:
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self._failure: Unavailable | None = None
         self.unloading = False
+        # Whether the service misses it while it is not up; true from its first start on.
         self.awaited = False
-        """True once it has been up, or from the start: then the service is not ready without it."""
 
     def start(self) -> None:
         """Start the model processes, unless the model is being unloaded already."""

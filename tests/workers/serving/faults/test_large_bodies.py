@@ -51,7 +51,7 @@ def before_bytes(service: RunningService) -> int:
 
 
 @pytest.fixture
-def held(service: RunningService, before_bytes: int) -> Iterator[Held]:  # noqa: ARG001
+def held(service: RunningService, before_bytes: int) -> Iterator[Held]:
     """A small gate in front of a model that is held until the test lets it run."""
     held = Held(service)
     held.hold()
