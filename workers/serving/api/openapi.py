@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from panopticon.messages import MAX_IMAGE_ID_BYTES, Lane
 from workers.serving.access.token_file import Scope
-from workers.serving.api.analyze import MAX_TOP_K
+from workers.serving.api.analyze.options import MAX_TOP_K
 from workers.serving.api.app import ApiRoute
 from workers.serving.api.bodies import FORM, JSON, MAX_JSON_BYTES, UriImage, UriImages
 from workers.serving.api.schemas import (
