@@ -22,7 +22,7 @@ MAX_TOP_K = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a request asks for, except for its images."""
+    """The parameters and headers of a request."""
 
     models: Sequence[ServedModel]
     top_k: int | None
