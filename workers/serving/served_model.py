@@ -19,8 +19,7 @@ from panopticon.scheduling.fair_queue import FairQueue
 from panopticon.scheduling.gate import Gate
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from panopticon.scheduling.service_time import ServiceTime
-from workers.serving.errors import DeadlinePassed
-from workers.serving.jobs import Job
+from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.replica import Replica, Turn
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,7 @@ from panopticon.scheduling.gate import Gate
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from tests.workers.queues.fake_clock import FakeClock
 from tests.workers.serving.hand_replica import HandReplica, item_of
-from workers.serving.errors import DeadlinePassed
-from workers.serving.jobs import Job
+from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.replica import Replica, Turn
 from workers.serving.served_model import PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
 
