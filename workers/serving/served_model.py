@@ -206,7 +206,10 @@ class ServedModel:
             job = self._queue.take()
             if job.forgotten:
                 continue
-            if self._clock() + self._service.wait_s(1) > job.deadline_s:
+            # An idle process tries it, whatever was measured: after one slow image the estimate would
+            # otherwise refuse every hurried one, and without answers it would not get better.
+            run_s = self._service.wait_s(1) if replica.in_flight else 0.0
+            if self._clock() + run_s > job.deadline_s:
                 job.finish(DeadlinePassed(f"{self._name}: the request's time was over before its turn"))
                 continue
             self._give(replica, job)
@@ -240,7 +243,8 @@ class ServedModel:
             job.finish(answer if isinstance(answer, Ran) else answer.error)
         busy = any(other.in_flight for other in self._replicas)
         self._service.answered(len(turn.answered), busy=busy, now_s=now_s)
-        for job in turn.returned:
+        # The oldest one comes last, and is then in front of the others.
+        for job in reversed(turn.returned):
             del self._at[job]
             if not job.forgotten and job.client != PROBE_CLIENT:
                 self._queue.add_first(job, client=job.client, lane=job.lane)
