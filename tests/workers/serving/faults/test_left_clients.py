@@ -56,7 +56,9 @@ def test_after_a_thousand_requests_whose_clients_left_the_next_one_is_the_next_t
     assert statuses(answers) == {200: 1}
     assert held.begun == 2
     assert service.model("held")["gate"] == {**service.model("held")["gate"], "images": 0, "bytes": 0}
-    wait_until(lambda: held_by(front).descriptors <= before.descriptors, "their connections are closed", service)
+    wait_until(
+        lambda: held_by(front).descriptors <= before.descriptors, "their connections are closed", service
+    )
     assert held_by(front).threads == before.threads
 
 

@@ -64,4 +64,3 @@ def memory_of(process: psutil.Process) -> Iterator[Memory]:
         ended.set()
         thread.join()
         memory.peak_bytes = max(memory.peak_bytes, process.memory_info().rss)
-
