@@ -78,6 +78,7 @@ class ServedModel:
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self._failure: Unavailable | None = None
+        self._closed = False
         self.unloading = False
         self.awaited = False
         """True once it has been up, or from the start: then the service is not ready without it."""
@@ -100,8 +101,8 @@ class ServedModel:
 
     def close(self) -> None:
         """Let the model processes end. What waits gets an error."""
-        self.unloading = True
-        self._fail_waiting(Unavailable("model", f"{self._name} was unloaded"))
+        self.unloading = self._closed = True
+        self._fail_waiting(self._unloaded)
         for replica in self._replicas:
             replica.close()
 
@@ -164,7 +165,7 @@ class ServedModel:
         if (conviction := self._conviction_of(job)) is not None:
             job.finish(conviction)
         elif self.unloading:
-            job.finish(Unavailable("model", f"{self._name} was unloaded"))
+            job.finish(self._unloaded)
         elif self.down is not None:
             job.finish(self.down)
         else:
@@ -179,6 +180,8 @@ class ServedModel:
 
     def probe(self) -> None:
         """Let each process that is idle run the control picture from time to time, to see that it answers."""
+        if self._closed:
+            return
         now_s = self._clock()
         for replica in self._replicas:
             is_due = now_s - self._answered_s.get(replica, now_s) >= PROBE_EVERY_S
@@ -248,9 +251,15 @@ class ServedModel:
             del self._at[job]
             if not job.forgotten and job.client != PROBE_CLIENT:
                 self._queue.add_first(job, client=job.client, lane=job.lane)
-        if self.down is not None:
-            self._fail_waiting(self.down)
+        # Processes that are about to end take nothing of each other.
+        refusal = self._unloaded if self._closed else self.down
+        if refusal is not None:
+            self._fail_waiting(refusal)
         self._feed()
+
+    @property
+    def _unloaded(self) -> Unavailable:
+        return Unavailable("model", f"{self._name} was unloaded")
 
     def _fail_waiting(self, reason: Unavailable) -> None:
         while len(self._queue):

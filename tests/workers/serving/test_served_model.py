@@ -275,3 +275,17 @@ def test_a_closed_model_refuses_what_waits(bench: Bench) -> None:
     assert isinstance(jobs[0].outcome, Unavailable)
     assert isinstance(bench.job().outcome, Unavailable)
     assert bench.model.state is ModelState.UNLOADING
+
+
+def test_a_model_that_is_about_to_end_gives_its_processes_nothing_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.job()
+    # It takes a while to end.
+    monkeypatch.setattr(bench.replica, "close", lambda: None)
+    bench.model.close()
+    bench.replica.turn(returned=[job])
+    assert isinstance(job.outcome, Unavailable)
+    bench.clock.sleep(PROBE_EVERY_S)
+    bench.model.probe()
+    assert bench.replica.held == []
