@@ -278,7 +278,9 @@ class Service:
 
     def _check(self, authorization: str | None, scope: str, address: str) -> str:
         """Return the name of the caller. The workers of this service have a token that no file holds."""
-        if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
+        own = f"Bearer {self._own_token}".encode()
+        # As bytes, since the header may hold any of them.
+        if authorization and hmac.compare_digest(authorization.encode("latin-1"), own):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
 
