@@ -190,7 +190,10 @@ class ServedModel:
             job = self._queue.take()
             if job.forgotten:
                 continue
-            if self._clock() + self._service.wait_s(1) > job.deadline_s:
+            # An idle process tries: it keeps nobody else waiting, and only an answer can show that the model
+            # has become faster than was measured.
+            run_s = self._service.wait_s(1) if replica.in_flight else 0.0
+            if self._clock() + run_s > job.deadline_s:
                 job.finish(DeadlinePassed(f"{self._name}: the request's time was over before its turn"))
                 continue
             self._give(replica, job)
@@ -224,15 +227,22 @@ class ServedModel:
         self._service.answered(len(turn.answered), busy=busy, now_s=now_s)
         for job in turn.returned:
             del self._at[job]
-            if not job.forgotten and job.client != PROBE_CLIENT:
+            if job.outcome is None and not job.forgotten and job.client != PROBE_CLIENT:
                 self._queue.add_first(job, client=job.client, lane=job.lane)
         if self.down is not None:
             self._fail_waiting(self.down)
+            self._fail_held(self.down)
         self._feed()
 
     def _fail_waiting(self, reason: Unavailable) -> None:
         while len(self._queue):
             self._queue.take().finish(reason)
+
+    def _fail_held(self, reason: Unavailable) -> None:
+        """Fail what processes have not given back, since a suspect stays with the one that it may have ended."""
+        for job, replica in self._at.items():
+            job.finish(reason)
+            replica.cancel(job)
 
     def _convict(self, failure: NotRun) -> None:
         """Remember an image that ended its process, so that it does so only once, whoever sends it again."""

@@ -91,6 +91,7 @@ class Service:
         self._readers = Readers(settings)
         self._hosts: Hosts | None = None
         self._tls: ssl.SSLContext | None = None
+        self._gpu_mb: int | None = None
         self._draining = False
 
     def run(self, cards: Sequence[ModelCard], *, companions: Companions = no_companions) -> None:
@@ -107,8 +108,8 @@ class Service:
         self._hosts = open_hosts(settings.hosts, clock=time)
         if self._hosts is not None:
             self._hosts.check()
-        replicas = settings.replicas
-        refuse_overcommitted_gpu([(card, replicas) for card in cards], gpu_total_mb())
+        self._gpu_mb = gpu_total_mb()
+        self._refuse_overcommitted(cards)
         for card in cards:
             self._prepare(card)
         self._policies.read(cards)
@@ -132,6 +133,9 @@ class Service:
         card = find_card(version, self._settings.models_dir)
         self._prepare(card)
         return card
+
+    def _refuse_overcommitted(self, cards: Sequence[ModelCard]) -> None:
+        refuse_overcommitted_gpu([(card, self._settings.replicas) for card in cards], self._gpu_mb)
 
     def _prepare(self, card: ModelCard) -> None:
         refuse_altered_weights(card)
@@ -202,7 +206,7 @@ class Service:
 
     def _server(self, catalogue: ServedCatalogue) -> HttpServer:
         settings = self._settings
-        models = Models(catalogue, self._policies, prepare=self.card_of)
+        models = Models(catalogue, self._policies, prepare=self.card_of, refuse=self._refuse_overcommitted)
         analyze = Analyze(
             catalogue=catalogue,
             coordinator=Coordinator(self._policies),

@@ -15,7 +15,7 @@ from tests.workers.queues.fake_clock import FakeClock
 from tests.workers.serving.hand_replica import HandReplica, item_of
 from workers.serving.errors import DeadlinePassed
 from workers.serving.jobs import Job
-from workers.serving.replica import Replica, Turn
+from workers.serving.replica import Replica, ReplicaState, Turn
 from workers.serving.served_model import PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
 
 NULL = read_card(Path(__file__).parents[2] / "models" / "null" / "card.toml")
@@ -138,7 +138,17 @@ def test_an_image_that_cannot_be_answered_in_time_costs_no_run(bench: Bench) -> 
     bench.jobs(1)
     bench.clock.sleep(10)
     bench.replica.answer()
+    bench.jobs(1)
     assert isinstance(bench.job("hurried", within_s=5).outcome, DeadlinePassed)
+
+
+def test_an_idle_process_tries_although_it_was_too_slow_before(bench: Bench) -> None:
+    bench.jobs(1)
+    bench.clock.sleep(10)
+    bench.replica.answer()
+    hurried = bench.job("hurried", within_s=5)
+    bench.replica.answer()
+    assert isinstance(hurried.outcome, Ran)
 
 
 def test_the_wait_is_that_of_everything_that_is_admitted(bench: Bench) -> None:
@@ -190,6 +200,16 @@ def test_a_model_that_is_down_refuses_what_waits_and_what_comes(bench: Bench) ->
         error = error_of(job)
         assert isinstance(error, Unavailable)
         assert error.reason == "its self-test failed"
+
+
+def test_a_model_that_is_down_refuses_the_suspect_that_its_process_keeps(bench: Bench) -> None:
+    suspect = bench.job()
+    bench.replica.turn(ReplicaState(down=Unavailable("model", "it died of a good picture")))
+    assert isinstance(error_of(suspect), Unavailable)
+    assert bench.replica.cancelled == [suspect]
+    bench.replica.turn(returned=[suspect])
+    bench.replica.greet()
+    assert bench.replica.held == []
 
 
 def test_one_process_that_is_down_leaves_the_others_at_work() -> None:

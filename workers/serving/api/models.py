@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -24,15 +24,22 @@ class Models:
     """The endpoints."""
 
     def __init__(
-        self, catalogue: ServedCatalogue, policies: Policies, *, prepare: Callable[[VersionName], ModelCard]
+        self,
+        catalogue: ServedCatalogue,
+        policies: Policies,
+        *,
+        prepare: Callable[[VersionName], ModelCard],
+        refuse: Callable[[Sequence[ModelCard]], None],
     ) -> None:
         """`prepare` returns the card of a version, with all that its processes need. It may block.
 
-        It raises UsageError if it cannot.
+        `refuse` raises UsageError if this machine cannot run these versions together, and must not block.
+        `prepare` raises it too.
         """
         self._catalogue = catalogue
         self._policies = policies
         self._prepare = prepare
+        self._refuse = refuse
 
     async def list(self, _request: Request) -> Response:
         """Answer `GET /v1/models`."""
@@ -51,6 +58,18 @@ class Models:
             card = await run_in_threadpool(self._prepare, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
+        # After the wait, in which another version may have been loaded.
+        served = {each.version: each.card for each in self._catalogue}
+        try:
+            self._refuse(list({**served, version: card}.values()))
+        except UsageError as error:
+            raise Problem(
+                slug="conflict",
+                detail=str(error),
+                parameter="name",
+                value=name,
+                allowed="a version that has room; unload another one before",
+            ) from None
         return JSONResponse(self._as_json(self._catalogue.load(card)), 202)
 
     async def unload(self, request: Request) -> Response:

@@ -40,7 +40,9 @@ def picture() -> bytes:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("large")
-    with running(folder, "held@1", "null@1", gate=GATE, gate_bytes=GATE_BYTES, service_gate=SERVICE_GATE) as service:
+    with running(
+        folder, "held@1", "null@1", gate=GATE, gate_bytes=GATE_BYTES, service_gate=SERVICE_GATE
+    ) as service:
         yield service
 
 
@@ -95,7 +97,9 @@ def test_of_a_hundred_bodies_of_20_mb_the_gate_admits_what_it_has_room_for_and_k
     begun, decoded_before = held.begun, decoded(service)
     with memory_of(front_process(service)) as memory, ThreadPoolExecutor(CLIENTS) as threads:
         answers = [threads.submit(wire.exchange, service, send(picture)) for _ in range(CLIENTS)]
-        wait_until(lambda: sum(a.done() for a in answers) >= CLIENTS - ADMITTED, "the others are refused", service)
+        wait_until(
+            lambda: sum(a.done() for a in answers) >= CLIENTS - ADMITTED, "the others are refused", service
+        )
         refused = [a.result() for a in answers if a.done()]
         held.wait_until_admitted(CLIENTS - len(refused))
         wait_until(lambda: held.begun == begun + 1, "the first run has begun")
