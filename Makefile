@@ -31,12 +31,14 @@ check: .venv/ready-to-test ## Format, lint, types, layers and generated files; c
 	@$(BIN)/lint-imports --no-cache $(QUIETLY)
 	@$(BIN)/python -m tools.make_schema --check
 
-bench: .venv/ready-to-test ## Measure worker, queues, switches, bad messages, decoding; prints JSON
+bench: .venv/ready-to-test ## Measure worker, queues, switches, bad messages, decoding, HTTP
 	@$(BIN)/python -m benchmarks.pipeline
 	@$(BIN)/python -m benchmarks.queue
 	@$(BIN)/python -m benchmarks.versions
 	@$(BIN)/python -m benchmarks.strangers
 	@$(BIN)/python -m benchmarks.decoding
+	@echo 'The last part compares servers over HTTP and takes about 50 minutes' >&2
+	@$(BIN)/python -m benchmarks.http
 
 docs: .venv/ready-to-test ## Regenerate the generated files in docs/
 	@$(BIN)/python -m tools.make_schema

@@ -28,12 +28,13 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     ROOT / "chef" / "README.md",
-    ROOT / "deploy" / "compose" / "README.md",
+    ROOT / "clients" / "python" / "README.md",
+    *sorted((ROOT / "deploy").glob("*/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE_SPAN = re.compile(r"`[^`\n]*`")
-FOLDERS = "panopticon|storage|workers|tests|benchmarks|tools|docs|deploy|chef"
+FOLDERS = "panopticon|storage|workers|clients|tests|benchmarks|tools|docs|deploy|chef"
 FILE = re.compile(rf"(?:{FOLDERS})/[\w./-]*\w(?:\.\w+|/)")
 
 BANNED = {
@@ -238,7 +239,7 @@ def prose_of(source: str) -> str:
     return CODE_SPAN.sub("", "\n".join([*comments, *texts]))
 
 
-@pytest.mark.parametrize("package", ["panopticon", "storage", "workers"])
+@pytest.mark.parametrize("package", ["panopticon", "storage", "workers", "clients"])
 def test_a_package_has_no_banned_word_in_its_texts(package: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}: {banned}"

@@ -17,6 +17,8 @@ PACKAGES = {
     "prometheus": Path("/usr/bin/promtool"),
     "maven": Path("/usr/bin/mvn"),
     "dnsmasq-base": Path("/usr/sbin/dnsmasq"),
+    "nginx-light": Path("/usr/sbin/nginx"),
+    "haproxy": Path("/usr/sbin/haproxy"),
 }
 
 

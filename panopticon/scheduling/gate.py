@@ -65,7 +65,7 @@ class Gate:
 
 @dataclass(slots=True, kw_only=True)
 class Place:
-    """One place behind a gate, which `leave` gives back."""
+    """One place behind a gate, which ends with `leave`."""
 
     _gate: Gate
     _lane: Lane
@@ -80,7 +80,7 @@ class Place:
         return True
 
     def leave(self) -> None:
-        """Give the place back. Repeating is harmless."""
+        """Free the place. Repeating is harmless."""
         if not self._left:
             self._left = True
             self._gate._leave(self._lane, self._size_bytes)

@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "search": "workers.cli.search.find",
     "search rebuild": "workers.cli.search.rebuild",
     "show": "workers.cli.show.command",
-    "status": "workers.cli.status",
+    "status": "workers.cli.status.command",
     "audit": "workers.cli.audit",
     "backfill": "workers.cli.backfill.run",
     "backfill list": "workers.cli.backfill.manage",

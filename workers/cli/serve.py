@@ -86,7 +86,9 @@ def _settings(session: Session, *, demo: bool) -> Iterator[Settings]:
         return
     with tempfile.TemporaryDirectory(prefix="panopticon-demo-") as folder:
         url = f"sqlite:///{Path(folder) / 'demo.db'}"
-        yield session.settings.model_copy(update={"database": url, "broker": "", "store": "", "search": ""})
+        own = {"database": url, "broker": "", "store": "", "search": ""}
+        # No proxy has to learn that it ends.
+        yield session.settings.model_copy(update={**own, "drain_s": 0.0})
 
 
 @contextmanager
@@ -104,7 +106,11 @@ def _companions(
             now_ms = int(time.time() * 1000)
             photos = scan_paths([os.path.abspath(folder) for folder in folders()], store)
             begin(photos, versions, store=store, broker=broker, deletions=(), submit=True, now_ms=now_ms)
-            log.info("demo: %d sample photos; try: curl '%s/v1/search?all=animal'", len(photos.entries), url)
+            log.info(
+                "demo: %d sample photos wait for the models; once ready, try: curl '%s/v1/search?all=animal'",
+                len(photos.entries),
+                url,
+            )
     children = ChildProcesses(settings.model_copy(update={"espresso": url, "espresso_token": token}))
 
     def check() -> None:

@@ -232,42 +232,63 @@ class FrameEncoder:
         self._packer = msgpack.Packer()
 
     def encode(self, frame: Frame) -> bytes:
-        """Raise FrameError if the frame is too large."""
+        """Return the frame with its length. Raises: FrameError if it is too large."""
+        return b"".join(self.parts(frame))
+
+    def parts(self, frame: Frame) -> tuple[bytes, bytes]:
+        """Return the length of the frame and the frame, which are sent one after the other.
+
+        Raises: FrameError if it is too large.
+        """
         body: bytes = self._packer.pack(_CODECS[type(frame)].values(frame))
         if len(body) > MAX_FRAME_BYTES:
             raise FrameError(f"frame of {len(body)} bytes is larger than {MAX_FRAME_BYTES}")
         if len(body) > _READ_BYTES:
             # A packer keeps the memory of the largest frame that it has packed.
             self._packer = msgpack.Packer()
-        return _LENGTH.pack(len(body)) + body
+        return _LENGTH.pack(len(body)), body
 
 
 class FrameDecoder:
-    """Turns bytes, in pieces of any size, into whole frames."""
+    """Turns bytes, in pieces of any size, into whole frames.
+
+    Pieces are joined once, when the frame that they begin is complete: an image comes in many of them.
+    """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._held_bytes = 0
+        self._needed_bytes = _LENGTH.size
+        """The bytes with which the next frame, or its length, is complete."""
 
     def feed(self, piece: bytes) -> list[Frame]:
         """Return the frames that this piece completes. Raises: FrameError."""
-        self._buffer += piece
+        self._pieces.append(piece)
+        self._held_bytes += len(piece)
+        if self._held_bytes < self._needed_bytes:
+            return []
+        held = piece if len(self._pieces) == 1 else b"".join(self._pieces)
         frames: list[Frame] = []
         start = 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
+        self._needed_bytes = _LENGTH.size
+        while len(held) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(held, start)
             # Refused before the rest of it arrives, which would otherwise fill the memory.
             if length > MAX_FRAME_BYTES:
                 raise FrameError(f"frame of {length} bytes is larger than {MAX_FRAME_BYTES}")
             end = start + _LENGTH.size + int(length)
-            if len(self._buffer) < end:
+            if len(held) < end:
+                self._needed_bytes = end - start
                 break
-            frames.append(_decode(bytes(self._buffer[start + _LENGTH.size : end])))
+            frames.append(_decode(memoryview(held)[start + _LENGTH.size : end]))
             start = end
-        del self._buffer[:start]
+        rest = held[start:]
+        self._pieces = [rest] if rest else []
+        self._held_bytes = len(rest)
         return frames
 
 
-def _decode(body: bytes) -> Frame:
+def _decode(body: memoryview) -> Frame:
     try:
         values = msgpack.unpackb(body)
         return _CODECS[KINDS[values[0]]].frame(values)
@@ -290,7 +311,9 @@ class FrameStream:
     def send(self, frames: Iterable[Frame]) -> None:
         """Send all of them at once. Raises: PeerGone, or FrameError for a frame that is too large."""
         try:
-            self._connection.sendall(b"".join(map(self._encoder.encode, frames)))
+            self._connection.sendall(
+                b"".join(part for frame in frames for part in self._encoder.parts(frame))
+            )
         except OSError as error:
             raise PeerGone(str(error)) from None
 

@@ -64,7 +64,7 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Down:
-    """The service cannot run the model at present, which is no fault of the image."""
+    """The service cannot run the model at present, whatever the image."""
 
     reason: str
 

@@ -3,7 +3,7 @@
 The service convicts an image that ends its model processes (422). Its own limit of time may come before the
 conviction, and it then forgets the evidence, so that such an image would end processes for ever. So an image
 that stayed without an answer twice is sent alone, right after a control was answered: a picture on which the
-model is known to run. If that happens again, it is given back as a failed attempt. As long as the control is
+model is known to run. If that happens again, it is answered with a failed attempt. As long as the control is
 not answered, the service is at fault, and no image is.
 """
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import UsageError
@@ -44,21 +47,54 @@ class ServedCatalogue:
         """Yield the served versions in the order of their names."""
         return iter([self._models[version] for version in sorted(self._models, key=_order)])
 
-    def load(self, card: ModelCard) -> ServedModel:
+    @property
+    def is_ready(self) -> bool:
+        """Return whether each version that is awaited answers, and there is at least one."""
+        awaited = self._awaited()
+        return bool(awaited) and all(served.ready_replicas for served in awaited)
+
+    def _awaited(self) -> list[ServedModel]:
+        return [served for served in self._models.values() if served.awaited and not served.unloading]
+
+    def load(
+        self, card: ModelCard, *, awaited: bool = False, prepare: Callable[[], None] | None = None
+    ) -> ServedModel:
         """Start to serve a version, next to the others; one that is served already is returned as it is.
 
-        Raises: Problem (conflict) while it is being unloaded.
+        Until it has been up once, the service is ready without it, unless it is `awaited`.
+
+        `prepare` does first what its processes need, and may take minutes, in a thread of its own: until
+        then the version is loading. If it raises UsageError, the version is down until it is loaded again.
+        Raises: Problem (conflict) while the version is being unloaded.
         """
         served = self._models.get(card.version_name)
-        if served is None:
-            served = self._models[card.version_name] = self._serve(card)
-            served.start()
-            self._changed(list(self))
-        elif served.unloading:
+        if served is not None and served.unloading:
             raise Problem(
                 slug="conflict", detail=f"{card.version_name} is being unloaded; load it afterwards"
             )
+        if served is None or served.failed:
+            served = self._models[card.version_name] = self._serve(card)
+            served.awaited = awaited
+            self._changed(list(self))
+            if prepare is None:
+                served.start()
+            else:
+                _in_thread(partial(self._prepare, served, prepare, asyncio.get_running_loop()))
         return served
+
+    def _prepare(
+        self, served: ServedModel, prepare: Callable[[], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        try:
+            prepare()
+        except UsageError as error:
+            log.error("%s", error)
+            finish: Callable[[], None] = partial(served.fail, str(error))
+        else:
+            finish = served.start
+        # The service may have ended meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(finish)
 
     def unload(self, served: ServedModel) -> None:
         """Stop to serve a version: it takes nothing new, finishes what it has, then its processes end."""
@@ -95,19 +131,15 @@ class ServedCatalogue:
         Raises: Problem (unknown-model, invalid-parameter).
         """
         if names is None:
-            names = sorted({version.model for version in self._models})
+            # A request that names no model does not wait for one that is being loaded for the first time.
+            names = sorted({served.version.model for served in self._awaited() or self._models.values()})
         chosen = {served.version: served for served in map(self.find, names)}
         return list(chosen.values())
 
     def find(self, name: str) -> ServedModel:
         """Return the served version of a name such as `tagger` or `tagger@1`. Raises: as `choose`."""
         if "@" in name:
-            try:
-                served = self._models.get(parse_version(name))
-            except UsageError as error:
-                raise Problem(
-                    slug="invalid-parameter", detail=str(error), parameter="models", value=name
-                ) from None
+            served = self._models.get(_version_of(name))
         else:
             served = self._best_of([each for each in self._models.values() if each.version.model == name])
         if served is None:
@@ -129,6 +161,20 @@ class ServedCatalogue:
             return (is_ready, is_active, served.version.version)
 
         return max(versions, key=rank, default=None)
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    """Run in a thread that the end of the service does not wait for."""
+    threading.Thread(target=work, name="prepare", daemon=True).start()
+
+
+# Requests name the same few versions.
+@lru_cache(maxsize=256)
+def _version_of(name: str) -> VersionName:
+    try:
+        return parse_version(name)
+    except UsageError as error:
+        raise Problem(slug="invalid-parameter", detail=str(error), parameter="models", value=name) from None
 
 
 def _order(version: VersionName) -> tuple[str, int]:

@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a request asks for, except for its images."""
+    """The wishes of a request, except for its images."""
 
     client: str
     lane: Lane

@@ -10,7 +10,7 @@ class DeadlinePassed(PanopticonError):  # noqa: N818
 
 
 class GateFull(PanopticonError):  # noqa: N818
-    """As many images as a model may hold are admitted already."""
+    """A model holds as many images as it may."""
 
     def __init__(self, message: str, *, allowed: str, retry_after_s: float) -> None:
         super().__init__(message)

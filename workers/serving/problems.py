@@ -227,8 +227,8 @@ _KINDS = (
     Kind(
         slug="store-down",
         status=503,
-        title="The store or the search index does not answer",
-        meaning="`component` is what cannot be reached.",
+        title="Something that the service reads does not answer",
+        meaning="`component` is what cannot be reached: the store, the search index, or the list of hosts.",
         way_out="Send it again after Retry-After.",
         retry_after_s=5.0,
     ),

@@ -1,4 +1,4 @@
-"""Whether the service is alive and ready, kept as a value that any thread can read."""
+"""The state of the service, alive and ready or not, as a value that any thread can read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Report:
     models: Mapping[str, str] = field(default_factory=dict)
     """The state of each served version."""
     remarks: tuple[str, ...] = ()
-    """What a person should know, though the service is ready."""
+    """Remarks for people, though the service is ready."""
     at_s: float
 
 

@@ -41,7 +41,7 @@ ReplicaFactory = Callable[
 
 
 class ModelState(StrEnum):
-    """What a served model can do at present."""
+    """The present state of a served model."""
 
     LOADING = "loading"
     READY = "ready"
@@ -77,12 +77,26 @@ class ServedModel:
         self._probes: dict[Replica, Job] = {}
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
+        self._failure: Unavailable | None = None
         self.unloading = False
+        self.awaited = False
+        """Whether it is missed while it is not up. True once it has been up, or if it was set before."""
 
     def start(self) -> None:
-        """Start the model processes."""
-        for replica in self._replicas:
-            replica.start()
+        """Start the model processes, unless the model is being unloaded already."""
+        if not self.unloading:
+            for replica in self._replicas:
+                replica.start()
+
+    def fail(self, reason: str) -> None:
+        """Refuse everything for this reason: its processes cannot even be started."""
+        self._failure = Unavailable("model", reason)
+        self._fail_waiting(self._failure)
+
+    @property
+    def failed(self) -> bool:
+        """Return whether it has to be loaded again."""
+        return self._failure is not None
 
     def close(self) -> None:
         """Let the model processes end. What waits gets an error."""
@@ -123,6 +137,8 @@ class ServedModel:
     @property
     def down(self) -> Unavailable | None:
         """Return the reason why the model can run nothing; None while a process is up or is being started."""
+        if self._failure is not None:
+            return self._failure
         reasons = [replica.state.down for replica in self._replicas]
         return reasons[0] if all(reasons) else None
 
@@ -218,6 +234,8 @@ class ServedModel:
         was_up = replica.state.hello is not None
         replica.state = turn.state
         replica.in_flight -= len(turn.answered) + len(turn.returned)
+        if turn.state.hello is not None:
+            self.awaited = True
         if turn.state.hello is not None and (turn.answered or not was_up):
             self._answered_s[replica] = now_s
         for job, answer in turn.answered:
@@ -239,13 +257,13 @@ class ServedModel:
             self._queue.take().finish(reason)
 
     def _fail_held(self, reason: Unavailable) -> None:
-        """Fail what processes have not given back, since a suspect stays with the one that it may have ended."""
+        """Fail what is not given back: a suspect stays with the process that it may have ended."""
         for job, replica in self._at.items():
             job.finish(reason)
             replica.cancel(job)
 
     def _convict(self, failure: NotRun) -> None:
-        """Remember an image that ended its process, so that it does so only once, whoever sends it again."""
+        """Remember an image that ended its process, so that it does so only once."""
         encoded = failure.item.encoded
         if isinstance(failure.error, Rejected) and encoded is not None:
             self._convicted[hashlib.sha256(encoded).digest()] = failure.error

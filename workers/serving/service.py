@@ -30,7 +30,7 @@ from workers.model_process.client import ModelClient
 from workers.model_process.gpu import gpu_total_mb
 from workers.serving.access.access import Access, refuse_open_service
 from workers.serving.access.token_file import Scope
-from workers.serving.api.analyze import Analyze
+from workers.serving.api.analyze import OWN_WORKERS, Analyze
 from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
 from workers.serving.api.entry import Entry
 from workers.serving.api.hosts import hosts_endpoint
@@ -48,8 +48,8 @@ from workers.serving.policies import Policies
 from workers.serving.readiness import ProbeServer, Readiness, Report
 from workers.serving.reading import Readers
 from workers.serving.replica import Replica, Turn
-from workers.serving.served_model import ServedModel
-from workers.worker.run import prepare_model
+from workers.serving.served_model import ModelState, ServedModel
+from workers.worker.run import needs_preparation, prepare_model
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,6 @@ ENDING_S = 5.0
 """Time for the model processes to end."""
 
 
-OWN_WORKERS = "workers"
 Companions = Callable[[str, str], AbstractContextManager[Callable[[], None]]]
 """Takes the service's URL and a token for it. What it yields raises ProcessEnded once one has ended."""
 
@@ -128,17 +127,17 @@ class Service:
     def _scheme(self) -> str:
         return "http" if self._tls is None else "https"
 
-    def card_of(self, version: VersionName) -> ModelCard:
-        """Return the card of a version with all that its processes need. Raises: UsageError."""
-        card = find_card(version, self._settings.models_dir)
-        self._prepare(card)
-        return card
+    def _card_of(self, version: VersionName) -> ModelCard:
+        return find_card(version, self._settings.models_dir)
 
     def _refuse_overcommitted(self, cards: Sequence[ModelCard]) -> None:
         refuse_overcommitted_gpu([(card, self._settings.replicas) for card in cards], self._gpu_mb)
 
     def _prepare(self, card: ModelCard) -> None:
         refuse_altered_weights(card)
+        # Only this may take half a minute, in which a person would see nothing.
+        if needs_preparation(card, self._settings):
+            log.info("%s: being converted, which is done once", card.version_name)
         prepare_model(card, self._settings)
 
     async def _serve(self, cards: Sequence[ModelCard], companions: Companions) -> None:
@@ -152,13 +151,16 @@ class Service:
         server = self._server(catalogue)
         server.bind(self._settings.http_host, self._settings.http_port)
         for card in cards:
-            catalogue.load(card)
+            catalogue.load(card, awaited=True)
         self._policies.start()
         ticking = loop.create_task(self._tick(catalogue))
         try:
             await server.start()
             await self._until_stopping(server, companions)
-            log.info("draining: requests are accepted for another %g s", self._settings.drain_s)
+            log.info(
+                "draining: requests are accepted for another %g s; a second signal ends it at once",
+                self._settings.drain_s,
+            )
             server.drain()
             await asyncio.sleep(self._settings.drain_s)
         finally:
@@ -206,7 +208,13 @@ class Service:
 
     def _server(self, catalogue: ServedCatalogue) -> HttpServer:
         settings = self._settings
-        models = Models(catalogue, self._policies, prepare=self.card_of, refuse=self._refuse_overcommitted)
+        models = Models(
+            catalogue,
+            self._policies,
+            card_of=self._card_of,
+            refuse=self._refuse_overcommitted,
+            prepare=self._prepare,
+        )
         analyze = Analyze(
             catalogue=catalogue,
             coordinator=Coordinator(self._policies),
@@ -220,8 +228,8 @@ class Service:
                 ApiRoute(
                     "/v1/models/{name}",
                     by_method({"GET": models.show, "PUT": models.load, "DELETE": models.unload}),
+                    # Each of them checks its own scope.
                     methods=["GET", "PUT", "DELETE"],
-                    needs="read",
                 ),
                 image_route(self._readers, settings),
                 search_route(self._readers),
@@ -242,15 +250,25 @@ class Service:
     async def _tick(self, catalogue: ServedCatalogue) -> None:
         """Probe the models, and report whether the service is ready, several times a second."""
         loop = asyncio.get_running_loop()
+        states: dict[VersionName, ModelState] = {}
+        was_ready = False
         while True:
             for served in catalogue:
                 served.probe()
+                if states.get(served.version) != served.state:
+                    states[served.version] = served.state
+                    _log_state(served)
+            states = {version: states[version] for version in (served.version for served in catalogue)}
+            ready = catalogue.is_ready
+            if ready != was_ready and not self._draining:
+                log.log(*_READY if ready else _NOT_READY)
+                was_ready = ready
             trouble = self._access.trouble()
             self._readiness.show(
                 Report(
-                    ready=all(served.ready_replicas for served in catalogue),
+                    ready=ready,
                     draining=self._draining,
-                    models={str(served.version): served.state.value for served in catalogue},
+                    models={str(version): state.value for version, state in states.items()},
                     remarks=(trouble,) if trouble else (),
                     at_s=loop.time(),
                 )
@@ -262,6 +280,17 @@ class Service:
         if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
+
+
+_READY = (logging.INFO, "ready: every model answers")
+_NOT_READY = (logging.WARNING, "not ready: a model does not answer; /health/ready shows which")
+
+
+def _log_state(served: ServedModel) -> None:
+    if served.down is not None:
+        log.warning("%s: %s: %s", served.version, served.state.value, served.down)
+    else:
+        log.info("%s: %s", served.version, served.state.value)
 
 
 def _end_loudly(args: threading.ExceptHookArgs) -> None:

@@ -40,16 +40,26 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+def needs_preparation(card: ModelCard, settings: Settings) -> bool:
+    """Return whether the model may have to be converted first, which can take half a minute.
+
+    Raises: UsageError for an engine that the card does not allow.
+    """
+    if engine_name(card, settings.engine) != "litert":
+        return False
+    # The name of an export has the versions of the libraries, and another interpreter has its own.
+    return card.own_python is not None or not prepared(card, settings.cache_dir)
+
+
 def prepare_model(card: ModelCard, settings: Settings) -> None:
     """Convert the model once, in a process of its own, so that its gigabyte of memory is freed.
 
     Raises: UsageError for an engine that the card does not allow, for an interpreter of the card that cannot
     run a model process, or with the last line of that process.
     """
-    engine = engine_name(card, settings.engine)
+    is_needed = needs_preparation(card, settings)
     refuse_unfit_interpreter(card)
-    # The name of an export has the versions of the libraries, and another interpreter has its own.
-    if engine != "litert" or (card.own_python is None and prepared(card, settings.cache_dir)):
+    if not is_needed:
         return
     arguments = [str(card.version_name), f"--cache-dir={settings.cache_dir}"]
     if settings.models_dir:

@@ -1,7 +1,7 @@
 """The client for asyncio: the methods of `Client`, each run in a thread.
 
 urllib3 is synchronous. A second implementation of retries, rests and deadlines would have to be kept equal to
-the first one; a thread that waits for a host costs little beside the picture that it sends.
+the first one; a thread that waits for a host costs little compared to the picture that it sends.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ class Calls:
             pause_until_s = free_s + self._random.uniform(0, jitter_s)
             # A jitter that does not fit into the time of the call is left out.
             self._clock.sleep((pause_until_s if pause_until_s < deadline_s else free_s) - now_s)
-            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S) if has_failed else BACKOFF_S
+            if has_failed:
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
     def _round(self, course: _Course, hosts: Rotation) -> tuple[Answer | None, bool]:
         """Ask every host once. Return the good answer, and whether a host failed in another way than busy."""

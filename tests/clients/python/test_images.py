@@ -1,4 +1,4 @@
-"""What the client sends for an image, and how it goes through many of them."""
+"""The bodies that the client sends for an image, and its way through many of them."""
 
 from __future__ import annotations
 
@@ -126,6 +126,26 @@ def test_a_file_that_becomes_shorter_while_it_is_sent_is_named(
         asking.analyze(path)
     path.write_bytes(b"whole again")
     assert asking.analyze(path).host == host.url
+
+
+def test_a_file_that_grows_while_it_is_sent_is_sent_at_its_former_length(
+    tmp_path: Path, host: ScriptedHost, asking: Client
+) -> None:
+    path = tmp_path / "photo.tif"
+    with path.open("wb") as file:
+        file.truncate(30_000_000)
+
+    def lengthens(handler: Any) -> None:
+        os.truncate(path, 30_000_001)
+        handler.rfile.read(30_000_000)
+        says(200, ANALYSIS)(handler)
+
+    lengthens.before_the_body = True  # type: ignore[attr-defined]
+    host.then(lengthens)
+    asking.analyze(path)
+    # A byte too many would be the beginning of this request.
+    asking.analyze(b"jpg")
+    assert [each.body for each in host.received] == [b"", b"jpg"]
 
 
 def test_many_images_are_answered_in_order_and_a_bad_one_stops_none(

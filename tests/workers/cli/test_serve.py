@@ -76,9 +76,10 @@ def test_workers_beside_a_service_with_tls_are_refused(tmp_path: Path) -> None:
     assert "--only-http" in line
 
 
-def test_a_weights_file_that_was_altered_is_refused(tmp_path: Path) -> None:
+def test_an_engine_that_the_card_does_not_allow_is_named(tmp_path: Path) -> None:
     line = refusal(tmp_path, "--only-http", "--model", "unfit@1", engine="keras")
     assert "unfit@1" in line
+    assert "keras" in line
 
 
 @pytest.mark.parametrize("gate", ["0", "-1", "many"])

@@ -22,10 +22,10 @@ PATIENCE_S = 60.0
 
 
 class RealService:
-    """One service of one model, on a port that stays its own."""
+    """One service, on a port that stays its own."""
 
-    def __init__(self, folder: Path, model: str, **settings: object) -> None:
-        self._model = model
+    def __init__(self, folder: Path, *models: str, **settings: object) -> None:
+        self._models = models
         self._log = folder / "serve.log"
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
@@ -41,13 +41,12 @@ class RealService:
         )
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start it, and wait until its model is ready."""
-        self._process = program.start(
-            "serve", "--only-http", "--model", self._model, settings=self._settings, log=self._log
-        )
+    def start(self) -> None:
+        """Start it, and wait until its models are ready."""
+        words = [word for model in self._models for word in ("--model", model)]
+        self._process = program.start("serve", "--only-http", *words, settings=self._settings, log=self._log)
         deadline_s = time.monotonic() + PATIENCE_S
-        while wait and self.description().get("state") != "ready":
+        while any(self.description(model).get("state") != "ready" for model in self._models):
             assert time.monotonic() < deadline_s, self._log.read_text()
             assert self._process.poll() is None, self._log.read_text()
             time.sleep(0.05)
@@ -64,10 +63,10 @@ class RealService:
                     child.kill()
             self._process = None
 
-    def description(self) -> dict[str, Any]:
-        """Return what the service says about its model; empty while it does not answer."""
+    def description(self, model: str) -> dict[str, Any]:
+        """Return what the service says about a model; empty while it does not answer."""
         try:
-            with urllib.request.urlopen(f"{self.url}/v1/models/{self._model}", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/v1/models/{model}", timeout=5) as answer:
                 described: dict[str, Any] = json.loads(answer.read())
                 return described
         except OSError:
@@ -79,9 +78,9 @@ class RealService:
 
 
 @contextmanager
-def real_service(folder: Path, model: str, **settings: object) -> Iterator[RealService]:
+def real_service(folder: Path, *models: str, **settings: object) -> Iterator[RealService]:
     """Yield a service that is up, and is killed after the block."""
-    service = RealService(folder, model, **settings)
+    service = RealService(folder, *models, **settings)
     try:
         service.start()
         yield service

@@ -56,6 +56,14 @@ def port_of(service: RealService) -> int:
     return port
 
 
+def kill_and_wait(service: RealService, run: Pipeline) -> None:
+    """Kill the service in the middle of the work, and wait until the worker is parked."""
+    parked = run.log.count(PARKED)
+    service.kill()
+    run.wait_until(lambda: run.log.count(PARKED) > parked)
+    assert run.waiting() > 0, "the fault came too late to hit anything"
+
+
 @pytest.mark.parametrize("send", ["uri", "bytes"])
 def test_a_service_that_is_killed_and_started_again_loses_no_image_and_spends_no_attempt(
     tmp_path: Path, send: str
@@ -68,12 +76,8 @@ def test_a_service_that_is_killed_and_started_again_loses_no_image_and_spends_no
         run.submit(names)
         run.start_worker()
         for _ in range(2):
-            before = len(run.stored(list(names)))
-            run.wait_until(lambda before=before: len(run.stored(list(names))) > before)
-            parked = run.log.count(PARKED)
-            service.kill()
-            run.wait_until(lambda parked=parked: run.log.count(PARKED) > parked)
-            assert run.waiting() > 0, "the fault came too late to hit anything"
+            run.resumed_s(list(names))
+            kill_and_wait(service, run)
             service.start()
         assert_all_stored_without_an_attempt(run, names)
         assert "resumed: model is back" in run.log

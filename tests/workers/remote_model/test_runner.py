@@ -1,4 +1,4 @@
-"""What a RemoteRunner makes of each answer of the service; no image is lost or failed by an outage."""
+"""Each answer of the service has one meaning for its image; no image is lost or failed by an outage."""
 
 from __future__ import annotations
 

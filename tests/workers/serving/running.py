@@ -116,7 +116,7 @@ def running(
 def listening(
     folder: Path, *models: str, words: Sequence[str] = ("--only-http",), **settings: Any
 ) -> Iterator[RunningService]:
-    """As `running`, without waiting for its models."""
+    """Run the service as `running` does, without waiting for its models."""
     chosen = Settings.model_validate(
         {
             "database": f"sqlite:///{folder / 'service.db'}",

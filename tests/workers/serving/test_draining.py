@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import re
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,22 +36,30 @@ def test_it_is_not_ready_but_answers_and_asks_clients_to_leave(host: EspressoHos
 def test_a_request_on_a_connection_that_was_opened_before_is_answered_after_the_last_one_was_accepted(
     host: EspressoHost,
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)
-    connection.connect()
-    host.ask_to_stop()
-    wait_until(lambda: not is_listening(host.port), "the end of the listening", limit_s=20)
-    answer = ask_on(connection, "/v1/analyze", PHOTO)
+    with closing(http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)) as connection:
+        connection.connect()
+        host.ask_to_stop()
+        wait_until(lambda: not is_listening(host.port), "the end of the listening", limit_s=20)
+        answer = ask_on(connection, "/v1/analyze", PHOTO)
     assert answer.status == 200
     assert answer.headers["connection"] == "close"
 
 
 def test_it_finishes_what_is_under_way_and_exits_with_0(host: EspressoHost) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)
-    connection.putrequest("POST", "/v1/analyze")
-    connection.putheader("Content-Length", str(len(PHOTO)))
-    connection.endheaders(PHOTO[:10])
-    host.ask_to_stop()
-    wait_until(lambda: not is_listening(host.port), "the end of the listening", limit_s=20)
-    connection.send(PHOTO[10:])
-    assert connection.getresponse().status == 200
+    with closing(http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)) as connection:
+        connection.putrequest("POST", "/v1/analyze")
+        connection.putheader("Content-Length", str(len(PHOTO)))
+        connection.endheaders(PHOTO[:10])
+        host.ask_to_stop()
+        wait_until(lambda: not is_listening(host.port), "the end of the listening", limit_s=20)
+        connection.send(PHOTO[10:])
+        assert connection.getresponse().status == 200
     assert host.wait() == 0
+
+
+def test_an_answer_arrives_in_one_piece(host: EspressoHost) -> None:
+    with socket.create_connection(("127.0.0.1", host.port), timeout=20) as connection:
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: test\r\n\r\n")
+        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+    (length,) = re.findall(rb"content-length: (\d+)", head)
+    assert len(body) == int(length)

@@ -92,3 +92,16 @@ def test_the_workers_of_a_service_with_tokens_have_one_of_their_own(tmp_path: Pa
             return answer.status == 200 and len(answer.json["images"]) == 1
 
         wait_until(is_found, "the photo is found", service)
+
+
+def test_a_token_to_operate_loads_and_unloads_and_reads_nothing(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    chosen = Settings.model_validate({"tokens_file": tokens})
+    secret = run("tokens", "add", "deploy", "--scope", "operate", settings=chosen).stdout.strip()
+    headers = {"Authorization": f"Bearer {secret}"}
+    with running(tmp_path, "null@1", words=("--only-http",), tokens_file=tokens) as service:
+        assert service.ask("GET", "/v1/models/null@1", headers=headers).status == 403
+        assert service.ask("PUT", "/v1/models/slow@1", headers=headers).status == 202
+        assert service.ask("DELETE", "/v1/models/slow@1", headers=headers).status == 202
+        assert "slow@1: asked for by deploy" in service.logged
+        assert secret not in service.logged

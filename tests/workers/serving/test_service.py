@@ -26,7 +26,8 @@ GATE = 10
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service of two models that no test here brings down."""
-    with running(tmp_path_factory.mktemp("service"), "null@1", "slow@1") as service:
+    roots = tmp_path_factory.getbasetemp()
+    with running(tmp_path_factory.mktemp("service"), "null@1", "slow@1", file_roots=[roots]) as service:
         yield service
 
 
@@ -122,6 +123,17 @@ def test_an_image_named_by_its_uri_is_answered_like_its_bytes(
     assert answer.json["image"]["uri"] == file.as_uri()
     several = service.ask("POST", "/v1/analyze", json={"images": [{"uri": file.as_uri()}]})
     assert len(several.json["results"]) == 1
+
+
+def test_a_file_of_the_machine_is_read_only_where_a_setting_allows_it(
+    service: RunningService, held: Held, tmp_path: Path
+) -> None:
+    outside = service.ask("POST", "/v1/analyze?models=null", json={"uri": "file:///etc/passwd"})
+    without_roots = held.service.ask("POST", "/v1/analyze", json={"uri": "file:///etc/passwd"})
+    for answer in (outside, without_roots):
+        assert answer.status == 422
+        assert answer.json["reason"] == "path_not_allowed"
+        assert b"72 6f 6f 74" not in answer.body
 
 
 def test_a_bad_picture_among_good_ones_is_an_error_of_its_own(service: RunningService) -> None:
@@ -242,6 +254,37 @@ def test_a_version_is_loaded_and_unloaded_while_others_answer(tmp_path: Path) ->
         wait_until(lambda: service.get("/v1/models/slow@1").status == 404, "it is unloaded", service)
         wait_until(lambda: not Path(f"/proc/{pid}").exists(), "its process has ended")
         assert set(service.analyze().json["models"]) == {"null@1"}
+
+
+def test_a_version_that_has_never_been_up_takes_no_host_out_and_delays_nobody(tmp_path: Path) -> None:
+    with running(tmp_path, "null@1") as service:
+        assert service.ask("PUT", "/v1/models/unfit@1").status == 202
+        # Its process dies on its golden image, again and again.
+        wait_until(lambda: service.model("unfit@1")["state"] == "down", "its process has died", service)
+        wait_until(
+            lambda: service.get("/health/ready").json["models"] == {"null@1": "ready", "unfit@1": "down"},
+            "readiness shows it",
+            service,
+        )
+        assert service.get("/health/ready").status == 200
+        assert set(service.analyze().json["models"]) == {"null@1"}
+        assert service.analyze(JPEG, "models=unfit").status == 503
+
+
+def test_without_any_model_the_service_is_not_ready(tmp_path: Path) -> None:
+    with running(tmp_path, "null@1") as service:
+        service.ask("DELETE", "/v1/models/null@1")
+        wait_until(lambda: service.get("/health/ready").status == 503, "it is not ready", service)
+        assert service.get("/health/ready").json["models"] == {}
+
+
+def test_the_log_has_each_state_of_a_model_and_who_asked_for_it(tmp_path: Path) -> None:
+    with running(tmp_path, "null@1") as service:
+        assert "null@1: loading" in service.logged
+        wait_until(lambda: "ready: every model answers" in service.logged, "it is in the log", service)
+        service.ask("DELETE", "/v1/models/null@1")
+        wait_until(lambda: "null@1: unloaded" in service.logged, "it is unloaded", service)
+        assert "null@1: to be unloaded, asked for by 127.0.0.1" in service.logged
 
 
 def test_after_sigterm_it_is_not_ready_and_answers_what_it_has(held: Held) -> None:

@@ -7,7 +7,10 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from panopticon.messages import Lane
 from panopticon.scheduling.gate import Full, Gate, Place
@@ -32,11 +35,36 @@ from workers.serving.served_model import ServedModel
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PARAMETERS = ("models", "top_k", "vectors")
-LANE_HEADER = "x-panopticon-lane"
-TIMEOUT_HEADER = "x-request-timeout-ms"
-HEADERS = frozenset({LANE_HEADER, TIMEOUT_HEADER, "content-type", "content-encoding", "content-length"})
+LANE_HEADER = b"x-panopticon-lane"
+TIMEOUT_HEADER = b"x-request-timeout-ms"
+HEADERS = frozenset({LANE_HEADER, TIMEOUT_HEADER, b"content-type", b"content-encoding", b"content-length"})
 MAX_TOP_K = 100_000
 SERVICE = "the service"
+OWN_WORKERS = "the workers of this service"
+"""The caller's name of workers that the service has started; no token can have it, for it has spaces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeQuery:
+    """The parameters of a request."""
+
+    models: tuple[str, ...] | None
+    """The names of models; None if the request names none."""
+    top_k: int | None
+    vectors: bool
+
+
+# A client sends the same few parameters with each of its images.
+@lru_cache(maxsize=256)
+def read_query(query_string: bytes) -> AnalyzeQuery:
+    """Return the parameters of a query string. Raises: Problem naming the parameter."""
+    query = query_values(query_string, known=PARAMETERS, repeatable={"models"})
+    names = [name.strip() for value in query.get("models", ()) for name in value.split(",")]
+    return AnalyzeQuery(
+        models=tuple(filter(None, names)) or None,
+        top_k=_whole_number("top_k", query.get("top_k", [None])[0], most=MAX_TOP_K),
+        vectors=_flag("vectors", query.get("vectors", [None])[0]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +133,8 @@ class Analyze:
                 return
             reader = self._reader(receive, options, admission)
             pictures, several = await reader.read()
+            if caller != OWN_WORKERS:
+                self._refuse_files(pictures)
             asked = Asked(
                 client=caller,
                 lane=options.lane,
@@ -123,9 +153,9 @@ class Analyze:
 
     def _options(self, scope: MutableMapping[str, Any]) -> Options:
         """Return what a request asks for. Raises: Problem naming the parameter or the header."""
-        query = query_values(scope["query_string"], known=PARAMETERS, repeatable={"models"})
+        query = read_query(scope["query_string"])
         headers = _headers(scope["headers"])
-        encoding = headers.get("content-encoding", "identity").strip().lower()
+        encoding = headers.get(b"content-encoding", "identity").strip().lower()
         if encoding != "identity":
             raise Problem(
                 slug="unsupported-media-type",
@@ -134,18 +164,17 @@ class Analyze:
                 value=encoding,
                 allowed=["identity"],
             )
-        names = [name.strip() for value in query.get("models", ()) for name in value.split(",")]
-        models = self._catalogue.choose([name for name in names if name] or None)
+        models = self._catalogue.choose(query.models)
         if not models:
             raise Problem(slug="model-down", detail="the service has no model yet", component="model")
         return Options(
             models=models,
-            top_k=_whole_number("top_k", query.get("top_k", [None])[0], most=MAX_TOP_K),
-            vectors=_flag("vectors", query.get("vectors", [None])[0]),
+            top_k=query.top_k,
+            vectors=query.vectors,
             lane=_lane(headers.get(LANE_HEADER)),
             timeout_s=self._timeout_s(headers.get(TIMEOUT_HEADER)),
-            content_type=headers.get("content-type", ""),
-            length_bytes=int(headers["content-length"]) if "content-length" in headers else None,
+            content_type=headers.get(b"content-type", ""),
+            length_bytes=int(headers[b"content-length"]) if b"content-length" in headers else None,
         )
 
     def _timeout_s(self, header: str | None) -> float:
@@ -155,7 +184,7 @@ class Analyze:
         if not (header.isascii() and header.isdigit() and int(header[:12]) > 0):
             raise Problem(
                 slug="invalid-header",
-                detail=f"{TIMEOUT_HEADER} is not a number of milliseconds",
+                detail="X-Request-Timeout-Ms is not a number of milliseconds",
                 parameter="X-Request-Timeout-Ms",
                 value=header,
                 allowed=f"a whole number from 1; more than {most_s * 1000:.0f} counts as that",
@@ -199,6 +228,22 @@ class Analyze:
             )
         problems = [place for place in admission.first.values() if isinstance(place, Problem)]
         return problems[0] if len(problems) == len(options.models) else None
+
+    def _refuse_files(self, pictures: Sequence[Picture]) -> None:
+        """Raise: Problem if a client names a file of this machine, and no setting says which it may read.
+
+        On one machine the workers may read any file, for a person has submitted it; a client has not.
+        """
+        for picture in pictures:
+            if picture.uri[:5].lower() == "file:" and not self._settings.file_roots:
+                raise Problem(
+                    slug="rejected-image",
+                    detail="files of this machine are not read for clients; send the bytes",
+                    parameter="uri",
+                    value=picture.uri,
+                    allowed="file:// below the folders of the setting file_roots, which is empty",
+                    reason="path_not_allowed",
+                )
 
     def _reader(self, receive: Receive, options: Options, admission: Admission) -> BodyReader:
         def arrived(size_bytes: int) -> None:
@@ -268,21 +313,22 @@ def _full(served: ServedModel, full: Full) -> Problem:
     )
 
 
-def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
     """Return the headers that count here. Raises: Problem if one is there twice."""
-    found: dict[str, str] = {}
-    for encoded, value in pairs:
-        name = encoded.decode("latin-1")
-        if name in HEADERS:
-            if name in found:
-                raise Problem(
-                    slug="invalid-header",
-                    detail=f"{name.title()} is there more than once, and which one counts is unclear",
-                    parameter=name.title(),
-                    value=value.decode("latin-1"),
-                    allowed="one header of this name",
-                )
-            found[name] = value.decode("latin-1")
+    found: dict[bytes, str] = {}
+    for name, value in pairs:
+        if name not in HEADERS:
+            continue
+        if name in found:
+            title = name.decode("ascii").title()
+            raise Problem(
+                slug="invalid-header",
+                detail=f"{title} is there more than once, and which one counts is unclear",
+                parameter=title,
+                value=value.decode("latin-1"),
+                allowed="one header of this name",
+            )
+        found[name] = value.decode("latin-1")
     return found
 
 
@@ -332,6 +378,15 @@ def _lane(header: str | None) -> Lane:
         ) from None
 
 
+def _encoded(content: dict[str, Any]) -> bytes:
+    """Encode as JSON. Every number is read back to the same bits."""
+    try:
+        return to_json(content)
+    except PydanticSerializationError:
+        # The name of a file may be any text, and a lone surrogate has no UTF-8.
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 async def _send_answers(
     answers: list[dict[str, Any]], send: Send, *, several: bool, context: RequestContext
 ) -> None:
@@ -352,8 +407,7 @@ async def _send_answers(
         if wait_ms is not None:
             content["retry_after_ms"] = wait_ms
             headers.append((b"retry-after", whole_seconds(wait_ms).encode()))
-    # Labels and file names may be any text; a lone surrogate has no UTF-8, so the JSON is ASCII.
-    body = json.dumps(content, separators=(",", ":")).encode("ascii")
+    body = _encoded(content)
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

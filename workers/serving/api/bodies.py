@@ -188,8 +188,10 @@ class BodyReader:
 
     async def _json(self) -> tuple[list[Picture], bool]:
         document = _parsed(await self._bytes_of_body(MAX_JSON_BYTES))
+        if not isinstance(document, dict):
+            raise Problem(slug="malformed-body", detail="the JSON is not an object", allowed=JSON_FORMS)
         try:
-            if not isinstance(document, dict) or "images" not in document:
+            if "images" not in document:
                 return [Picture(uri=UriImage.model_validate(document).uri)], False
             images = UriImages.model_validate(document).images
         except ValidationError as error:
@@ -211,7 +213,7 @@ class _Form(MultiPartParser):
 
     spool_max_size = 0
     has_ended = False
-    """Whether the last boundary was there. Without it a file is missing, or is cut short."""
+    """True once the last boundary was there. Without it a file is missing, or is cut short."""
 
     def on_end(self) -> None:
         """Note the last boundary."""

@@ -1,7 +1,8 @@
-"""What every request passes: its ID and trace, the check of its token, its metrics, and its problems."""
+"""The entry of every request: its ID and trace, the check of its token, its metrics, and its problems."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from panopticon.errors import Unavailable
 from panopticon.metrics import Metrics
 from workers.serving.api.bodies import ClientGone, Receive
 from workers.serving.problems import Problem
@@ -32,7 +34,7 @@ Raises: Problem (unauthorized, forbidden)."""
 
 @dataclass(slots=True, kw_only=True)
 class RequestContext:
-    """What the parts of the API know of a request besides its content."""
+    """The facts about a request that its path and body do not tell."""
 
     request_id: str
     trace: str
@@ -61,6 +63,9 @@ class Entry:
         self._app = app
         self._check = check
         self._metrics = metrics
+        # IDs need not be secret: random for the process, and counted, which costs no system call.
+        self._prefix = os.urandom(6).hex()
+        self._counter = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = self._context(scope)
@@ -85,6 +90,9 @@ class Entry:
             status = status or 499
         except Problem as problem:
             await problem.response(context.request_id)(scope, receive, send_with_id)
+        except Unavailable as error:
+            down = Problem(slug="store-down", detail=str(error), component=error.component)
+            await down.response(context.request_id)(scope, receive, send_with_id)
         except Exception:
             log.exception("request %s failed", context.request_id)
             if status == 0:
@@ -107,7 +115,7 @@ class Entry:
                 trace = value.decode("ascii")
             elif name == b"authorization":
                 authorization = value.decode("latin-1")
-        request_id = request_id or os.urandom(12).hex()
+        request_id = request_id or f"{self._prefix}{next(self._counter):012x}"
         client = scope.get("client")
         return RequestContext(
             request_id=request_id,

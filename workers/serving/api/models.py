@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +21,8 @@ from workers.serving.policies import Policies
 from workers.serving.problems import Problem
 from workers.serving.served_model import ServedModel
 
+log = logging.getLogger(__name__)
+
 
 class Models:
     """The endpoints."""
@@ -28,16 +32,18 @@ class Models:
         catalogue: ServedCatalogue,
         policies: Policies,
         *,
-        prepare: Callable[[VersionName], ModelCard],
+        card_of: Callable[[VersionName], ModelCard],
         refuse: Callable[[Sequence[ModelCard]], None],
+        prepare: Callable[[ModelCard], None],
     ) -> None:
-        """`prepare` returns the card of a version, with all that its processes need. It may block.
+        """`card_of` returns the card of a version, `prepare` does all that its processes need.
 
-        `refuse` raises UsageError if this machine cannot run these versions together, and must not block.
-        `prepare` raises it too.
+        `refuse` raises UsageError if this machine cannot run these versions together, and must not block. The
+        other two may block, and raise UsageError if they cannot.
         """
         self._catalogue = catalogue
         self._policies = policies
+        self._card_of = card_of
         self._prepare = prepare
         self._refuse = refuse
 
@@ -47,21 +53,22 @@ class Models:
 
     async def show(self, request: Request) -> Response:
         """Answer `GET /v1/models/{name}`."""
+        context_of(request.scope).check("read")
         return JSONResponse(self._as_json(self._find(request.path_params["name"])))
 
     async def load(self, request: Request) -> Response:
         """Answer `PUT /v1/models/{name}`: start a version next to those that are served."""
-        context_of(request.scope).check("operate")
+        caller = context_of(request.scope).check("operate")
         name = request.path_params["name"]
         try:
             version = parse_version(name)
-            card = await run_in_threadpool(self._prepare, version)
+            card = await run_in_threadpool(self._card_of, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
         # After the wait, in which another version may have been loaded.
-        served = {each.version: each.card for each in self._catalogue}
+        cards = {each.version: each.card for each in self._catalogue}
         try:
-            self._refuse(list({**served, version: card}.values()))
+            self._refuse(list({**cards, version: card}.values()))
         except UsageError as error:
             raise Problem(
                 slug="conflict",
@@ -70,11 +77,13 @@ class Models:
                 value=name,
                 allowed="a version that has room; unload another one before",
             ) from None
-        return JSONResponse(self._as_json(self._catalogue.load(card)), 202)
+        served = self._catalogue.load(card, prepare=partial(self._prepare, card))
+        log.info("%s: asked for by %s", version, caller)
+        return JSONResponse(self._as_json(served), 202)
 
     async def unload(self, request: Request) -> Response:
         """Answer `DELETE /v1/models/{name}`: finish what the version has, then end its processes."""
-        context_of(request.scope).check("operate")
+        caller = context_of(request.scope).check("operate")
         name = request.path_params["name"]
         if "@" not in name:
             raise Problem(
@@ -86,6 +95,7 @@ class Models:
             )
         served = self._find(name)
         self._catalogue.unload(served)
+        log.info("%s: to be unloaded, asked for by %s", served.version, caller)
         return JSONResponse(self._as_json(served), 202)
 
     def _find(self, name: str) -> ServedModel:

@@ -50,7 +50,7 @@ READING = ("deadline", "store-down")
 MODEL_NAME = "^[a-z][a-z0-9]{0,31}(@[1-9][0-9]{0,8})?$"
 VERSION_NAME = "^[a-z][a-z0-9]{0,31}@[1-9][0-9]{0,8}$"
 BINARY = {"type": "string", "format": "binary"}
-"""As most generators of clients know a file; OpenAPI 3.1 itself needs no schema for one."""
+"""A file as most generators of clients know it; OpenAPI 3.1 itself needs no schema for one."""
 
 Json = dict[str, Any]
 
@@ -64,7 +64,7 @@ class Parameter:
     description: str
     schema: Mapping[str, Any]
     is_repeated: bool = False
-    """Whether the values of an array are given one by one; else as one text, with commas."""
+    """True if the values of an array are given one by one; else they are one text, with commas."""
     example: object = None
 
     def as_json(self) -> Json:
@@ -107,7 +107,7 @@ class Operation:
     description: str = ""
     group: str
     scope: Scope | None = None
-    """What a token has to allow; None if no token is needed."""
+    """The scope that a token needs; None if no token is needed."""
     parameters: Sequence[Parameter] = ()
     body: Mapping[str, Any] | None = None
     successes: Sequence[Success]
@@ -458,7 +458,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/v1/search",
         name="search",
         summary="Find images",
-        description="The same as `panopticon search find --json`, from the parts of the active versions.",
+        description="The same as `panopticon search --json`, from the parts of the active versions.",
         group="stored",
         scope=Scope.READ,
         parameters=_search_parameters(),

@@ -1,7 +1,7 @@
 """The contract of the answers: for the OpenAPI document, and for tests that hold the service to it.
 
-The service writes its answers as plain dictionaries, since to validate each one would cost more than to make
-it. A key that does not apply is absent, never null, unless its type says so.
+The service writes its answers as plain dictionaries, and validates none of them while it runs. A key that
+does not apply is absent, never null, unless its type says so.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _let_grow(schema: dict[str, Any]) -> None:
 
 
 class Answer(BaseModel):
-    """What every answer has in common: this release puts nothing in it that is not described here."""
+    """The base of all answers. This release puts nothing in them that is not described here."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_let_grow)
 
@@ -71,19 +71,19 @@ class _Said(Answer):
 
 
 class Tagged(_Said):
-    """What a tagging model says about an image."""
+    """The answer of a tagging model about an image."""
 
     tags: list[Tag] = Field(description="The likeliest first")
 
 
 class Scored(_Said):
-    """What a scoring model says about an image."""
+    """The answer of a scoring model about an image."""
 
     scores: dict[str, float]
 
 
 class Failed(Answer):
-    """Why a model says nothing about an image."""
+    """The reason for which a model says nothing about an image."""
 
     error: Problem
 
@@ -100,14 +100,14 @@ class ImageFacts(Answer):
 
 
 class ImageAnalysis(Answer):
-    """What the models say about one image."""
+    """The models' answers about one image."""
 
     image: ImageFacts
     models: dict[str, Tagged | Scored | Failed] = Field(description="By model and version, as in tagger@1")
 
 
 class ImageAnalyses(Answer):
-    """What the models say about several images, in the order in which they were sent."""
+    """The models' answers about several images, in the order in which they were sent."""
 
     results: list[ImageAnalysis]
 
@@ -121,7 +121,7 @@ class AnalysisProblem(Problem):
 
 
 class GateState(Answer):
-    """How much a model has admitted, and how much it admits at most."""
+    """The images that a model has admitted, and the most that it admits."""
 
     max_images: int
     images: int
@@ -165,13 +165,13 @@ class Hosts(Answer):
 
 
 class Live(Answer):
-    """Whether the event loop runs."""
+    """The state of the event loop."""
 
     status: Literal["live", "hanging"]
 
 
 class Ready(Answer):
-    """Whether new requests should come to this service."""
+    """The state of the service: should new requests come here?"""
 
     status: Literal["ready", "not ready", "draining"]
     models: dict[str, ModelState] = Field(description="State of each served version")
@@ -179,7 +179,7 @@ class Ready(Answer):
 
 
 class ProblemKind(Answer):
-    """One kind of problem: what it means, and what a client does about it."""
+    """One kind of problem: its meaning, and what a client does about it."""
 
     type: str
     title: str

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any, get_origin
-from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -12,6 +10,7 @@ from starlette.responses import Response
 
 from workers.inspection.search import Question, answer_json, ask
 from workers.serving.api.app import ApiRoute
+from workers.serving.api.queries import query_values
 from workers.serving.api.schemas_reading import SearchParameters
 from workers.serving.api.stored import answer_stored
 from workers.serving.problems import Problem
@@ -35,22 +34,7 @@ def search_route(readers: Readers) -> ApiRoute:
 
 def _question(request: Request) -> Question:
     """Return the question that the query string asks. Raises: Problem."""
-    values = _values(request.scope["query_string"])
-    for name, given in values.items():
-        if name not in _FIELDS:
-            raise Problem(
-                slug="invalid-parameter",
-                detail=f"unknown parameter {name!r}; known: {', '.join(_FIELDS)}",
-                parameter=name,
-                allowed=list(_FIELDS),
-            )
-        if len(given) > 1 and name not in _REPEATABLE:
-            raise Problem(
-                slug="invalid-parameter",
-                detail=f"{name} is there {len(given)} times; give it once",
-                parameter=name,
-                value=given[1],
-            )
+    values = query_values(request.scope["query_string"], known=_FIELDS, repeatable=_REPEATABLE)
     arguments = {name: given if name in _REPEATABLE else given[0] for name, given in values.items()}
     try:
         parameters = SearchParameters.model_validate(arguments)
@@ -65,18 +49,6 @@ def _question(request: Request) -> Question:
         limit=parameters.limit,
         cursor=parameters.cursor,
     )
-
-
-def _values(query_string: bytes) -> dict[str, list[str]]:
-    """Return the values of each parameter, in their order. Raises: Problem unless they are UTF-8."""
-    try:
-        pairs = parse_qsl(query_string.decode(), keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError:
-        raise Problem(slug="invalid-parameter", detail="the query string is not UTF-8") from None
-    values: dict[str, list[str]] = defaultdict(list)
-    for name, value in pairs:
-        values[name].append(value)
-    return values
 
 
 def _mistaken(error: ValidationError, arguments: dict[str, Any]) -> Problem:

@@ -23,7 +23,7 @@ from workers.serving.edge.protocol import CLOSE_S, EdgeProtocol
 BACKLOG = 2048
 DATE_EVERY_S = 1.0
 LOOK_EVERY_S = 0.02
-LINGER_S = 1.0
+LINGER_S = 2.0
 """Time in which the request on a connection that was accepted last may arrive."""
 OTHER_FILES = 256
 """Open files beyond the connections: stores, queues, model processes."""

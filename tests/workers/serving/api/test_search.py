@@ -90,7 +90,7 @@ KNOWN = ["all", "any", "min_probability", "score", "order", "limit", "cursor"]
     ("query", "parameter", "value", "allowed", "detail"),
     [
         ("label=cat", "label", None, KNOWN, f"unknown parameter 'label'; known: {', '.join(KNOWN)}"),
-        ("limit=1&limit=2", "limit", "2", None, "limit is there 2 times; give it once"),
+        ("limit=1&limit=2", "limit", "2", "one value", "limit is there 2 times; give it once"),
         (
             "limit=0",
             "limit",
@@ -162,7 +162,7 @@ KNOWN = ["all", "any", "min_probability", "score", "order", "limit", "cursor"]
             "the cursor of the previous page, with the same question",
             "cursor 'x' is not one that search printed: begin again without it",
         ),
-        ("all=%FF", None, None, None, "the query string is not UTF-8"),
+        ("all=%FF", None, r"b'\xff'", "percent-encoded UTF-8", "the query string is not UTF-8"),
     ],
 )
 def test_a_mistake_names_parameter_value_and_what_is_allowed(

@@ -145,7 +145,9 @@ def test_while_one_of_two_processes_is_gone_the_other_one_answers_and_ten_kills_
         wait_until_nothing_is_left(front, before)
         grown_bytes = front.memory_info().rss - memory_bytes
         with capsys.disabled():
-            print(f"\n{KILLS} kills under load: {dict(found)}; front process {grown_bytes / 1e6:+.1f} MB")
+            print(  # noqa: T201
+                f"\n{KILLS} kills under load: {dict(found)}; front process {grown_bytes / 1e6:+.1f} MB"
+            )
         assert grown_bytes < GROWTH_BYTES
 
 

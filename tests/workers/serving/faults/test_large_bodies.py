@@ -106,7 +106,7 @@ def test_of_a_hundred_bodies_of_20_mb_the_gate_admits_what_it_has_room_for_and_k
         held.let_run()
     growth_bytes = memory.peak_bytes - before_bytes
     with capsys.disabled():
-        print(
+        print(  # noqa: T201
             f"\n100 × 20 MB, {send.__name__}: the front process had {before_bytes / 1e6:.0f} MB, and "
             f"{growth_bytes / 1e6:.0f} MB more at most (bound {BOUND_BYTES / 1e6:.0f} MB)"
         )

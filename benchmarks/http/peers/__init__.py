@@ -1,0 +1,1 @@
+"""The same model behind other servers. Each module runs in the virtual environment of its server."""
