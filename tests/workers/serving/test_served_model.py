@@ -12,7 +12,7 @@ from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Gate
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from tests.workers.queues.fake_clock import FakeClock
-from tests.workers.serving.hand_replica import HandReplica, item_of
+from tests.workers.serving.hand_replica import HandReplica, item_of, ran
 from workers.serving.errors import DeadlinePassed
 from workers.serving.jobs import Job
 from workers.serving.replica import Replica, ReplicaState, Turn
@@ -285,3 +285,22 @@ def test_a_closed_model_refuses_what_waits(bench: Bench) -> None:
     assert isinstance(jobs[0].outcome, Unavailable)
     assert isinstance(bench.job().outcome, Unavailable)
     assert bench.model.state is ModelState.UNLOADING
+
+
+def test_images_by_uri_that_hang_keep_no_image_out_that_came_as_bytes(bench: Bench) -> None:
+    hanging = [bench.job(f"http://slow/{number}", encoded=None) for number in range(10)]
+    assert bench.replica.held == hanging[:4]
+    job = bench.job()
+    assert bench.replica.held == [*hanging[:4], job]
+    bench.replica.turn(answered=[(job, ran(job))])
+    assert isinstance(job.outcome, Ran)
+
+
+def test_the_time_of_a_source_is_not_the_time_of_the_model(bench: Bench) -> None:
+    bench.job("http://slow/1", encoded=None)
+    bench.clock.sleep(20)
+    bench.replica.answer()
+    bench.jobs(1)
+    hurried = bench.job("hurried", within_s=5)
+    bench.replica.answer(2)
+    assert isinstance(hurried.outcome, Ran)

@@ -22,7 +22,7 @@ GATE, GATE_BYTES, SERVICE_GATE = 4, 64 * 1024 * 1024, 8
 ADMITTED = 3
 """As many of these bodies as `GATE_BYTES` has room for."""
 COPIES = 5
-"""Of an admitted body: its pieces, the image, its frame without and with a length, and the frames sent at once."""
+"""Of an admitted body: its pieces, the image, its frame twice, and the frames that are sent at once."""
 CONNECTION_BYTES = 256 * 1024
 """What a connection holds: 64 KiB of its body at most, what was read last, and its objects."""
 BOUND_BYTES = COPIES * GATE_BYTES + CLIENTS * CONNECTION_BYTES
@@ -53,7 +53,7 @@ def before_bytes(service: RunningService) -> int:
 
 
 @pytest.fixture
-def held(service: RunningService, before_bytes: int) -> Iterator[Held]:  # noqa: ARG001
+def held(service: RunningService, before_bytes: int) -> Iterator[Held]:
     """A small gate in front of a model that is held until the test lets it run."""
     held = Held(service)
     held.hold()
