@@ -92,6 +92,7 @@ class Service:
         self._readers = Readers(settings)
         self._hosts: Hosts | None = None
         self._tls: ssl.SSLContext | None = None
+        self._gpu_mb: int | None = None
         self._draining = False
 
     def run(self, cards: Sequence[ModelCard], *, companions: Companions = no_companions) -> None:
@@ -110,8 +111,8 @@ class Service:
         self._hosts = open_hosts(settings.hosts, clock=time)
         if self._hosts is not None:
             self._hosts.check()
-        replicas = settings.replicas
-        refuse_overcommitted_gpu([(card, replicas) for card in cards], gpu_total_mb())
+        self._gpu_mb = gpu_total_mb()
+        self._refuse_overcommitted(cards)
         for card in cards:
             self._prepare(card)
         parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=self._metrics)
@@ -139,6 +140,9 @@ class Service:
 
     def _card_of(self, version: VersionName) -> ModelCard:
         return find_card(version, self._settings.models_dir)
+
+    def _refuse_overcommitted(self, cards: Sequence[ModelCard]) -> None:
+        refuse_overcommitted_gpu([(card, self._settings.replicas) for card in cards], self._gpu_mb)
 
     def _prepare(self, card: ModelCard) -> None:
         refuse_altered_weights(card)
@@ -215,7 +219,13 @@ class Service:
 
     def _server(self, catalogue: ServedCatalogue) -> HttpServer:
         settings = self._settings
-        models = Models(catalogue, self._policies, card_of=self._card_of, prepare=self._prepare)
+        models = Models(
+            catalogue,
+            self._policies,
+            card_of=self._card_of,
+            refuse=self._refuse_overcommitted,
+            prepare=self._prepare,
+        )
         analyze = Analyze(
             catalogue=catalogue,
             coordinator=Coordinator(self._policies),

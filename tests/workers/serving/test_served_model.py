@@ -12,9 +12,9 @@ from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Gate
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from tests.workers.queues.fake_clock import FakeClock
-from tests.workers.serving.hand_replica import HandReplica, item_of
+from tests.workers.serving.hand_replica import HandReplica, item_of, ran
 from workers.serving.jobs import DeadlinePassed, Job
-from workers.serving.replica import Replica, Turn
+from workers.serving.replica import Replica, ReplicaState, Turn
 from workers.serving.served_model import PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
 
 NULL = read_card(Path(__file__).parents[2] / "models" / "null" / "card.toml")
@@ -137,6 +137,7 @@ def test_an_image_that_cannot_be_answered_in_time_costs_no_run(bench: Bench) -> 
     bench.jobs(2)
     bench.clock.sleep(10)
     bench.replica.answer()
+    bench.jobs(1)
     assert isinstance(bench.job("hurried", within_s=5).outcome, DeadlinePassed)
 
 
@@ -199,6 +200,16 @@ def test_a_model_that_is_down_refuses_what_waits_and_what_comes(bench: Bench) ->
         error = error_of(job)
         assert isinstance(error, Unavailable)
         assert error.reason == "its self-test failed"
+
+
+def test_a_model_that_is_down_refuses_the_suspect_that_its_process_keeps(bench: Bench) -> None:
+    suspect = bench.job()
+    bench.replica.turn(ReplicaState(down=Unavailable("model", "it died of a good picture")))
+    assert isinstance(error_of(suspect), Unavailable)
+    assert bench.replica.cancelled == [suspect]
+    bench.replica.turn(returned=[suspect])
+    bench.replica.greet()
+    assert bench.replica.held == []
 
 
 def test_one_process_that_is_down_leaves_the_others_at_work() -> None:
@@ -288,3 +299,22 @@ def test_a_model_that_is_about_to_end_gives_its_processes_nothing_more(
     bench.clock.sleep(PROBE_EVERY_S)
     bench.model.probe()
     assert bench.replica.held == []
+
+
+def test_images_by_uri_that_hang_keep_no_image_out_that_came_as_bytes(bench: Bench) -> None:
+    hanging = [bench.job(f"http://slow/{number}", encoded=None) for number in range(10)]
+    assert bench.replica.held == hanging[:4]
+    job = bench.job()
+    assert bench.replica.held == [*hanging[:4], job]
+    bench.replica.turn(answered=[(job, ran(job))])
+    assert isinstance(job.outcome, Ran)
+
+
+def test_the_time_of_a_source_is_not_the_time_of_the_model(bench: Bench) -> None:
+    bench.job("http://slow/1", encoded=None)
+    bench.clock.sleep(20)
+    bench.replica.answer()
+    bench.jobs(1)
+    hurried = bench.job("hurried", within_s=5)
+    bench.replica.answer(2)
+    assert isinstance(hurried.outcome, Ran)
