@@ -109,7 +109,7 @@ def _companions(
             photos = scan_paths([os.path.abspath(folder) for folder in folders()], store)
             begin(photos, versions, store=store, broker=broker, deletions=(), submit=True, now_ms=now_ms)
             log.info(
-                "demo: %d sample photos wait for the models; once ready, try: curl '%s/v1/search?all=animal'",
+                "demo: %d sample photos wait for the models; once ready, try: curl '%s/v1/search?all=cat'",
                 len(photos.entries),
                 url,
             )
