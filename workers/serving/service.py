@@ -110,6 +110,9 @@ class Service:
         refuse_overcommitted_gpu([(card, replicas) for card in cards], gpu_total_mb())
         for card in cards:
             self._prepare(card)
+            # A conversion takes long enough for a person to change their mind.
+            if self._stopping():
+                return
         self._policies.read(cards)
         # A bug in a thread must not leave a service that is half alive.
         threading.excepthook = _end_loudly
