@@ -16,7 +16,7 @@ WRITTEN = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 class Nginx(Proxy):
-    """nginx, with two processes that share what they know of the hosts."""
+    """nginx as one process: its workers hide their environment, by which the guardian finds what to end."""
 
     def _launch(self) -> subprocess.Popen[bytes]:
         included, settings = self.home / SHIPPED.name, self.home / "nginx.conf"
@@ -39,7 +39,7 @@ def settings_around(included: Path, home: Path) -> str:
     user = "user root;" if os.geteuid() == 0 else ""
     return f"""
 {user}
-worker_processes 2;
+master_process off;
 pid {home}/nginx.pid;
 error_log stderr;
 events {{}}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import UsageError
@@ -54,24 +56,45 @@ class ServedCatalogue:
     def _awaited(self) -> list[ServedModel]:
         return [served for served in self._models.values() if served.awaited and not served.unloading]
 
-    def load(self, card: ModelCard, *, awaited: bool = False) -> ServedModel:
+    def load(
+        self, card: ModelCard, *, awaited: bool = False, prepare: Callable[[], None] | None = None
+    ) -> ServedModel:
         """Start to serve a version, next to the others; one that is served already is returned as it is.
 
         Until it has been up once, the service is ready without it, unless it is `awaited`.
 
-        Raises: Problem (conflict) while it is being unloaded.
+        `prepare` does first what its processes need, and may take minutes, in a thread of its own: until
+        then the version is loading. If it raises UsageError, the version is down until it is loaded again.
+        Raises: Problem (conflict) while the version is being unloaded.
         """
         served = self._models.get(card.version_name)
-        if served is None:
-            served = self._models[card.version_name] = self._serve(card)
-            served.awaited = awaited
-            served.start()
-            self._changed(list(self))
-        elif served.unloading:
+        if served is not None and served.unloading:
             raise Problem(
                 slug="conflict", detail=f"{card.version_name} is being unloaded; load it afterwards"
             )
+        if served is None or served.failed:
+            served = self._models[card.version_name] = self._serve(card)
+            served.awaited = awaited
+            self._changed(list(self))
+            if prepare is None:
+                served.start()
+            else:
+                _in_thread(partial(self._prepare, served, prepare, asyncio.get_running_loop()))
         return served
+
+    def _prepare(
+        self, served: ServedModel, prepare: Callable[[], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        try:
+            prepare()
+        except UsageError as error:
+            log.error("%s", error)
+            finish: Callable[[], None] = partial(served.fail, str(error))
+        else:
+            finish = served.start
+        # The service may have ended meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(finish)
 
     def unload(self, served: ServedModel) -> None:
         """Stop to serve a version: it takes nothing new, finishes what it has, then its processes end."""
@@ -138,6 +161,11 @@ class ServedCatalogue:
             return (is_ready, is_active, served.version.version)
 
         return max(versions, key=rank, default=None)
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    """Run in a thread that the end of the service does not wait for."""
+    threading.Thread(target=work, name="prepare", daemon=True).start()
 
 
 # Requests name the same few versions.

@@ -73,6 +73,7 @@ class Replica:
         self._refused: list[tuple[Job, Answer]] = []
         self._closing = False
         self._wake_fd = -1
+        self._is_woken = False
         self._thread: threading.Thread | None = None
         self.in_flight = 0
         """Jobs that it was given and that it has not reported back; counted by the event loop."""
@@ -111,7 +112,9 @@ class Replica:
         self._wake()
 
     def _wake(self) -> None:
-        if self._wake_fd >= 0:
+        # A wake that the thread has not noticed yet serves for this one too: each costs a system call.
+        if self._wake_fd >= 0 and not self._is_woken:
+            self._is_woken = True
             os.eventfd_write(self._wake_fd, 1)
 
     # What follows runs in the thread.
@@ -132,6 +135,8 @@ class Replica:
             for ready, _ in poller.poll(TICK_S * 1000):
                 if ready == self._wake_fd:
                     os.eventfd_read(self._wake_fd)
+                    # Before the inbox is emptied, so that what comes from now on wakes it again.
+                    self._is_woken = False
             last = self._turn(last)
         self._runner.close()
         self._returned += self._jobs.values()

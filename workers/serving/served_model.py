@@ -77,14 +77,26 @@ class ServedModel:
         self._probes: dict[Replica, Job] = {}
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
+        self._failure: Unavailable | None = None
         self.unloading = False
         # Whether the service misses it while it is not up; true from its first start on.
         self.awaited = False
 
     def start(self) -> None:
-        """Start the model processes."""
-        for replica in self._replicas:
-            replica.start()
+        """Start the model processes, unless the model is being unloaded already."""
+        if not self.unloading:
+            for replica in self._replicas:
+                replica.start()
+
+    def fail(self, reason: str) -> None:
+        """Refuse everything for this reason: its processes cannot even be started."""
+        self._failure = Unavailable("model", reason)
+        self._fail_waiting(self._failure)
+
+    @property
+    def failed(self) -> bool:
+        """Return whether it has to be loaded again."""
+        return self._failure is not None
 
     def close(self) -> None:
         """Let the model processes end. What waits gets an error."""
@@ -125,6 +137,8 @@ class ServedModel:
     @property
     def down(self) -> Unavailable | None:
         """Return the reason why the model can run nothing; None while a process is up or is being started."""
+        if self._failure is not None:
+            return self._failure
         reasons = [replica.state.down for replica in self._replicas]
         return reasons[0] if all(reasons) else None
 

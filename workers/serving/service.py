@@ -28,6 +28,7 @@ from panopticon.scheduling.items import NotRun
 from panopticon.settings import Settings
 from workers.model_process.client import ModelClient
 from workers.model_process.gpu import gpu_total_mb
+from workers.runtime.parking import Parking
 from workers.serving.access.access import Access, refuse_open_service
 from workers.serving.access.token_file import Scope
 from workers.serving.api.analyze import OWN_WORKERS, Analyze
@@ -49,7 +50,7 @@ from workers.serving.readiness import ProbeServer, Readiness, Report
 from workers.serving.reading import Readers
 from workers.serving.replica import Replica, Turn
 from workers.serving.served_model import ModelState, ServedModel
-from workers.worker.run import needs_preparation, prepare_model
+from workers.worker.run import needs_preparation, once_possible, prepare_model
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +97,10 @@ class Service:
         """Serve these versions until `stopping`, then drain.
 
         `companions` is called with the service's URL and a token once it listens; what it starts is stopped
-        before the service drains. Raises: UsageError for a mistake in the settings or a card, and
-        Unavailable, before it listens; ProcessEnded if a companion ended.
+        before the service drains. It waits for a store that is down.
+
+        Raises: UsageError for a mistake in the settings or a card, before it listens; ProcessEnded if a
+        companion ended.
         """
         settings = self._settings
         refuse_open_service(settings.http_host, settings.tokens_file)
@@ -113,7 +116,10 @@ class Service:
             # A conversion takes long enough for a person to change their mind.
             if self._stopping():
                 return
-        self._policies.read(cards)
+        parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=self._metrics)
+        reading = partial(self._read_policies, cards)
+        if once_possible(reading, parking, stopping=self._stopping) is None:
+            return
         # A bug in a thread must not leave a service that is half alive.
         threading.excepthook = _end_loudly
         try:
@@ -129,11 +135,12 @@ class Service:
     def _scheme(self) -> str:
         return "http" if self._tls is None else "https"
 
-    def card_of(self, version: VersionName) -> ModelCard:
-        """Return the card of a version with all that its processes need. Raises: UsageError."""
-        card = find_card(version, self._settings.models_dir)
-        self._prepare(card)
-        return card
+    def _read_policies(self, cards: Sequence[ModelCard]) -> bool:
+        self._policies.read(cards)
+        return True
+
+    def _card_of(self, version: VersionName) -> ModelCard:
+        return find_card(version, self._settings.models_dir)
 
     def _prepare(self, card: ModelCard) -> None:
         refuse_altered_weights(card)
@@ -210,7 +217,7 @@ class Service:
 
     def _server(self, catalogue: ServedCatalogue) -> HttpServer:
         settings = self._settings
-        models = Models(catalogue, self._policies, prepare=self.card_of)
+        models = Models(catalogue, self._policies, card_of=self._card_of, prepare=self._prepare)
         analyze = Analyze(
             catalogue=catalogue,
             coordinator=Coordinator(self._policies),

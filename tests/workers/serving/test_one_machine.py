@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 
 from panopticon.settings import Settings
 from tests.pictures import encoded, photo
-from tests.program import run
-from tests.workers.serving.running import JPEG, RunningService, running, wait_until
+from tests.program import run, start
+from tests.servers.ports import free_ports
+from tests.workers.serving.running import JPEG, MODELS, RunningService, running, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,26 @@ def test_a_token_to_operate_loads_and_unloads_and_reads_nothing(tmp_path: Path) 
         assert service.ask("DELETE", "/v1/models/slow@1", headers=headers).status == 202
         assert "slow@1: asked for by deploy" in service.logged
         assert secret not in service.logged
+
+
+def test_a_service_whose_store_is_down_waits_for_it(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    chosen = Settings.model_validate(
+        {
+            "store": f"cassandra://127.0.0.1:{port}/panopticon",
+            "cache_dir": tmp_path / "cache",
+            "models_dir": MODELS,
+            "http_port": 0,
+            "park_max_s": 1,
+        }
+    )
+    log = tmp_path / "log"
+    process = start("serve", "--only-http", "--model", "null@1", settings=chosen, log=log)
+    try:
+        wait_until(lambda: "parked: store" in log.read_text(), "it waits for the store")
+        assert "serving on" not in log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -335,3 +335,13 @@ def test_probes_are_answered_on_their_own_port_while_every_place_is_taken(tmp_pa
                 assert service.pool.request("GET", f"{probes}{path}").status == 200
                 assert service.get(path).status == 200
             held.let_run()
+
+
+def test_a_version_that_cannot_be_prepared_is_down_with_its_reason_and_others_answer(tmp_path: Path) -> None:
+    with running(tmp_path, "null@1") as service:
+        assert service.ask("PUT", "/v1/models/unfit@1").status == 202
+        wait_until(lambda: service.model("unfit@1")["state"] == "down", "it is down", service)
+        assert service.model("unfit@1")["reason"]
+        assert service.analyze(query="models=unfit").status == 503
+        assert service.analyze().status == 200
+        assert service.get("/health/ready").status == 200

@@ -24,8 +24,8 @@ from panopticon.results.undeliverable import NO_VERSION
 from workers.backfill.records import has_owner, of_interest
 from workers.cli.backfill.report import backfill_json, backfill_table, command_of
 from workers.cli.formatting import counted, lasting, table, utc
-from workers.cli.status.processes import process_json, process_table, reason_of
 from workers.cli.session import FiniteRange, Session, json_option, pass_session
+from workers.cli.status.processes import process_json, process_table, reason_of
 from workers.inspection.status import (
     Snapshot,
     VersionStatus,

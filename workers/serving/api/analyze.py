@@ -96,6 +96,11 @@ class Admission:
         yield from (place for place in self.first.values() if isinstance(place, Place))
         yield from self.more
 
+    def leave(self) -> None:
+        """Give every place back. Repeating is harmless."""
+        for place in self.places():
+            place.leave()
+
 
 class Analyze:
     """The endpoint, as an ASGI application: a request object for each call would cost more than it gives."""
@@ -122,6 +127,8 @@ class Analyze:
         with self._admitted(options) as admission:
             problem = self._refusal(options, admission)
             if problem is not None:
+                # Its client may go on sending for a while, and must not keep others out meanwhile.
+                admission.leave()
                 await refuse_early(scope, receive, send, problem, request_id=context.request_id)
                 return
             reader = self._reader(receive, options, admission)
@@ -198,8 +205,7 @@ class Analyze:
                     admission.first[served] = place if isinstance(place, Place) else _full(served, place)
             yield admission
         finally:
-            for place in admission.places():
-                place.leave()
+            admission.leave()
 
     def _refusal(self, options: Options, admission: Admission) -> Problem | None:
         """Return the reason for not reading the body; None to go on."""

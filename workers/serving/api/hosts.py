@@ -9,25 +9,20 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from panopticon.errors import Unavailable
 from workers.serving.hosts import SELF_MAX_AGE_S, HostList, Hosts, url_of
-from workers.serving.problems import Problem
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def hosts_endpoint(hosts: Hosts | None, *, http_host: str, scheme: str) -> Endpoint:
-    """Return the endpoint. It raises Problem while no list could be read yet.
+    """Return the endpoint. It raises Unavailable while no list could be read yet.
 
     `hosts`: None if the setting `hosts` is empty; then the list has this host alone, at `http_host`.
     """
 
     async def show_hosts(request: Request) -> Response:
         # It may wait for a file or for DNS.
-        try:
-            found = await run_in_threadpool(hosts.current) if hosts else own(request)
-        except Unavailable as error:
-            raise Problem(slug="store-down", detail=str(error), component=error.component) from error
+        found = await run_in_threadpool(hosts.current) if hosts else own(request)
         # Whole seconds, and never longer than the list holds.
         return JSONResponse({"hosts": found.urls, "max_age_s": max(1, math.floor(found.max_age_s))})
 

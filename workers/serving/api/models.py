@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -27,14 +28,20 @@ class Models:
     """The endpoints."""
 
     def __init__(
-        self, catalogue: ServedCatalogue, policies: Policies, *, prepare: Callable[[VersionName], ModelCard]
+        self,
+        catalogue: ServedCatalogue,
+        policies: Policies,
+        *,
+        card_of: Callable[[VersionName], ModelCard],
+        prepare: Callable[[ModelCard], None],
     ) -> None:
-        """`prepare` returns the card of a version, with all that its processes need. It may block.
+        """`card_of` returns the card of a version, `prepare` does all that its processes need.
 
-        It raises UsageError if it cannot.
+        Both may block, and raise UsageError if they cannot.
         """
         self._catalogue = catalogue
         self._policies = policies
+        self._card_of = card_of
         self._prepare = prepare
 
     async def list(self, _request: Request) -> Response:
@@ -52,10 +59,10 @@ class Models:
         name = request.path_params["name"]
         try:
             version = parse_version(name)
-            card = await run_in_threadpool(self._prepare, version)
+            card = await run_in_threadpool(self._card_of, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
-        served = self._catalogue.load(card)
+        served = self._catalogue.load(card, prepare=partial(self._prepare, card))
         log.info("%s: asked for by %s", version, caller)
         return JSONResponse(self._as_json(served), 202)
 

@@ -50,7 +50,7 @@ READING = ("deadline", "store-down")
 MODEL_NAME = "^[a-z][a-z0-9]{0,31}(@[1-9][0-9]{0,8})?$"
 VERSION_NAME = "^[a-z][a-z0-9]{0,31}@[1-9][0-9]{0,8}$"
 BINARY = {"type": "string", "format": "binary"}
-"""Schema of a file, for most generators of clients; OpenAPI 3.1 itself needs none."""
+"""A file as most generators of clients know it; OpenAPI 3.1 itself needs no schema for one."""
 
 Json = dict[str, Any]
 

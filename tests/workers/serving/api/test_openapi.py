@@ -295,11 +295,11 @@ BAD = [
     ),
     # Headers.
     Bad(name="lane", **header("X-Panopticon-Lane", "fast"), says="no such lane", allows="backfill"),
-    Bad(name="no time", **header("X-Request-Timeout-Ms", "0"), says="x-request-timeout-ms", allows="from 1"),
+    Bad(name="no time", **header("X-Request-Timeout-Ms", "0"), says="X-Request-Timeout-Ms", allows="from 1"),
     Bad(
         name="half a ms",
         **header("X-Request-Timeout-Ms", "0.5"),
-        says="x-request-timeout-ms",
+        says="X-Request-Timeout-Ms",
         allows="from 1",
     ),
     Bad(

@@ -34,7 +34,7 @@ from workers.serving.api.openapi import OPERATIONS, Operation, openapi
 
 SERVED, SPARE = "null@1", "counting@1"
 IMAGE_ID = "photos/cat.jpg"
-ANALYZE_CASES, CASES, NEGATIVE_CASES = 100, 20, 20
+ANALYZE_CASES, CASES, NEGATIVE_CASES = 80, 15, 12
 CONFORMANCE = (
     status_code_conformance,
     content_type_conformance,
@@ -105,7 +105,12 @@ KNOWN_QUERY = {
 def described() -> schemathesis.BaseSchema:
     """Return the document, with served models in its examples: to load the real ones takes minutes."""
     text = json.dumps(openapi()).replace("tagger@1", SERVED).replace("quality@1", SERVED)
-    return schemathesis.openapi.from_dict(json.loads(text.replace('"tagger"', '"null"')))
+    # Every refusal will do: a form with many odd parts is too large, for instance.
+    config = schemathesis.Config.from_dict(
+        {"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}}
+    )
+    document = json.loads(text.replace('"tagger"', '"null"'))
+    return schemathesis.openapi.from_dict(document, config=config)
 
 
 def make_usual(schema: schemathesis.BaseSchema, folder: Path) -> None:
@@ -202,7 +207,7 @@ def test_requests_by_the_document_get_answers_by_the_document(place: Place) -> N
         cases = ANALYZE_CASES if operation.name == "analyze" else CASES
         statuses += ask_many(place, schema, operation, CONFORMANCE, mode=GenerationMode.POSITIVE, cases=cases)
     successes = sum(number for status, number in statuses.items() if status < 300)
-    assert statuses.total() >= 250
+    assert statuses.total() >= 200
     assert successes * 2 >= statuses.total(), statuses
     assert "Traceback" not in place.service.logged
 

@@ -1,0 +1,66 @@
+"""What the front process of a service uses, seen from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from tests.workers.serving.running import RunningService
+
+EVERY_S = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a process has open."""
+
+    descriptors: int
+    threads: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """The memory of a process in a block."""
+
+    before_bytes: int
+    peak_bytes: int
+
+    @property
+    def growth_bytes(self) -> int:
+        return self.peak_bytes - self.before_bytes
+
+
+def front_process(service: RunningService) -> psutil.Process:
+    """Return the process that answers HTTP: the parent of the model processes."""
+    parent = psutil.Process(service.model_processes()[-1]).parent()
+    assert parent is not None
+    return parent
+
+
+def held_by(process: psutil.Process) -> Held:
+    return Held(descriptors=process.num_fds(), threads=process.num_threads())
+
+
+@contextmanager
+def memory_of(process: psutil.Process) -> Iterator[Memory]:
+    """Sample the resident memory of a process during the block."""
+    before_bytes = process.memory_info().rss
+    memory = Memory(before_bytes=before_bytes, peak_bytes=before_bytes)
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(EVERY_S):
+            memory.peak_bytes = max(memory.peak_bytes, process.memory_info().rss)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        ended.set()
+        thread.join()
+        memory.peak_bytes = max(memory.peak_bytes, process.memory_info().rss)
