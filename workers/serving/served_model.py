@@ -19,8 +19,7 @@ from panopticon.scheduling.fair_queue import FairQueue
 from panopticon.scheduling.gate import Gate
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from panopticon.scheduling.service_time import ServiceTime
-from workers.serving.errors import DeadlinePassed
-from workers.serving.jobs import Job
+from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.replica import Replica, Turn
 
 log = logging.getLogger(__name__)
@@ -78,6 +77,7 @@ class ServedModel:
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self._failure: Unavailable | None = None
+        self._closed = False
         self.unloading = False
         # Whether the service misses it while it is not up; true from its first start on.
         self.awaited = False
@@ -100,8 +100,8 @@ class ServedModel:
 
     def close(self) -> None:
         """Let the model processes end. What waits gets an error."""
-        self.unloading = True
-        self._fail_waiting(Unavailable("model", f"{self._name} was unloaded"))
+        self.unloading = self._closed = True
+        self._fail_waiting(self._unloaded)
         for replica in self._replicas:
             replica.close()
 
@@ -164,7 +164,7 @@ class ServedModel:
         if (conviction := self._conviction_of(job)) is not None:
             job.finish(conviction)
         elif self.unloading:
-            job.finish(Unavailable("model", f"{self._name} was unloaded"))
+            job.finish(self._unloaded)
         elif self.down is not None:
             job.finish(self.down)
         else:
@@ -179,6 +179,8 @@ class ServedModel:
 
     def probe(self) -> None:
         """Let each process that is idle run the control picture from time to time, to see that it answers."""
+        if self._closed:
+            return
         now_s = self._clock()
         for replica in self._replicas:
             is_due = now_s - self._answered_s.get(replica, now_s) >= PROBE_EVERY_S
@@ -206,7 +208,10 @@ class ServedModel:
             job = self._queue.take()
             if job.forgotten:
                 continue
-            if self._clock() + self._service.wait_s(1) > job.deadline_s:
+            # An idle process tries it, whatever was measured: after one slow image the estimate would
+            # otherwise refuse every hurried one, and without answers it would not get better.
+            run_s = self._service.wait_s(1) if replica.in_flight else 0.0
+            if self._clock() + run_s > job.deadline_s:
                 job.finish(DeadlinePassed(f"{self._name}: the request's time was over before its turn"))
                 continue
             self._give(replica, job)
@@ -240,13 +245,20 @@ class ServedModel:
             job.finish(answer if isinstance(answer, Ran) else answer.error)
         busy = any(other.in_flight for other in self._replicas)
         self._service.answered(len(turn.answered), busy=busy, now_s=now_s)
-        for job in turn.returned:
+        # The oldest one comes last, and is then in front of the others.
+        for job in reversed(turn.returned):
             del self._at[job]
             if not job.forgotten and job.client != PROBE_CLIENT:
                 self._queue.add_first(job, client=job.client, lane=job.lane)
-        if self.down is not None:
-            self._fail_waiting(self.down)
+        # Processes that are about to end take nothing of each other.
+        refusal = self._unloaded if self._closed else self.down
+        if refusal is not None:
+            self._fail_waiting(refusal)
         self._feed()
+
+    @property
+    def _unloaded(self) -> Unavailable:
+        return Unavailable("model", f"{self._name} was unloaded")
 
     def _fail_waiting(self, reason: Unavailable) -> None:
         while len(self._queue):

@@ -31,13 +31,14 @@ from workers.model_process.gpu import gpu_total_mb
 from workers.runtime.parking import Parking
 from workers.serving.access.access import Access, refuse_open_service
 from workers.serving.access.token_file import Scope
-from workers.serving.api.analyze import OWN_WORKERS, Analyze
-from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
+from workers.serving.api.analyze.endpoint import OWN_WORKERS, Analyze
+from workers.serving.api.app import ApiRoute, by_method, probe_routes, router_of
 from workers.serving.api.entry import Entry
 from workers.serving.api.hosts import hosts_endpoint
 from workers.serving.api.images import image_route
 from workers.serving.api.models import Models
-from workers.serving.api.openapi import openapi_routes
+from workers.serving.api.openapi.document import openapi_routes
+from workers.serving.api.problems import problem_routes
 from workers.serving.api.search import search_route
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Coordinator
@@ -280,7 +281,9 @@ class Service:
 
     def _check(self, authorization: str | None, scope: str, address: str) -> str:
         """Return the name of the caller. The workers of this service have a token that no file holds."""
-        if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
+        own = f"Bearer {self._own_token}".encode()
+        # As bytes, since the header may hold any of them.
+        if authorization and hmac.compare_digest(authorization.encode("latin-1"), own):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
 

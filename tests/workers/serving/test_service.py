@@ -168,6 +168,10 @@ def test_the_id_of_a_request_comes_back(service: RunningService) -> None:
     assert len(service.get("/v1/models").headers["x-request-id"]) == 24
 
 
+def test_a_token_may_hold_any_byte(service: RunningService) -> None:
+    assert service.analyze(Authorization="Bearer \xe9").status == 200
+
+
 def test_ten_are_admitted_and_the_eleventh_is_refused_while_they_wait(held: Held) -> None:
     service = held.service
     with service.at_once(GATE + 1) as answers:
