@@ -115,6 +115,9 @@ class Service:
         self._refuse_overcommitted(cards)
         for card in cards:
             self._prepare(card)
+            # A conversion takes long enough for a person to change their mind.
+            if self._stopping():
+                return
         parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=self._metrics)
         reading = partial(self._read_policies, cards)
         if once_possible(reading, parking, stopping=self._stopping) is None:
