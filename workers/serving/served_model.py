@@ -279,11 +279,12 @@ class ServedModel:
 
     def _count(self, replica: Replica, turn: Turn, *, now_s: float) -> None:
         """Take what a turn ends out of the numbers in flight, and measure the time of what it answered."""
-        answered = Counter(self._line(job) for job, _ in turn.answered)
-        returned = Counter(self._line(job) for job in turn.returned)
-        for line in answered | returned:
-            line.in_flight[replica] -= answered[line] + returned[line]
-            line.service.answered(answered[line], busy=line.in_flight.total() > 0, now_s=now_s)
+        for line in (self._by_bytes, self._by_uri):
+            answered = sum(self._line(job) is line for job, _ in turn.answered)
+            over = answered + sum(self._line(job) is line for job in turn.returned)
+            if over:
+                line.in_flight[replica] -= over
+                line.service.answered(answered, busy=line.in_flight.total() > 0, now_s=now_s)
 
     def _fail_waiting(self, reason: Unavailable) -> None:
         for line in (self._by_bytes, self._by_uri):
