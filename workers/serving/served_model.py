@@ -292,7 +292,7 @@ class ServedModel:
                 line.queue.take().finish(reason)
 
     def _fail_held(self, reason: Unavailable) -> None:
-        """Fail what is not given back: a suspect stays with the process that it may have ended."""
+        """Fail what was not returned: a suspect stays with the process that it may have ended."""
         for job, replica in self._at.items():
             job.finish(reason)
             replica.cancel(job)
