@@ -71,6 +71,9 @@ def serve_command(session: Session, models: tuple[str, ...], only_http: bool, de
         # Only here, so that the help and the other commands need no HTTP server.
         from workers.serving.service import Service
     except ModuleNotFoundError as error:
+        # A module of ours that is missing is a bug.
+        if error.name is None or error.name.partition(".")[0] in ("panopticon", "storage", "workers"):
+            raise
         raise UsageError(
             f"serve needs an HTTP server ({error.name} is missing): pip install 'panopticon[serve]'"
         ) from None
