@@ -89,7 +89,7 @@ class ServedModel:
         self._failure: Unavailable | None = None
         self.unloading = False
         self.awaited = False
-        """Whether it is missed while it is not up. True once it has been up, or if it was set before."""
+        """True once it has been up, or if it was set before: it is missed while it is not up."""
 
     def start(self) -> None:
         """Start the model processes, unless the model is being unloaded already."""
@@ -282,7 +282,7 @@ class ServedModel:
                 line.queue.take().finish(reason)
 
     def _fail_held(self, reason: Unavailable) -> None:
-        """Fail what is not given back: a suspect stays with the process that it may have ended."""
+        """Fail what processes still hold: a suspect stays with the one that it may have ended."""
         for job, replica in self._at.items():
             job.finish(reason)
             replica.cancel(job)

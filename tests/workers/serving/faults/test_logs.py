@@ -1,9 +1,8 @@
-"""What the log says about a request, and what it never says."""
+"""The log names the request of each warning, and never a token or a byte of an image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
