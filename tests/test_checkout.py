@@ -24,6 +24,7 @@ COMMANDS = [
     "classify",
     "worker",
     "indexer",
+    "serve",
     "search",
     "show",
     "status",

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import click
+import jsonschema
 import pytest
 
 from panopticon.cards.cards import ModelCard
@@ -271,6 +274,49 @@ def test_a_banned_word_is_found_across_lines_and_never_inside_another_word(text:
 @pytest.mark.parametrize("fence", fences("json"), ids=str)
 def test_json_in_the_documents_is_json(fence: Fence) -> None:
     json.loads(fence.text)
+
+
+OPENAPI = json.loads((ROOT / "docs" / "openapi.json").read_text("utf-8"))
+SCHEMAS = OPENAPI["components"]["schemas"]
+
+
+@pytest.mark.parametrize("fence", fences("answer"), ids=str)
+def test_an_answer_in_the_documents_is_one_of_the_api(fence: Fence) -> None:
+    """The last word of the fence names the schema, as in `json answer ServedModel`."""
+    name = fence.info.split()[-1]
+    schema = {"$ref": f"#/components/schemas/{name}", "components": OPENAPI["components"]}
+    jsonschema.Draft202012Validator(schema).validate(json.loads(fence.text))
+    # A schema lets answers grow, so that a mistyped key would pass.
+    assert set(json.loads(fence.text)) <= set(SCHEMAS[name]["properties"])
+
+
+def curls() -> list[str]:
+    return [line for fence in fences("curl") for line in fence.text.splitlines() if line.startswith("curl ")]
+
+
+def operation_of(path: str) -> dict[str, Any]:
+    """Return the operations of the path in the API that a request's path belongs to."""
+    for template, operations in OPENAPI["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path):
+            found: dict[str, Any] = operations
+            return found
+    raise AssertionError(f"the API has no path {path}")
+
+
+@pytest.mark.parametrize("line", curls())
+def test_every_request_in_the_documents_is_one_of_the_api(line: str) -> None:
+    words = shlex.split(line)
+    sends = {"--data-binary", "-F", "--json"} & set(words)
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if sends else "GET"
+    (url,) = [urlsplit(word) for word in words if word.startswith("http://")]
+    operation = operation_of(url.path)[method.lower()]
+    known = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
+    assert {name for name, _ in parse_qsl(url.query, strict_parsing=bool(url.query))} <= known
+
+
+def test_the_http_api_names_every_path() -> None:
+    text = (ROOT / "docs" / "http-api.md").read_text("utf-8")
+    assert [path for path in OPENAPI["paths"] if path not in text] == []
 
 
 @pytest.mark.parametrize("fence", fences("toml"), ids=str)

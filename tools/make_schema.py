@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from panopticon.messages import json_schemas
-from workers.serving.api.openapi import openapi
+from workers.serving.api.openapi.document import openapi
 
 DOCS = Path(__file__).parent.parent / "docs"
 SCHEMA_FILE = DOCS / "wire-contract.schema.json"
@@ -37,7 +37,7 @@ def main() -> None:
     """Replace the files, or with `--check` fail if one would change."""
     for file, text, source in (
         (SCHEMA_FILE, schema_text(), "panopticon/messages.py"),
-        (OPENAPI_FILE, openapi_text(), "workers/serving/api/openapi.py"),
+        (OPENAPI_FILE, openapi_text(), "workers/serving/api/openapi/operations.py"),
     ):
         if "--check" not in sys.argv[1:]:
             file.write_text(text, "utf-8")

@@ -24,7 +24,7 @@ from tests.servers.http import HttpServer
 from tests.servers.nginx import Nginx
 from tests.servers.process import wait_until
 from tests.servers.proxy import Proxy
-from workers.serving.problems import CATALOGUE
+from workers.serving.problem_kinds import CATALOGUE
 
 DRAIN_S = 4.0
 """More than the two checks, a second apart, after which HAProxy sees that a host is not ready."""

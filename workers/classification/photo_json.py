@@ -11,7 +11,7 @@ from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable
 from panopticon.scheduling.items import Answer, NotRun, Ran
 from workers.classification.classifier import Photo
-from workers.registry.answers import model_answer
+from workers.registry.answers import image_answer, model_answer
 from workers.registry.policy_cache import ResolvedPolicy
 
 
@@ -40,7 +40,7 @@ def photo_json(photo: Photo, models: Sequence[AskedModel], shown: Shown) -> dict
     first = next((answer for answer in photo.answers.values() if isinstance(answer, Ran)), None)
     return {
         "path": os.fsdecode(photo.line.path),
-        "image": _image(first) if first else None,
+        "image": image_answer(first) if first else None,
         "models": {
             str(model.card.version_name): _answer(
                 photo.answers[model.card.version_name], model, shown, first=first
@@ -53,10 +53,6 @@ def photo_json(photo: Photo, models: Sequence[AskedModel], shown: Shown) -> dict
 def has_error(line: dict[str, Any]) -> bool:
     """Return whether a line of `photo_json` holds any error."""
     return "error" in line or any("error" in answer for answer in line["models"].values())
-
-
-def _image(ran: Ran) -> dict[str, Any]:
-    return {"sha256": ran.source_sha256, "width_px": ran.width_px, "height_px": ran.height_px}
 
 
 def _answer(answer: Answer, model: AskedModel, shown: Shown, *, first: Ran | None) -> dict[str, Any]:

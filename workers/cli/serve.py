@@ -25,12 +25,13 @@ from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.lifecycle import log_to_stderr
 from workers.runtime.stop_signals import Stopping
-from workers.serving.service import Service
 from workers.submission.index_plan import begin, register_all
 from workers.submission.sample_photos import folders
 from workers.submission.submit import scan_paths
 
 log = logging.getLogger(__name__)
+
+DEMO_DRAIN_S = 0.1
 
 
 @click.command("serve")
@@ -66,6 +67,16 @@ def serve_command(session: Session, models: tuple[str, ...], only_http: bool, de
     stopping = Stopping()
     stopping.listen()
     log_to_stderr(name="serve")
+    try:
+        # Only here, so that the help and the other commands need no HTTP server.
+        from workers.serving.service import Service
+    except ModuleNotFoundError as error:
+        # A module of ours that is missing is a bug.
+        if error.name is None or error.name.partition(".")[0] in ("panopticon", "storage", "workers"):
+            raise
+        raise UsageError(
+            f"serve needs an HTTP server ({error.name} is missing): pip install 'panopticon[serve]'"
+        ) from None
     with _settings(session, demo=demo) as settings:
         service = Service(settings, metrics=Metrics(), stopping=stopping)
         if only_http:
@@ -88,7 +99,7 @@ def _settings(session: Session, *, demo: bool) -> Iterator[Settings]:
         url = f"sqlite:///{Path(folder) / 'demo.db'}"
         own = {"database": url, "broker": "", "store": "", "search": ""}
         # No proxy has to learn that it ends.
-        yield session.settings.model_copy(update={**own, "drain_s": 0.0})
+        yield session.settings.model_copy(update={**own, "drain_s": DEMO_DRAIN_S})
 
 
 @contextmanager
@@ -107,7 +118,7 @@ def _companions(
             photos = scan_paths([os.path.abspath(folder) for folder in folders()], store)
             begin(photos, versions, store=store, broker=broker, deletions=(), submit=True, now_ms=now_ms)
             log.info(
-                "demo: %d sample photos wait for the models; once ready, try: curl '%s/v1/search?all=animal'",
+                "demo: %d sample photos wait for the models; once ready, try: curl '%s/v1/search?all=cat'",
                 len(photos.entries),
                 url,
             )

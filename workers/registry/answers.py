@@ -29,6 +29,11 @@ def own_policy(card: ModelCard) -> ResolvedPolicy:
     return ResolvedPolicy(evaluator=evaluator, policy_number=OWN_POLICY_NUMBER)
 
 
+def image_answer(ran: Ran) -> dict[str, Any]:
+    """Return what a model has seen of one image."""
+    return {"sha256": ran.source_sha256, "width_px": ran.width_px, "height_px": ran.height_px}
+
+
 def model_answer(
     card: ModelCard, ran: Ran, policy: ResolvedPolicy, *, top_k: int | None, vector: bool
 ) -> dict[str, Any]:

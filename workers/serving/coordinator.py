@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,15 +11,11 @@ from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.messages import Lane
 from panopticon.scheduling.gate import Place
 from panopticon.scheduling.items import Ran
-from workers.registry.answers import model_answer
-from workers.serving.errors import DeadlinePassed
-from workers.serving.jobs import Job
+from workers.registry.answers import image_answer, model_answer
+from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.policies import Policies
 from workers.serving.problems import Problem
 from workers.serving.served_model import ServedModel
-
-STATUS_ORDER = (503, 502, 429, 422)
-"""The status of a request for which no model answered is the first of these that one of them has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +162,7 @@ class Coordinator:
                     top_k=asked.top_k,
                     vector=asked.vectors,
                 )
-                image |= {
-                    "sha256": ran.source_sha256,
-                    "width_px": ran.width_px,
-                    "height_px": ran.height_px,
-                }
+                image |= image_answer(ran)
             except (Problem, PanopticonError) as error:
                 problem = error if isinstance(error, Problem) else problem_of(error, served)
                 models[str(served.version)] = {"error": problem.as_dict()}
@@ -205,30 +196,3 @@ def problem_of(error: PanopticonError | None, served: ServedModel) -> Problem:
             detail = str(error) if error else f"{name}: the request's time was over before it had answered"
             return Problem(slug="deadline", detail=detail, retry_after_s=wait_s)
     raise error
-
-
-def shared_status(answers: Sequence[dict[str, Any]]) -> int:
-    """Return 200 if a model answered for an image, else the status that stands for all their errors."""
-    statuses = set()
-    for answer in answers:
-        for model in answer["models"].values():
-            if "error" not in model:
-                return 200
-            statuses.add(model["error"]["status"])
-    return next((status for status in STATUS_ORDER if status in statuses), 503)
-
-
-def longest_wait_ms(answers: Sequence[dict[str, Any]], status: int) -> int | None:
-    """Return the longest wait that an error of this status asks for; None if none does."""
-    waits: list[int | None] = [
-        model["error"].get("retry_after_ms")
-        for answer in answers
-        for model in answer["models"].values()
-        if "error" in model and model["error"]["status"] == status
-    ]
-    return max((wait for wait in waits if wait is not None), default=None)
-
-
-def whole_seconds(wait_ms: int) -> str:
-    """Return the value of Retry-After, which has whole seconds only."""
-    return str(math.ceil(wait_ms / 1000))

@@ -10,6 +10,10 @@ from panopticon.messages import Lane
 from panopticon.scheduling.items import Ran
 
 
+class DeadlinePassed(PanopticonError):  # noqa: N818
+    """The time of the request was over before the model could answer; the image is innocent."""
+
+
 @dataclass(eq=False, slots=True, kw_only=True)
 class Job:
     """One image for one model. It is finished once, or forgotten if nobody wants its outcome any more."""

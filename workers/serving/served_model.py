@@ -19,8 +19,7 @@ from panopticon.scheduling.fair_queue import FairQueue
 from panopticon.scheduling.gate import Gate
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from panopticon.scheduling.service_time import ServiceTime
-from workers.serving.errors import DeadlinePassed
-from workers.serving.jobs import Job
+from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.replica import Replica, Turn
 
 log = logging.getLogger(__name__)
@@ -87,9 +86,10 @@ class ServedModel:
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self._failure: Unavailable | None = None
+        self._closed = False
         self.unloading = False
+        # Whether the service misses it while it is not up; true from its first start on.
         self.awaited = False
-        """True once it has been up, or if it was set before: it is missed while it is not up."""
 
     def start(self) -> None:
         """Start the model processes, unless the model is being unloaded already."""
@@ -109,8 +109,8 @@ class ServedModel:
 
     def close(self) -> None:
         """Let the model processes end. What waits gets an error."""
-        self.unloading = True
-        self._fail_waiting(Unavailable("model", f"{self._name} was unloaded"))
+        self.unloading = self._closed = True
+        self._fail_waiting(self._unloaded)
         for replica in self._replicas:
             replica.close()
 
@@ -174,7 +174,7 @@ class ServedModel:
         if (conviction := self._conviction_of(job)) is not None:
             job.finish(conviction)
         elif self.unloading:
-            job.finish(Unavailable("model", f"{self._name} was unloaded"))
+            job.finish(self._unloaded)
         elif self.down is not None:
             job.finish(self.down)
         else:
@@ -190,6 +190,8 @@ class ServedModel:
 
     def probe(self) -> None:
         """Let each process that is idle run the control picture from time to time, to see that it answers."""
+        if self._closed:
+            return
         now_s = self._clock()
         for replica in self._replicas:
             is_due = now_s - self._answered_s.get(replica, now_s) >= PROBE_EVERY_S
@@ -259,22 +261,30 @@ class ServedModel:
         for job, answer in turn.answered:
             del self._at[job]
             job.finish(answer if isinstance(answer, Ran) else answer.error)
-        for job in turn.returned:
+        # The oldest one comes last, and is then in front of the others.
+        for job in reversed(turn.returned):
             del self._at[job]
             if job.outcome is None and not job.forgotten and job.client != PROBE_CLIENT:
                 self._line(job).queue.add_first(job, client=job.client, lane=job.lane)
-        if self.down is not None:
-            self._fail_waiting(self.down)
-            self._fail_held(self.down)
+        # Processes that are about to end take nothing of each other.
+        refusal = self._unloaded if self._closed else self.down
+        if refusal is not None:
+            self._fail_waiting(refusal)
+            self._fail_held(refusal)
         self._feed()
+
+    @property
+    def _unloaded(self) -> Unavailable:
+        return Unavailable("model", f"{self._name} was unloaded")
 
     def _count(self, replica: Replica, turn: Turn, *, now_s: float) -> None:
         """Take what a turn ends out of the numbers in flight, and measure the time of what it answered."""
-        answered = Counter(self._line(job) for job, _ in turn.answered)
-        returned = Counter(self._line(job) for job in turn.returned)
-        for line in answered | returned:
-            line.in_flight[replica] -= answered[line] + returned[line]
-            line.service.answered(answered[line], busy=line.in_flight.total() > 0, now_s=now_s)
+        for line in (self._by_bytes, self._by_uri):
+            answered = sum(self._line(job) is line for job, _ in turn.answered)
+            over = answered + sum(self._line(job) is line for job in turn.returned)
+            if over:
+                line.in_flight[replica] -= over
+                line.service.answered(answered, busy=line.in_flight.total() > 0, now_s=now_s)
 
     def _fail_waiting(self, reason: Unavailable) -> None:
         for line in (self._by_bytes, self._by_uri):
@@ -282,7 +292,7 @@ class ServedModel:
                 line.queue.take().finish(reason)
 
     def _fail_held(self, reason: Unavailable) -> None:
-        """Fail what processes still hold: a suspect stays with the one that it may have ended."""
+        """Fail what was not returned: a suspect stays with the process that it may have ended."""
         for job, replica in self._at.items():
             job.finish(reason)
             replica.cancel(job)

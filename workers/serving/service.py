@@ -28,15 +28,17 @@ from panopticon.scheduling.items import NotRun
 from panopticon.settings import Settings
 from workers.model_process.client import ModelClient
 from workers.model_process.gpu import gpu_total_mb
+from workers.runtime.parking import Parking
 from workers.serving.access.access import Access, refuse_open_service
 from workers.serving.access.token_file import Scope
-from workers.serving.api.analyze import OWN_WORKERS, Analyze
-from workers.serving.api.app import ApiRoute, by_method, probe_routes, problem_routes, router_of
+from workers.serving.api.analyze.endpoint import OWN_WORKERS, Analyze
+from workers.serving.api.app import ApiRoute, by_method, probe_routes, router_of
 from workers.serving.api.entry import Entry
 from workers.serving.api.hosts import hosts_endpoint
 from workers.serving.api.images import image_route
 from workers.serving.api.models import Models
-from workers.serving.api.openapi import openapi_routes
+from workers.serving.api.openapi.document import openapi_routes
+from workers.serving.api.problems import problem_routes
 from workers.serving.api.search import search_route
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Coordinator
@@ -49,7 +51,7 @@ from workers.serving.readiness import ProbeServer, Readiness, Report
 from workers.serving.reading import Readers
 from workers.serving.replica import Replica, Turn
 from workers.serving.served_model import ModelState, ServedModel
-from workers.worker.run import needs_preparation, prepare_model
+from workers.worker.run import needs_preparation, once_possible, prepare_model
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +99,10 @@ class Service:
         """Serve these versions until `stopping`, then drain.
 
         `companions` is called with the service's URL and a token once it listens; what it starts is stopped
-        before the service drains. Raises: UsageError for a mistake in the settings or a card, and
-        Unavailable, before it listens; ProcessEnded if a companion ended.
+        before the service drains. It waits for a store that is down.
+
+        Raises: UsageError for a mistake in the settings or a card, before it listens; ProcessEnded if a
+        companion ended.
         """
         settings = self._settings
         refuse_open_service(settings.http_host, settings.tokens_file)
@@ -111,7 +115,13 @@ class Service:
         self._refuse_overcommitted(cards)
         for card in cards:
             self._prepare(card)
-        self._policies.read(cards)
+            # A conversion takes long enough for a person to change their mind.
+            if self._stopping():
+                return
+        parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=self._metrics)
+        reading = partial(self._read_policies, cards)
+        if once_possible(reading, parking, stopping=self._stopping) is None:
+            return
         # A bug in a thread must not leave a service that is half alive.
         threading.excepthook = _end_loudly
         try:
@@ -126,6 +136,10 @@ class Service:
     @property
     def _scheme(self) -> str:
         return "http" if self._tls is None else "https"
+
+    def _read_policies(self, cards: Sequence[ModelCard]) -> bool:
+        self._policies.read(cards)
+        return True
 
     def _card_of(self, version: VersionName) -> ModelCard:
         return find_card(version, self._settings.models_dir)
@@ -277,7 +291,9 @@ class Service:
 
     def _check(self, authorization: str | None, scope: str, address: str) -> str:
         """Return the name of the caller. The workers of this service have a token that no file holds."""
-        if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
+        own = f"Bearer {self._own_token}".encode()
+        # As bytes, since the header may hold any of them.
+        if authorization and hmac.compare_digest(authorization.encode("latin-1"), own):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
 

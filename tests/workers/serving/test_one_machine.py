@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import pytest
 
 from panopticon.settings import Settings
 from tests.pictures import encoded, photo
-from tests.program import run
-from tests.workers.serving.running import JPEG, RunningService, running, wait_until
+from tests.program import run, start
+from tests.servers.ports import free_ports
+from tests.workers.serving.running import JPEG, MODELS, RunningService, running, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,17 @@ def test_a_new_policy_answers_once_the_registry_was_read(service: RunningService
     )
 
 
+def test_a_demo_serves_the_sample_photos_and_leaves_the_database_of_the_settings_alone(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, "null@1", words=("--demo",), drain_s=600) as service:
+        assert re.search(r"demo: \d\d sample photos wait", service.logged)
+        wait_until(lambda: len(found(service, "score=red=0..")) > 1, "photos are found", service)
+        service.terminate()
+        assert service.process.wait(60) == 0
+    assert not (tmp_path / "service.db").exists()
+
+
 def test_without_a_version_a_name_means_the_active_one(tmp_path: Path) -> None:
     settings = {"registry_every_s": 0.2}
     with running(tmp_path, "null@1", words=(), **settings) as service:
@@ -105,3 +119,26 @@ def test_a_token_to_operate_loads_and_unloads_and_reads_nothing(tmp_path: Path) 
         assert service.ask("DELETE", "/v1/models/slow@1", headers=headers).status == 202
         assert "slow@1: asked for by deploy" in service.logged
         assert secret not in service.logged
+
+
+def test_a_service_whose_store_is_down_waits_for_it(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    chosen = Settings.model_validate(
+        {
+            "store": f"cassandra://127.0.0.1:{port}/panopticon",
+            "cache_dir": tmp_path / "cache",
+            "models_dir": MODELS,
+            "http_port": 0,
+            "park_max_s": 1,
+        }
+    )
+    log = tmp_path / "log"
+    process = start("serve", "--only-http", "--model", "null@1", settings=chosen, log=log)
+    try:
+        wait_until(lambda: "parked: store" in log.read_text(), "it waits for the store")
+        assert "serving on" not in log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()

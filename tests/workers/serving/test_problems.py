@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.types import Message
 
-from workers.serving.problems import CATALOGUE, MEDIA_TYPE, Problem, problem_routes
+from workers.serving.problem_kinds import CATALOGUE
+from workers.serving.problems import MEDIA_TYPE, Problem
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "http-api.md"
 
@@ -90,25 +87,3 @@ def test_a_long_value_is_cut_and_any_text_is_json() -> None:
     value = json.loads(document)["value"]
     assert len(value) == 200
     assert value.startswith("\ud800\r\na")
-
-
-def get(path: str) -> dict[str, Any]:
-    """Return the JSON that the routes answer a GET with."""
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
-    asyncio.run(Starlette(routes=problem_routes())(scope, receive, send))
-    found: dict[str, Any] = json.loads(b"".join(message.get("body", b"") for message in sent))
-    return found
-
-
-def test_each_problem_is_documented_by_the_service_at_its_type() -> None:
-    listed = get("/v1/problems")["problems"]
-    assert [each["type"] for each in listed] == [f"/v1/problems/{slug}" for slug in CATALOGUE]
-    assert [get(each["type"]) for each in listed] == listed

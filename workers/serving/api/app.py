@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from workers.serving.api.entry import context_of
-from workers.serving.problems import Problem, list_problems, show_problem
+from workers.serving.problems import Problem
 from workers.serving.readiness import Readiness
 
 Endpoint = Callable[..., Any]
@@ -65,14 +65,6 @@ def probe_routes(readiness: Readiness) -> list[BaseRoute]:
         return Response(answer.body, answer.status, media_type=answer.content_type)
 
     return [ApiRoute(path, probe, methods=["GET"]) for path in PROBES]
-
-
-def problem_routes() -> list[BaseRoute]:
-    """Return the routes that document the problems. They need no token."""
-    return [
-        ApiRoute("/v1/problems", list_problems, methods=["GET"]),
-        ApiRoute("/v1/problems/{slug}", show_problem, methods=["GET"]),
-    ]
 
 
 async def _not_found(scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from workers.serving.problems import CATALOGUE, PATH
+from workers.serving.problem_kinds import CATALOGUE, PATH
 from workers.serving.served_model import ModelState
 
 Absent = SkipJsonSchema[None]

@@ -21,9 +21,12 @@ from tests.workers.serving.running import JPEG, Answered, RunningService, runnin
 from tools.make_schema import OPENAPI_FILE, openapi_text
 from workers.serving.access.token_file import Scope, add_token
 from workers.serving.api import schemas
-from workers.serving.api.openapi import OPERATIONS, Operation, openapi
+from workers.serving.api.openapi.document import openapi
+from workers.serving.api.openapi.operation import Operation
+from workers.serving.api.openapi.operations import OPERATIONS
 from workers.serving.api.schemas_reading import ImageAnswer, SearchAnswer
-from workers.serving.problems import CATALOGUE, MEDIA_TYPE
+from workers.serving.problem_kinds import CATALOGUE
+from workers.serving.problems import MEDIA_TYPE
 
 IMAGE_ID = "photos/cat.jpg"
 MAX_PARTS, MAX_BYTES, MAX_REQUEST_BYTES = 3, 20_000, 50_000

@@ -30,7 +30,9 @@ from tests.house import house_of
 from tests.pictures import encoded, photo
 from tests.workers.serving.running import RunningService, running
 from workers.serving.access.token_file import Scope, add_token
-from workers.serving.api.openapi import OPERATIONS, Operation, openapi
+from workers.serving.api.openapi.document import openapi
+from workers.serving.api.openapi.operation import Operation
+from workers.serving.api.openapi.operations import OPERATIONS
 
 SERVED, SPARE = "null@1", "counting@1"
 IMAGE_ID = "photos/cat.jpg"

@@ -22,7 +22,7 @@ GATE, GATE_BYTES, SERVICE_GATE = 4, 64 * 1024 * 1024, 8
 ADMITTED = 3
 """The number of these bodies for which `GATE_BYTES` has room."""
 COPIES = 5
-"""Copies of an admitted body: its pieces, the image, its frame twice, and the frames that are sent at once."""
+"""Copies of an admitted body: its pieces, the image, its frame twice, and frames that are sent at once."""
 CONNECTION_BYTES = 256 * 1024
 """The memory of a connection: 64 KiB of its body at most, what was read last, and its objects."""
 BOUND_BYTES = COPIES * GATE_BYTES + CLIENTS * CONNECTION_BYTES
