@@ -155,9 +155,7 @@ ANALYSIS_EXAMPLE: Json = {
             "policy_number": 2,
             "tags": [{"label": "tabby", "probability": 0.75, "ancestors": ["cat", "animal"]}],
         },
-        "quality@1": {
-            "error": Problem(slug="model-down", detail="quality@1: it is starting").as_dict()
-        },
+        "quality@1": {"error": Problem(slug="model-down", detail="quality@1: it is starting").as_dict()},
     },
 }
 MODEL_EXAMPLE: Json = {
