@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -191,14 +192,17 @@ class Metrics:
             name: Gauge(name, spec.help, spec.labels, registry=self._registry)
             for name, spec in GAUGES.items()
         }
+        # The check of the labels costs more than the counting, and several are counted for each image.
+        self._counter = cache(lambda name, labels: self._counters[name].labels(**dict(labels)))
+        self._histogram = cache(lambda name, labels: self._histograms[name].labels(**dict(labels)))
 
     def count(self, name: CounterName, n: float = 1, **labels: str) -> None:
         """Add `n`, which is at least 0, to a counter."""
-        self._counters[name].labels(**labels).inc(n)
+        self._counter(name, tuple(labels.items())).inc(n)
 
     def observe(self, name: HistogramName, value: float, **labels: str) -> None:
         """Add one observation to a histogram, in the unit that ends the metric's name."""
-        self._histograms[name].labels(**labels).observe(value)
+        self._histogram(name, tuple(labels.items())).observe(value)
 
     def set(self, name: GaugeName, value: float, **labels: str) -> None:
         """Replace the value of a gauge for these labels."""

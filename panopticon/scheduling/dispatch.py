@@ -67,7 +67,8 @@ class Dispatcher:
         """`control` returns the encoded picture on which the model is known to run."""
         self._item_timeout_s = item_timeout_s
         self._control = control
-        self._waiting: LaneBuffer[Item] = LaneBuffer()
+        self._waiting: dict[bool, LaneBuffer[Item]] = {False: LaneBuffer(), True: LaneBuffer()}
+        """By whether an item is named by its URI."""
         self._resend: deque[Item] = deque()
         self._isolated: deque[Item] = deque()
         self._sent: dict[int, _Sent] = {}
@@ -83,7 +84,8 @@ class Dispatcher:
     def __len__(self) -> int:
         """Return the number of items it holds; a cancelled one counts while it goes on."""
         sent = len(self._sent) - (CONTROL_ID in self._sent)
-        return len(self._waiting) + len(self._resend) + len(self._isolated) + sent
+        waiting = sum(map(len, self._waiting.values()))
+        return waiting + len(self._resend) + len(self._isolated) + sent
 
     @property
     def model_is_failing(self) -> bool:
@@ -108,10 +110,14 @@ class Dispatcher:
         return convicted
 
     def add(self, item: Item) -> None:
-        self._waiting.add(item, item.lane)
+        self._waiting[_is_by_uri(item)].add(item, item.lane)
 
     def next_items(self, credit: int) -> list[Item]:
-        """Return the items to send now; at most `credit` are unanswered, and an isolated one goes alone."""
+        """Return the items to send now. An isolated one goes alone.
+
+        At most `credit` by their bytes and as many by their URIs are unanswered: so originals whose source
+        hangs keep no image out that needs no source.
+        """
         if self._alone and self._sent:
             return []
         items: list[Item] = []
@@ -119,7 +125,7 @@ class Dispatcher:
             items = [Item(id=CONTROL_ID, lane=Lane.LIVE, encoded=self._control())]
             self._alone = True
         elif not self._isolated:
-            items = self._not_isolated(credit - len(self._sent))
+            items = self._not_isolated(credit)
             self._alone = False
         elif not self._sent:
             items = [self._isolated.popleft()]
@@ -127,9 +133,20 @@ class Dispatcher:
         self._sent.update((item.id, _Sent(item=item)) for item in items)
         return items
 
-    def _not_isolated(self, room: int) -> list[Item]:
-        again = [self._resend.popleft() for _ in range(min(max(room, 0), len(self._resend)))]
-        return again + self._waiting.take(max(room - len(again), 0))
+    def _not_isolated(self, credit: int) -> list[Item]:
+        by_uri = sum(_is_by_uri(sent.item) for sent in self._sent.values())
+        room = {True: credit - by_uri, False: credit - (len(self._sent) - by_uri)}
+        items: list[Item] = []
+        again, self._resend = self._resend, deque()
+        for item in again:
+            if room[_is_by_uri(item)] > 0:
+                room[_is_by_uri(item)] -= 1
+                items.append(item)
+            else:
+                self._resend.append(item)
+        for kind, waiting in self._waiting.items():
+            items += waiting.take(max(room[kind], 0))
+        return items
 
     def started(self, ids: Sequence[int], phase: Phase, *, now_s: float) -> None:
         """Record that these items have reached a phase; unknown ids change nothing."""
@@ -159,7 +176,8 @@ class Dispatcher:
         be answered or fail. Unknown ids change nothing.
         """
         unwanted = set(ids) - self._cancelled
-        self._waiting.remove(lambda item: item.id in unwanted)
+        for waiting in self._waiting.values():
+            waiting.remove(lambda item: item.id in unwanted)
         self._resend = deque(item for item in self._resend if item.id not in unwanted)
         self._failed = [failure for failure in self._failed if failure.item.id not in unwanted]
         isolated = {item.id for item in self._isolated}
@@ -183,7 +201,8 @@ class Dispatcher:
 
     def reclaim(self) -> list[Item]:
         """Remove the items that are neither in the process nor isolated, and return them."""
-        items = [*self._resend, *self._waiting.take(len(self._waiting))]
+        waiting = [item for items in self._waiting.values() for item in items.take(len(items))]
+        items = [*self._resend, *waiting]
         self._resend.clear()
         return items
 
@@ -288,3 +307,7 @@ class Dispatcher:
         self._isolated.clear()
         self.clear_images()
         return items
+
+
+def _is_by_uri(item: Item) -> bool:
+    return item.encoded is None

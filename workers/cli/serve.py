@@ -32,6 +32,8 @@ from workers.submission.submit import scan_paths
 
 log = logging.getLogger(__name__)
 
+DEMO_DRAIN_S = 0.1
+
 
 @click.command("serve")
 @click.option(
@@ -88,7 +90,7 @@ def _settings(session: Session, *, demo: bool) -> Iterator[Settings]:
         url = f"sqlite:///{Path(folder) / 'demo.db'}"
         own = {"database": url, "broker": "", "store": "", "search": ""}
         # No proxy has to learn that it ends.
-        yield session.settings.model_copy(update={**own, "drain_s": 0.0})
+        yield session.settings.model_copy(update={**own, "drain_s": DEMO_DRAIN_S})
 
 
 @contextmanager
@@ -107,7 +109,7 @@ def _companions(
             photos = scan_paths([os.path.abspath(folder) for folder in folders()], store)
             begin(photos, versions, store=store, broker=broker, deletions=(), submit=True, now_ms=now_ms)
             log.info(
-                "demo: %d sample photos wait for the models; once ready, try: curl '%s/v1/search?all=animal'",
+                "demo: %d sample photos wait for the models; once ready, try: curl '%s/v1/search?all=cat'",
                 len(photos.entries),
                 url,
             )

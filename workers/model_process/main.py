@@ -111,9 +111,10 @@ class ModelProcess:
     def alive(self) -> None:
         self._writer.send(AliveFrame(cpu_s=self._usage.read()))
 
-    def prepare_forever(self) -> None:
+    def prepare_forever(self, *, reserve: bool = False) -> None:
+        next_item = self._pipeline.next_for_reserve if reserve else self._pipeline.next_received
         while True:
-            item = self._pipeline.next_received()
+            item = next_item()
             with self._image_log.about(item.trace):
                 failure = self._prepare_one(item)
             if failure is not None:
@@ -189,9 +190,10 @@ class ModelProcess:
         self._writer.send(ran, *outputs)
 
     def start(self, *, preparing_threads: int) -> None:
-        """Start the threads that prepare, one thread for each engine, and the one that reports."""
+        """Start the threads that prepare and their reserve, one for each engine, and the one that reports."""
         for _ in range(preparing_threads):
             _in_thread(self.prepare_forever)
+            _in_thread(partial(self.prepare_forever, reserve=True))
         for engine in self._engines:
             _in_thread(partial(self.run_forever, engine))
         _in_thread(self.report_forever)

@@ -28,23 +28,32 @@ class Prepared:
 
 
 class Pipeline:
-    """Two waits, shared by the threads of a model process: for a thread that prepares, then for the model."""
+    """Two waits, shared by the threads of a model process: for a thread that prepares, then for the model.
+
+    For each thread that prepares an original from a URI, a reserve thread may prepare an image that came as
+    bytes. So a source that hangs delays no such image, and without URIs the reserve has nothing to do.
+    """
 
     def __init__(self) -> None:
         lock = threading.Lock()
         self._more_received = threading.Condition(lock)
+        self._more_for_reserve = threading.Condition(lock)
         self._more_prepared = threading.Condition(lock)
         self._received: LaneBuffer[Item] = LaneBuffer()
         self._prepared: LaneBuffer[Prepared] = LaneBuffer()
         self._preparing: set[int] = set()
+        self._from_uri: set[int] = set()
+        self._by_reserve: set[int] = set()
         self._cancelled: set[int] = set()
-        """A subset of those that are being prepared."""
+        """Subsets of those that are being prepared, like the two before."""
 
     def receive(self, items: Sequence[Item]) -> None:
         with self._more_received:
             for item in items:
                 self._received.add(item, item.lane)
             self._more_received.notify(len(items))
+            if self._from_uri:
+                self._more_for_reserve.notify(len(items))
 
     def next_received(self) -> Item:
         """Wait for an item and return it; `prepared` or `left` must follow."""
@@ -53,7 +62,24 @@ class Pipeline:
                 self._more_received.wait()
             item = self._received.take(1)[0]
             self._preparing.add(item.id)
+            if item.encoded is None:
+                self._from_uri.add(item.id)
+                self._more_for_reserve.notify()
             return item
+
+    def next_for_reserve(self) -> Item:
+        """As `next_received`, for a reserve thread."""
+        with self._more_for_reserve:
+            while (item := self._take_for_reserve()) is None:
+                self._more_for_reserve.wait()
+            self._preparing.add(item.id)
+            self._by_reserve.add(item.id)
+            return item
+
+    def _take_for_reserve(self) -> Item | None:
+        if len(self._by_reserve) >= len(self._from_uri):
+            return None
+        return self._received.take_first(lambda item: item.encoded is not None)
 
     def prepared(self, image: Prepared, lane: Lane) -> bool:
         """Let an image wait for the model; return False, and forget it, if it was cancelled meanwhile."""
@@ -90,6 +116,8 @@ class Pipeline:
         """Return whether an item that is no longer being prepared was cancelled. Needs the lock."""
         was_cancelled = id_ in self._cancelled
         self._preparing.discard(id_)
+        self._from_uri.discard(id_)
+        self._by_reserve.discard(id_)
         self._cancelled.discard(id_)
         return was_cancelled
 

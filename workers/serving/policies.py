@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import Unavailable, UsageError
 from panopticon.interfaces import Store
+from panopticon.registry.records import ModelEntry
 from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from storage.sqlite.database import SCHEME, path_of
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Snapshot:
     policies: Mapping[VersionName, ResolvedPolicy] = field(default_factory=dict)
+    faults: Mapping[VersionName, UsageError] = field(default_factory=dict)
+    """The reasons for which a version has no policy here; the others have theirs."""
     active: Mapping[str, VersionName] = field(default_factory=dict)
     read_s: float = 0.0
 
@@ -52,11 +55,10 @@ class Policies:
         Unavailable.
         """
         self._cards = tuple(cards)
-        if not self._has_registry:
-            self._snapshot = self._from_cards()
-            return
-        with closing(open_store(self._settings.store_url)) as store:
-            self._snapshot = self._from_registry(store)
+        snapshot = self._read(self._cards)
+        for fault in snapshot.faults.values():
+            raise fault
+        self._snapshot = snapshot
 
     def watch(self, cards: Sequence[ModelCard]) -> None:
         """Read the policies of these versions, and of these only, from the next reading on."""
@@ -77,9 +79,11 @@ class Policies:
     def of(self, version: VersionName) -> ResolvedPolicy:
         """Return the present policy of a version.
 
-        Raises: Unavailable if it could not be read for too long.
+        Raises: Unavailable if it could not be read for too long, or if this version cannot have one.
         """
         snapshot = self._snapshot
+        if fault := snapshot.faults.get(version):
+            raise Unavailable("model", str(fault))
         if self._clock() - snapshot.read_s > self._settings.registry_max_age_s:
             raise Unavailable("store", "the registry could not be read for too long")
         policy = snapshot.policies.get(version)
@@ -107,33 +111,52 @@ class Policies:
             self._soon.wait(self._settings.registry_every_s)
             self._soon.clear()
             try:
-                self.read(self._cards)
+                snapshot = self._read(self._cards)
             except (Unavailable, UsageError) as error:
                 # The last policies are used for a while; then requests are refused with this component.
                 log.warning("policies could not be read: %s", error)
-
-    def _from_cards(self) -> _Snapshot:
-        return _Snapshot(
-            policies={card.version_name: own_policy(card) for card in self._cards}, read_s=self._clock()
-        )
-
-    def _from_registry(self, store: Store) -> _Snapshot:
-        # The age counts from before the read, since a change made during it may be missing from the answer.
-        read_s, policies, active = self._clock(), {}, {}
-        entries = {card.name: store.registry.read(card.name) for card in self._cards}
-        for card in self._cards:
-            model = entries[card.name]
-            version = model.version(card.version) if model else None
-            if model is None or version is None:
-                policies[card.version_name] = own_policy(card)
                 continue
-            refuse_other_digest(card, version)
-            policies[card.version_name] = self._resolved(card, policy_number=version.policy_number) or (
-                resolve_policy(model, version, store.archive)
-            )
-            if model.active is not None:
-                active[card.name] = model.active
-        return _Snapshot(policies=policies, active=active, read_s=read_s)
+            for version, fault in snapshot.faults.items():
+                if str(fault) != str(self._snapshot.faults.get(version)):
+                    log.error("%s; requests for %s are refused", fault, version)
+            self._snapshot = snapshot
+
+    def _read(self, cards: Sequence[ModelCard]) -> _Snapshot:
+        """Return the policies of these versions. Raises: Unavailable, UsageError if none can be read."""
+        if not self._has_registry:
+            return self._snapshot_of(cards, {}, store=None, read_s=self._clock())
+        with closing(open_store(self._settings.store_url)) as store:
+            # The age counts from before the read: a change made during it may be missing from the answer.
+            read_s = self._clock()
+            entries = {card.name: store.registry.read(card.name) for card in cards}
+            return self._snapshot_of(cards, entries, store=store, read_s=read_s)
+
+    def _snapshot_of(
+        self,
+        cards: Sequence[ModelCard],
+        entries: Mapping[str, ModelEntry | None],
+        *,
+        store: Store | None,
+        read_s: float,
+    ) -> _Snapshot:
+        policies: dict[VersionName, ResolvedPolicy] = {}
+        faults: dict[VersionName, UsageError] = {}
+        for card in cards:
+            try:
+                policies[card.version_name] = self._policy(card, entries.get(card.name), store)
+            except UsageError as error:
+                faults[card.version_name] = error
+        active = {name: entry.active for name, entry in entries.items() if entry and entry.active}
+        return _Snapshot(policies=policies, faults=faults, active=active, read_s=read_s)
+
+    def _policy(self, card: ModelCard, model: ModelEntry | None, store: Store | None) -> ResolvedPolicy:
+        """Raise UsageError if the version is registered with another digest or its policy is not valid."""
+        version = model.version(card.version) if model else None
+        if store is None or model is None or version is None:
+            return own_policy(card)
+        refuse_other_digest(card, version)
+        known = self._resolved(card, policy_number=version.policy_number)
+        return known or resolve_policy(model, version, store.archive)
 
     def _resolved(self, card: ModelCard, *, policy_number: int) -> ResolvedPolicy | None:
         """Return the policy of the last reading if it has this number: to make one costs milliseconds."""

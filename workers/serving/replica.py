@@ -73,6 +73,8 @@ class Replica:
         self._refused: list[tuple[Job, Answer]] = []
         self._closing = False
         self._wake_fd = -1
+        self._wake_lock = threading.Lock()
+        """Held while the descriptor is written or closed: once closed, it may be that of a client."""
         self._is_woken = False
         self._thread: threading.Thread | None = None
         self.in_flight = 0
@@ -113,9 +115,11 @@ class Replica:
 
     def _wake(self) -> None:
         # A wake that the thread has not noticed yet serves for this one too: each costs a system call.
-        if self._wake_fd >= 0 and not self._is_woken:
-            self._is_woken = True
-            os.eventfd_write(self._wake_fd, 1)
+        if not self._is_woken:
+            with self._wake_lock:
+                if self._wake_fd >= 0:
+                    self._is_woken = True
+                    os.eventfd_write(self._wake_fd, 1)
 
     # What follows runs in the thread.
 
@@ -139,11 +143,16 @@ class Replica:
                     self._is_woken = False
             last = self._turn(last)
         self._runner.close()
+        # What came after the last turn is returned too.
+        while self._inbox:
+            self._inbox.popleft()()
         self._returned += self._jobs.values()
         self._jobs.clear()
         self._items.clear()
         self._report_turn([], ReplicaState(down=Unavailable("model", "its process was ended")))
-        os.close(self._wake_fd)
+        with self._wake_lock:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
 
     def _turn(self, last: ReplicaState) -> ReplicaState:
         while self._inbox:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
@@ -50,6 +50,15 @@ class ModelState(StrEnum):
     UNLOADING = "unloading"
 
 
+class _Line:
+    """Images that wait for one model, all of them by their bytes, or all of them by their URIs."""
+
+    def __init__(self) -> None:
+        self.queue: FairQueue[Job] = FairQueue()
+        self.service = ServiceTime()
+        self.in_flight: Counter[Replica] = Counter()
+
+
 class ServedModel:
     """One version with its replicas. Used by the event loop alone."""
 
@@ -72,13 +81,14 @@ class ServedModel:
         self._metrics = metrics
         self._clock = clock
         self._replicas = replicas(self._turned, self._convict)
-        self._queue: FairQueue[Job] = FairQueue()
-        self._service = ServiceTime()
+        # In lines of their own, so that a source that hangs delays no image that needs no source.
+        self._by_bytes, self._by_uri = _Line(), _Line()
         self._answered_s: dict[Replica, float] = {}
         self._probes: dict[Replica, Job] = {}
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self._failure: Unavailable | None = None
+        self._closed = False
         self.unloading = False
         # Whether the service misses it while it is not up; true from its first start on.
         self.awaited = False
@@ -101,8 +111,8 @@ class ServedModel:
 
     def close(self) -> None:
         """Let the model processes end. What waits gets an error."""
-        self.unloading = True
-        self._fail_waiting(Unavailable("model", f"{self._name} was unloaded"))
+        self.unloading = self._closed = True
+        self._fail_waiting(self._unloaded)
         for replica in self._replicas:
             replica.close()
 
@@ -154,11 +164,12 @@ class ServedModel:
     @property
     def waiting(self) -> int:
         """Return the number of images that no process holds yet."""
-        return len(self._queue)
+        return len(self._by_bytes.queue) + len(self._by_uri.queue)
 
     def wait_s(self) -> float:
         """Return the estimated seconds until everything that is admitted now has been answered."""
-        return self._service.wait_s(self.gate.places)
+        places = self.gate.places
+        return self._by_bytes.service.wait_s(places) or self._by_uri.service.wait_s(places)
 
     def enter(self, lane: Lane, size_bytes: int) -> Place | Full:
         """Take a place behind the gate, or return its limit that leaves no room."""
@@ -174,12 +185,12 @@ class ServedModel:
         if (conviction := self._conviction_of(job)) is not None:
             job.finish(conviction)
         elif self.unloading:
-            job.finish(Unavailable("model", f"{self._name} was unloaded"))
+            job.finish(self._unloaded)
         elif self.down is not None:
             job.finish(self.down)
         else:
             job.waits_since_s = self._clock()
-            self._queue.add(job, client=job.client, lane=job.lane)
+            self._line(job).queue.add(job, client=job.client, lane=job.lane)
             self._feed()
 
     def forget(self, job: Job, *, reason: str = DEADLINE) -> None:
@@ -189,11 +200,14 @@ class ServedModel:
         """
         job.forgotten = True
         self._metrics.count("panopticon_images_dropped_total", model=self._name, reason=reason)
-        if not self._queue.remove(job, client=job.client, lane=job.lane) and job in self._at:
+        was_waiting = self._line(job).queue.remove(job, client=job.client, lane=job.lane)
+        if not was_waiting and job in self._at:
             self._at[job].cancel(job)
 
     def probe(self) -> None:
         """Let each process that is idle run the control picture from time to time, to see that it answers."""
+        if self._closed:
+            return
         now_s = self._clock()
         for replica in self._replicas:
             is_due = now_s - self._answered_s.get(replica, now_s) >= PROBE_EVERY_S
@@ -214,34 +228,43 @@ class ServedModel:
         So two idle processes take one image each, and images wait here, where they can be ordered and
         dropped, while every process has a batch that runs and another one that is decoded.
         """
-        while len(self._queue):
-            replica = self._least_loaded()
-            if replica is None:
-                return
-            job = self._queue.take()
-            if job.forgotten:
-                continue
-            if self._clock() + self._service.wait_s(1) > job.deadline_s:
-                self._metrics.count("panopticon_images_dropped_total", model=self._name, reason=DEADLINE)
-                job.finish(DeadlinePassed(f"{self._name}: the request's time was over before its turn"))
-                continue
-            waited_s = self._clock() - job.waits_since_s
-            self._metrics.observe("panopticon_wait_seconds", waited_s, model=self._name)
+        for line in (self._by_bytes, self._by_uri):
+            while len(line.queue) and (replica := self._least_loaded(line)) is not None:
+                self._give_next(line, replica)
+
+    def _give_next(self, line: _Line, replica: Replica) -> None:
+        job = line.queue.take()
+        if job.forgotten:
+            return
+        # An idle process tries: it keeps nobody else waiting, and only an answer can show that the model has
+        # become faster than was measured.
+        run_s = line.service.wait_s(1) if replica.in_flight else 0.0
+        now_s = self._clock()
+        if now_s + run_s > job.deadline_s:
+            self._metrics.count("panopticon_images_dropped_total", model=self._name, reason=DEADLINE)
+            job.finish(DeadlinePassed(f"{self._name}: the request's time was over before its turn"))
+        else:
+            self._metrics.observe("panopticon_wait_seconds", now_s - job.waits_since_s, model=self._name)
             self._give(replica, job)
 
-    def _least_loaded(self) -> Replica | None:
+    def _least_loaded(self, line: _Line) -> Replica | None:
         candidates = [
             replica
             for replica in self._replicas
             if replica.state.hello is not None
-            and replica.in_flight < replica.state.hello.best_batch * BATCHES_AHEAD
+            and line.in_flight[replica] < replica.state.hello.best_batch * BATCHES_AHEAD
         ]
-        return min(candidates, key=lambda replica: replica.in_flight, default=None)
+        return min(candidates, key=lambda replica: (line.in_flight[replica], replica.in_flight), default=None)
 
     def _give(self, replica: Replica, job: Job) -> None:
-        self._service.began(now_s=self._clock())
+        line = self._line(job)
+        line.service.began(now_s=self._clock())
+        line.in_flight[replica] += 1
         self._at[job] = replica
         replica.give(job)
+
+    def _line(self, job: Job) -> _Line:
+        return self._by_uri if job.encoded is None else self._by_bytes
 
     def _turned(self, replica: Replica, turn: Turn) -> None:
         """Take over what a replica reports."""
@@ -253,23 +276,46 @@ class ServedModel:
             self.awaited = True
         if turn.state.hello is not None and (turn.answered or not was_up):
             self._answered_s[replica] = now_s
+        self._count(replica, turn, now_s=now_s)
         for job, answer in turn.answered:
             del self._at[job]
             job.finish(answer if isinstance(answer, Ran) else answer.error)
-        busy = any(other.in_flight for other in self._replicas)
-        self._service.answered(len(turn.answered), busy=busy, now_s=now_s)
-        for job in turn.returned:
+        # The oldest one comes last, and is then in front of the others.
+        for job in reversed(turn.returned):
             del self._at[job]
-            if not job.forgotten and job.client != PROBE_CLIENT:
+            if job.outcome is None and not job.forgotten and job.client != PROBE_CLIENT:
                 job.waits_since_s = now_s
-                self._queue.add_first(job, client=job.client, lane=job.lane)
-        if self.down is not None:
-            self._fail_waiting(self.down)
+                self._line(job).queue.add_first(job, client=job.client, lane=job.lane)
+        # Processes that are about to end take nothing of each other.
+        refusal = self._unloaded if self._closed else self.down
+        if refusal is not None:
+            self._fail_waiting(refusal)
+            self._fail_held(refusal)
         self._feed()
 
+    @property
+    def _unloaded(self) -> Unavailable:
+        return Unavailable("model", f"{self._name} was unloaded")
+
+    def _count(self, replica: Replica, turn: Turn, *, now_s: float) -> None:
+        """Take what a turn ends out of the numbers in flight, and measure the time of what it answered."""
+        for line in (self._by_bytes, self._by_uri):
+            answered = sum(self._line(job) is line for job, _ in turn.answered)
+            over = answered + sum(self._line(job) is line for job in turn.returned)
+            if over:
+                line.in_flight[replica] -= over
+                line.service.answered(answered, busy=line.in_flight.total() > 0, now_s=now_s)
+
     def _fail_waiting(self, reason: Unavailable) -> None:
-        while len(self._queue):
-            self._queue.take().finish(reason)
+        for line in (self._by_bytes, self._by_uri):
+            while len(line.queue):
+                line.queue.take().finish(reason)
+
+    def _fail_held(self, reason: Unavailable) -> None:
+        """Fail what no process has returned: a suspect stays with the process that it may have ended."""
+        for job, replica in self._at.items():
+            job.finish(reason)
+            replica.cancel(job)
 
     def _convict(self, failure: NotRun) -> None:
         """Remember an image that ended its process, so that it does so only once."""

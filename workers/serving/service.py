@@ -93,6 +93,7 @@ class Service:
         self._readers = Readers(settings)
         self._hosts: Hosts | None = None
         self._tls: ssl.SSLContext | None = None
+        self._gpu_mb: int | None = None
 
     def run(self, cards: Sequence[ModelCard], *, companions: Companions = no_companions) -> None:
         """Serve these versions until `stopping`, then drain.
@@ -110,10 +111,13 @@ class Service:
         self._hosts = open_hosts(settings.hosts, clock=time)
         if self._hosts is not None:
             self._hosts.check()
-        replicas = settings.replicas
-        refuse_overcommitted_gpu([(card, replicas) for card in cards], gpu_total_mb())
+        self._gpu_mb = gpu_total_mb()
+        self._refuse_overcommitted(cards)
         for card in cards:
             self._prepare(card)
+            # A conversion takes long enough for a person to change their mind.
+            if self._stopping():
+                return
         parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=self._metrics)
         reading = partial(self._read_policies, cards)
         if once_possible(reading, parking, stopping=self._stopping) is None:
@@ -139,6 +143,9 @@ class Service:
 
     def _card_of(self, version: VersionName) -> ModelCard:
         return find_card(version, self._settings.models_dir)
+
+    def _refuse_overcommitted(self, cards: Sequence[ModelCard]) -> None:
+        refuse_overcommitted_gpu([(card, self._settings.replicas) for card in cards], self._gpu_mb)
 
     def _prepare(self, card: ModelCard) -> None:
         refuse_altered_weights(card)
@@ -216,7 +223,13 @@ class Service:
 
     def _server(self, catalogue: ServedCatalogue) -> HttpServer:
         settings = self._settings
-        models = Models(catalogue, self._policies, card_of=self._card_of, prepare=self._prepare)
+        models = Models(
+            catalogue,
+            self._policies,
+            card_of=self._card_of,
+            refuse=self._refuse_overcommitted,
+            prepare=self._prepare,
+        )
         analyze = Analyze(
             catalogue=catalogue,
             coordinator=Coordinator(self._policies),
@@ -252,7 +265,9 @@ class Service:
 
     def _check(self, authorization: str | None, scope: str, address: str) -> str:
         """Return the name of the caller. The workers of this service have a token that no file holds."""
-        if authorization and hmac.compare_digest(authorization, f"Bearer {self._own_token}"):
+        own = f"Bearer {self._own_token}".encode()
+        # As bytes, since the header may hold any of them.
+        if authorization and hmac.compare_digest(authorization.encode("latin-1"), own):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
 

@@ -212,6 +212,8 @@ def test_no_cancelled_image_keeps_credit(
     harmless_fates, lanes = catalogue
     fates = [*killing, *harmless_fates]
     done = simulate(fates, lanes, seed, credit=credit, kills=kills, cancel_share=cancel_share)
+    # The process may have the control still, though nobody waits for an image any more.
+    done.dispatcher.answered(CONTROL_ID)
     later = range(1000, 1000 + credit)
     add(done.dispatcher, *later)
     while len(sent := ids(done.dispatcher.next_items(credit))) == 1 and sent[0] == CONTROL_ID:
@@ -517,3 +519,19 @@ def test_release_leaves_out_what_was_cancelled(dispatcher: Dispatcher) -> None:
     dispatcher.cancel([2])
     assert sorted(ids(dispatcher.release())) == [1, 3]
     assert len(dispatcher) == 0
+
+
+def test_images_by_uri_take_no_credit_from_those_that_came_as_bytes() -> None:
+    """Not even those that nobody waits for any more, while their source hangs."""
+    dispatcher = Dispatcher(item_timeout_s=60, control=lambda: b"good")
+    add(dispatcher, 1, 2, 3)
+    assert ids(dispatcher.next_items(2)) == [1, 2]
+    dispatcher.started([1, 2], Phase.FETCH, now_s=0)
+    dispatcher.cancel([1, 2])
+    for id_ in (4, 5, 6):
+        dispatcher.add(Item(id=id_, lane=Lane.LIVE, encoded=b"picture"))
+    assert ids(dispatcher.next_items(2)) == [4, 5]
+    assert dispatcher.next_items(2) == []
+    dispatcher.dropped([1])
+    dispatcher.answered(4)
+    assert sorted(ids(dispatcher.next_items(2))) == [3, 6]

@@ -159,6 +159,28 @@ class TestPipeline:
         assert pipeline.cancel([1]) == []
         assert not pipeline.is_cancelled(1)
 
+    def test_while_a_source_hangs_the_reserve_prepares_what_came_as_bytes(self) -> None:
+        pipeline = Pipeline()
+        pipeline.receive([item(1), item(2), Item(id=3, lane=Lane.LIVE, encoded=b"picture")])
+        assert pipeline.next_received().id == 1
+        assert pipeline.next_for_reserve().id == 3
+
+    def test_the_reserve_waits_until_a_thread_prepares_an_image_from_its_uri(self) -> None:
+        pipeline = Pipeline()
+        taken: list[int] = []
+        thread = threading.Thread(target=lambda: taken.append(pipeline.next_for_reserve().id))
+        pipeline.receive([Item(id=number, lane=Lane.LIVE, encoded=b"picture") for number in (1, 2)])
+        thread.start()
+        assert pipeline.next_received().id == 1
+        pipeline.receive([item(3, Lane.LIVE)])
+        assert thread.is_alive()
+        assert not taken
+        assert pipeline.next_received().id == 2
+        assert pipeline.next_received().id == 3
+        pipeline.receive([Item(id=4, lane=Lane.LIVE, encoded=b"picture")])
+        thread.join(10)
+        assert taken == [4]
+
 
 class TestImageLog:
     def test_a_record_names_the_images_of_its_thread_alone(self) -> None:

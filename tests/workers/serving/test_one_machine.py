@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,17 @@ def test_a_new_policy_answers_once_the_registry_was_read(service: RunningService
     wait_until(
         lambda: "rouge" in service.analyze(JPEG).json["models"]["null@1"]["scores"], "the policy is used"
     )
+
+
+def test_a_demo_serves_the_sample_photos_and_leaves_the_database_of_the_settings_alone(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, "null@1", words=("--demo",), drain_s=600) as service:
+        assert re.search(r"demo: \d\d sample photos wait", service.logged)
+        wait_until(lambda: len(found(service, "score=red=0..")) > 1, "photos are found", service)
+        service.terminate()
+        assert service.process.wait(60) == 0
+    assert not (tmp_path / "service.db").exists()
 
 
 def test_without_a_version_a_name_means_the_active_one(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Gate
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from tests.workers.queues.fake_clock import FakeClock
-from tests.workers.serving.hand_replica import HandReplica, item_of
+from tests.workers.serving.hand_replica import HandReplica, item_of, ran
 from workers.serving.jobs import DeadlinePassed, Job
-from workers.serving.replica import Replica, Turn
+from workers.serving.replica import Replica, ReplicaState, Turn
 from workers.serving.served_model import PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
 
 NULL = read_card(Path(__file__).parents[2] / "models" / "null" / "card.toml")
@@ -135,10 +135,21 @@ def test_an_image_whose_time_is_over_costs_no_run(bench: Bench) -> None:
 
 
 def test_an_image_that_cannot_be_answered_in_time_costs_no_run(bench: Bench) -> None:
+    bench.jobs(2)
+    bench.clock.sleep(10)
+    bench.replica.answer()
+    bench.jobs(1)
+    assert isinstance(bench.job("hurried", within_s=5).outcome, DeadlinePassed)
+
+
+def test_an_idle_process_tries_a_hurried_image_though_the_one_before_was_slow(bench: Bench) -> None:
     bench.jobs(1)
     bench.clock.sleep(10)
     bench.replica.answer()
-    assert isinstance(bench.job("hurried", within_s=5).outcome, DeadlinePassed)
+    hurried = bench.job("hurried", within_s=5)
+    assert bench.replica.held == [hurried]
+    bench.replica.answer()
+    assert isinstance(hurried.outcome, Ran)
 
 
 def test_the_wait_is_that_of_everything_that_is_admitted(bench: Bench) -> None:
@@ -178,8 +189,8 @@ def test_when_the_only_process_dies_its_images_wait_for_the_next_one(bench: Benc
     assert bench.replica.held == []
     assert bench.model.state is ModelState.LOADING
     bench.replica.greet()
-    assert set(bench.replica.held) <= set(jobs)
-    assert bench.model.waiting + len(bench.replica.held) == 5
+    assert bench.replica.held == jobs[:4]
+    assert bench.model.waiting == 1
 
 
 def test_a_model_that_is_down_refuses_what_waits_and_what_comes(bench: Bench) -> None:
@@ -190,6 +201,16 @@ def test_a_model_that_is_down_refuses_what_waits_and_what_comes(bench: Bench) ->
         error = error_of(job)
         assert isinstance(error, Unavailable)
         assert error.reason == "its self-test failed"
+
+
+def test_a_model_that_is_down_refuses_the_suspect_that_its_process_keeps(bench: Bench) -> None:
+    suspect = bench.job()
+    bench.replica.turn(ReplicaState(down=Unavailable("model", "it died of a good picture")))
+    assert isinstance(error_of(suspect), Unavailable)
+    assert bench.replica.cancelled == [suspect]
+    bench.replica.turn(returned=[suspect])
+    bench.replica.greet()
+    assert bench.replica.held == []
 
 
 def test_one_process_that_is_down_leaves_the_others_at_work() -> None:
@@ -265,3 +286,36 @@ def test_a_closed_model_refuses_what_waits(bench: Bench) -> None:
     assert isinstance(jobs[0].outcome, Unavailable)
     assert isinstance(bench.job().outcome, Unavailable)
     assert bench.model.state is ModelState.UNLOADING
+
+
+def test_a_model_that_is_about_to_end_gives_its_processes_nothing_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.job()
+    # It takes a while to end.
+    monkeypatch.setattr(bench.replica, "close", lambda: None)
+    bench.model.close()
+    bench.replica.turn(returned=[job])
+    assert isinstance(job.outcome, Unavailable)
+    bench.clock.sleep(PROBE_EVERY_S)
+    bench.model.probe()
+    assert bench.replica.held == []
+
+
+def test_images_by_uri_that_hang_keep_no_image_out_that_came_as_bytes(bench: Bench) -> None:
+    hanging = [bench.job(f"http://slow/{number}", encoded=None) for number in range(10)]
+    assert bench.replica.held == hanging[:4]
+    job = bench.job()
+    assert bench.replica.held == [*hanging[:4], job]
+    bench.replica.turn(answered=[(job, ran(job))])
+    assert isinstance(job.outcome, Ran)
+
+
+def test_the_time_of_a_source_is_not_the_time_of_the_model(bench: Bench) -> None:
+    bench.job("http://slow/1", encoded=None)
+    bench.clock.sleep(20)
+    bench.replica.answer()
+    bench.jobs(1)
+    hurried = bench.job("hurried", within_s=5)
+    bench.replica.answer(2)
+    assert isinstance(hurried.outcome, Ran)

@@ -14,10 +14,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from panopticon.metrics import Metrics
+from panopticon.models import find_card
+from panopticon.results.outputs import VersionName
+from panopticon.settings import Settings
 from tests.models.engines import RED
 from tests.pictures import encoded, photo
 from tests.servers.ports import free_ports
-from tests.workers.serving.running import JPEG, Answered, RunningService, running, wait_until
+from tests.workers.serving.running import JPEG, MODELS, Answered, RunningService, running, wait_until
+from workers.serving.service import Service
 
 KILLER = encoded(Image.new("RGB", (16, 16), RED), "PNG")
 GATE = 10
@@ -163,6 +168,10 @@ def test_the_id_of_a_request_comes_back(service: RunningService) -> None:
     assert len(service.get("/v1/models").headers["x-request-id"]) == 24
 
 
+def test_a_token_may_hold_any_byte(service: RunningService) -> None:
+    assert service.analyze(Authorization="Bearer \xe9").status == 200
+
+
 def test_ten_are_admitted_and_the_eleventh_is_refused_while_they_wait(held: Held) -> None:
     service = held.service
     with service.at_once(GATE + 1) as answers:
@@ -285,6 +294,16 @@ def test_the_log_has_each_state_of_a_model_and_who_asked_for_it(tmp_path: Path) 
         service.ask("DELETE", "/v1/models/null@1")
         wait_until(lambda: "null@1: unloaded" in service.logged, "it is unloaded", service)
         assert "null@1: to be unloaded, asked for by 127.0.0.1" in service.logged
+
+
+def test_a_service_that_is_stopped_while_it_converts_its_models_never_listens(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings.model_validate({"http_port": 0, "database": f"sqlite:///{tmp_path / 'x.db'}"})
+    card = find_card(VersionName(model="null", version=1), MODELS)
+    with caplog.at_level("INFO"):
+        Service(settings, metrics=Metrics(), stopping=lambda: True).run([card])
+    assert "serving on" not in caplog.text
 
 
 def test_after_sigterm_it_is_not_ready_and_answers_what_it_has(held: Held) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,16 +33,19 @@ class Models:
         policies: Policies,
         *,
         card_of: Callable[[VersionName], ModelCard],
+        refuse: Callable[[Sequence[ModelCard]], None],
         prepare: Callable[[ModelCard], None],
     ) -> None:
         """`card_of` returns the card of a version, `prepare` does all that its processes need.
 
-        Both may block, and raise UsageError if they cannot.
+        `refuse` raises UsageError if this machine cannot run these versions together, and must not block. The
+        other two may block, and raise UsageError if they cannot.
         """
         self._catalogue = catalogue
         self._policies = policies
         self._card_of = card_of
         self._prepare = prepare
+        self._refuse = refuse
 
     async def list(self, _request: Request) -> Response:
         """Answer `GET /v1/models`."""
@@ -62,6 +65,18 @@ class Models:
             card = await run_in_threadpool(self._card_of, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
+        # After the wait, in which another version may have been loaded.
+        cards = {each.version: each.card for each in self._catalogue}
+        try:
+            self._refuse(list({**cards, version: card}.values()))
+        except UsageError as error:
+            raise Problem(
+                slug="conflict",
+                detail=str(error),
+                parameter="name",
+                value=name,
+                allowed="a version that has room; unload another one before",
+            ) from None
         served = self._catalogue.load(card, prepare=partial(self._prepare, card))
         log.info("%s: asked for by %s", version, caller)
         return JSONResponse(self._as_json(served), 202)

@@ -22,7 +22,7 @@ GATE, GATE_BYTES, SERVICE_GATE = 4, 64 * 1024 * 1024, 8
 ADMITTED = 3
 """As many of these bodies as `GATE_BYTES` has room for."""
 COPIES = 5
-"""Of an admitted body: its pieces, the image, its frame without and with a length, and the frames sent at once."""
+"""Of an admitted body: its pieces, the image, its frame twice, and the frames that are sent at once."""
 CONNECTION_BYTES = 256 * 1024
 """What a connection holds: 64 KiB of its body at most, what was read last, and its objects."""
 BOUND_BYTES = COPIES * GATE_BYTES + CLIENTS * CONNECTION_BYTES
@@ -106,7 +106,7 @@ def test_of_a_hundred_bodies_of_20_mb_the_gate_admits_what_it_has_room_for_and_k
         held.let_run()
     growth_bytes = memory.peak_bytes - before_bytes
     with capsys.disabled():
-        print(
+        print(  # noqa: T201
             f"\n100 × 20 MB, {send.__name__}: the front process had {before_bytes / 1e6:.0f} MB, and "
             f"{growth_bytes / 1e6:.0f} MB more at most (bound {BOUND_BYTES / 1e6:.0f} MB)"
         )

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.workers.serving.faults import wire
-from tests.workers.serving.faults.watching import front_process, held_by
-from tests.workers.serving.running import JPEG, RunningService, running, wait_until
+from tests.workers.serving.faults.watching import front_process, open_in, wait_until_nothing_is_left
+from tests.workers.serving.running import JPEG, RunningService, running
 from tests.workers.serving.test_service import Held, statuses
 
 GATE = 50
@@ -45,7 +45,8 @@ def test_after_a_thousand_requests_whose_clients_left_the_next_one_is_the_next_t
     service = held.service
     come_and_leave(held)
     front = front_process(service)
-    before = held_by(front)
+    service.pool.clear()
+    before = open_in(front)
     for _ in range(WAVES - 1):
         come_and_leave(held)
     # The image that ran when its client left, in a batch of its own, is the only one that was begun.
@@ -56,10 +57,8 @@ def test_after_a_thousand_requests_whose_clients_left_the_next_one_is_the_next_t
     assert statuses(answers) == {200: 1}
     assert held.begun == 2
     assert service.model("held")["gate"] == {**service.model("held")["gate"], "images": 0, "bytes": 0}
-    wait_until(
-        lambda: held_by(front).descriptors <= before.descriptors, "their connections are closed", service
-    )
-    assert held_by(front).threads == before.threads
+    service.pool.clear()
+    wait_until_nothing_is_left(front, before)
 
 
 def test_bodies_that_their_clients_leave_half_way_give_their_places_back(service: RunningService) -> None:

@@ -9,17 +9,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.workers.serving.running import RunningService
+from tests.workers.serving.running import RunningService, wait_until
 
 EVERY_S = 0.005
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """What a process has open."""
-
-    descriptors: int
-    threads: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,8 +33,18 @@ def front_process(service: RunningService) -> psutil.Process:
     return parent
 
 
-def held_by(process: psutil.Process) -> Held:
-    return Held(descriptors=process.num_fds(), threads=process.num_threads())
+def wait_until_nothing_is_left(front: psutil.Process, before: tuple[int, int]) -> None:
+    """Wait until a process has no more descriptors and threads than `before`, by `open_in`."""
+
+    def nothing_is_left() -> bool:
+        return all(now <= then for now, then in zip(open_in(front), before, strict=True))
+
+    wait_until(nothing_is_left, f"no more than {before} descriptors and threads are left")
+
+
+def open_in(process: psutil.Process) -> tuple[int, int]:
+    """Return the numbers of descriptors and threads of a process."""
+    return process.num_fds(), process.num_threads()
 
 
 @contextmanager
