@@ -19,14 +19,26 @@ CounterName = Literal[
     "panopticon_results_applied_total",
     "panopticon_model_cpu_seconds_total",
     "panopticon_http_requests_total",
+    "panopticon_http_refused_total",
+    "panopticon_requests_over_limit_total",
+    "panopticon_images_admitted_total",
+    "panopticon_images_over_limit_total",
+    "panopticon_images_dropped_total",
+    "panopticon_images_convicted_total",
 ]
 HistogramName = Literal[
     "panopticon_fetch_decode_seconds",
     "panopticon_run_seconds",
     "panopticon_batch_images",
     "panopticon_http_request_seconds",
+    "panopticon_wait_seconds",
 ]
-GaugeName = Literal["panopticon_parked"]
+GaugeName = Literal[
+    "panopticon_parked",
+    "panopticon_images_waiting",
+    "panopticon_images_under_way",
+    "panopticon_ready_replicas",
+]
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -39,7 +51,8 @@ class MetricSpec:
     help: str
     labels: tuple[str, ...]
     """`model` is written `tagger@1`, `lane` is live or backfill, `part` the component of an Unavailable;
-    `reason` is the reason code of a Failure or of a restart."""
+    `reason` is the reason code of a Failure or of a restart, `limit` the limit of a gate: places, bytes or
+    backfill; `problem` is the last part of the type of a problem."""
     buckets: tuple[float, ...] = ()
     """Upper bounds of a histogram's buckets, in the metric's unit; empty for the other kinds."""
 
@@ -85,6 +98,30 @@ COUNTERS: dict[CounterName, MetricSpec] = {
         help="HTTP requests by the path of their route and the status of the answer; 499: the client left.",
         labels=("route", "status"),
     ),
+    "panopticon_http_refused_total": MetricSpec(
+        help="Connections and requests that were refused before their route was known, by problem.",
+        labels=("problem",),
+    ),
+    "panopticon_requests_over_limit_total": MetricSpec(
+        help="Requests for which the gate of the service had no room, by its limit that was reached.",
+        labels=("limit",),
+    ),
+    "panopticon_images_admitted_total": MetricSpec(
+        help="Images that got a place behind the gate of a model.",
+        labels=("model", "lane"),
+    ),
+    "panopticon_images_over_limit_total": MetricSpec(
+        help="Images for which the gate of a model had no room, by its limit that was reached.",
+        labels=("model", "limit"),
+    ),
+    "panopticon_images_dropped_total": MetricSpec(
+        help="Admitted images without an answer, by reason: deadline, or client_gone.",
+        labels=("model", "reason"),
+    ),
+    "panopticon_images_convicted_total": MetricSpec(
+        help="Images that ended their model process, and are refused from then on.",
+        labels=("model",),
+    ),
 }
 
 HISTOGRAMS: dict[HistogramName, MetricSpec] = {
@@ -108,12 +145,29 @@ HISTOGRAMS: dict[HistogramName, MetricSpec] = {
         labels=("route",),
         buckets=SECONDS,
     ),
+    "panopticon_wait_seconds": MetricSpec(
+        help="Seconds that one image of the service waited before a model process got it.",
+        labels=("model",),
+        buckets=SECONDS,
+    ),
 }
 
 GAUGES: dict[GaugeName, MetricSpec] = {
     "panopticon_parked": MetricSpec(
         help="1 while parked because this component is down, else 0.",
         labels=("part",),
+    ),
+    "panopticon_images_waiting": MetricSpec(
+        help="Admitted images that no model process has got yet.",
+        labels=("model",),
+    ),
+    "panopticon_images_under_way": MetricSpec(
+        help="Images behind the gate of a model, which is full at the setting gate.",
+        labels=("model",),
+    ),
+    "panopticon_ready_replicas": MetricSpec(
+        help="Processes of a served model that answer; 0 also after it was unloaded.",
+        labels=("model",),
     ),
 }
 

@@ -15,7 +15,7 @@ from workers.registry.answers import image_answer, model_answer
 from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.policies import Policies
 from workers.serving.problems import Problem
-from workers.serving.served_model import ServedModel
+from workers.serving.served_model import CLIENT_GONE, DEADLINE, ServedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class Coordinator:
         for row, requested in zip(jobs, requests, strict=True):
             for job, request in zip(row, requested, strict=True):
                 if job is not None and job.outcome is None:
-                    request.served.forget(job)
+                    request.served.forget(job, reason=CLIENT_GONE if gone.done() else DEADLINE)
         return [
             self._merged(picture, row, requested, asked)
             for picture, row, requested in zip(pictures, jobs, requests, strict=True)

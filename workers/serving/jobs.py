@@ -28,6 +28,8 @@ class Job:
     trace: str = ""
     deadline_s: float
     """Monotonic time after which the outcome is worthless."""
+    waits_since_s: float = 0.0
+    """Monotonic time at which it began to wait for a model process."""
     outcome: Ran | PanopticonError | None = None
     forgotten: bool = False
 

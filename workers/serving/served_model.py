@@ -16,7 +16,7 @@ from panopticon.metrics import Metrics
 from panopticon.models.golden import control_picture
 from panopticon.results.outputs import VersionName
 from panopticon.scheduling.fair_queue import FairQueue
-from panopticon.scheduling.gate import Gate
+from panopticon.scheduling.gate import Full, Gate, Place
 from panopticon.scheduling.items import Hello, NotRun, Ran
 from panopticon.scheduling.service_time import ServiceTime
 from workers.serving.jobs import DeadlinePassed, Job
@@ -29,6 +29,8 @@ BATCHES_AHEAD = 2
 PROBE_EVERY_S = 5.0
 """A replica that has answered nothing for this time runs the control picture."""
 PROBE_CLIENT = "probe"
+DEADLINE, CLIENT_GONE = "deadline", "client_gone"
+"""The reasons for which an image is dropped."""
 RECENT_S = 30.0
 """A replica whose last answer is older than this is not ready."""
 MAX_CONVICTED = 1024
@@ -169,6 +171,15 @@ class ServedModel:
         places = self.gate.places
         return self._by_bytes.service.wait_s(places) or self._by_uri.service.wait_s(places)
 
+    def enter(self, lane: Lane, size_bytes: int) -> Place | Full:
+        """Take a place behind the gate, or return its limit that leaves no room."""
+        entered = self.gate.enter(lane, size_bytes)
+        if isinstance(entered, Full):
+            self._metrics.count("panopticon_images_over_limit_total", model=self._name, limit=entered.value)
+        else:
+            self._metrics.count("panopticon_images_admitted_total", model=self._name, lane=lane.value)
+        return entered
+
     def submit(self, job: Job) -> None:
         """Let an image wait for its turn; an image that is known to end the process is refused."""
         if (conviction := self._conviction_of(job)) is not None:
@@ -178,12 +189,17 @@ class ServedModel:
         elif self.down is not None:
             job.finish(self.down)
         else:
+            job.waits_since_s = self._clock()
             self._line(job).queue.add(job, client=job.client, lane=job.lane)
             self._feed()
 
-    def forget(self, job: Job) -> None:
-        """Drop an image whose outcome nobody wants any more, unless it runs already."""
+    def forget(self, job: Job, *, reason: str = DEADLINE) -> None:
+        """Drop an image whose outcome nobody wants any more, unless it runs already.
+
+        `reason`, for the metrics: DEADLINE or CLIENT_GONE.
+        """
         job.forgotten = True
+        self._metrics.count("panopticon_images_dropped_total", model=self._name, reason=reason)
         was_waiting = self._line(job).queue.remove(job, client=job.client, lane=job.lane)
         if not was_waiting and job in self._at:
             self._at[job].cancel(job)
@@ -223,9 +239,12 @@ class ServedModel:
         # An idle process tries: it keeps nobody else waiting, and only an answer can show that the model has
         # become faster than was measured.
         run_s = line.service.wait_s(1) if replica.in_flight else 0.0
-        if self._clock() + run_s > job.deadline_s:
+        now_s = self._clock()
+        if now_s + run_s > job.deadline_s:
+            self._metrics.count("panopticon_images_dropped_total", model=self._name, reason=DEADLINE)
             job.finish(DeadlinePassed(f"{self._name}: the request's time was over before its turn"))
         else:
+            self._metrics.observe("panopticon_wait_seconds", now_s - job.waits_since_s, model=self._name)
             self._give(replica, job)
 
     def _least_loaded(self, line: _Line) -> Replica | None:
@@ -265,6 +284,7 @@ class ServedModel:
         for job in reversed(turn.returned):
             del self._at[job]
             if job.outcome is None and not job.forgotten and job.client != PROBE_CLIENT:
+                job.waits_since_s = now_s
                 self._line(job).queue.add_first(job, client=job.client, lane=job.lane)
         # Processes that are about to end take nothing of each other.
         refusal = self._unloaded if self._closed else self.down
@@ -292,7 +312,7 @@ class ServedModel:
                 line.queue.take().finish(reason)
 
     def _fail_held(self, reason: Unavailable) -> None:
-        """Fail what was not returned: a suspect stays with the process that it may have ended."""
+        """Fail what no process has returned: a suspect stays with the process that it may have ended."""
         for job, replica in self._at.items():
             job.finish(reason)
             replica.cancel(job)
@@ -301,6 +321,7 @@ class ServedModel:
         """Remember an image that ended its process, so that it does so only once."""
         encoded = failure.item.encoded
         if isinstance(failure.error, Rejected) and encoded is not None:
+            self._metrics.count("panopticon_images_convicted_total", model=self._name)
             self._convicted[hashlib.sha256(encoded).digest()] = failure.error
             if len(self._convicted) > MAX_CONVICTED:
                 self._convicted.popitem(last=False)

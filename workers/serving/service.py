@@ -47,10 +47,11 @@ from workers.serving.edge.server import HttpServer
 from workers.serving.edge.tls import tls_context
 from workers.serving.hosts import Hosts, open_hosts
 from workers.serving.policies import Policies
-from workers.serving.readiness import ProbeServer, Readiness, Report
+from workers.serving.readiness import ProbeServer, Readiness
 from workers.serving.reading import Readers
 from workers.serving.replica import Replica, Turn
-from workers.serving.served_model import ModelState, ServedModel
+from workers.serving.served_model import ServedModel
+from workers.serving.watch import Watch
 from workers.worker.run import needs_preparation, once_possible, prepare_model
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,6 @@ class Service:
         self._hosts: Hosts | None = None
         self._tls: ssl.SSLContext | None = None
         self._gpu_mb: int | None = None
-        self._draining = False
 
     def run(self, cards: Sequence[ModelCard], *, companions: Companions = no_companions) -> None:
         """Serve these versions until `stopping`, then drain.
@@ -167,10 +167,11 @@ class Service:
         for card in cards:
             catalogue.load(card, awaited=True)
         self._policies.start()
-        ticking = loop.create_task(self._tick(catalogue))
+        watch = Watch(catalogue, self._readiness, metrics=self._metrics, trouble=self._access.trouble)
+        watching = loop.create_task(watch.run())
         try:
             await server.start()
-            await self._until_stopping(server, companions)
+            await self._until_stopping(server, companions, watch)
             log.info(
                 "draining: requests are accepted for another %g s; a second signal ends it at once",
                 self._settings.drain_s,
@@ -179,12 +180,12 @@ class Service:
             await asyncio.sleep(self._settings.drain_s)
         finally:
             await server.stop(limit_s=self._settings.request_timeout_s)
-            ticking.cancel()
+            watching.cancel()
             catalogue.close()
             await asyncio.to_thread(catalogue.join, ENDING_S)
             await asyncio.to_thread(self._policies.close)
 
-    async def _until_stopping(self, server: HttpServer, companions: Companions) -> None:
+    async def _until_stopping(self, server: HttpServer, companions: Companions, watch: Watch) -> None:
         """Wait until the service is to drain. Raises: ProcessEnded if a companion ended."""
         with ExitStack() as running:
             # In this thread, for the kernel ends the processes together with the thread that started them.
@@ -195,7 +196,7 @@ class Service:
                     check()
                     await asyncio.sleep(TICK_S)
             finally:
-                self._draining = True
+                watch.draining = True
                 # They finish what they have, for which they need the service.
                 stopping = running.pop_all()
                 await asyncio.to_thread(stopping.close)
@@ -234,6 +235,7 @@ class Service:
             coordinator=Coordinator(self._policies),
             gate=Gate(max_places=settings.service_gate, max_bytes=settings.service_gate_bytes),
             settings=settings,
+            metrics=self._metrics,
         )
         router = router_of(
             [
@@ -259,35 +261,7 @@ class Service:
             ]
         )
         entry = Entry(router, check=self._check, metrics=self._metrics)
-        return HttpServer(entry, EdgeLimits.of(settings), tls=self._tls)
-
-    async def _tick(self, catalogue: ServedCatalogue) -> None:
-        """Probe the models, and report whether the service is ready, several times a second."""
-        loop = asyncio.get_running_loop()
-        states: dict[VersionName, ModelState] = {}
-        was_ready = False
-        while True:
-            for served in catalogue:
-                served.probe()
-                if states.get(served.version) != served.state:
-                    states[served.version] = served.state
-                    _log_state(served)
-            states = {version: states[version] for version in (served.version for served in catalogue)}
-            ready = catalogue.is_ready
-            if ready != was_ready and not self._draining:
-                log.log(*_READY if ready else _NOT_READY)
-                was_ready = ready
-            trouble = self._access.trouble()
-            self._readiness.show(
-                Report(
-                    ready=ready,
-                    draining=self._draining,
-                    models={str(version): state.value for version, state in states.items()},
-                    remarks=(trouble,) if trouble else (),
-                    at_s=loop.time(),
-                )
-            )
-            await asyncio.sleep(TICK_S)
+        return HttpServer(entry, EdgeLimits.of(settings), metrics=self._metrics, tls=self._tls)
 
     def _check(self, authorization: str | None, scope: str, address: str) -> str:
         """Return the name of the caller. The workers of this service have a token that no file holds."""
@@ -296,17 +270,6 @@ class Service:
         if authorization and hmac.compare_digest(authorization.encode("latin-1"), own):
             return OWN_WORKERS
         return self._access.check(authorization, Scope(scope), address=address).name
-
-
-_READY = (logging.INFO, "ready: every model answers")
-_NOT_READY = (logging.WARNING, "not ready: a model does not answer; /health/ready shows which")
-
-
-def _log_state(served: ServedModel) -> None:
-    if served.down is not None:
-        log.warning("%s: %s: %s", served.version, served.state.value, served.down)
-    else:
-        log.info("%s: %s", served.version, served.state.value)
 
 
 def _end_loudly(args: threading.ExceptHookArgs) -> None:

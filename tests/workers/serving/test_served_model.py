@@ -25,6 +25,7 @@ class Bench:
 
     def __init__(self, replicas: int = 1) -> None:
         self.clock = FakeClock()
+        self.metrics = Metrics()
         self.replicas: list[HandReplica] = []
 
         def make(
@@ -38,7 +39,7 @@ class Bench:
             NULL,
             replicas=make,
             gate=Gate(max_places=64, max_bytes=1000),
-            metrics=Metrics(),
+            metrics=self.metrics,
             clock=self.clock.monotonic,
         )
         self.model.start()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from panopticon.metrics import Metrics
 from panopticon.settings import Settings
 
 DRAIN_BYTES = 64 * 1024
@@ -44,7 +44,10 @@ class Edge:
     """The state that all connections of one service share."""
 
     limits: EdgeLimits
+    metrics: Metrics
     draining: bool = False
     """While it is true, every answer is the last one on its connection."""
-    refused: Counter[str] = field(default_factory=Counter)
-    """Connections and requests that were refused before the application saw them, by slug of the problem."""
+
+    def refused(self, slug: str) -> None:
+        """Count a connection or a request that is refused before the application sees it."""
+        self.metrics.count("panopticon_http_refused_total", problem=slug)

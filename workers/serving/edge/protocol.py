@@ -73,7 +73,7 @@ class EdgeProtocol(HttpToolsProtocol):
         # It waits for nothing, so that it does not count while the answer is sent.
         self.connections.discard(self)
         self._refused = True
-        self.edge.refused["busy"] += 1
+        self.edge.refused("busy")
         problem = Problem(
             slug="busy",
             detail=f"{limits.max_connections} connections are open",
@@ -263,7 +263,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Parse nothing more, answer what was accepted before, and then say what was wrong with the rest."""
-        self.edge.refused[problem.slug] += 1
+        self.edge.refused(problem.slug)
         self._refused = True
         self._stop_waiting()
         newest = self._newest()

@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from panopticon.errors import UsageError
+from panopticon.metrics import Metrics
 from workers.serving.edge.limits import Edge, EdgeLimits
 from workers.serving.edge.protocol import CLOSE_S, EdgeProtocol
 
@@ -37,7 +38,14 @@ class HttpServer:
     `bind`, then `start`, then `drain` while clients learn that it stops, then `stop`.
     """
 
-    def __init__(self, app: ASGIApp, limits: EdgeLimits, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: EdgeLimits,
+        *,
+        metrics: Metrics,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._app = app
         self._tls = tls
         self._sockets: list[socket.socket] = []
@@ -46,7 +54,7 @@ class HttpServer:
         self._tick: asyncio.TimerHandle | None = None
         self._is_cutting_off = False
         self._state = ServerState()
-        self.edge = Edge(limits=limits)
+        self.edge = Edge(limits=limits, metrics=metrics)
         self.port = 0
         """The port that was taken."""
 

@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from panopticon.metrics import Metrics
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.refusal import refuse_early
 from workers.serving.edge.server import HttpServer
@@ -124,7 +125,7 @@ class Service:
 
     def __init__(self, limits: EdgeLimits, tls: ssl.SSLContext | None = None) -> None:
         self.app = TinyApp()
-        self.server = HttpServer(self.app, limits, tls=tls)
+        self.server = HttpServer(self.app, limits, metrics=Metrics(), tls=tls)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -144,6 +145,12 @@ class Service:
             return function()
 
         return self.run(called())
+
+    def refused(self, problem: str) -> int:
+        """Return how many connections and requests were refused before the application saw them."""
+        name = "panopticon_http_refused_total"
+        registry = self.server.edge.metrics.registry
+        return int(registry.get_sample_value(name, {"problem": problem}) or 0)
 
     def close(self) -> None:
         self.run(self.server.stop(limit_s=0.0))

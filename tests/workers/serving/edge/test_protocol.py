@@ -239,7 +239,7 @@ def test_a_malformed_request_behind_a_good_one_does_not_answer_in_its_place(serv
         client.sendall(get("/wait"))
         wait_until(lambda: service.app.seen != [], "the first request does not arrive")
         client.sendall(b"nonsense\r\n\r\n")
-        wait_until(lambda: service.server.edge.refused["malformed-request"] == 1, "it is not seen")
+        wait_until(lambda: service.refused("malformed-request") == 1, "it is not seen")
         service.call(service.app.released.set)
         got = answer(client)
         assert (got.status, got.body, got.headers["connection"]) == (200, b"waited", "close")
@@ -418,4 +418,4 @@ def test_a_connection_beyond_the_limit_is_answered_busy_and_one_that_ends_makes_
         clients[0].close()
         wait_until(lambda: service.connections == 2, "the connection is not given up")
         assert service.still_answers()
-        assert service.server.edge.refused["busy"] == 2
+        assert service.refused("busy") == 2

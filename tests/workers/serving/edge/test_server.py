@@ -12,6 +12,7 @@ import pytest
 import urllib3
 
 from panopticon.errors import UsageError
+from panopticon.metrics import Metrics
 from panopticon.settings import Settings
 from tests.servers.certificates import Certificate, make_certificate
 from tests.workers.serving.edge.service import (
@@ -41,7 +42,7 @@ def stopping() -> Iterator[Service]:
 
 
 def unbound() -> HttpServer:
-    return HttpServer(TinyApp(), LIMITS)
+    return HttpServer(TinyApp(), LIMITS, metrics=Metrics())
 
 
 def test_the_limits_are_those_of_the_settings() -> None:
@@ -119,7 +120,7 @@ def test_more_connections_than_open_files_are_refused_with_the_way_out() -> None
     if hard == resource.RLIM_INFINITY:
         pytest.skip("this user may open any number of files")
     with pytest.raises(UsageError, match=rf"^max_connections {hard}: needs .* set max_connections to"):
-        HttpServer(TinyApp(), limits(max_connections=hard)).bind("127.0.0.1", 0)
+        HttpServer(TinyApp(), limits(max_connections=hard), metrics=Metrics()).bind("127.0.0.1", 0)
 
 
 # Stopping

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from panopticon.messages import Lane
+from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Full, Gate, Place
 from workers.serving.coordinator import Picture, Request
 from workers.serving.problems import Problem
@@ -72,13 +73,16 @@ class Admission:
 
 
 @contextmanager
-def admitted(gate: Gate, models: Sequence[ServedModel], lane: Lane, length_bytes: int) -> Iterator[Admission]:
+def admitted(
+    gate: Gate, models: Sequence[ServedModel], lane: Lane, length_bytes: int, *, metrics: Metrics
+) -> Iterator[Admission]:
     """Take a place in the service and, for one image, at each model; give all places back at the end.
 
     `gate`: of the service, in requests and in bytes of their bodies.
     """
     entered = gate.enter(lane, length_bytes)
     if isinstance(entered, Full):
+        metrics.count("panopticon_requests_over_limit_total", limit=entered.value)
         yield Admission(lane=lane, service=_service_full(gate, models))
         return
     admission = Admission(lane=lane, service=entered)
@@ -91,7 +95,7 @@ def admitted(gate: Gate, models: Sequence[ServedModel], lane: Lane, length_bytes
 
 
 def _enter(served: ServedModel, lane: Lane, size_bytes: int) -> Place | Problem:
-    entered = served.gate.enter(lane, size_bytes)
+    entered = served.enter(lane, size_bytes)
     return entered if isinstance(entered, Place) else _model_full(served, entered)
 
 

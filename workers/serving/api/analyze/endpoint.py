@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Gate
 from panopticon.settings import Settings
 from workers.serving.api.analyze.admission import Admission, admitted
@@ -31,19 +32,24 @@ class Analyze:
         coordinator: Coordinator,
         gate: Gate,
         settings: Settings,
+        metrics: Metrics,
     ) -> None:
         """`gate`: of the service, in requests and in bytes of their bodies."""
         self._catalogue = catalogue
         self._coordinator = coordinator
         self._gate = gate
         self._settings = settings
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         begun_s = asyncio.get_running_loop().time()
         caller = context.check("analyze")
         options = read_options(scope, self._catalogue, max_timeout_s=self._settings.request_timeout_s)
-        with admitted(self._gate, options.models, options.lane, options.length_bytes or 0) as admission:
+        length_bytes = options.length_bytes or 0
+        with admitted(
+            self._gate, options.models, options.lane, length_bytes, metrics=self._metrics
+        ) as admission:
             problem = self._too_large(options) or admission.refusal
             if problem is not None:
                 # Its client may go on sending for a while, and must not keep others out meanwhile.
