@@ -83,9 +83,7 @@ def test_an_engine_that_the_card_does_not_allow_is_named(tmp_path: Path) -> None
     assert "keras" in line
 
 
-def test_without_the_http_server_the_extra_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_http_server_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = tmp_path / "hidden" / "uvicorn"
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ModuleNotFoundError('no uvicorn', name='uvicorn')")
