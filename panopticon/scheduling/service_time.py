@@ -27,6 +27,10 @@ class ServiceTime:
         if self._busy_since_s is None:
             self._busy_since_s = now_s
 
+    def interrupted(self) -> None:
+        """Begin the measurement again with the next image: the wait for a new process is not its own."""
+        self._busy_since_s = None
+
     def answered(self, images: int, *, busy: bool, now_s: float) -> None:
         """Record that some images were answered at this moment. `busy`: others are still unanswered."""
         if self._busy_since_s is not None and images:

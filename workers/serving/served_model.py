@@ -277,6 +277,9 @@ class ServedModel:
         if turn.state.hello is not None and (turn.answered or not was_up):
             self._answered_s[replica] = now_s
         self._count(replica, turn, now_s=now_s)
+        if was_up and turn.state.hello is None:
+            self._by_bytes.service.interrupted()
+            self._by_uri.service.interrupted()
         for job, answer in turn.answered:
             del self._at[job]
             job.finish(answer if isinstance(answer, Ran) else answer.error)

@@ -69,3 +69,12 @@ def test_a_look_without_answers_takes_no_time_from_the_image_that_runs() -> None
     service.answered(0, busy=True, now_s=0.9)
     service.answered(1, busy=False, now_s=1.0)
     assert service.seconds == pytest.approx(1.0)
+
+
+def test_the_time_until_a_process_is_back_is_not_measured() -> None:
+    service = ServiceTime()
+    service.began(now_s=0)
+    service.interrupted()
+    service.began(now_s=10)
+    service.answered(1, busy=False, now_s=11)
+    assert service.seconds == 1

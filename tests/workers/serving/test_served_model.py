@@ -319,3 +319,14 @@ def test_the_time_of_a_source_is_not_the_time_of_the_model(bench: Bench) -> None
     hurried = bench.job("hurried", within_s=5)
     bench.replica.answer(2)
     assert isinstance(hurried.outcome, Ran)
+
+
+def test_the_time_until_a_process_is_back_is_not_the_time_of_an_image(bench: Bench) -> None:
+    bench.jobs(1)
+    bench.replica.die()
+    bench.clock.sleep(20)
+    bench.replica.greet()
+    bench.clock.sleep(1)
+    bench.replica.answer()
+    bench.model.gate.enter(Lane.LIVE, 1)
+    assert bench.model.wait_s() == pytest.approx(1)

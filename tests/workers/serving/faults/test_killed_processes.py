@@ -68,11 +68,11 @@ def test_the_images_of_a_killed_process_are_answered_by_the_next_one(held: Held)
 def test_what_a_killed_process_cannot_answer_in_its_time_is_one_503(held: Held) -> None:
     service = held.service
     begun = held.begun
-    with service.at_once(4, JPEG, "models=held", **{"X-Request-Timeout-Ms": "2000"}) as answers:
-        held.wait_until_admitted(4)
+    with service.at_once(1, JPEG, "models=held", **{"X-Request-Timeout-Ms": "2000"}) as answers:
+        held.wait_until_admitted(1)
         wait_until(lambda: held.begun > begun, "the first run has begun")
         os.kill(process_of(service, "held"), signal.SIGKILL)
-    assert statuses(answers) == {503: 4}
+    assert statuses(answers) == {503: 1}
     for answer in answers:
         assert answer.result().json["type"] == "/v1/problems/deadline"
         assert int(answer.result().headers["retry-after"]) >= 1
