@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.recoveries", "tests.servers.fixtures", "tests.house"]
+pytest_plugins = [
+    "tests.recoveries",
+    "tests.servers.fixtures",
+    "tests.house",
+    "tests.workers.model_process.environments",
+]
 
 
 # An example that loads a library first takes seconds on a busy machine. No test measures time.

@@ -68,7 +68,7 @@ class Dispatcher:
         self._item_timeout_s = item_timeout_s
         self._control = control
         self._waiting: dict[bool, LaneBuffer[Item]] = {False: LaneBuffer(), True: LaneBuffer()}
-        """By whether an item is named by its URI."""
+        """The key is True for items that are named by their URIs."""
         self._resend: deque[Item] = deque()
         self._isolated: deque[Item] = deque()
         self._sent: dict[int, _Sent] = {}

@@ -25,7 +25,6 @@ from workers.runtime.child_processes import ChildProcesses
 from workers.runtime.identity import who
 from workers.runtime.lifecycle import log_to_stderr
 from workers.runtime.stop_signals import Stopping
-from workers.serving.service import Service
 from workers.submission.index_plan import begin, register_all
 from workers.submission.sample_photos import folders
 from workers.submission.submit import scan_paths
@@ -68,6 +67,16 @@ def serve_command(session: Session, models: tuple[str, ...], only_http: bool, de
     stopping = Stopping()
     stopping.listen()
     log_to_stderr(name="serve")
+    try:
+        # Only here, so that the help and the other commands need no HTTP server.
+        from workers.serving.service import Service
+    except ModuleNotFoundError as error:
+        # A module of ours that is missing is a bug.
+        if error.name is None or error.name.partition(".")[0] in ("panopticon", "storage", "workers"):
+            raise
+        raise UsageError(
+            f"serve needs an HTTP server ({error.name} is missing): pip install 'panopticon[serve]'"
+        ) from None
     with _settings(session, demo=demo) as settings:
         service = Service(settings, metrics=Metrics(), stopping=stopping)
         if only_http:

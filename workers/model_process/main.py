@@ -241,13 +241,18 @@ def main() -> None:
     writer = FrameWriter(stream)
     progress = ProgressWriter(arguments.progress_fd)
     try:
-        settings = read_settings(flags={}, environ=os.environ)
-        threads = settings.threads or len(os.sched_getaffinity(0))
-        process = _ready(read_card(arguments.card), settings, writer, progress, image_log, threads=threads)
-    except PanopticonError as error:
-        writer.send(UnavailableFrame(id=0, component="model", reason=str(error)))
+        try:
+            settings = read_settings(flags={}, environ=os.environ)
+            threads = settings.threads or len(os.sched_getaffinity(0))
+            card = read_card(arguments.card)
+            process = _ready(card, settings, writer, progress, image_log, threads=threads)
+        except PanopticonError as error:
+            writer.send(UnavailableFrame(id=0, component="model", reason=str(error)))
+            sys.exit(0)
+        process.hello()
+    except PeerGone:
+        # The parent has closed it while the model was still being loaded.
         sys.exit(0)
-    process.hello()
     process.start(preparing_threads=threads)
     _serve(process, stream)
 

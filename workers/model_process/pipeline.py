@@ -68,7 +68,7 @@ class Pipeline:
             return item
 
     def next_for_reserve(self) -> Item:
-        """As `next_received`, for a reserve thread."""
+        """Do the same for a reserve thread, as far as it is needed."""
         with self._more_for_reserve:
             while (item := self._take_for_reserve()) is None:
                 self._more_for_reserve.wait()

@@ -44,6 +44,7 @@ class Policies:
         self._clock = clock
         self._cards: tuple[ModelCard, ...] = ()
         self._snapshot = _Snapshot()
+        self._had_registry = False
         self._closing = False
         self._soon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
@@ -124,11 +125,15 @@ class Policies:
     def _read(self, cards: Sequence[ModelCard]) -> _Snapshot:
         """Return the policies of these versions. Raises: Unavailable, UsageError if none can be read."""
         if not self._has_registry:
+            # Then its policies are those to use, and the cards' own ones might show what they hide.
+            if self._had_registry:
+                raise Unavailable("store", "its database is no longer there")
             return self._snapshot_of(cards, {}, store=None, read_s=self._clock())
         with closing(open_store(self._settings.store_url)) as store:
             # The age counts from before the read: a change made during it may be missing from the answer.
             read_s = self._clock()
             entries = {card.name: store.registry.read(card.name) for card in cards}
+            self._had_registry = True
             return self._snapshot_of(cards, entries, store=store, read_s=read_s)
 
     def _snapshot_of(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def test_an_engine_that_the_card_does_not_allow_is_named(tmp_path: Path) -> None
     line = refusal(tmp_path, "--only-http", "--model", "unfit@1", engine="keras")
     assert "unfit@1" in line
     assert "keras" in line
+
+
+def test_without_the_http_server_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = tmp_path / "hidden" / "uvicorn"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ModuleNotFoundError('no uvicorn', name='uvicorn')")
+    monkeypatch.setenv("PYTHONPATH", str(hidden.parent), prepend=os.pathsep)
+    line = refusal(tmp_path, "--only-http", "--model", "null@1")
+    assert "pip install 'panopticon[serve]'" in line
 
 
 @pytest.mark.parametrize("gate", ["0", "-1", "many"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -61,16 +61,9 @@ def settings_of(folder: Path) -> Settings:
     )
 
 
-@pytest.fixture(scope="module", params=["1.26", "2.2"])
-def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a virtual environment that has the requirements and nothing else."""
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    outside = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run([*pip, "-r", str(REQUIREMENTS), f"numpy=={request.param}.*"], check=True, env=outside)
-    return python
+@pytest.fixture(params=["1.26", "2.2"])
+def environment(request: pytest.FixtureRequest, environment_with: Callable[[str], Path]) -> Path:
+    return environment_with(request.param)
 
 
 def test_a_model_runs_in_the_interpreter_of_its_card(

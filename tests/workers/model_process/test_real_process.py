@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from storage.originals.files import uri_of
 from tests.contracts.model_runner import ModelRunnerContract
 from tests.panopticon.null_card import write_null_card
 from workers.model_process.client import ModelClient
+from workers.runtime.end_with_parent import start_child
 
 PATIENCE_S = 30.0
 MIB = 1024 * 1024
@@ -206,3 +209,25 @@ def test_a_process_started_from_another_thread_works_and_ends_with_close(tmp_pat
         process = psutil.Process(model.pid)
     assert [isinstance(answer, Ran) for answer in answers] == [True, True]
     assert not process.is_running()
+
+
+def test_a_process_that_is_closed_while_it_loads_its_model_ends_without_a_traceback(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    card = write_null_card(tmp_path / "card").folder / "card.toml"
+    words = [f"--fd={theirs.fileno()}", f"--progress-fd={writing}", f"--card={card}"]
+    ours.close()
+    try:
+        with theirs:
+            child = start_child(
+                "workers.model_process.main",
+                words,
+                pass_fds=[theirs.fileno(), writing],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        _, said = child.communicate(timeout=PATIENCE_S)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (child.returncode, said) == (0, b"")

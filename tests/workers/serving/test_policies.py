@@ -12,10 +12,11 @@ from panopticon.errors import Unavailable
 from panopticon.interfaces import Store
 from panopticon.registry.records import ModelEntry
 from panopticon.settings import Settings
+from storage.sqlite.database import path_of
+from storage.stores import open_store
 from tests.house import House
 from tests.panopticon.null_card import write_null_card
 from tests.workers.serving.running import wait_until
-from workers.serving import policies as module
 from workers.serving.policies import Policies
 
 
@@ -72,7 +73,7 @@ def test_a_version_that_comes_while_the_registry_is_read_gets_its_policy(
     policies = Policies(settings)
 
     def opened(url: str) -> Store:
-        store = opened_before(url)
+        store = open_store(url)
         read = store.registry.read
 
         def read_slowly(model: str) -> ModelEntry | None:
@@ -83,10 +84,21 @@ def test_a_version_that_comes_while_the_registry_is_read_gets_its_policy(
         monkeypatch.setattr(store.registry, "read", read_slowly)
         return store
 
-    opened_before = module.open_store
     policies.read([known])
-    monkeypatch.setattr(module, "open_store", opened)
+    monkeypatch.setattr("workers.serving.policies.open_store", opened)
     policies.start()
     with closing(policies):
         wait_until(lambda: is_known(policies, new), "the policy of the new version is read")
         assert policies.of(known.version_name).policy_number == 1
+
+
+def test_a_database_that_is_gone_does_not_bring_back_the_policy_of_the_card(
+    settings: Settings, known: ModelCard
+) -> None:
+    policies = Policies(settings)
+    policies.read([known])
+    path = path_of(settings.store_url)
+    path.rename(path.with_name("gone"))
+    with pytest.raises(Unavailable, match="no longer there"):
+        policies.read([known])
+    assert policies.of(known.version_name).policy_number == 1

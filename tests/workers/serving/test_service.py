@@ -141,6 +141,15 @@ def test_a_file_of_the_machine_is_read_only_where_a_setting_allows_it(
         assert b"72 6f 6f 74" not in answer.body
 
 
+def test_a_file_that_is_not_read_is_an_error_of_its_own_among_other_images(held: Held) -> None:
+    held.let_run()
+    uris = ["file:///etc/passwd", "http://127.0.0.1:9/a.jpg"]
+    images = {"images": [{"uri": uri} for uri in uris]}
+    answer = held.service.ask("POST", "/v1/analyze", json=images)
+    reasons = [problem["models"]["held@1"]["error"]["reason"] for problem in answer.json["results"]]
+    assert reasons == ["path_not_allowed", "address_not_allowed"]
+
+
 def test_a_bad_picture_among_good_ones_is_an_error_of_its_own(service: RunningService) -> None:
     answer = service.upload([("bad", b"not a picture"), ("good", JPEG)], "models=null")
     assert answer.status == 200

@@ -62,9 +62,12 @@ class Models:
         name = request.path_params["name"]
         try:
             version = parse_version(name)
-            card = await run_in_threadpool(self._card_of, version)
         except UsageError as error:
             raise Problem(slug="invalid-parameter", detail=str(error), parameter="name", value=name) from None
+        try:
+            card = await run_in_threadpool(self._card_of, version)
+        except UsageError as error:
+            raise Problem(slug="unknown-model", detail=str(error), parameter="name", value=name) from None
         # After the wait, in which another version may have been loaded.
         cards = {each.version: each.card for each in self._catalogue}
         try:

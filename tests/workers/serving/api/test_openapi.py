@@ -525,7 +525,7 @@ BAD = [
         name="load an unknown version",
         method="PUT",
         path="/v1/models/null@7",
-        slug="invalid-parameter",
+        slug="unknown-model",
         parameter="name",
         says="null@7",
     ),

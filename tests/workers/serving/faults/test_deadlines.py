@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ GATE = 4
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    limits = {"request_timeout_s": 5, "body_timeout_s": 1, "gate": GATE}
+    limits: dict[str, Any] = {"request_timeout_s": 5, "body_timeout_s": 1, "gate": GATE}
     with running(tmp_path_factory.mktemp("deadlines"), "held@1", **limits) as service:
         yield service
 

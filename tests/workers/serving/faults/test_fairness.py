@@ -65,7 +65,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gathering]:
         made = run("tokens", "add", name, "--scope", "read", "--scope", "analyze", settings=chosen)
         assert made.returncode == 0, made.stderr
         tokens[name] = {"Authorization": f"Bearer {made.stdout.strip()}"}
-    options = {"models_dir": folder / "models", "tokens_file": file, "gate": 2 * MANY}
+    options: dict[str, Any] = {"models_dir": folder / "models", "tokens_file": file, "gate": 2 * MANY}
     with running(folder, "gathering@1", **options) as service:
         yield Gathering(service, tokens)
 

@@ -42,7 +42,7 @@ def process_of(service: RunningService, model: str) -> int:
     """Return the process of a model of which there is one."""
     for child in front_process(service).children():
         if f"/{model}/card.toml" in " ".join(child.cmdline()):
-            return child.pid
+            return int(child.pid)
     raise LookupError(model)
 
 

@@ -20,15 +20,15 @@ CLIENTS = 100
 BODY_BYTES = 20_000_000
 GATE, GATE_BYTES, SERVICE_GATE = 4, 64 * 1024 * 1024, 8
 ADMITTED = 3
-"""As many of these bodies as `GATE_BYTES` has room for."""
+"""The number of these bodies for which `GATE_BYTES` has room."""
 COPIES = 5
-"""Of an admitted body: its pieces, the image, its frame twice, and the frames that are sent at once."""
+"""Copies of an admitted body: its pieces, the image, its frame twice, and frames that are sent at once."""
 CONNECTION_BYTES = 256 * 1024
-"""What a connection holds: 64 KiB of its body at most, what was read last, and its objects."""
+"""The memory of a connection: 64 KiB of its body at most, what was read last, and its objects."""
 BOUND_BYTES = COPIES * GATE_BYTES + CLIENTS * CONNECTION_BYTES
 BOUNDARY = "7f3a"
 SAID_AT_ONCE_BYTES = 4_000_000
-"""What the kernel takes of a body that nobody reads: the buffers of both sockets."""
+"""The kernel takes so much of a body that nobody reads: the buffers of both sockets."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the log says about a request, and what it never says."""
+"""The log names the request of each warning, and never a token or a byte of an image."""
 
 from __future__ import annotations
 

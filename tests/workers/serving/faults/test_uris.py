@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(folder: Path, web: HttpServer) -> Iterator[RunningService]:
     """A service of a model that may fetch from one web server, one port without any, and one folder."""
-    options = {
+    options: dict[str, Any] = {
         "file_roots": [folder / "photos"],
         "private_hosts": [f"127.0.0.1:{web.port}", f"127.0.0.1:{free_ports(1)[0]}"],
         "fetch_timeout_s": 3,
@@ -178,7 +179,7 @@ class Hanging:
 @pytest.fixture(scope="module")
 def patient(web: HttpServer, folder: Path) -> Iterator[RunningService]:
     """A service that waits for a source longer than this test takes. Its model takes one image at a time."""
-    options = {"private_hosts": [f"127.0.0.1:{web.port}"], "fetch_timeout_s": 50}
+    options: dict[str, Any] = {"private_hosts": [f"127.0.0.1:{web.port}"], "fetch_timeout_s": 50}
     with running(folder, "held@1", request_timeout_s=60, item_timeout_s=120, **options) as service:
         yield service
 

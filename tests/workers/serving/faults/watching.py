@@ -1,4 +1,4 @@
-"""What the front process of a service uses, seen from outside."""
+"""The memory, descriptors and threads of a service's front process, seen from outside."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -40,12 +40,25 @@ class Admission:
         """Change the size of the body in every place; return False if it does not fit into one of them."""
         return all(place.resize(size_bytes) for place in self._places())
 
-    def requests(self, pictures: Sequence[Picture]) -> list[list[Request]]:
-        """Return the places of each picture at each model: the first has them, the others take theirs now."""
-        return [
-            [self._request(served, picture, is_first=number == 0) for served in self.first]
-            for number, picture in enumerate(pictures)
-        ]
+    def requests(
+        self, pictures: Sequence[Picture], *, refused: Callable[[Picture], Problem | None] | None = None
+    ) -> list[list[Request]]:
+        """Return the places of each picture at each model: the first has them, the others take theirs now.
+
+        `refused` returns the problem of a picture that is not to be run.
+        """
+        rows = []
+        for number, picture in enumerate(pictures):
+            problem = refused(picture) if refused else None
+            rows.append(
+                [
+                    Request(served=served, refusal=problem)
+                    if problem
+                    else self._request(served, picture, is_first=number == 0)
+                    for served in self.first
+                ]
+            )
+        return rows
 
     def leave(self) -> None:
         """Give every place back. Repeating is harmless."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Gate
@@ -57,8 +56,6 @@ class Analyze:
                 await refuse_early(scope, receive, send, problem, request_id=context.request_id)
                 return
             pictures, several = await self._reader(receive, options, admission).read()
-            if caller != OWN_WORKERS:
-                self._refuse_files(pictures)
             asked = Asked(
                 client=caller,
                 lane=options.lane,
@@ -67,7 +64,8 @@ class Analyze:
                 top_k=options.top_k,
                 vectors=options.vectors,
             )
-            requests = admission.requests(pictures)
+            reads_files = caller == OWN_WORKERS or bool(self._settings.file_roots)
+            requests = admission.requests(pictures, refused=None if reads_files else _refused_file)
             gone = asyncio.ensure_future(_until_gone(receive))
             try:
                 answers = await self._coordinator.analyze(pictures, requests, asked, gone=gone)
@@ -107,21 +105,23 @@ class Analyze:
             arrived=arrived,
         )
 
-    def _refuse_files(self, pictures: Sequence[Picture]) -> None:
-        """Raise: Problem if a client names a file of this machine, and no setting says which it may read.
 
-        On one machine the workers may read any file, for a person has submitted it; a client has not.
-        """
-        for picture in pictures:
-            if picture.uri[:5].lower() == "file:" and not self._settings.file_roots:
-                raise Problem(
-                    slug="rejected-image",
-                    detail="files of this machine are not read for clients; send the bytes",
-                    parameter="uri",
-                    value=picture.uri,
-                    allowed="file:// below the folders of the setting file_roots, which is empty",
-                    reason="path_not_allowed",
-                )
+def _refused_file(picture: Picture) -> Problem | None:
+    """Return the problem of a picture that names a file of this machine.
+
+    On one machine the workers may read any file, for a person has submitted it; a client of the service may
+    read only what a setting names.
+    """
+    if picture.uri[:5].lower() != "file:":
+        return None
+    return Problem(
+        slug="rejected-image",
+        detail="files of this machine are not read for clients; send the bytes",
+        parameter="uri",
+        value=picture.uri,
+        allowed="file:// below the folders of the setting file_roots, which is empty",
+        reason="path_not_allowed",
+    )
 
 
 async def _until_gone(receive: Receive) -> None:
