@@ -18,7 +18,7 @@ from panopticon.models import find_card, parse_version
 from panopticon.results.outputs import Output
 from tests.end_to_end.command import Installation
 from tests.end_to_end.test_sample_photos import image_id
-from tests.workers.remote_model.real_service import RealService, real_service
+from tests.servers.espresso import ServiceProcess
 from workers.submission.sample_photos import folders
 
 VERSIONS = ("tagger@1", "quality@1")
@@ -55,8 +55,10 @@ def stored(installation: Installation, photos: list[Path]) -> dict[tuple[Path, s
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[RealService]:
-    with real_service(tmp_path_factory.mktemp("service"), *VERSIONS, cache_dir=cache_dir) as service:
+def service(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[ServiceProcess]:
+    with ServiceProcess(
+        tmp_path_factory.mktemp("service"), *VERSIONS, cache_dir=cache_dir
+    ).running() as service:
         yield service
 
 
@@ -92,7 +94,7 @@ def test_classify_gives_the_vectors_that_workers_store(
     assert vectors == expected(stored, photos)
 
 
-def analyzed(service: RealService, path: Path) -> dict[str, Any]:
+def analyzed(service: ServiceProcess, path: Path) -> dict[str, Any]:
     """The answer about the bytes of one photo, whatever its status."""
     request = urllib.request.Request(
         f"{service.url}/v1/analyze?models={','.join(VERSIONS)}&vectors=true",
@@ -107,7 +109,7 @@ def analyzed(service: RealService, path: Path) -> dict[str, Any]:
 
 
 def test_the_service_gives_the_vectors_that_workers_store(
-    service: RealService, stored: dict[tuple[Path, str], Output], photos: list[Path]
+    service: ServiceProcess, stored: dict[tuple[Path, str], Output], photos: list[Path]
 ) -> None:
     vectors: Vectors = {}
     for path in photos:
@@ -117,7 +119,7 @@ def test_the_service_gives_the_vectors_that_workers_store(
 
 
 def test_classify_and_the_service_give_the_same_tags_and_scores_to_the_last_digit(
-    service: RealService, classified: list[Any], photos: list[Path]
+    service: ServiceProcess, classified: list[Any], photos: list[Path]
 ) -> None:
     path, line = next(
         (path, line) for path, line in zip(photos, classified, strict=True) if path.name == "chelsea.png"

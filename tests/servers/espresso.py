@@ -1,24 +1,24 @@
-"""The real HTTP service as a process, with the null model, and a small client of it."""
+"""The real HTTP service as a process, and a small client of it."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
 from panopticon.settings import Settings
-from tests.program import PROGRAM, environ_of
+from tests.program import start
 from tests.servers.ports import free_ports
 from tests.servers.process import ServerProcess, wait_until
 
@@ -66,31 +66,91 @@ def ask_on(
     return Answer(status=answer.status, headers=names, body=answer.read())
 
 
-class EspressoHost(ServerProcess):
-    """One host that serves null@1, always on the same port."""
+class ServiceProcess(ServerProcess):
+    """`panopticon serve` with some models, always on the same port of 127.0.0.1."""
 
     START_S = 60.0
 
-    def __init__(self, home: Path, *, drain_s: float) -> None:
+    def __init__(
+        self, home: Path, *models: str, words: Sequence[str] = ("--only-http",), **settings: Any
+    ) -> None:
+        """`words`: of the command, before its models."""
         super().__init__(home)
-        (self.port,) = free_ports(1)
-        self._settings = Settings(
-            database=f"sqlite:///{home}/panopticon.db",
-            models_dir=MODELS,
-            http_port=self.port,
-            gate=GATE,
-            drain_s=drain_s,
+        # A test may have several services in one folder, one after the other.
+        self.log = home / f"service-{time.monotonic_ns()}.log"
+        self.settings = Settings.model_validate(
+            {
+                "database": f"sqlite:///{home / 'service.db'}",
+                "cache_dir": home / "cache",
+                "models_dir": MODELS,
+                "http_port": free_ports(1)[0],
+                "drain_s": 0.2,
+                "park_max_s": 1,
+                **settings,
+            }
         )
+        self.settings.cache_dir.mkdir(exist_ok=True)
+        self.port = self.settings.http_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = ("serve", *words, *(word for model in models for word in ("--model", model)))
 
-    def ask_to_stop(self) -> None:
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "it was started, and neither stopped nor killed"
+        return self._process
+
+    @property
+    def logged(self) -> str:
+        return self.log.read_text()
+
+    @contextmanager
+    def listening(self) -> Iterator[Self]:
+        """Run it until the block ends, which begins when it listens; its models may be down."""
+        process = self._process = self._launch()
+        try:
+            wait_until(
+                lambda: "serving on " in self.logged or process.poll() is not None,
+                "a service that listens",
+                limit_s=self.START_S,
+            )
+            assert process.poll() is None, self.logged
+            yield self
+        finally:
+            self.stop()
+
+    def terminate(self) -> None:
         """Send SIGTERM, and return at once."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it with its model processes, as the kernel does when memory is full."""
+        if self._process is not None and self._process.poll() is None:
+            children = psutil.Process(self._process.pid).children(recursive=True)
+            super().kill()
+            for child in children:
+                # It may have ended with its parent already.
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        return start(*self._command, settings=self.settings, log=self.log)
+
+    def _answers(self) -> bool:
+        try:
+            return ask(self.port, "/health/ready").status == 200
+        except OSError:
+            return False
+
+
+class EspressoHost(ServiceProcess):
+    """One host that serves null@1 behind a small gate."""
+
+    def __init__(self, home: Path, *, drain_s: float) -> None:
+        super().__init__(home, "null@1", gate=GATE, drain_s=drain_s)
 
     def wait(self) -> int:
         """Return its exit code once it has ended."""
-        assert self._process is not None
-        return self._process.wait(self.STOP_S)
+        return self.process.wait(self.STOP_S)
 
     def analyzed(self) -> int:
         """Return how many requests for images it has answered since it was started."""
@@ -112,8 +172,7 @@ class EspressoHost(ServerProcess):
     @contextmanager
     def stuck(self) -> Iterator[None]:
         """Hold its model process still, so that requests reach their deadline."""
-        assert self._process is not None
-        models = psutil.Process(self._process.pid).children()
+        models = psutil.Process(self.process.pid).children()
         for model in models:
             model.suspend()
         try:
@@ -124,13 +183,3 @@ class EspressoHost(ServerProcess):
 
     def _places(self) -> int:
         return int(ask(self.port, "/v1/models/null@1").json()["gate"]["images"])
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        command = [*PROGRAM, "serve", "--only-http", "--model", "null@1"]
-        return self._spawn(command, {**environ_of(self._settings), "PYTHONPATH": os.getcwd()})
-
-    def _answers(self) -> bool:
-        try:
-            return ask(self.port, "/health/ready").status == 200
-        except OSError:
-            return False

@@ -28,6 +28,7 @@ class ServerProcess(ABC):
     def __init__(self, home: Path) -> None:
         """`home`: an absolute path, of this server alone."""
         self.home = home
+        self.log = home / LOG
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -113,7 +114,7 @@ class ServerProcess(ABC):
             process.wait()
 
     def _log_end(self) -> str:
-        lines = (self.home / LOG).read_text(errors="replace").splitlines()
+        lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(line[:LINE_LENGTH] for line in lines[-LAST_LINES:])
 
 

@@ -16,20 +16,22 @@ from panopticon.models import find_card, parse_version
 from panopticon.settings import Settings
 from storage.originals.files import uri_of
 from tests.contracts.model_runner import ModelRunnerContract
+from tests.servers.espresso import ServiceProcess
 from tests.workers.faults.pipeline import MODELS
-from tests.workers.remote_model.real_service import RealService, real_service
 from workers.remote_model.runner import RemoteRunner
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
-    with real_service(tmp_path_factory.mktemp("service"), "null@1") as service:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with ServiceProcess(
+        tmp_path_factory.mktemp("service"), "null@1", file_roots=[tmp_path_factory.getbasetemp()]
+    ).running() as service:
         yield service
 
 
 class TestRemoteRunner(ModelRunnerContract):
     @pytest.fixture(params=["uri", "bytes"])
-    def runner(self, service: RealService, request: pytest.FixtureRequest) -> Iterator[ModelRunner]:
+    def runner(self, service: ServiceProcess, request: pytest.FixtureRequest) -> Iterator[ModelRunner]:
         card = find_card(parse_version("null@1"), MODELS)
         settings = Settings(espresso=service.url, espresso_send=request.param)
         with closing(RemoteRunner(card, settings)) as runner:

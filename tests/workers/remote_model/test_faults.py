@@ -6,19 +6,24 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
 
 from panopticon.messages import Lane
 from panopticon.results.outputs import FailureState
 from tests.servers.blackhole import Blackhole
+from tests.servers.espresso import ServiceProcess
 from tests.workers.faults.pipeline import Pipeline, pipeline
 from tests.workers.faults.test_hostile_images import GREY, photos_with_one_red
 from tests.workers.remote_model.far_away import FarAway
-from tests.workers.remote_model.real_service import RealService, real_service
 
 PARKED = "parked: model unavailable"
+
+
+def service_of(folder: Path, model: str, **settings: Any) -> ServiceProcess:
+    """Return a service that may read the photos of the worker."""
+    return ServiceProcess(folder, model, file_roots=[folder], **settings)
 
 
 @contextmanager
@@ -50,13 +55,7 @@ def silenced(port: int) -> Iterator[Blackhole]:
         proxy.stop()
 
 
-def port_of(service: RealService) -> int:
-    port = urlsplit(service.url).port
-    assert port is not None
-    return port
-
-
-def kill_and_wait(service: RealService, run: Pipeline) -> None:
+def kill_and_wait(service: ServiceProcess, run: Pipeline) -> None:
     """Kill the service in the middle of the work, and wait until the worker is parked."""
     parked = run.log.count(PARKED)
     service.kill()
@@ -69,7 +68,7 @@ def test_a_service_that_is_killed_and_started_again_loses_no_image_and_spends_no
     tmp_path: Path, send: str
 ) -> None:
     with (
-        real_service(tmp_path, "slow@1") as service,
+        service_of(tmp_path, "slow@1").running() as service,
         worker_of(tmp_path, "slow", service.url, espresso_send=send) as run,
     ):
         names = photos(run, 300)
@@ -86,7 +85,7 @@ def test_a_service_that_is_killed_and_started_again_loses_no_image_and_spends_no
 def test_a_worker_that_is_started_before_its_service_waits_for_it_and_ends_at_once_on_sigterm(
     tmp_path: Path,
 ) -> None:
-    service = RealService(tmp_path, "null@1")
+    service = service_of(tmp_path, "null@1")
     with worker_of(tmp_path, "null", service.url) as run:
         names = photos(run, 10)
         run.submit(names)
@@ -104,7 +103,7 @@ def test_a_worker_that_is_started_before_its_service_waits_for_it_and_ends_at_on
 
 def test_a_saturated_service_slows_the_worker_down_and_spends_no_attempt(tmp_path: Path) -> None:
     with (
-        real_service(tmp_path, "slow@1", gate=1, service_gate=1) as service,
+        service_of(tmp_path, "slow@1", gate=1, service_gate=1).running() as service,
         worker_of(tmp_path, "slow", service.url) as run,
     ):
         live, backfill = photos(run, 30), photos(run, 60)
@@ -120,8 +119,8 @@ def test_a_saturated_service_slows_the_worker_down_and_spends_no_attempt(tmp_pat
 
 def test_a_service_that_is_far_away_is_slow_and_not_down(tmp_path: Path) -> None:
     with (
-        real_service(tmp_path, "null@1") as service,
-        FarAway(port_of(service), delay_s=1.5) as far,
+        service_of(tmp_path, "null@1").running() as service,
+        FarAway(service.port, delay_s=1.5) as far,
         worker_of(tmp_path, "null", f"http://127.0.0.1:{far.port}", request_timeout_s=3.0) as run,
     ):
         names = photos(run, 20)
@@ -133,8 +132,8 @@ def test_a_service_that_is_far_away_is_slow_and_not_down(tmp_path: Path) -> None
 
 def test_a_service_that_falls_silent_parks_the_worker_until_it_speaks_again(tmp_path: Path) -> None:
     with (
-        real_service(tmp_path, "slow@1") as service,
-        silenced(port_of(service)) as proxy,
+        service_of(tmp_path, "slow@1").running() as service,
+        silenced(service.port) as proxy,
         worker_of(tmp_path, "slow", f"http://127.0.0.1:{proxy.port}", request_timeout_s=1.0) as run,
     ):
         names = photos(run, 300)
@@ -152,7 +151,7 @@ def test_a_photo_that_kills_its_model_is_dead_by_the_service_and_the_31_others_a
     tmp_path: Path, send: str
 ) -> None:
     with (
-        real_service(tmp_path, "exits@1") as service,
+        service_of(tmp_path, "exits@1").running() as service,
         worker_of(tmp_path, "exits", service.url, espresso_send=send) as run,
     ):
         names = photos_with_one_red(run, 32)
@@ -170,7 +169,7 @@ def test_a_photo_whose_conviction_takes_longer_than_the_service_waits_does_not_g
 ) -> None:
     """It hangs its model process for longer than a request may take, so that there is never a 422."""
     with (
-        real_service(tmp_path, "hangs@1", item_timeout_s=2.0, request_timeout_s=1.0) as service,
+        service_of(tmp_path, "hangs@1", item_timeout_s=2.0, request_timeout_s=1.0).running() as service,
         worker_of(tmp_path, "hangs", service.url, retry_delays_s=(0.1,)) as run,
     ):
         names = photos_with_one_red(run, 32)
@@ -189,7 +188,7 @@ def test_a_photo_whose_conviction_takes_longer_than_the_service_waits_does_not_g
 
 def test_a_model_whose_every_run_dies_parks_the_worker_and_no_image_is_dead(tmp_path: Path) -> None:
     with (
-        real_service(tmp_path, "dies@1", park_max_s=0.2) as service,
+        service_of(tmp_path, "dies@1", park_max_s=0.2).running() as service,
         worker_of(tmp_path, "dies", service.url) as run,
     ):
         names = {"1": run.picture("1", GREY), "2": run.picture("2", GREY)}

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
 
-from panopticon.settings import Settings
 from tests.pictures import encoded, photo
-from tests.program import start
+from tests.servers.espresso import MODELS as MODELS
+from tests.servers.espresso import ServiceProcess
 
-MODELS = Path(__file__).parents[2] / "models"
 PATIENCE_S = 60.0
 JPEG = encoded(photo(), "JPEG")
 
@@ -38,17 +35,12 @@ class Answered:
         return json.loads(self.body)
 
 
-@dataclass(kw_only=True)
-class RunningService:
-    """A service that listens, and what tests do with it."""
+class RunningService(ServiceProcess):
+    """A service, and what tests ask it."""
 
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-    settings: Settings
-    pool: urllib3.PoolManager = field(
-        default_factory=lambda: urllib3.PoolManager(maxsize=200, retries=False, timeout=PATIENCE_S)
-    )
+    def __init__(self, home: Path, *models: str, **settings: Any) -> None:
+        super().__init__(home, *models, **settings)
+        self.pool = urllib3.PoolManager(maxsize=200, retries=False, timeout=PATIENCE_S)
 
     def get(self, path: str, **headers: str) -> Answered:
         return self.ask("GET", path, headers=headers)
@@ -81,13 +73,6 @@ class RunningService:
     def wait_until_ready(self) -> None:
         wait_until(lambda: self.get("/health/ready").status == 200, "the service is ready", self)
 
-    def terminate(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-
-    @property
-    def logged(self) -> str:
-        return self.log.read_text()
-
     def model_processes(self) -> list[int]:
         """Return the IDs of the model processes, by the log."""
         return [int(pid) for pid in re.findall(r"model process (\d+) started", self.logged)]
@@ -117,31 +102,5 @@ def listening(
     folder: Path, *models: str, words: Sequence[str] = ("--only-http",), **settings: Any
 ) -> Iterator[RunningService]:
     """Run the service as `running` does, without waiting for its models."""
-    chosen = Settings.model_validate(
-        {
-            "database": f"sqlite:///{folder / 'service.db'}",
-            "cache_dir": folder / "cache",
-            "models_dir": MODELS,
-            "http_port": 0,
-            "drain_s": 0.2,
-            "park_max_s": 1,
-            **settings,
-        }
-    )
-    chosen.cache_dir.mkdir(exist_ok=True)
-    log = folder / f"service-{time.monotonic_ns()}.log"
-    named = [word for model in models for word in ("--model", model)]
-    process = start("serve", *words, *named, settings=chosen, log=log)
-    try:
-        wait_until(lambda: "serving on " in log.read_text() or process.poll() is not None, "it listens")
-        found = re.search(r"serving on (\S+)", log.read_text())
-        assert found, log.read_text()
-        yield RunningService(process=process, url=found[1], log=log, settings=chosen)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            finally:
-                process.kill()
-                process.wait()
+    with RunningService(folder, *models, words=words, **settings).listening() as service:
+        yield service

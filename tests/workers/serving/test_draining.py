@@ -26,7 +26,7 @@ def host(tmp_path: Path) -> Iterator[EspressoHost]:
 
 
 def test_it_is_not_ready_but_answers_and_asks_clients_to_leave(host: EspressoHost) -> None:
-    host.ask_to_stop()
+    host.terminate()
     wait_until(lambda: ask(host.port, "/health/ready").status == 503, "a draining service", limit_s=10)
     answer = ask(host.port, "/v1/analyze", PHOTO)
     assert answer.status == 200
@@ -38,7 +38,7 @@ def test_a_request_on_a_connection_that_was_opened_before_is_answered_after_the_
 ) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)) as connection:
         connection.connect()
-        host.ask_to_stop()
+        host.terminate()
         wait_until(lambda: not is_listening(host.port), "the end of the listening", limit_s=20)
         answer = ask_on(connection, "/v1/analyze", PHOTO)
     assert answer.status == 200
@@ -50,7 +50,7 @@ def test_it_finishes_what_is_under_way_and_exits_with_0(host: EspressoHost) -> N
         connection.putrequest("POST", "/v1/analyze")
         connection.putheader("Content-Length", str(len(PHOTO)))
         connection.endheaders(PHOTO[:10])
-        host.ask_to_stop()
+        host.terminate()
         wait_until(lambda: not is_listening(host.port), "the end of the listening", limit_s=20)
         connection.send(PHOTO[10:])
         assert connection.getresponse().status == 200
