@@ -64,7 +64,8 @@ class ServedCatalogue:
         Until it has been up once, the service is ready without it, unless it is `awaited`.
 
         `prepare` does first what its processes need, and may take minutes, in a thread of its own: until
-        then the version is loading. If it raises UsageError, the version is down until it is loaded again.
+        then the version is loading. If it raises UsageError or OSError, the version is down until it is
+        loaded again.
         Raises: Problem (conflict) while the version is being unloaded.
         """
         served = self._models.get(card.version_name)
@@ -87,8 +88,9 @@ class ServedCatalogue:
     ) -> None:
         try:
             prepare()
-        except UsageError as error:
-            log.error("%s", error)
+        # The disk may be full or a file unreadable, which must not end the service for the other versions.
+        except (UsageError, OSError) as error:
+            log.error("%s: cannot be loaded: %s", served.version, error)
             finish: Callable[[], None] = partial(served.fail, str(error))
         else:
             finish = served.start

@@ -155,6 +155,9 @@ class Coordinator:
                 if not isinstance(job.outcome, Ran):
                     raise problem_of(job.outcome, served)
                 ran = job.outcome
+                # Each model fetches a URI by itself, and `image` describes what the first one has read.
+                if image.get("sha256", ran.source_sha256) != ran.source_sha256:
+                    raise Transient("changed", "the original changed while the models read it")
                 models[str(served.version)] = model_answer(
                     served.card,
                     ran,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
@@ -73,6 +75,13 @@ def _json(content: Mapping[str, object]) -> bytes:
     return json.dumps(content).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log no client that breaks its connection off, as some load balancers do after each look."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class ProbeServer:
     """Answers probes on a port and in threads of its own, whatever the event loop does."""
 
@@ -101,7 +110,7 @@ class ProbeServer:
                 """Log no probe."""
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server((host, port), Handler)
         except OSError as error:
             raise UsageError(
                 f"probe_port {port}: cannot listen on {host}:{port}: {error.strerror}; choose another port"
