@@ -25,6 +25,8 @@ NOT_NOW = 503
 LOADING, READY = "loading", "ready"
 MAX_DETAIL_CHARS = 300
 DEFAULT_WAIT_S = 1.0
+MAX_WAIT_S = 60.0
+"""The longest wait that a reply may ask for: one mistake must not keep an image for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,7 +113,7 @@ def description_of(reply: HttpReply, card: ModelCard) -> Description:
         )
         replicas = max(int(fields["ready_replicas"]), 1)
         gate = int(fields["gate"]["max_images"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError):
         return Down(reason="answers something else than the description of a model")
     if hello.dim != len(card.labels):
         return Down(
@@ -171,7 +173,7 @@ def _analysed(reply: HttpReply, card: ModelCard) -> Analysis:
             width_px=int(image["width_px"]),
             height_px=int(image["height_px"]),
         )
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError):
         return Unanswered(reason="answers something else than an analysis by this model")
 
 
@@ -205,10 +207,10 @@ def _wait_s(reply: HttpReply, problem: Mapping[str, Any]) -> float:
         try:
             wait_s = float(value) / divisor  # type: ignore[arg-type]
         # It is absent, or a date.
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         if math.isfinite(wait_s) and wait_s >= 0:
-            return wait_s
+            return min(wait_s, MAX_WAIT_S)
     return DEFAULT_WAIT_S
 
 

@@ -36,6 +36,10 @@ class TooLong(Exception):  # noqa: N818
     """An answer has more bytes than are read."""
 
 
+MAX_RETRY_AFTER_S = 60.0
+"""A host that asks for a longer wait is asked again after this time, for it may be a mistake."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request, for whichever host."""
@@ -77,17 +81,22 @@ class Answer:
             return Problem.of({}, status=self.status)
 
     def retry_after_s(self, *, now: float) -> float | None:
-        """Return the seconds for which the host asks to wait. `now`: seconds since 1970."""
+        """Return the seconds for which the host asks to wait, a minute at most.
+
+        `now`: seconds since 1970.
+        """
         wait_ms = self.problem().retry_after_ms
+        # Comparisons only, for an integer of JSON may be too large for a float, and a float infinite or NaN.
         if wait_ms is not None and wait_ms >= 0:
-            return wait_ms / 1000
+            return min(wait_ms, MAX_RETRY_AFTER_S * 1000) / 1000
         written = self.headers.get("Retry-After", "").strip()
         if written.isdecimal() and written.isascii():
-            return float(written)
+            return min(float(written), MAX_RETRY_AFTER_S)
         try:
-            return max(0.0, parsedate_to_datetime(written).timestamp() - now) if written else None
+            wait_s = parsedate_to_datetime(written).timestamp() - now if written else None
         except (ValueError, OverflowError):
             return None
+        return None if wait_s is None else min(max(0.0, wait_s), MAX_RETRY_AFTER_S)
 
     def __str__(self) -> str:
         return f"{self.host}: {self.status} {_one_line(str(self.problem()))}"

@@ -16,7 +16,7 @@ from panopticon.scheduling.items import NotRun
 from panopticon.settings import Settings
 from tests.panopticon.null_card import write_null_card
 from tests.workers.serving.hand_replica import HELLO, HandReplica, ran
-from workers.serving.coordinator import Asked, Coordinator, Picture, Request, shared_status
+from workers.serving.coordinator import Asked, Coordinator, Picture, Request
 from workers.serving.jobs import Job
 from workers.serving.policies import Policies
 from workers.serving.replica import Replica, ReplicaState, Turn
@@ -80,4 +80,3 @@ def test_a_model_that_has_read_another_file_than_the_first_one_is_an_error(tmp_p
     assert "scores" in merged["models"]["colour@1"]
     error = merged["models"]["colour@2"]["error"]
     assert (error["status"], error["reason"]) == (502, "changed")
-    assert shared_status([merged]) == 200
