@@ -17,6 +17,7 @@ from panopticon.results.outputs import VersionName
 from panopticon.settings import Settings
 from tests import program
 from tests.house import house_of
+from tests.servers.process import wait_until
 
 MODELS = Path(__file__).parents[1] / "models"
 VERSIONS = tuple(VersionName(model=name, version=1) for name in ("null", "slow"))
@@ -68,9 +69,12 @@ class Fleet:
 
         `meanwhile` is called before it starts again.
         """
+        process = self._processes[name]
+        # One that was started by the fault before this one may still import its modules on a busy machine.
+        wait_until(lambda: handles_sigterm(process.pid), f"{name} handles SIGTERM", limit_s=START_S)
         begun_s = time.monotonic()
-        self._processes[name].terminate()
-        assert self._processes[name].wait(60) == 0
+        process.terminate()
+        assert (exit_code := process.wait(60)) == 0, exit_code
         ended_s = time.monotonic()
         meanwhile()
         self._start(name)
@@ -156,6 +160,13 @@ def fleet(
         yield running
     finally:
         running.kill()
+
+
+def handles_sigterm(pid: int) -> bool:
+    """Return whether a process has a handler for SIGTERM, by the mask that Linux shows of it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
 
 
 def _name(version: VersionName, number: int) -> str:

@@ -112,6 +112,6 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     text = run(tmp_path, "--help").stdout.decode()
     commands = [line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line.strip()]
     assert " ".join(commands) == (
-        "index submit worker indexer search show status audit backfill ids dead erase models policy "
-        "doctor settings"
+        "index submit classify worker indexer serve search show status audit backfill ids dead erase models "
+        "policy tokens doctor settings"
     )
