@@ -70,8 +70,7 @@ class Fleet:
         `meanwhile` is called before it starts again.
         """
         process = self._processes[name]
-        # One that was started by the fault before this one may still import its modules on a busy machine.
-        wait_until(lambda: handles_sigterm(process.pid), f"{name} handles SIGTERM", limit_s=START_S)
+        self._wait_until_it_handles_sigterm(name)
         begun_s = time.monotonic()
         process.terminate()
         assert (exit_code := process.wait(60)) == 0, exit_code
@@ -104,9 +103,20 @@ class Fleet:
 
     def stop(self) -> dict[str, int]:
         """Send SIGTERM to all; return their exit codes."""
+        for name in self._processes:
+            self._wait_until_it_handles_sigterm(name)
         for process in self._processes.values():
             process.terminate()
         return {name: process.wait(60) for name, process in self._processes.items()}
+
+    def _wait_until_it_handles_sigterm(self, name: str) -> None:
+        # One that was started by the last fault may still import its modules on a busy machine.
+        process = self._processes[name]
+        wait_until(
+            lambda: process.poll() is not None or handles_sigterm(process.pid),
+            f"{name} handles SIGTERM",
+            limit_s=START_S,
+        )
 
     def exit_code(self, name: str) -> int:
         """Wait until one ends by itself; return its exit code."""
