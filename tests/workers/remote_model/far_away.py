@@ -18,6 +18,7 @@ class FarAway:
         self._target = ("127.0.0.1", port)
         self._delay_s = delay_s
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
 
     def __enter__(self) -> FarAway:
@@ -29,12 +30,19 @@ class FarAway:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for each in self._sockets:
+            # Ends the calls of `recv` in the other threads.
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                self._sockets.append(near)
                 far = socket.create_connection(self._target)
+                self._sockets.append(far)
                 for source, sink in ((near, far), (far, near)):
                     pieces: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
                     threading.Thread(target=self._receive, args=(source, pieces), daemon=True).start()
