@@ -16,6 +16,7 @@ PACKAGES = {
     "rabbitmq-server": Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
     "prometheus": Path("/usr/bin/promtool"),
     "maven": Path("/usr/bin/mvn"),
+    "curl": Path("/usr/bin/curl"),
     "dnsmasq-base": Path("/usr/sbin/dnsmasq"),
     "nginx-light": Path("/usr/sbin/nginx"),
     "haproxy": Path("/usr/sbin/haproxy"),
