@@ -17,11 +17,8 @@ from panopticon.scheduling.items import Hello
 from workers.remote_model.connection import HttpReply
 
 OK = 200
-TOO_LARGE = 413
 FULL = 429
 REJECTED = 422
-SOURCE_FAILED = 502
-NOT_NOW = 503
 LOADING, READY = "loading", "ready"
 MAX_DETAIL_CHARS = 300
 DEFAULT_WAIT_S = 1.0

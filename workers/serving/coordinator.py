@@ -55,7 +55,7 @@ class _Run:
 
     done: asyncio.Future[None]
     left: int = 0
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[tuple[Job, ServedModel]] = field(default_factory=list)
 
     def finished(self, _job: Job) -> None:
         self.left -= 1
@@ -89,16 +89,13 @@ class Coordinator:
         ]
         # Only now, since a job may finish while it is submitted.
         run.left = len(run.jobs)
-        for row, requested in zip(jobs, requests, strict=True):
-            for job, request in zip(row, requested, strict=True):
-                if job is not None:
-                    request.served.submit(job)
+        for job, served in run.jobs:
+            served.submit(job)
         if run.left:
             await self._wait(run, asked, gone)
-        for row, requested in zip(jobs, requests, strict=True):
-            for job, request in zip(row, requested, strict=True):
-                if job is not None and job.outcome is None:
-                    request.served.forget(job, reason=CLIENT_GONE if gone.done() else DEADLINE)
+        for job, served in run.jobs:
+            if job.outcome is None:
+                served.forget(job, reason=CLIENT_GONE if gone.done() else DEADLINE)
         return [
             self._merged(picture, row, requested, asked)
             for picture, row, requested in zip(pictures, jobs, requests, strict=True)
@@ -116,7 +113,7 @@ class Coordinator:
             deadline_s=asked.deadline_s,
             finished=run.finished,
         )
-        run.jobs.append(job)
+        run.jobs.append((job, request.served))
         return job
 
     async def _wait(self, run: _Run, asked: Asked, gone: asyncio.Future[None]) -> None:

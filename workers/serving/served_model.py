@@ -84,7 +84,6 @@ class ServedModel:
         # In lines of their own, so that a source that hangs delays no image that needs no source.
         self._by_bytes, self._by_uri = _Line(), _Line()
         self._answered_s: dict[Replica, float] = {}
-        self._probes: dict[Replica, Job] = {}
         self._at: dict[Job, Replica] = {}
         self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
         self._failure: Unavailable | None = None

@@ -61,7 +61,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """What one model version says about one picture: tags or scores, or the error that it answered."""
+    """The answer of one model version about one picture: tags or scores, or an error."""
 
     name: str
     """Model and version, such as `tagger@1`."""
@@ -139,7 +139,7 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """How much a model admits at once, and how much of it is taken."""
+    """The limits of what a model admits at once, and the part of them that is taken."""
 
     max_images: int
     images: int
