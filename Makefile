@@ -22,7 +22,7 @@ run: .venv/ready-to-run ## Index the sample photos, or yours: make run PHOTOS=~/
 
 test: check ## Set up, check, and run every test
 	@$(BIN)/python -m tools.test_servers
-	@$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term
+	@$(BIN)/pytest -n 3 --dist loadgroup $(if $(COVERAGE),--cov --cov-report=term)
 
 check: .venv/ready-to-test ## Format, lint, types, layers and generated files; changes nothing
 	@$(BIN)/ruff format --check . $(QUIETLY)

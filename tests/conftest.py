@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.temporary import folder_of_run
+
 pytest_plugins = [
     "tests.recoveries",
     "tests.servers.fixtures",
@@ -22,5 +24,7 @@ settings.load_profile("without deadline")
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of converted models, each converted once a process, by the first test that needs it."""
-    return tmp_path_factory.mktemp("cache")
+    """The folder of converted models, each converted once a run, by the first test that needs it."""
+    folder = folder_of_run(tmp_path_factory) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -15,6 +15,7 @@ from tests.servers.guardian import guarded
 from tests.servers.opensearch import OpenSearchNode
 from tests.servers.rabbitmq import RabbitNode, RabbitSite
 from tests.servers.s3 import S3Server, S3Site
+from tests.temporary import folder_of_run
 
 SERVERS = frozenset(
     {
@@ -46,8 +47,8 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that need a server into one group, which pytest-xdist runs in one process.
 
-    They wait more than they compute, so the others run meanwhile. First of all hooks: pytest-xdist reads the
-    groups in its own.
+    They wait more than they compute, so the others run meanwhile in the other processes. First of all hooks:
+    pytest-xdist reads the groups in its own.
     """
     for item in items:
         if SERVERS.intersection(getattr(item, "fixturenames", ())) or _is_on_servers(item):
@@ -64,7 +65,7 @@ def _is_on_servers(item: pytest.Item) -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the process of the servers go first: many of its tests race a fault against a run of images.
 
-    The other process computes all the time, and would slow down the starts of workers.
+    The other processes compute all the time, and would slow down the starts of workers.
     """
     is_other = "PYTEST_XDIST_WORKER" in os.environ and item.get_closest_marker("xdist_group") is None
     if is_other and os.nice(0) < NICENESS:
@@ -77,11 +78,7 @@ def only_process(folders: pytest.TempPathFactory, server: str) -> Iterator[None]
 
     Raises: RuntimeError while another process of the same run has it.
     """
-    folder = folders.getbasetemp()
-    # The processes of one run have their folders in a common one; alone, that one is common to all runs.
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with (folder / f"{server}.lock").open("w") as lock:
+    with (folder_of_run(folders) / f"{server}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -61,9 +61,10 @@ def settings_of(folder: Path) -> Settings:
     )
 
 
-@pytest.fixture(params=["1.26", "2.2"])
-def environment(request: pytest.FixtureRequest, environment_with: Callable[[str], Path]) -> Path:
-    return environment_with(request.param)
+@pytest.fixture
+def environment(environment_with: Callable[[str], Path]) -> Path:
+    """The interpreter of an environment with the oldest NumPy that a model process takes."""
+    return environment_with("1.26")
 
 
 def test_a_model_runs_in_the_interpreter_of_its_card(
