@@ -32,6 +32,8 @@ UNPACKED = (*PLAIN, "gzip", "x-gzip", "deflate")
 CHUNK_BYTES = 256 * 1024
 MAX_REFUSAL_BYTES = 64 * 1024
 """The most that is read of an error's body: enough for its reason, and to use the connection again."""
+SECOND_TRY_AFTER_S = 0.1
+"""The pause after an answer that broke off: a process that was killed closes its sockets within it."""
 
 
 class Unreachable(PanopticonError):  # noqa: N818
@@ -79,16 +81,28 @@ class WebClient:
     def get(self, url: str, *, max_bytes: int, deadline_s: float) -> Answer:
         """Fetch a URL without following redirects.
 
-        `deadline_s` (monotonic) holds for the whole answer, even if it comes byte by byte.
+        `deadline_s` (monotonic) holds for the whole answer, even if it comes byte by byte. An answer that
+        breaks off is asked for once more.
 
         Raises: Unreachable, Rejected (bad_uri, address_not_allowed, too_many_bytes, content_encoding),
         Transient (timeout, connection_reset).
         """
         host = parse_host(url).host
         try:
-            return self._get(url, host, max_bytes=max_bytes, deadline_s=deadline_s)
+            return self._get_with_second_try(url, host, max_bytes=max_bytes, deadline_s=deadline_s)
         except HTTPError as error:
             raise _named(error, host) from None
+
+    def _get_with_second_try(self, url: str, host: str, *, max_bytes: int, deadline_s: float) -> Answer:
+        try:
+            return self._get(url, host, max_bytes=max_bytes, deadline_s=deadline_s)
+        except ProtocolError:
+            # A server that stops breaks off what it is sending, and closes connections that were kept. A new
+            # connection shows the difference: no server, which is an outage, or one that fails at this URL.
+            if time.monotonic() + SECOND_TRY_AFTER_S >= deadline_s:
+                raise
+            time.sleep(SECOND_TRY_AFTER_S)
+            return self._get(url, host, max_bytes=max_bytes, deadline_s=deadline_s)
 
     def _get(self, url: str, host: str, *, max_bytes: int, deadline_s: float) -> Answer:
         left_s = deadline_s - time.monotonic()

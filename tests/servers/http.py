@@ -176,6 +176,12 @@ def reset(handler: _Handler) -> None:
     os.close(handler.connection.detach())
 
 
+def once(first: Behaviour, later: Behaviour) -> Behaviour:
+    """Answer the first request in one way, and all others in another."""
+    behaviours = iter([first])
+    return lambda handler: next(behaviours, later)(handler)
+
+
 def hangs_up(handler: _Handler) -> None:
     handler.close_connection = True
 

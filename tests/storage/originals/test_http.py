@@ -20,7 +20,7 @@ from panopticon.errors import PanopticonError, Rejected, Transient, Unavailable
 from panopticon.interfaces import FetchLimits, ImageSource
 from storage.originals.addresses import read_allowed
 from storage.originals.http import HttpSource
-from storage.originals.web_client import WebOrigin, origin_of
+from storage.originals.web_client import SECOND_TRY_AFTER_S, WebOrigin, origin_of
 from tests.contracts.image_source import LIMITS, ImageSourceContract
 from tests.servers import http
 from tests.servers.http import HttpServer
@@ -284,6 +284,41 @@ class TestBounds:
     ) -> None:
         url = server.behave("/x", behaviour)
         assert failure_of(source_of(server), url) == ("Transient", "connection_reset")
+
+    @pytest.mark.parametrize("behaviour", [http.announces(900, b"x" * 10), http.reset, http.hangs_up])
+    def test_an_answer_that_broke_off_is_asked_for_once_more(
+        self, server: HttpServer, behaviour: http.Behaviour
+    ) -> None:
+        url = server.behave("/x", http.once(behaviour, http.status(200, PHOTO)))
+        assert source_of(server).fetch(url, LIMITS) == PHOTO
+
+    def test_an_answer_that_breaks_off_is_not_asked_for_a_third_time(self, server: HttpServer) -> None:
+        failure_of(source_of(server), server.behave("/x", http.reset))
+        assert len(server.requests) == 2
+
+    def test_an_answer_that_broke_off_when_time_was_up_is_not_asked_for_again(
+        self, server: HttpServer
+    ) -> None:
+        limits = replace(LIMITS, timeout_s=SECOND_TRY_AFTER_S)
+        url = server.behave("/x", http.reset)
+        assert failure_of(source_of(server), url, limits) == ("Transient", "connection_reset")
+        assert len(server.requests) == 1
+
+    def test_an_answer_broken_off_by_a_configured_source_that_goes_down_is_an_outage(
+        self, server: HttpServer
+    ) -> None:
+        """No image spends an attempt on an outage."""
+
+        def goes_down(handler: http._Handler) -> None:
+            server.stop()
+            http.reset(handler)
+
+        url = server.behave("/x", goes_down)
+        try:
+            error = refusal(source_of(server, configured=server.url), url)
+        finally:
+            server.start()
+        assert str(error) == "source unavailable: 127.0.0.1: Connection refused"
 
     def test_an_answer_that_is_not_http_is_transient(self, server: HttpServer) -> None:
         assert failure_of(source_of(server), server.behave("/x", http.no_http))[0] == "Transient"
