@@ -55,11 +55,18 @@ class Policies:
         Raises: UsageError if a version is registered with another digest or its policy is not valid;
         Unavailable.
         """
-        self._cards = tuple(cards)
-        snapshot = self._read(self._cards)
+        snapshot = self._sound(cards)
+        self._cards, self._snapshot = tuple(cards), snapshot
+
+    def check(self, card: ModelCard) -> None:
+        """Raise what `read` would raise for this version. It may block."""
+        self._sound([card])
+
+    def _sound(self, cards: Sequence[ModelCard]) -> _Snapshot:
+        snapshot = self._read(cards)
         for fault in snapshot.faults.values():
             raise fault
-        self._snapshot = snapshot
+        return snapshot
 
     def watch(self, cards: Sequence[ModelCard]) -> None:
         """Read the policies of these versions, and of these only, from the next reading on."""

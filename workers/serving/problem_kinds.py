@@ -198,14 +198,6 @@ _KINDS = (
         retry_after_s=1.0,
     ),
     Kind(
-        slug="draining",
-        status=503,
-        title="The service is about to stop",
-        meaning="It finishes the requests that it has, and takes no new ones.",
-        way_out="Send it to another host, or again after Retry-After.",
-        retry_after_s=5.0,
-    ),
-    Kind(
         slug="model-down",
         status=503,
         title="The model does not run now",

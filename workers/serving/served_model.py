@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from panopticon.cards.cards import ModelCard
@@ -35,6 +36,8 @@ RECENT_S = 30.0
 """A replica whose last answer is older than this is not ready."""
 MAX_CONVICTED = 1024
 """Images that are remembered because they ended their process; then the oldest one is forgotten."""
+CONVICTED_S = 3600.0
+"""Time for which they are remembered: what a URI names may change, and a slow hour may end."""
 ReplicaFactory = Callable[
     [Callable[[Replica, Turn], None], Callable[[NotRun], None]],
     Sequence[Replica],
@@ -57,6 +60,14 @@ class _Line:
         self.queue: FairQueue[Job] = FairQueue()
         self.service = ServiceTime()
         self.in_flight: Counter[Replica] = Counter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Conviction:
+    """The reason for which an image is not run, until a monotonic time."""
+
+    error: Rejected
+    until_s: float
 
 
 class ServedModel:
@@ -85,7 +96,8 @@ class ServedModel:
         self._by_bytes, self._by_uri = _Line(), _Line()
         self._answered_s: dict[Replica, float] = {}
         self._at: dict[Job, Replica] = {}
-        self._convicted: OrderedDict[bytes, Rejected] = OrderedDict()
+        self._convicted: OrderedDict[bytes | str, _Conviction] = OrderedDict()
+        """Convictions by the SHA-256 of the bytes, or by the URI."""
         self._failure: Unavailable | None = None
         self._closed = False
         self.unloading = False
@@ -321,15 +333,20 @@ class ServedModel:
 
     def _convict(self, failure: NotRun) -> None:
         """Remember an image that ended its process, so that it does so only once."""
-        encoded = failure.item.encoded
-        if isinstance(failure.error, Rejected) and encoded is not None:
+        if isinstance(failure.error, Rejected):
             self._metrics.count("panopticon_images_convicted_total", model=self._name)
-            self._convicted[hashlib.sha256(encoded).digest()] = failure.error
+            key = _identity(failure.item.encoded, failure.item.uri)
+            self._convicted[key] = _Conviction(error=failure.error, until_s=self._clock() + CONVICTED_S)
             if len(self._convicted) > MAX_CONVICTED:
                 self._convicted.popitem(last=False)
 
     def _conviction_of(self, job: Job) -> Rejected | None:
         # Hashing each image would cost more than all else here, so it is done only after a conviction.
-        if not self._convicted or job.encoded is None:
+        if not self._convicted:
             return None
-        return self._convicted.get(hashlib.sha256(job.encoded).digest())
+        conviction = self._convicted.get(_identity(job.encoded, job.uri))
+        return conviction.error if conviction and self._clock() < conviction.until_s else None
+
+
+def _identity(encoded: bytes | None, uri: str) -> bytes | str:
+    return uri if encoded is None else hashlib.sha256(encoded).digest()

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 
 import uvloop
@@ -42,6 +42,7 @@ from workers.serving.api.problems import problem_routes
 from workers.serving.api.search import search_route
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Coordinator
+from workers.serving.edge.address import TakenAddress, allow_open_files, take_address
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.server import HttpServer
 from workers.serving.edge.tls import tls_context
@@ -113,25 +114,28 @@ class Service:
             self._hosts.check()
         self._gpu_mb = gpu_total_mb()
         self._refuse_overcommitted(cards)
-        for card in cards:
-            self._prepare(card)
-            # A conversion takes long enough for a person to change their mind.
-            if self._stopping():
+        allow_open_files(settings.max_connections)
+        # Before the conversions, since a port that is in use would only be noticed after them.
+        with closing(take_address(settings.http_host, settings.http_port)) as address:
+            for card in cards:
+                self._prepare(card)
+                # A conversion takes long enough for a person to change their mind.
+                if self._stopping():
+                    return
+            parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=self._metrics)
+            reading = partial(self._read_policies, cards)
+            if once_possible(reading, parking, stopping=self._stopping) is None:
                 return
-        parking = Parking(max_s=settings.park_max_s, clock=time.monotonic, metrics=self._metrics)
-        reading = partial(self._read_policies, cards)
-        if once_possible(reading, parking, stopping=self._stopping) is None:
-            return
-        # A bug in a thread must not leave a service that is half alive.
-        threading.excepthook = _end_loudly
-        try:
-            if settings.probe_port is not None:
-                self._probes.start(settings.http_host, settings.probe_port)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._serve(cards, companions))
-        finally:
-            self._probes.close()
-            self._readers.close()
+            # A bug in a thread must not leave a service that is half alive.
+            threading.excepthook = _end_loudly
+            try:
+                if settings.probe_port is not None:
+                    self._probes.start(settings.http_host, settings.probe_port)
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(self._serve(cards, address, companions))
+            finally:
+                self._probes.close()
+                self._readers.close()
 
     @property
     def _scheme(self) -> str:
@@ -154,7 +158,7 @@ class Service:
             log.info("%s: being converted, which is done once", card.version_name)
         prepare_model(card, self._settings)
 
-    async def _serve(self, cards: Sequence[ModelCard], companions: Companions) -> None:
+    async def _serve(self, cards: Sequence[ModelCard], address: TakenAddress, companions: Companions) -> None:
         loop = asyncio.get_running_loop()
         catalogue = ServedCatalogue(
             serve=partial(self._served, loop),
@@ -162,8 +166,7 @@ class Service:
             unload_timeout_s=self._settings.request_timeout_s,
             changed=lambda served: self._policies.watch([each.card for each in served]),
         )
-        server = self._server(catalogue)
-        server.bind(self._settings.http_host, self._settings.http_port)
+        server = self._server(catalogue, address)
         for card in cards:
             catalogue.load(card, awaited=True)
         self._policies.start()
@@ -221,7 +224,7 @@ class Service:
         gate = Gate(max_places=self._settings.gate, max_bytes=self._settings.gate_bytes)
         return ServedModel(card, replicas=make, gate=gate, metrics=self._metrics)
 
-    def _server(self, catalogue: ServedCatalogue) -> HttpServer:
+    def _server(self, catalogue: ServedCatalogue, address: TakenAddress) -> HttpServer:
         settings = self._settings
         models = Models(
             catalogue,
@@ -261,7 +264,7 @@ class Service:
             ]
         )
         entry = Entry(router, check=self._check, metrics=self._metrics)
-        return HttpServer(entry, EdgeLimits.of(settings), metrics=self._metrics, tls=self._tls)
+        return HttpServer(entry, address, EdgeLimits.of(settings), metrics=self._metrics, tls=self._tls)
 
     def _check(self, authorization: str | None, scope: str, address: str) -> str:
         """Return the name of the caller. The workers of this service have a token that no file holds."""

@@ -42,6 +42,14 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert "choose another port" in line
 
 
+def test_a_port_that_is_taken_is_named_before_a_model_is_converted(tmp_path: Path) -> None:
+    cache_dir = tmp_path / "cache"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refusal(tmp_path, "--only-http", "--model", "tagger@1", http_port=port, cache_dir=cache_dir)
+    assert not list(cache_dir.rglob("*.tflite"))
+
+
 def test_a_probe_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

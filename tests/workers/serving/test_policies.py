@@ -16,7 +16,8 @@ from storage.sqlite.database import path_of
 from storage.stores import open_store
 from tests.house import House
 from tests.panopticon.null_card import write_null_card
-from tests.workers.serving.running import wait_until
+from tests.workers.serving.faults.cards import write_card
+from tests.workers.serving.running import running, wait_until
 from workers.serving.policies import Policies
 
 
@@ -48,6 +49,21 @@ def test_a_version_with_another_digest_is_refused_before_the_service_starts(
 ) -> None:
     with pytest.raises(CardError, match="registered with digest"):
         Policies(settings).read([changed])
+
+
+def test_a_version_with_another_digest_cannot_be_loaded(house: House, tmp_path: Path) -> None:
+    models = tmp_path / "cards"
+    write_card(models, "null")
+    write_card(models, "changed")
+    house.register(read_card(models / "changed1" / "card.toml"))
+    with running(tmp_path, "null@1", database=house.settings.database, models_dir=models) as service:
+        (models / "changed1" / "card.toml").unlink()
+        (models / "changed1").rmdir()
+        write_card(models, "changed", more="\n[preprocessing]\ncrop = 0.5\n")
+        answer = service.ask("PUT", "/v1/models/changed@1")
+        assert (answer.status, answer.json["type"]) == (409, "/v1/problems/conflict")
+        assert "registered with digest" in answer.json["detail"]
+        assert service.get("/v1/models/changed@1").status == 404
 
 
 def test_a_version_that_cannot_have_a_policy_leaves_the_others_theirs(

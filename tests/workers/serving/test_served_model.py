@@ -15,7 +15,7 @@ from tests.workers.queues.fake_clock import FakeClock
 from tests.workers.serving.hand_replica import HandReplica, item_of, ran
 from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.replica import Replica, ReplicaState, Turn
-from workers.serving.served_model import PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
+from workers.serving.served_model import CONVICTED_S, PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
 
 NULL = read_card(Path(__file__).parents[2] / "models" / "null" / "card.toml")
 
@@ -231,6 +231,22 @@ def test_an_image_that_ended_its_process_is_refused_the_next_time_without_a_run(
     assert error.reason == "killed_process"
     assert bench.replica.held == []
     assert bench.job(encoded=b"another") in bench.replica.held
+
+
+def test_a_uri_whose_image_ended_its_process_is_refused_the_next_time(bench: Bench) -> None:
+    job = bench.job("https://photos.example/killer", encoded=None)
+    bench.replica.turn(returned=[job])
+    bench.convict(NotRun(item=item_of(job), error=Rejected("killed_process", "again and again")))
+    assert isinstance(error_of(bench.job("https://photos.example/killer", encoded=None)), Rejected)
+    assert bench.job("https://photos.example/another", encoded=None) in bench.replica.held
+
+
+def test_after_an_hour_an_image_that_ended_its_process_is_tried_again(bench: Bench) -> None:
+    job = bench.job(encoded=b"killer")
+    bench.replica.turn(returned=[job])
+    bench.convict(NotRun(item=item_of(job), error=Rejected("killed_process", "again and again")))
+    bench.clock.sleep(CONVICTED_S)
+    assert bench.job(encoded=b"killer", within_s=2 * CONVICTED_S) in bench.replica.held
 
 
 def test_an_image_that_was_only_rejected_runs_again(bench: Bench) -> None:

@@ -68,17 +68,19 @@ class Models:
             card = await run_in_threadpool(self._card_of, version)
         except UsageError as error:
             raise Problem(slug="unknown-model", detail=str(error), parameter="name", value=name) from None
-        # After the wait, in which another version may have been loaded.
+        try:
+            await run_in_threadpool(self._policies.check, card)
+        except UsageError as error:
+            raise _conflict(
+                error, name, allowed="a version with its registered digest and a valid policy"
+            ) from None
+        # After the waits, in which another version may have been loaded.
         cards = {each.version: each.card for each in self._catalogue}
         try:
             self._refuse(list({**cards, version: card}.values()))
         except UsageError as error:
-            raise Problem(
-                slug="conflict",
-                detail=str(error),
-                parameter="name",
-                value=name,
-                allowed="a version that has room; unload another one before",
+            raise _conflict(
+                error, name, allowed="a version that has room; unload another one before"
             ) from None
         served = self._catalogue.load(card, prepare=partial(self._prepare, card))
         log.info("%s: asked for by %s", version, caller)
@@ -135,3 +137,7 @@ class Models:
                 "bytes": gate.bytes,
             },
         }
+
+
+def _conflict(error: UsageError, name: str, *, allowed: str) -> Problem:
+    return Problem(slug="conflict", detail=str(error), parameter="name", value=name, allowed=allowed)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import resource
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -16,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
+from workers.serving.edge.address import TakenAddress
 from workers.serving.edge.limits import Edge, EdgeLimits
 from workers.serving.edge.protocol import CLOSE_S, EdgeProtocol
 
@@ -26,8 +23,6 @@ DATE_EVERY_S = 1.0
 LOOK_EVERY_S = 0.02
 LINGER_S = 2.0
 """Time in which the request on a connection that was accepted last may arrive."""
-OTHER_FILES = 256
-"""Open files beyond the connections: stores, queues, model processes."""
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +30,13 @@ log = logging.getLogger(__name__)
 class HttpServer:
     """One listening address, in the event loop that calls `start`. Signals are left to the program.
 
-    `bind`, then `start`, then `drain` while clients learn that it stops, then `stop`.
+    `start`, then `drain` while clients learn that it stops, then `stop`.
     """
 
     def __init__(
         self,
         app: ASGIApp,
+        address: TakenAddress,
         limits: EdgeLimits,
         *,
         metrics: Metrics,
@@ -48,51 +44,18 @@ class HttpServer:
     ) -> None:
         self._app = app
         self._tls = tls
-        self._sockets: list[socket.socket] = []
+        self._address = address
         self._servers: list[asyncio.Server] = []
-        self._host = ""
         self._tick: asyncio.TimerHandle | None = None
         self._is_cutting_off = False
         self._state = ServerState()
         self.edge = Edge(limits=limits, metrics=metrics)
-        self.port = 0
-        """The port that was taken."""
-
-    def bind(self, host: str, port: int) -> None:
-        """Take the address, without listening yet. Port 0 takes any free one.
-
-        Raises: UsageError if that is not possible.
-        """
-        allow_open_files(self.edge.limits.max_connections)
-        try:
-            found = socket.getaddrinfo(
-                host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-        except (OSError, UnicodeError):
-            raise UsageError(f"http_host {host}: not an address or a name of this machine") from None
-        refusals = []
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            # With port 0, `localhost` has the same port on IPv4 and IPv6.
-            wanted = (address[0], self.port if self._sockets else port, *address[2:])
-            try:
-                made = _bound(socket.socket(family, kind, protocol), wanted)
-            except OSError as error:
-                refusals.append(error)
-                continue
-            if not self._sockets:
-                self._host, self.port = made.getsockname()[:2]
-            self._sockets.append(made)
-        # A machine without IPv6 has a name for ::1 all the same.
-        in_use = [error for error in refusals if error.errno == errno.EADDRINUSE]
-        if in_use or not self._sockets:
-            self._close_sockets()
-            raise UsageError(_refusal(host, port, (in_use or refusals)[0]))
 
     @property
     def url(self) -> str:
-        """Return the address that was taken, as a client writes it."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
+        """Return the address, as a client writes it."""
+        host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self._address.port}"
 
     @property
     def connections(self) -> int:
@@ -122,7 +85,7 @@ class HttpServer:
             return EdgeProtocol(config, self._state, {}, loop, edge=self.edge)
 
         limits, tls = self.edge.limits, self._tls
-        for each in self._sockets:
+        for each in self._address.sockets:
             server = await loop.create_server(
                 protocol,
                 sock=each,
@@ -168,7 +131,7 @@ class HttpServer:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
-        self._close_sockets()
+        self._address.close()
         if self._tick is not None:
             self._tick.cancel()
         return cut_off
@@ -188,54 +151,8 @@ class HttpServer:
         self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode("ascii"))]
         self._tick = loop.call_later(DATE_EVERY_S, self._write_date, loop)
 
-    def _close_sockets(self) -> None:
-        for each in self._sockets:
-            each.close()
-        self._sockets.clear()
-
     @staticmethod
     async def _until(condition: Callable[[], bool], limit_s: float) -> None:
         end_s = time.monotonic() + limit_s
         while not condition() and time.monotonic() < end_s:
             await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _bound(made: socket.socket, address: tuple[object, ...]) -> socket.socket:
-    """Bind a socket. Raises: OSError, and closes it."""
-    try:
-        made.setblocking(False)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if made.family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
-def _refusal(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"http_port {port}: another program listens on {host}:{port}; stop it, or choose another port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"http_host {host}: not an address of this machine"
-    if error.errno == errno.EACCES:
-        return f"http_port {port}: this user may not take it; choose one from 1024 on"
-    return f"http_host {host}, http_port {port}: cannot listen: {error.strerror}"
-
-
-def allow_open_files(connections: int) -> None:
-    """Raise the soft limit of open files to what the connections need.
-
-    Raises: UsageError if the hard limit is lower.
-    """
-    needed = connections + OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise UsageError(
-            f"max_connections {connections}: needs {needed} open files, this process may have {hard}; raise "
-            f"the limit (ulimit -n, LimitNOFILE), or set max_connections to {max(hard - OTHER_FILES, 1)}"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

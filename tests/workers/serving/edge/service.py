@@ -17,6 +17,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from panopticon.metrics import Metrics
+from workers.serving.edge.address import take_address
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.refusal import refuse_early
 from workers.serving.edge.server import HttpServer
@@ -125,12 +126,12 @@ class Service:
 
     def __init__(self, limits: EdgeLimits, tls: ssl.SSLContext | None = None) -> None:
         self.app = TinyApp()
-        self.server = HttpServer(self.app, limits, metrics=Metrics(), tls=tls)
+        self.address = take_address("127.0.0.1", 0)
+        self.server = HttpServer(self.app, self.address, limits, metrics=Metrics(), tls=tls)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self) -> None:
-        self.server.bind("127.0.0.1", 0)
         self._thread.start()
         self.run(self.server.start())
 
@@ -173,7 +174,7 @@ class Service:
         if rcvbuf:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         try:
-            made.connect(("127.0.0.1", self.server.port))
+            made.connect(("127.0.0.1", self.address.port))
         except OSError:
             made.close()
             raise

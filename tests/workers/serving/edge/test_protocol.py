@@ -21,8 +21,8 @@ from tests.workers.serving.edge.service import (
     serving,
     wait_until,
 )
+from workers.serving.edge.address import allow_open_files
 from workers.serving.edge.limits import EdgeLimits
-from workers.serving.edge.server import allow_open_files
 
 LIMITS = EdgeLimits(
     header_timeout_s=5.0, keep_alive_s=5.0, read_answer_s=5.0, max_header_bytes=8192, max_connections=64

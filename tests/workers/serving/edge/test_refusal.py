@@ -59,7 +59,7 @@ def test_urllib3_and_so_requests_see_the_refusal(service: Service) -> None:
 
 
 def test_http_client_sees_the_refusal(service: Service) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", service.server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", service.address.port, timeout=20)
     try:
         # Sending fails once the service has closed the connection; the answer came before that.
         with pytest.raises(ConnectionError):

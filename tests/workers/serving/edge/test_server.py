@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from tests.workers.serving.edge.service import (
     wait_until,
 )
 from tests.workers.serving.edge.test_protocol import LIMITS, limits
-from workers.serving.edge import server as server_module
+from workers.serving.edge.address import _refusal, allow_open_files, take_address
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.server import HttpServer
 from workers.serving.edge.tls import tls_context
@@ -39,10 +40,6 @@ def stopping() -> Iterator[Service]:
     service.start()
     yield service
     service.close()
-
-
-def unbound() -> HttpServer:
-    return HttpServer(TinyApp(), LIMITS, metrics=Metrics())
 
 
 def test_the_limits_are_those_of_the_settings() -> None:
@@ -70,18 +67,15 @@ def test_headers_of_a_proxy_are_not_believed() -> None:
 
 
 def test_port_0_is_any_free_port_and_the_same_one_for_each_address_of_a_name() -> None:
-    server = unbound()
-    server.bind("localhost", 0)
-    assert server.port > 0
-    assert {made.getsockname()[1] for made in server._sockets} == {server.port}
-    server._close_sockets()
+    with closing(take_address("localhost", 0)) as address:
+        assert address.port > 0
+        assert {made.getsockname()[1] for made in address.sockets} == {address.port}
 
 
 def test_an_address_of_ipv6_is_written_in_brackets() -> None:
-    server = unbound()
-    server.bind("[::1]", 0)
-    assert server.url == f"http://[::1]:{server.port}"
-    server._close_sockets()
+    with closing(take_address("[::1]", 0)) as address:
+        server = HttpServer(TinyApp(), address, LIMITS, metrics=Metrics())
+        assert server.url == f"http://[::1]:{address.port}"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +89,7 @@ def test_an_address_of_ipv6_is_written_in_brackets() -> None:
 def test_an_address_that_cannot_be_taken_is_one_line(host: str, port: int, complaint: str) -> None:
     files = open_files()
     with pytest.raises(UsageError) as refused:
-        unbound().bind(host, port)
+        take_address(host, port)
     assert complaint in str(refused.value)
     assert open_files() == files
 
@@ -105,12 +99,12 @@ def test_a_port_that_is_taken_is_one_line_that_names_it() -> None:
         port = taken.getsockname()[1]
         for host in ("127.0.0.1", "localhost"):
             with pytest.raises(UsageError, match=rf"^http_port {port}: another program listens on {host}"):
-                unbound().bind(host, port)
+                take_address(host, port)
 
 
 def test_a_port_that_only_root_may_take_is_one_line() -> None:
     refused = OSError(13, "Permission denied")
-    assert server_module._refusal("127.0.0.1", 80, refused) == (
+    assert _refusal("127.0.0.1", 80, refused) == (
         "http_port 80: this user may not take it; choose one from 1024 on"
     )
 
@@ -120,7 +114,7 @@ def test_more_connections_than_open_files_are_refused_with_the_way_out() -> None
     if hard == resource.RLIM_INFINITY:
         pytest.skip("this user may open any number of files")
     with pytest.raises(UsageError, match=rf"^max_connections {hard}: needs .* set max_connections to"):
-        HttpServer(TinyApp(), limits(max_connections=hard), metrics=Metrics()).bind("127.0.0.1", 0)
+        allow_open_files(hard)
 
 
 # Stopping

@@ -246,7 +246,6 @@ OPERATIONS: tuple[Operation, ...] = (
             "gate-full",
             "source-failed",
             "deadline",
-            "draining",
             "model-down",
             "store-down",
         ),
