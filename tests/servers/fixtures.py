@@ -32,6 +32,7 @@ SERVERS = frozenset(
 )
 """The fixtures of this module that start servers."""
 FLEET = Path(__file__).parents[1] / "fleet"
+SERVER_GROUP = "servers"
 NICENESS = 10
 
 
@@ -47,12 +48,15 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that need a server into one group, which pytest-xdist runs in one process.
 
-    They wait more than they compute, so the others run meanwhile in the other processes. First of all hooks:
-    pytest-xdist reads the groups in its own.
+    They wait more than they compute, so the others run meanwhile in the other processes, each file as a group
+    of its own: what its tests have in common is made once. First of all hooks: pytest-xdist reads the groups
+    in its own.
     """
     for item in items:
         if SERVERS.intersection(getattr(item, "fixturenames", ())) or _is_on_servers(item):
-            item.add_marker(pytest.mark.xdist_group("servers"))
+            item.add_marker(pytest.mark.xdist_group(SERVER_GROUP))
+        elif item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
 
 
 def _is_on_servers(item: pytest.Item) -> bool:
@@ -67,7 +71,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     The other processes compute all the time, and would slow down the starts of workers.
     """
-    is_other = "PYTEST_XDIST_WORKER" in os.environ and item.get_closest_marker("xdist_group") is None
+    group = item.get_closest_marker("xdist_group")
+    is_other = "PYTEST_XDIST_WORKER" in os.environ and (group is None or group.args != (SERVER_GROUP,))
     if is_other and os.nice(0) < NICENESS:
         os.nice(NICENESS - os.nice(0))
 

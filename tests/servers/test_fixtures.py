@@ -39,6 +39,23 @@ def test_tests_of_one_server_in_several_files_run_in_one_process_of_two(tmp_path
     for number in range(2):
         (tmp_path / f"test_of_the_server_{number}.py").write_text(OF_THE_SERVER)
     (tmp_path / "test_of_no_server.py").write_text(OF_NO_SERVER)
+    lines = ran_in_two_processes(tmp_path)
+    assert len(lines) == 18
+    assert len({process for kind, process in lines if kind == "server"}) == 1
+    assert len({process for _, process in lines}) == 2
+
+
+def test_tests_of_one_file_run_in_one_process(tmp_path: Path) -> None:
+    for number in range(4):
+        text = OF_NO_SERVER.replace("none", f"file-{number}")
+        (tmp_path / f"test_of_no_server_{number}.py").write_text(text)
+    lines = ran_in_two_processes(tmp_path)
+    assert len({process for _, process in lines}) == 2
+    assert len({(kind, process) for kind, process in lines}) == 4
+
+
+def ran_in_two_processes(tmp_path: Path) -> list[list[str]]:
+    """Run the tests of a folder, and return the two words that each of them has written."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     options = ["-p", "tests.servers.fixtures", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup"]
     ran = subprocess.run(
@@ -50,10 +67,7 @@ def test_tests_of_one_server_in_several_files_run_in_one_process_of_two(tmp_path
         check=False,
     )
     assert ran.returncode == 0, ran.stdout
-    lines = [line.split() for line in (tmp_path / "processes").read_text().splitlines()]
-    assert len(lines) == 18
-    assert len({process for kind, process in lines if kind == "server"}) == 1
-    assert len({process for _, process in lines}) == 2
+    return [line.split() for line in (tmp_path / "processes").read_text().splitlines()]
 
 
 def test_a_server_that_another_process_of_the_run_has_started_is_not_started_again(
