@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from panopticon.cards.cards import ModelCard, read_card
 from panopticon.engines import open_engine
@@ -49,7 +50,7 @@ from workers.model_process.frames import (
 )
 from workers.model_process.image_log import ImageLog
 from workers.model_process.item_limits import ItemLimits
-from workers.model_process.pipeline import Pipeline, Prepared
+from workers.model_process.pipeline import Decode, Decoded, Pipeline, Run
 from workers.model_process.progress import ProgressWriter
 from workers.model_process.usage import Usage
 
@@ -72,16 +73,20 @@ class ModelProcess:
         progress: ProgressWriter,
         limits: ItemLimits,
         image_log: ImageLog,
+        fetching_threads: int,
+        computing_threads: int,
     ) -> None:
-        """`engines`: alike, loaded, one for each thread that runs the model."""
+        """`engines`: alike, loaded, as many as may run at once."""
         self._card = card
         self._engines = engines
+        self._fetching_threads = fetching_threads
+        self._computing_threads = computing_threads
         self._writer = writer
         self._progress = progress
         self._limits = limits
         self._originals = originals
         self._image_log = image_log
-        self._pipeline = Pipeline()
+        self._pipeline = Pipeline(engines)
         self._to_report: queue.SimpleQueue[DroppedFrame] = queue.SimpleQueue()
         self._usage = Usage()
 
@@ -111,91 +116,92 @@ class ModelProcess:
     def alive(self) -> None:
         self._writer.send(AliveFrame(cpu_s=self._usage.read()))
 
-    def prepare_forever(self, *, reserve: bool = False) -> None:
-        next_item = self._pipeline.next_for_reserve if reserve else self._pipeline.next_received
+    def fetch_forever(self) -> None:
         while True:
-            item = next_item()
-            with self._image_log.about(item.trace):
-                failure = self._prepare_one(item)
-            if failure is not None:
-                self._pipeline.left(item.id)
-                self._writer.send(failure)
+            item = self._pipeline.next_to_fetch()
+            self._do(item, partial(self._fetch, item))
 
-    def _prepare_one(self, item: Item) -> Frame | None:
-        """Let an image wait for the model and return None, or return the answer for one that will not run."""
+    def compute_forever(self) -> None:
+        while True:
+            work = self._pipeline.next_to_compute()
+            if isinstance(work, Run):
+                self._run(work)
+            else:
+                self._do(work.item, partial(self._decode, work))
+
+    def _do(self, item: Item, step: Callable[[], bool]) -> None:
+        """Take one step with an image, and answer for it if that was its last one.
+
+        `step` returns whether the image goes on; it does not if it was cancelled.
+        """
         # An error of this image is its answer; any other exception is a bug, and ends the process.
         try:
-            prepared = self._prepare(item)
-        except Rejected as error:
-            return RejectedFrame(id=item.id, reason=error.reason, detail=error.detail)
-        except Transient as error:
-            return TransientFrame(id=item.id, reason=error.reason, detail=error.detail)
-        except Unavailable as error:
-            return UnavailableFrame(id=item.id, component=error.component, reason=error.reason)
-        if prepared is None or not self._pipeline.prepared(prepared, item.lane):
-            return DroppedFrame(ids=(item.id,))
-        return None
+            with self._image_log.about(item.trace):
+                goes_on = step()
+        except (Rejected, Transient, Unavailable) as error:
+            self._pipeline.failed(item)
+            self._writer.send(_failure_frame(item.id, error))
+            return
+        if not goes_on:
+            self._writer.send(DroppedFrame(ids=(item.id,)))
 
-    def _prepare(self, item: Item) -> Prepared | None:
-        """Return the decoded image; None if it was cancelled before its decode began."""
+    def _fetch(self, item: Item) -> bool:
         begun_s = time.monotonic()
-        encoded = item.encoded
-        if encoded is None:
-            self._progress.started((item.id,), Phase.FETCH)
-            with self._usage.step("fetch"):
-                encoded = self._originals.fetch(item.uri, self._limits.fetch)
-            if self._pipeline.is_cancelled(item.id):
-                return None
-        self._progress.started((item.id,), Phase.DECODE)
+        self._progress.started((item.id,), Phase.FETCH)
+        with self._usage.step("fetch"):
+            encoded = self._originals.fetch(item.uri, self._limits.fetch)
+        return self._pipeline.fetched(item, encoded, fetch_s=time.monotonic() - begun_s)
+
+    def _decode(self, work: Decode) -> bool:
+        begun_s = time.monotonic()
+        self._progress.started((work.item.id,), Phase.DECODE)
         with self._usage.step("decode"):
             decoded = decode(
-                encoded,
+                work.encoded,
                 input=self._card.input,
                 preprocessing=self._card.preprocessing,
                 limits=self._limits.decode,
             )
-        self._progress.started((item.id,), Phase.READY)
-        return Prepared(
-            id=item.id,
-            trace=item.trace,
-            pixels=decoded.pixels,
-            prepare_s=time.monotonic() - begun_s,
-            source_sha256=hashlib.sha256(encoded).hexdigest(),
-            width_px=decoded.width_px,
-            height_px=decoded.height_px,
+        self._progress.started((work.item.id,), Phase.READY)
+        return self._pipeline.decoded(
+            Decoded(
+                item=work.item,
+                pixels=decoded.pixels,
+                prepare_s=work.fetch_s + time.monotonic() - begun_s,
+                source_sha256=hashlib.sha256(work.encoded).hexdigest(),
+                width_px=decoded.width_px,
+                height_px=decoded.height_px,
+            )
         )
 
-    def run_forever(self, engine: Engine) -> None:
-        while True:
-            self._run(engine, self._pipeline.next_batch(engine.best_batch))
-
-    def _run(self, engine: Engine, batch: Sequence[Prepared]) -> None:
-        self._progress.started(tuple(image.id for image in batch), Phase.RUN)
+    def _run(self, run: Run) -> None:
+        images = run.images
+        self._progress.started(tuple(image.item.id for image in images), Phase.RUN)
         begun_s = time.monotonic()
-        traces = " ".join(image.trace for image in batch if image.trace)
+        traces = " ".join(image.item.trace for image in images if image.item.trace)
         with self._usage.step("run"), self._image_log.about(traces):
-            vectors = engine.run(np.stack([image.pixels for image in batch]))
-        ran = RanFrame(images=len(batch), run_s=time.monotonic() - begun_s)
+            vectors = run.engine.run(_batch([image.pixels for image in images]))
+        ran = RanFrame(images=len(images), run_s=time.monotonic() - begun_s)
         outputs = [
             OutputFrame(
-                id=image.id,
+                id=image.item.id,
                 vector=vector.tobytes(),
                 prepare_s=image.prepare_s,
                 source_sha256=image.source_sha256,
                 width_px=image.width_px,
                 height_px=image.height_px,
             )
-            for image, vector in zip(batch, np.asarray(vectors, dtype=np.float32), strict=True)
+            for image, vector in zip(images, np.asarray(vectors, dtype=np.float32), strict=True)
         ]
         self._writer.send(ran, *outputs)
+        self._pipeline.ran(run)
 
-    def start(self, *, preparing_threads: int) -> None:
-        """Start the threads that prepare and their reserve, one for each engine, and the one that reports."""
-        for _ in range(preparing_threads):
-            _in_thread(self.prepare_forever)
-            _in_thread(partial(self.prepare_forever, reserve=True))
-        for engine in self._engines:
-            _in_thread(partial(self.run_forever, engine))
+    def start(self) -> None:
+        """Start the threads that fetch, those that decode and run, and the one that reports."""
+        for _ in range(self._fetching_threads):
+            _in_thread(self.fetch_forever)
+        for _ in range(self._computing_threads):
+            _in_thread(self.compute_forever)
         _in_thread(self.report_forever)
 
     def hello(self) -> None:
@@ -212,6 +218,22 @@ class ModelProcess:
                 dim=len(self._card.labels),
             )
         )
+
+
+def _failure_frame(id_: int, error: Rejected | Transient | Unavailable) -> Frame:
+    """Return the answer for an image that will not run."""
+    match error:
+        case Rejected():
+            return RejectedFrame(id=id_, reason=error.reason, detail=error.detail)
+        case Transient():
+            return TransientFrame(id=id_, reason=error.reason, detail=error.detail)
+        case Unavailable():
+            return UnavailableFrame(id=id_, component=error.component, reason=error.reason)
+
+
+def _batch(pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    # One image need not be copied.
+    return pixels[0][np.newaxis] if len(pixels) == 1 else np.stack(pixels)
 
 
 def _in_thread(work: Callable[[], None]) -> None:
@@ -253,7 +275,7 @@ def main() -> None:
     except PeerGone:
         # The parent has closed it while the model was still being loaded.
         sys.exit(0)
-    process.start(preparing_threads=threads)
+    process.start()
     _serve(process, stream)
 
 
@@ -268,7 +290,8 @@ def _ready(
 ) -> ModelProcess:
     """Return a model that has passed its self-test. Raises: PanopticonError."""
     engines = [open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)]
-    if wants_engine_per_thread(engines[0]):
+    per_thread = wants_engine_per_thread(engines[0])
+    if per_thread:
         engines += [
             open_engine(card, engine=settings.engine, cache_dir=settings.cache_dir)
             for _ in range(threads - 1)
@@ -284,6 +307,9 @@ def _ready(
         progress=progress,
         limits=ItemLimits.of(settings),
         image_log=image_log,
+        fetching_threads=threads,
+        # The thread that waits for an engine which computes elsewhere leaves its core to another decode.
+        computing_threads=threads if per_thread else threads + 1,
     )
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -51,7 +50,7 @@ from workers.model_process.frames import (
 from workers.model_process.image_log import ImageLog
 from workers.model_process.item_limits import ItemLimits
 from workers.model_process.main import ModelProcess, wants_engine_per_thread
-from workers.model_process.pipeline import Pipeline, Prepared
+from workers.model_process.pipeline import Decode, Decoded, Pipeline, Run
 from workers.model_process.progress import ProgressReader, ProgressWriter
 from workers.model_process.usage import Usage
 
@@ -74,11 +73,6 @@ def progress() -> Iterator[tuple[ProgressReader, BinaryIO]]:
     reader.close()
 
 
-def prepared(id_: int) -> Prepared:
-    pixels: NDArray[np.uint8] = np.zeros((2, 2, 3), dtype=np.uint8)
-    return Prepared(id=id_, pixels=pixels, prepare_s=0.0, source_sha256="", width_px=2, height_px=2)
-
-
 def item(id_: int, lane: Lane = Lane.LIVE, *, uri: str = "file:///x") -> Item:
     return Item(id=id_, lane=lane, uri=uri, encoded=None)
 
@@ -90,96 +84,206 @@ def output(id_: int, vector: bytes = b"") -> OutputFrame:
 ALIVE = AliveFrame(cpu_s={})
 
 
+def by_bytes(id_: int, lane: Lane = Lane.LIVE) -> Item:
+    return Item(id=id_, lane=lane, encoded=b"picture")
+
+
+class Line:
+    """A pipeline whose threads are the test."""
+
+    def __init__(self, *engines: Engine) -> None:
+        self.pipeline = Pipeline(engines)
+
+    def decode(self) -> int:
+        """Take the next decode, and return the id of its image."""
+        work = self.pipeline.next_to_compute()
+        assert isinstance(work, Decode)
+        return work.item.id
+
+    def decoded(self, id_: int, lane: Lane = Lane.LIVE) -> bool:
+        """Finish the decode of an image."""
+        pixels: NDArray[np.uint8] = np.zeros((2, 2, 3), dtype=np.uint8)
+        return self.pipeline.decoded(
+            Decoded(
+                item=by_bytes(id_, lane),
+                pixels=pixels,
+                prepare_s=0,
+                source_sha256="",
+                width_px=2,
+                height_px=2,
+            )
+        )
+
+    def run(self) -> Run:
+        """Take the next run."""
+        work = self.pipeline.next_to_compute()
+        assert isinstance(work, Run)
+        return work
+
+
+def ids(run: Run) -> list[int]:
+    return [image.item.id for image in run.images]
+
+
+class Batches:
+    """An engine that is never called."""
+
+    name = "batches"
+    libraries = ""
+    engine_per_thread = False
+
+    def __init__(self, best_batch: int = 3) -> None:
+        self.best_batch = best_batch
+
+    def load(self) -> None: ...
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+
 class TestPipeline:
-    def test_live_is_prepared_before_an_older_backfill(self) -> None:
-        pipeline = Pipeline()
+    def test_live_is_fetched_before_an_older_backfill(self) -> None:
+        pipeline = Pipeline([])
         pipeline.receive([item(1, Lane.BACKFILL), item(2, Lane.LIVE)])
-        assert [pipeline.next_received().id for _ in range(2)] == [2, 1]
+        assert [pipeline.next_to_fetch().id for _ in range(2)] == [2, 1]
+
+    def test_live_is_decoded_before_an_older_backfill(self) -> None:
+        line = Line()
+        line.pipeline.receive([by_bytes(1, Lane.BACKFILL), by_bytes(2, Lane.LIVE)])
+        assert [line.decode() for _ in range(2)] == [2, 1]
 
     def test_live_runs_before_an_older_backfill(self) -> None:
-        pipeline = Pipeline()
-        pipeline.prepared(prepared(1), Lane.BACKFILL)
-        pipeline.prepared(prepared(2), Lane.LIVE)
-        assert [image.id for image in pipeline.next_batch(1)] == [2]
+        line = Line(Batches(1))
+        line.decoded(1, Lane.BACKFILL)
+        line.decoded(2, Lane.LIVE)
+        assert ids(line.run()) == [2]
+
+    def test_what_is_fetched_is_decoded(self) -> None:
+        line = Line()
+        line.pipeline.receive([item(1)])
+        assert line.pipeline.fetched(line.pipeline.next_to_fetch(), b"picture", fetch_s=0)
+        assert line.decode() == 1
+
+    def test_while_a_source_hangs_what_came_as_bytes_is_decoded(self) -> None:
+        line = Line()
+        line.pipeline.receive([item(1), by_bytes(2)])
+        assert line.pipeline.next_to_fetch().id == 1
+        assert line.decode() == 2
 
     def test_a_batch_is_what_has_gathered_and_no_more_than_the_best(self) -> None:
-        pipeline = Pipeline()
+        line = Line(Batches(3))
         for id_ in range(5):
-            pipeline.prepared(prepared(id_), Lane.LIVE)
-        assert [len(pipeline.next_batch(3)) for _ in range(2)] == [3, 2]
+            line.decoded(id_)
+        batches = []
+        for _ in range(2):
+            run = line.run()
+            batches.append(len(run.images))
+            line.pipeline.ran(run)
+        assert batches == [3, 2]
 
-    def test_a_thread_that_waits_for_work_is_woken_by_it(self) -> None:
-        pipeline = Pipeline()
-        batches: list[list[Prepared]] = []
-        runner = threading.Thread(target=lambda: batches.append(pipeline.next_batch(8)))
-        runner.start()
-        pipeline.prepared(prepared(1), Lane.LIVE)
-        runner.join(10)
-        assert [image.id for batch in batches for image in batch] == [1]
+    def test_a_decoded_image_runs_before_another_one_is_decoded(self) -> None:
+        line = Line(Batches())
+        line.pipeline.receive([by_bytes(1), by_bytes(2)])
+        line.decoded(line.decode())
+        assert ids(line.run()) == [1]
+
+    def test_while_every_engine_is_busy_images_are_decoded_and_gather(self) -> None:
+        line = Line(Batches())
+        line.pipeline.receive([by_bytes(id_) for id_ in (1, 2, 3)])
+        line.decoded(line.decode())
+        busy = line.run()
+        line.decoded(line.decode())
+        line.decoded(line.decode())
+        line.pipeline.ran(busy)
+        assert ids(line.run()) == [2, 3]
+
+    def test_two_idle_engines_take_one_image_each(self) -> None:
+        first, second = Batches(), Batches()
+        line = Line(first, second)
+        runs = []
+        for id_ in (1, 2):
+            line.decoded(id_)
+            runs.append(line.run())
+        assert [ids(run) for run in runs] == [[1], [2]]
+        assert {run.engine for run in runs} == {first, second}
+
+    @pytest.mark.parametrize("engines", [0, 1])
+    def test_a_thread_that_waits_for_work_is_woken_by_it(self, engines: int) -> None:
+        line = Line(*[Batches()] * engines)
+        taken: list[int] = []
+        thread = threading.Thread(target=lambda: taken.append(line.decode()))
+        thread.start()
+        line.pipeline.receive([by_bytes(1)])
+        thread.join(10)
+        assert taken == [1]
+
+    def test_a_thread_that_waits_is_woken_by_a_fetch(self) -> None:
+        line = Line()
+        taken: list[int] = []
+        thread = threading.Thread(target=lambda: taken.append(line.decode()))
+        thread.start()
+        line.pipeline.receive([item(1)])
+        line.pipeline.fetched(line.pipeline.next_to_fetch(), b"picture", fetch_s=0)
+        thread.join(10)
+        assert taken == [1]
+
+    def test_a_thread_that_waits_runs_what_a_batch_had_no_place_for(self) -> None:
+        line = Line(Batches(1), Batches(1))
+        taken: list[list[int]] = []
+        thread = threading.Thread(target=lambda: taken.append(ids(line.run())))
+        thread.start()
+        for id_ in (1, 2):
+            line.decoded(id_)
+        assert ids(line.run()) == [1]
+        thread.join(10)
+        assert taken == [[2]]
 
     def test_every_item_goes_to_just_one_of_many_threads(self) -> None:
-        pipeline = Pipeline()
+        line = Line()
         taken: list[int] = []
         threads = [
-            threading.Thread(target=lambda: taken.extend(pipeline.next_received().id for _ in range(50)))
-            for _ in range(4)
+            threading.Thread(target=lambda: taken.extend(line.decode() for _ in range(50))) for _ in range(4)
         ]
         for thread in threads:
             thread.start()
         for id_ in range(200):
-            pipeline.receive([item(id_)])
+            line.pipeline.receive([by_bytes(id_)])
         for thread in threads:
             thread.join(10)
         assert sorted(taken) == list(range(200))
 
-    def test_a_cancelled_image_is_dropped_from_both_waits(self) -> None:
-        pipeline = Pipeline()
-        pipeline.receive([item(1), item(2)])
-        for id_ in (3, 4):
-            pipeline.prepared(prepared(id_), Lane.LIVE)
-        assert pipeline.cancel([1, 3, 99]) == [1, 3]
-        assert pipeline.next_received().id == 2
-        assert [image.id for image in pipeline.next_batch(8)] == [4]
+    def test_a_cancelled_image_is_dropped_from_every_wait(self) -> None:
+        line = Line(Batches())
+        line.pipeline.receive([item(1), item(2), by_bytes(3), by_bytes(4)])
+        for id_ in (5, 6):
+            line.decoded(id_)
+        assert line.pipeline.cancel([1, 3, 5, 99]) == [1, 3, 5]
+        assert line.pipeline.next_to_fetch().id == 2
+        assert ids(line.run()) == [6]
+        assert line.decode() == 4
 
-    def test_an_image_cancelled_while_it_is_prepared_never_waits_for_the_model(self) -> None:
-        pipeline = Pipeline()
-        pipeline.receive([item(1)])
-        pipeline.next_received()
-        assert not pipeline.is_cancelled(1)
-        assert pipeline.cancel([1]) == []
-        assert pipeline.is_cancelled(1)
-        assert not pipeline.prepared(prepared(1), Lane.LIVE)
-        assert not pipeline.is_cancelled(1)
+    def test_an_image_cancelled_during_its_fetch_is_not_decoded(self) -> None:
+        line = Line()
+        line.pipeline.receive([item(1)])
+        fetched = line.pipeline.next_to_fetch()
+        assert line.pipeline.cancel([1]) == []
+        assert not line.pipeline.fetched(fetched, b"picture", fetch_s=0)
+
+    def test_an_image_cancelled_during_its_decode_never_waits_for_the_model(self) -> None:
+        line = Line()
+        line.pipeline.receive([by_bytes(1)])
+        assert line.pipeline.cancel([line.decode()]) == []
+        assert not line.decoded(1)
 
     def test_a_cancel_that_comes_after_the_answer_is_forgotten(self) -> None:
-        pipeline = Pipeline()
-        pipeline.receive([item(1)])
-        pipeline.next_received()
-        pipeline.left(1)
-        assert pipeline.cancel([1]) == []
-        assert not pipeline.is_cancelled(1)
-
-    def test_while_a_source_hangs_the_reserve_prepares_what_came_as_bytes(self) -> None:
-        pipeline = Pipeline()
-        pipeline.receive([item(1), item(2), Item(id=3, lane=Lane.LIVE, encoded=b"picture")])
-        assert pipeline.next_received().id == 1
-        assert pipeline.next_for_reserve().id == 3
-
-    def test_the_reserve_waits_until_a_thread_prepares_an_image_from_its_uri(self) -> None:
-        pipeline = Pipeline()
-        taken: list[int] = []
-        thread = threading.Thread(target=lambda: taken.append(pipeline.next_for_reserve().id))
-        pipeline.receive([Item(id=number, lane=Lane.LIVE, encoded=b"picture") for number in (1, 2)])
-        thread.start()
-        assert pipeline.next_received().id == 1
-        pipeline.receive([item(3, Lane.LIVE)])
-        assert thread.is_alive()
-        assert not taken
-        assert pipeline.next_received().id == 2
-        assert pipeline.next_received().id == 3
-        pipeline.receive([Item(id=4, lane=Lane.LIVE, encoded=b"picture")])
-        thread.join(10)
-        assert taken == [4]
+        line = Line()
+        line.pipeline.receive([by_bytes(1)])
+        line.decode()
+        line.pipeline.failed(by_bytes(1))
+        assert line.pipeline.cancel([1]) == []
+        line.pipeline.receive([by_bytes(1)])
+        line.decode()
+        assert line.decoded(1)
 
 
 class TestImageLog:
@@ -340,11 +444,13 @@ class TestModelProcess:
             progress=ProgressWriter(progress[1].fileno()),
             limits=limits,
             image_log=ImageLog(),
+            fetching_threads=1,
+            computing_threads=1,
         )
 
     @pytest.fixture
-    def process(self, idle: ModelProcess, engine: Engine) -> ModelProcess:
-        for work in (idle.prepare_forever, partial(idle.run_forever, engine)):
+    def process(self, idle: ModelProcess) -> ModelProcess:
+        for work in (idle.fetch_forever, idle.compute_forever):
             threading.Thread(target=work, daemon=True).start()
         return idle
 
@@ -438,7 +544,7 @@ class TestModelProcess:
         source: HookedSource,
     ) -> None:
         source.during = lambda: idle.receive([CancelFrame(ids=(7,))])
-        threading.Thread(target=idle.prepare_forever, daemon=True).start()
+        threading.Thread(target=idle.fetch_forever, daemon=True).start()
         idle.receive([item(7, uri="hooked:x")])
         assert self.frames_until(parent, "dropped", "rejected") == [DroppedFrame(ids=(7,))]
         assert progress[0].read() == [StartedFrame(ids=(7,), phase=Phase.FETCH)]
@@ -448,7 +554,7 @@ class TestModelProcess:
     ) -> None:
         source.during = lambda: idle.receive([CancelFrame(ids=(7,))])
         source.error = Rejected("not_found", "")
-        threading.Thread(target=idle.prepare_forever, daemon=True).start()
+        threading.Thread(target=idle.fetch_forever, daemon=True).start()
         idle.receive([item(7, uri="hooked:x")])
         assert self.frames_until(parent, "rejected")[-1] == RejectedFrame(id=7, reason="not_found", detail="")
         idle.alive()
