@@ -14,6 +14,7 @@ from panopticon.scheduling.items import Ran
 from workers.registry.answers import image_answer, model_answer
 from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.policies import Policies
+from workers.serving.presence import Presence
 from workers.serving.problems import Problem
 from workers.serving.served_model import CLIENT_GONE, DEADLINE, ServedModel
 
@@ -75,11 +76,11 @@ class Coordinator:
         requests: Sequence[Sequence[Request]],
         asked: Asked,
         *,
-        gone: asyncio.Future[None],
+        client: Presence,
     ) -> list[dict[str, Any]]:
         """Return one answer for each picture, in order. `requests`: for each picture, one for each model.
 
-        What is not finished at the deadline, or once the client is `gone`, is taken from the models.
+        What is not finished at the deadline, or once the client has left, is taken from the models.
         """
         loop = asyncio.get_running_loop()
         run = _Run(done=loop.create_future())
@@ -92,10 +93,10 @@ class Coordinator:
         for job, served in run.jobs:
             served.submit(job)
         if run.left:
-            await self._wait(run, asked, gone)
+            await self._wait(run, asked, client)
         for job, served in run.jobs:
             if job.outcome is None:
-                served.forget(job, reason=CLIENT_GONE if gone.done() else DEADLINE)
+                served.forget(job, reason=CLIENT_GONE if client.gone else DEADLINE)
         return [
             self._merged(picture, row, requested, asked)
             for picture, row, requested in zip(pictures, jobs, requests, strict=True)
@@ -116,21 +117,21 @@ class Coordinator:
         run.jobs.append((job, request.served))
         return job
 
-    async def _wait(self, run: _Run, asked: Asked, gone: asyncio.Future[None]) -> None:
+    async def _wait(self, run: _Run, asked: Asked, client: Presence) -> None:
         loop = asyncio.get_running_loop()
         left_s = asked.deadline_s - loop.time()
 
-        def end(_: object = None) -> None:
+        def end() -> None:
             if not run.done.done():
                 run.done.set_result(None)
 
         timer = loop.call_later(max(left_s, 0), end)
-        gone.add_done_callback(end)
+        client.watch(end)
         try:
             await run.done
         finally:
             timer.cancel()
-            gone.remove_done_callback(end)
+            client.watch(None)
 
     def _merged(
         self, picture: Picture, jobs: Sequence[Job | None], requests: Sequence[Request], asked: Asked

@@ -19,6 +19,7 @@ from tests.workers.serving.hand_replica import HELLO, HandReplica, ran
 from workers.serving.coordinator import Asked, Coordinator, Picture, Request
 from workers.serving.jobs import Job
 from workers.serving.policies import Policies
+from workers.serving.presence import Presence
 from workers.serving.replica import Replica, ReplicaState, Turn
 from workers.serving.served_model import ServedModel
 
@@ -62,7 +63,7 @@ def answer(tmp_path: Path, *sha256s: str) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         asked = Asked(client="ann", lane=Lane.LIVE, trace="", deadline_s=loop.time() + 60)
         picture = Picture(uri="http://photos.example/1")
-        return await Coordinator(policies).analyze([picture], [requests], asked, gone=loop.create_future())
+        return await Coordinator(policies).analyze([picture], [requests], asked, client=Presence())
 
     (merged,) = asyncio.run(analyze())
     return merged

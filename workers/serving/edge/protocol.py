@@ -12,11 +12,13 @@ from typing import Any
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from workers.serving.edge.joined_writes import JoinedWrites
 from workers.serving.edge.limits import DRAIN_BYTES, DRAIN_S, Edge
+from workers.serving.presence import PRESENCE, Presence
 from workers.serving.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -89,9 +91,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
         # uvicorn lets only the newest request know that its client left; the others are never answered.
         self.pipeline.clear()
-        if self._running is not None:
-            self._running.disconnected = not self._running.response_complete
-            self._running.message_event.set()
+        if self._running is not None and not self._running.response_complete:
+            _leave(self._running)
         self._refused = True
 
     def data_received(self, data: bytes) -> None:
@@ -154,10 +155,25 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._check_headers()
         super().on_headers_complete()
+        # Its task has been created and begins later.
+        self.cycle.scope[PRESENCE] = Presence()  # type: ignore[literal-required]
         self._in_headers = False
         self._in_body = True
         if self.edge.draining:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body. Only a full buffer wakes the application, or the end of the body.
+
+        uvicorn wakes it for each piece, of which a photo has several.
+        """
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -272,8 +288,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self.pipeline.popleft()
         elif self._in_body and newest is not None:
             # For the application it is as if the client had left.
-            newest.disconnected = True
-            newest.message_event.set()
+            _leave(newest)
             self._running = None
             if newest.response_started:
                 self._close()
@@ -338,6 +353,13 @@ class EdgeProtocol(HttpToolsProtocol):
             )
         else:
             self._close()
+
+
+def _leave(cycle: RequestResponseCycle) -> None:
+    """Let the application know that the client of a request has left."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    cycle.scope[PRESENCE].leave()  # type: ignore[literal-required]
 
 
 def answer_bytes(problem: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:

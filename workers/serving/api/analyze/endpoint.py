@@ -15,6 +15,7 @@ from workers.serving.api.entry import Scope, Send, context_of
 from workers.serving.catalogue import ServedCatalogue
 from workers.serving.coordinator import Asked, Coordinator, Picture
 from workers.serving.edge.refusal import refuse_early
+from workers.serving.presence import PRESENCE
 from workers.serving.problems import Problem
 
 OWN_WORKERS = "the workers of this service"
@@ -66,11 +67,7 @@ class Analyze:
             )
             reads_files = caller == OWN_WORKERS or bool(self._settings.file_roots)
             requests = admission.requests(pictures, refused=None if reads_files else _refused_file)
-            gone = asyncio.ensure_future(_until_gone(receive))
-            try:
-                answers = await self._coordinator.analyze(pictures, requests, asked, gone=gone)
-            finally:
-                gone.cancel()
+            answers = await self._coordinator.analyze(pictures, requests, asked, client=scope[PRESENCE])
         await send_answers(answers, send, several=several, request_id=context.request_id)
 
     def _too_large(self, options: Options) -> Problem | None:
@@ -122,8 +119,3 @@ def _refused_file(picture: Picture) -> Problem | None:
         allowed="file:// below the folders of the setting file_roots, which is empty",
         reason="path_not_allowed",
     )
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
