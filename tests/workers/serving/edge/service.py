@@ -47,6 +47,8 @@ class TinyApp:
         self.seen: list[tuple[str, str]] = []
         self.left: list[str] = []
         """Paths whose client left before it was answered."""
+        self.pieces: list[int] = []
+        """Sizes of the pieces in which bodies were received."""
         self.released = asyncio.Event()
         self.buffered_bytes = 0
 
@@ -85,6 +87,7 @@ class TinyApp:
                 self.left.append(scope["path"])
                 return
             received += len(message["body"])
+            self.pieces.append(len(message["body"]))
             if not message["more_body"]:
                 await _answer(send, b"%d" % received)
                 return

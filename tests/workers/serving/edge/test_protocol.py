@@ -3,16 +3,19 @@ from __future__ import annotations
 import inspect
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import httptools
 import pytest
 from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tests.workers.serving.edge.service import (
     LARGE_BYTES,
+    MAX_BODY_BYTES,
     Service,
     answer,
     get,
@@ -24,6 +27,8 @@ from tests.workers.serving.edge.service import (
 from workers.serving.edge.address import allow_open_files
 from workers.serving.edge.limits import EdgeLimits
 
+READ_BYTES = 256 * 1024
+"""The most that uvloop reads at once."""
 LIMITS = EdgeLimits(
     header_timeout_s=5.0, keep_alive_s=5.0, read_answer_s=5.0, max_header_bytes=8192, max_connections=64
 )
@@ -128,6 +133,26 @@ def test_requests_that_come_byte_by_byte_are_answered_alike(service: Service) ->
         for at in range(len(sent)):
             client.sendall(sent[at : at + 1])
         assert [answer(client).body for _ in range(2)] == [b"3", b"host=here\nx-value=1"]
+
+
+def test_a_small_body_is_one_piece_however_it_comes(service: Service) -> None:
+    with service.connect() as client:
+        client.sendall(request("POST", "/body", "Content-Length: 100"))
+        for _ in range(4):
+            # Long enough for the service to read it before the next piece comes.
+            time.sleep(0.05)
+            client.sendall(b"x" * 25)
+        assert answer(client).body == b"100"
+    assert service.app.pieces == [100]
+
+
+def test_of_a_large_body_no_more_is_held_than_the_application_has_read(service: Service) -> None:
+    with service.connect() as client:
+        client.sendall(
+            request("POST", "/body", f"Content-Length: {MAX_BODY_BYTES}", body=b"x" * MAX_BODY_BYTES)
+        )
+        assert answer(client).body == b"%d" % MAX_BODY_BYTES
+    assert max(service.app.pieces) <= HIGH_WATER_LIMIT + READ_BYTES
 
 
 def test_an_http_1_0_request_is_answered_and_its_connection_closed(service: Service) -> None:
