@@ -134,6 +134,9 @@ class Dispatcher:
         return items
 
     def _not_isolated(self, credit: int) -> list[Item]:
+        # Most calls find nothing, and counting what was sent takes longer with each item.
+        if not self._resend and not any(self._waiting.values()):
+            return []
         by_uri = sum(_is_by_uri(sent.item) for sent in self._sent.values())
         room = {True: credit - by_uri, False: credit - (len(self._sent) - by_uri)}
         items: list[Item] = []

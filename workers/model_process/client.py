@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ PROGRESS_ANSWERS = 64
 """Answers after which progress is read, so that its pipe never fills up: each image reports four times."""
 START_TIMEOUT_S = 180.0
 SILENCE_TIMEOUT_S = 30.0
+LOOK_EVERY_S = 0.1
+"""Pause between two looks for overdue items: each takes longer with the number of items."""
 GATHER_S = 0.01
 """Pause between two looks for answers, so that frames gather: each look costs a tenth of a millisecond."""
 
@@ -79,6 +82,7 @@ class ModelClient:
         self._cpu_s: dict[str, float] = {}
         self._progress_due = False
         self._answers_since_progress = 0
+        self._looked_s = -math.inf
         self.hello: Hello | None = None
         """None until the process has passed its self-test, and again while it is being restarted."""
         self.down: Unavailable | None = None
@@ -331,6 +335,9 @@ class ModelClient:
 
     def _end_if_stuck(self) -> list[Answer]:
         now_s = self._clock()
+        if now_s - self._looked_s < LOOK_EVERY_S:
+            return []
+        self._looked_s = now_s
         if self._dispatcher.overdue(now_s=now_s):
             return self._end_overdue(now_s)
         limit_s = SILENCE_TIMEOUT_S + self._item_timeout_s if self.hello else START_TIMEOUT_S

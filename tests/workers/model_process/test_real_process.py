@@ -145,14 +145,16 @@ def test_cancelled_images_are_not_answered_and_give_their_credit_back(tmp_path: 
     with client(tmp_path) as model:
         ready(model)
         items = [model.add(Lane.LIVE, encoded=encoded((n, 0, 0))) for n in range(3 * model.credit)]
-        model.poll(wait_s=0)
+        answers = model.poll(wait_s=0)
+        # On a busy machine the process may have answered some of them already.
+        early = {answer.item.id for answer in answers}
         model.cancel(items[1::2])
-        answers: list[Answer] = []
         deadline_s = time.monotonic() + PATIENCE_S
         while len(model):
             answers += model.poll(wait_s=0.05)
             assert time.monotonic() < deadline_s, f"it holds {len(model)}"
-        assert sorted(answer.item.id for answer in answers) == [item.id for item in items[::2]]
+        wanted = early.union(item.id for item in items[::2])
+        assert sorted(answer.item.id for answer in answers) == sorted(wanted)
         assert all(isinstance(answer, Ran) for answer in answers)
 
 
