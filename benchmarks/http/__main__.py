@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.http.contestants import GATE, OURS, PEERS, Peer, Variant
+from benchmarks.http.contestants import GATE, OURS, PEERS, Peer, Variant, Ways, our_ways
 from benchmarks.http.measuring import Bench, Lengths, Round, RunningServer, Subject
 from benchmarks.http.peers.config import PeerConfig
 from benchmarks.http.peers.model import PeerModel
@@ -76,12 +76,15 @@ class Comparison:
     def run(self, rounds: int) -> None:
         starts: dict[str, Callable[[], RunningServer]] = {}
         if self._ours:
-            starts[OURS] = self._bench.start_ours
-            self.progress.settings[OURS] = f"1 × {self._cores} (its defaults), gate {GATE}"
-        for peer, interpreter in self._peers.items():
-            variant = self._choose(peer, interpreter)
+            variant = self._choose(OURS, our_ways, self._bench.start_ours)
             if variant is not None:
-                starts[peer.name] = partial(self._bench.start_peer, peer, variant, interpreter)
+                starts[OURS] = partial(self._bench.start_ours, variant)
+                self.progress.settings[OURS] = f"{variant}, limit: gate {GATE}"
+        for peer, interpreter in self._peers.items():
+            start = partial(self._bench.start_peer, peer, interpreter)
+            variant = self._choose(peer.name, peer.ways, start)
+            if variant is not None:
+                starts[peer.name] = partial(start, variant)
                 self.progress.settings[peer.name] = f"{variant}, limit: {peer.limits}"
         for number in range(rounds):
             # Each server is first in turn, and last.
@@ -104,30 +107,30 @@ class Comparison:
             return
         self.progress.rounds.setdefault(name, []).append(measured)
 
-    def _choose(self, peer: Peer, interpreter: Path) -> Variant | None:
-        """Return the best settings of a peer: the cheapest with the null model, else the fastest."""
-        ways = peer.ways(cores=self._cores, batch=self._subject.max_batch)
+    def _choose(self, name: str, ways: Ways, start: Callable[[Variant], RunningServer]) -> Variant | None:
+        """Return the best settings of a server: the cheapest with the null model, else the fastest."""
+        variants = ways(cores=self._cores, batch=self._subject.max_batch)
         if self._quick:
-            return ways[0]
+            return variants[0]
         best, best_score = None, -math.inf
-        for variant in ways:
-            say(f"{self._subject.model}: trial of {peer.name}, {variant}")
+        for variant in variants:
+            say(f"{self._subject.model}: trial of {name}, {variant}")
             try:
-                server = self._bench.start_peer(peer, variant, interpreter)
+                server = start(variant)
             except ServerError as error:
-                self.progress.left_out.setdefault(peer.name, str(error))
+                self.progress.left_out.setdefault(name, str(error))
                 continue
             try:
                 self._bench.warm_up(server, seconds=1)
                 closed = self._bench.closed(server, clients=BUSY_CLIENTS, seconds=TRIAL_S)
             finally:
                 server.process.stop()
-            self.progress.trials.setdefault(peer.name, {})[str(variant)] = asdict(closed)
+            self.progress.trials.setdefault(name, {})[str(variant)] = asdict(closed)
             score = -closed.cpu_ms if self._subject.model == NULL else closed.images_per_s
             if score > best_score:
                 best, best_score = variant, score
         if best is not None:
-            self.progress.left_out.pop(peer.name, None)
+            self.progress.left_out.pop(name, None)
         return best
 
 

@@ -145,11 +145,24 @@ PEERS = (
 )
 
 
+def our_ways(*, cores: int, batch: int) -> Sequence[Variant]:
+    """Return the ways in which this service is tried: its defaults, and a model process for each core."""
+    pairs = [(1, cores), (cores, 1)]
+    return _distinct(Variant(processes=one, threads=two, max_batch=batch) for one, two in pairs)
+
+
 def our_command(
-    interpreter: str, *, folder: Path, cache_dir: Path, models_dir: Path | None, model: str
+    interpreter: str,
+    variant: Variant,
+    *,
+    folder: Path,
+    cache_dir: Path,
+    models_dir: Path | None,
+    model: str,
 ) -> list[str]:
     """Return the command that starts this service with one model, on a free port."""
     settings = [f"gate={GATE}", "http_port=0", "drain_s=0.1", f"cache_dir={cache_dir}"]
+    settings += [f"replicas={variant.processes}", f"threads={variant.threads}"]
     settings += [f"models_dir={models_dir}"] if models_dir else []
     options = [word for setting in settings for word in ("--set", setting)]
     database = f"sqlite:///{folder / 'panopticon.db'}"

@@ -126,11 +126,12 @@ class Bench:
         self._wrk = Wrk(folder)
         self._started = 0
 
-    def start_ours(self) -> RunningServer:
+    def start_ours(self, variant: Variant) -> RunningServer:
         """Start this service. Raises: ServerError."""
         folder = self._new_folder()
         command = our_command(
             sys.executable,
+            variant,
             folder=folder,
             cache_dir=self._subject.cache_dir,
             models_dir=self._subject.models_dir,
@@ -147,7 +148,7 @@ class Bench:
             raise
         return RunningServer(process, target=target, steps_s=lambda: _our_steps_s(target.port))
 
-    def start_peer(self, peer: Peer, variant: Variant, interpreter: Path) -> RunningServer:
+    def start_peer(self, peer: Peer, interpreter: Path, variant: Variant) -> RunningServer:
         """Start a peer. Raises: ServerError."""
         folder = self._new_folder()
         steps = folder / "steps"
