@@ -14,14 +14,20 @@ from panopticon.models.weights import verified_weights
 from tests.end_to_end.command import MODELS, Installation, is_one_clear_line
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Installation:
-    """A database with one indexed photo."""
-    Image.new("RGB", (20, 20), "teal").save(tmp_path / "photo.png")
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Installation:
+    folder = tmp_path_factory.mktemp("indexed")
+    Image.new("RGB", (20, 20), "teal").save(folder / "photo.png")
     settings = (f"models_dir={MODELS}", "models=null@1")
-    installation = Installation(folder=tmp_path, cache_dir=tmp_path / "cache", settings=settings)
+    installation = Installation(folder=folder, cache_dir=cache_dir, settings=settings)
     assert installation.panopticon("index", "photo.png").exit_code == 0
     return installation
+
+
+@pytest.fixture
+def house(indexed: Installation, tmp_path: Path) -> Installation:
+    """A database with one indexed photo."""
+    return indexed.copied_to(tmp_path / "house")
 
 
 def stored(house: Installation) -> int:

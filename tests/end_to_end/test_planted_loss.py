@@ -14,26 +14,32 @@ MODELS = Path(__file__).parents[1] / "models"
 
 
 @pytest.fixture
-def robbed(tmp_path: Path) -> Installation:
+def robbed(without_a_message: Installation, tmp_path: Path) -> Installation:
     """Five photos accepted by a model's queue, from which one message was removed by hand."""
+    return without_a_message.copied_to(tmp_path / "robbed")
+
+
+@pytest.fixture(scope="module")
+def without_a_message(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Installation:
+    folder = tmp_path_factory.mktemp("loss")
     settings = (f"models_dir={MODELS}", "models=null@1", "settle_s=0.2")
-    installation = Installation(folder=tmp_path, cache_dir=tmp_path / "cache", settings=settings)
+    installation = Installation(folder=folder, cache_dir=cache_dir, settings=settings)
     for number in range(5):
-        Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    (tmp_path / "ids").write_text("".join(f"image-{number}\n" for number in range(5)))
-    listing = "".join(f"image-{number},file://{tmp_path}/{number}.png\n" for number in range(5))
-    (tmp_path / "photos.csv").write_text(listing)
-    first = installation.panopticon("index", str(tmp_path / "0.png"))
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{number}.png")
+    (folder / "ids").write_text("".join(f"image-{number}\n" for number in range(5)))
+    listing = "".join(f"image-{number},file://{folder}/{number}.png\n" for number in range(5))
+    (folder / "photos.csv").write_text(listing)
+    first = installation.panopticon("index", str(folder / "0.png"))
     assert first.exit_code == 0, first.err
     submitted = installation.panopticon("submit", "photos.csv")
     assert submitted.exit_code == 0, submitted.err
-    with sqlite3.connect(tmp_path / "panopticon.db") as connection:
+    with sqlite3.connect(folder / "panopticon.db") as connection:
         removed = connection.execute(
             "DELETE FROM messages WHERE CAST(body AS TEXT) LIKE '%image-3%' AND queue LIKE '%null%'"
         ).rowcount
     connection.close()
     assert removed == 1
-    finished = installation.panopticon("index", str(tmp_path / "0.png"))
+    finished = installation.panopticon("index", str(folder / "0.png"))
     assert finished.exit_code == 0, finished.err
     return installation
 

@@ -46,6 +46,8 @@ def worker_command(
         Address.parse(settings.espresso)
     # What fetches originals opens them again; here a mistake in their settings ends the command in one line.
     open_originals(settings)
+    # Before a model is converted, which may take a minute.
+    session.refuse_read_only()
     if replicas > 1:
         if metrics_port is not None:
             raise UsageError("--metrics-port is for one worker; give it without --replicas")

@@ -131,6 +131,7 @@ def test_what_would_change_it_is_refused_in_one_line(home: Path) -> None:
     for command, code, out, err in run(home, WRITING):
         assert (code, out) == (2, ""), (command, out, err)
         assert err.splitlines()[-1].startswith(refused)
+    assert not list((home / "cache").rglob("*.tflite")), "a model was converted first"
 
 
 def test_a_current_folder_that_may_not_be_entered_is_one_line(tmp_path: Path) -> None:

@@ -110,9 +110,11 @@ def index_command(
         submission = scan_paths(paths, session.store, rules=rules, verify=verify)
     print_unmatched(session.err, exclude, rules)
     deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
+    # Before the minute that a model may take.
+    session.refuse_read_only()
     for card in cards:
         refuse_altered_weights(card)
-        # An empty folder should not take the minute that a model may take.
+        # An empty folder should not take that minute.
         if submission.entries:
             with session.err.status(f"preparing {card.version_name} (once; a minute at most)"):
                 prepare_worker(card, session.settings)

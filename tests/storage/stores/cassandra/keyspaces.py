@@ -9,6 +9,8 @@ from cassandra.cluster import Session
 from storage.stores.cassandra.connection import CassandraTimeouts, new_cluster
 from storage.stores.cassandra.url import address_of
 
+PATIENT = CassandraTimeouts(connect_s=30.0, request_s=20.0, patience_s=60.0)
+"""For tests that are not about time: on a busy machine a connection may take more than five seconds."""
 TABLES = (
     "outputs",
     "failures",
@@ -36,7 +38,7 @@ class BackDoor:
     def __init__(self, url: str) -> None:
         self.url = url
         self.address = address_of(url)
-        self._cluster = new_cluster(self.address, CassandraTimeouts())
+        self._cluster = new_cluster(self.address, PATIENT)
         self._session: Session = self._cluster.connect()
 
     def __enter__(self) -> Self:

@@ -16,7 +16,7 @@ from tests.contracts.image_list import ImageListContract
 from tests.contracts.outputs import OutputStoreContract
 from tests.contracts.registry import RegistryContract
 from tests.contracts.store import StoreAccess
-from tests.storage.stores.cassandra.keyspaces import BackDoor
+from tests.storage.stores.cassandra.keyspaces import PATIENT, BackDoor
 
 
 class CassandraAccess(StoreAccess):
@@ -27,7 +27,7 @@ class CassandraAccess(StoreAccess):
         self.back_door = back_door
 
     def open_store(self) -> Store:
-        return CassandraStore(self.back_door.url)
+        return CassandraStore(self.back_door.url, timeouts=PATIENT)
 
     def count_rows(self, table: str) -> int:
         return int(self.back_door.run(f"SELECT count(*) FROM {{}}.{table}")[0][0])

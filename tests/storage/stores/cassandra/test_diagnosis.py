@@ -26,7 +26,7 @@ def new_keyspace(cassandra_url: str) -> Iterator[BackDoor]:
 
 
 def diagnose(url: str) -> dict[str, Finding]:
-    with closing(CassandraStore(url, timeouts=CassandraTimeouts(connect_s=2.0))) as store:
+    with closing(CassandraStore(url, timeouts=CassandraTimeouts(connect_s=10.0))) as store:
         assert isinstance(store, Diagnosable)
         return {finding.check: finding for finding in store.diagnose()}
 

@@ -38,7 +38,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     node = CassandraNode(folder / "node", security=security)
     node.start()
     guarded = Guarded(node=node, cafile=cafile)
-    wait_until(lambda: comes_in(guarded.url()))
+    wait_until(lambda: comes_in(guarded.url()), within_s=90)
     yield guarded
     node.kill()
 
@@ -47,13 +47,13 @@ def comes_in(url: str) -> bool:
     """Wait for the first user, which a new node creates a moment after it has started."""
     try:
         use(url)
-    except UsageError:
+    except (UsageError, Unavailable):
         return False
     return True
 
 
 def use(url: str) -> None:
-    with closing(CassandraStore(url, timeouts=CassandraTimeouts(connect_s=2.0))) as store:
+    with closing(CassandraStore(url, timeouts=CassandraTimeouts(connect_s=10.0))) as store:
         store.registry.models()
 
 
