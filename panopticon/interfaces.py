@@ -531,7 +531,7 @@ class Engine(Protocol):
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the outputs, shape (N, D), of images, shape (N, H, W, 3), in RGB from 0 to 255.
 
-        There is one row for each image, in the same order.
+        There is one row for each image, in the same order. Several threads call this, never two at once.
         """
 
 

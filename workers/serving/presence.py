@@ -1,4 +1,4 @@
-"""Whether the client of a request is still there, for an application that waits for something else."""
+"""The presence of the client of a request, for an application that waits for something else."""
 
 from __future__ import annotations
 

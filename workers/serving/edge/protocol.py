@@ -165,7 +165,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body. Only a full buffer wakes the application, or the end of the body.
 
-        uvicorn wakes it for each piece, of which a photo has several.
+        uvicorn wakes it for each piece, and a photo comes in several.
         """
         cycle = self.cycle
         if cycle.response_complete:
