@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from panopticon.cards.cards import CardError, Golden, ModelCard
 from panopticon.errors import Rejected, Unavailable
 from panopticon.images.decoding import decode
 from panopticon.images.plugin import try_plugin
 from panopticon.interfaces import Engine
-
-GREY = (128, 128, 128)
+from panopticon.models.golden_files import MissingImage, read_golden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +67,8 @@ def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
     """
     for golden in card.golden:
         try:
-            encoded = _encoded(card, golden)
-        except _Missing as missing:
+            encoded = read_golden(card, golden)
+        except MissingImage as missing:
             # A card comes with the images in its folder; a package is installed where it is needed only.
             if ":" not in golden.image:
                 raise CardError(f"{card.version_name}: golden image {missing}") from None
@@ -86,48 +79,6 @@ def golden_images(card: ModelCard) -> Iterator[GoldenImage]:
             except Rejected as error:
                 raise CardError(f"{card.version_name}: golden image {golden.image}: {error}") from None
             yield GoldenImage(golden=golden, pixels=decoded.pixels)
-
-
-def control_picture(card: ModelCard) -> bytes:
-    """Return an encoded picture on which the model is known to run.
-
-    This is the first golden image on this machine, or a plain grey picture if there is none.
-    """
-    for golden in card.golden:
-        with suppress(_Missing):
-            return _encoded(card, golden)
-    grey = io.BytesIO()
-    Image.new("RGB", (card.input.width_px, card.input.height_px), GREY).save(grey, "png")
-    return grey.getvalue()
-
-
-class _Missing(Exception):  # noqa: N818
-    """An image that a card names is not on this machine."""
-
-
-def _encoded(card: ModelCard, golden: Golden) -> bytes:
-    """Return the bytes of a golden image. Raises: _Missing."""
-    package, separator, inside = golden.image.partition(":")
-    path = _path_inside(package, inside) if separator else card.folder / golden.image
-    return _read(path, golden.sha256)
-
-
-def _path_inside(package: str, path: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise _Missing(f"{package} is not installed")
-    return Path(spec.origin).parent / path
-
-
-def _read(path: Path, sha256: str) -> bytes:
-    try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        raise _Missing(f"{path}: {error.strerror}") from None
-    actual = hashlib.sha256(encoded).hexdigest()
-    if actual != sha256:
-        raise _Missing(f"{path} has sha256 {actual}, the card has {sha256}")
-    return encoded
 
 
 def _check(card: ModelCard, engine: Engine, image: GoldenImage) -> GoldenResult:

@@ -17,7 +17,7 @@ from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable, UsageError
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
-from panopticon.models.golden import control_picture
+from panopticon.models.golden_files import control_picture
 from panopticon.scheduling.dispatch import Dispatcher
 from panopticon.scheduling.items import Answer, Hello, Item, NotRun, Ran
 from panopticon.settings import Settings

@@ -16,7 +16,7 @@ from random import SystemRandom
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Unavailable
 from panopticon.messages import Lane
-from panopticon.models.golden import control_picture
+from panopticon.models.golden_files import control_picture
 from panopticon.scheduling.backoff import Backoff
 from panopticon.scheduling.items import Answer, Hello, Item, NotRun, Ran
 from panopticon.settings import Settings

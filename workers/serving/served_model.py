@@ -14,7 +14,7 @@ from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Unavailable
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
-from panopticon.models.golden import control_picture
+from panopticon.models.golden_files import control_picture
 from panopticon.results.outputs import VersionName
 from panopticon.scheduling.fair_queue import FairQueue
 from panopticon.scheduling.gate import Full, Gate, Place

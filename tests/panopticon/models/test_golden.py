@@ -14,7 +14,8 @@ from panopticon.engines.null import NullEngine
 from panopticon.errors import Unavailable
 from panopticon.images.decoding import decode
 from panopticon.interfaces import Engine
-from panopticon.models.golden import check_golden, control_picture, golden_images, self_test
+from panopticon.models.golden import check_golden, golden_images, self_test
+from panopticon.models.golden_files import control_picture
 from tests.panopticon.altered import altered
 from tests.panopticon.conftest import OpenEngine
 from tests.panopticon.null_card import write_null_card

@@ -21,7 +21,7 @@ from panopticon.cards.cards import ModelCard, read_card
 from panopticon.errors import Rejected
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
-from panopticon.models.golden import control_picture
+from panopticon.models.golden_files import control_picture
 from panopticon.scheduling.dispatch import CONTROL_ID, Phase
 from panopticon.scheduling.items import Answer, Item, NotRun, Ran
 from panopticon.settings import Settings

@@ -17,7 +17,7 @@ import pytest
 from panopticon.cards.cards import ModelCard
 from panopticon.errors import Rejected, Transient, Unavailable, UsageError
 from panopticon.messages import Lane
-from panopticon.models.golden import control_picture
+from panopticon.models.golden_files import control_picture
 from panopticon.scheduling.items import Answer, NotRun, Ran
 from panopticon.settings import Settings
 from tests.panopticon.null_card import write_null_card
