@@ -15,7 +15,10 @@ OTHER_FILES = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenAddress:
-    """An address that no other program can take any more. Nothing listens on it yet."""
+    """An address on which no other program listened. Nothing listens on it yet.
+
+    A program that takes it too, before either listens, is refused when it listens as the second one.
+    """
 
     host: str
     port: int
@@ -51,7 +54,7 @@ def take_address(host: str, port: int) -> TakenAddress:
     if in_use or not sockets:
         for each in sockets:
             each.close()
-        raise UsageError(_refusal(host, port, (in_use or refusals)[0]))
+        raise refusal(host, port, (in_use or refusals)[0])
     taken_host, taken_port = sockets[0].getsockname()[:2]
     return TakenAddress(host=taken_host, port=taken_port, sockets=tuple(sockets))
 
@@ -87,11 +90,14 @@ def _bound(made: socket.socket, address: tuple[object, ...]) -> socket.socket:
     return made
 
 
-def _refusal(host: str, port: int, error: OSError) -> str:
+def refusal(host: str, port: int, error: OSError) -> UsageError:
+    """Return the error for an address that cannot be taken, or on which one cannot listen."""
     if error.errno == errno.EADDRINUSE:
-        return f"http_port {port}: another program listens on {host}:{port}; stop it, or choose another port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"http_host {host}: not an address of this machine"
-    if error.errno == errno.EACCES:
-        return f"http_port {port}: this user may not take it; choose one from 1024 on"
-    return f"http_host {host}, http_port {port}: cannot listen: {error.strerror}"
+        text = f"http_port {port}: another program listens on {host}:{port}; stop it, or choose another port"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        text = f"http_host {host}: not an address of this machine"
+    elif error.errno == errno.EACCES:
+        text = f"http_port {port}: this user may not take it; choose one from 1024 on"
+    else:
+        text = f"http_host {host}, http_port {port}: cannot listen: {error.strerror}"
+    return UsageError(text)

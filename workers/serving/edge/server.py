@@ -14,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from panopticon.metrics import Metrics
-from workers.serving.edge.address import TakenAddress
+from workers.serving.edge.address import TakenAddress, refusal
 from workers.serving.edge.limits import Edge, EdgeLimits
 from workers.serving.edge.protocol import CLOSE_S, EdgeProtocol
 
@@ -63,7 +63,10 @@ class HttpServer:
         return len(self._state.connections)
 
     async def start(self) -> None:
-        """Listen, and answer."""
+        """Listen, and answer.
+
+        Raises: UsageError if another program has begun to listen since the address was taken.
+        """
         loop = asyncio.get_running_loop()
         config = Config(
             self._guarded,
@@ -86,6 +89,11 @@ class HttpServer:
 
         limits, tls = self.edge.limits, self._tls
         for each in self._address.sockets:
+            try:
+                # uvloop listens too, and reports no error of it.
+                each.listen(BACKLOG)
+            except OSError as error:
+                raise refusal(self._address.host, self._address.port, error) from None
             server = await loop.create_server(
                 protocol,
                 sock=each,

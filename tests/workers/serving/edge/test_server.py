@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+import uvloop
 
 from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
@@ -27,7 +28,7 @@ from tests.workers.serving.edge.service import (
     wait_until,
 )
 from tests.workers.serving.edge.test_protocol import LIMITS, limits
-from workers.serving.edge.address import _refusal, allow_open_files, take_address
+from workers.serving.edge.address import allow_open_files, refusal, take_address
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.server import HttpServer
 from workers.serving.edge.tls import tls_context
@@ -104,9 +105,21 @@ def test_a_port_that_is_taken_is_one_line_that_names_it() -> None:
 
 def test_a_port_that_only_root_may_take_is_one_line() -> None:
     refused = OSError(13, "Permission denied")
-    assert _refusal("127.0.0.1", 80, refused) == (
+    assert str(refusal("127.0.0.1", 80, refused)) == (
         "http_port 80: this user may not take it; choose one from 1024 on"
     )
+
+
+def test_of_two_services_that_take_one_port_before_they_listen_the_second_one_is_refused() -> None:
+    first = take_address("127.0.0.1", 0)
+    with closing(first), closing(take_address("127.0.0.1", first.port)) as second:
+        first.sockets[0].listen()
+        server = HttpServer(TinyApp(), second, LIMITS, metrics=Metrics())
+        with (
+            pytest.raises(UsageError, match=rf"^http_port {first.port}: another program listens"),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(server.start())
 
 
 def test_more_connections_than_open_files_are_refused_with_the_way_out() -> None:
