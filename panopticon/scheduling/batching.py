@@ -38,15 +38,6 @@ class LaneBuffer(Generic[Item]):
                 self._waiting[lane] = deque(item for item in items if not unwanted(item))
         return removed
 
-    def take_first(self, wanted: Callable[[Item], bool]) -> Item | None:
-        """Remove and return the first item for which `wanted` is true, live ones first; None without any."""
-        for lane in (Lane.LIVE, Lane.BACKFILL):
-            for item in self._waiting[lane]:
-                if wanted(item):
-                    self._waiting[lane].remove(item)
-                    return item
-        return None
-
     def take(self, max_items: int) -> list[Item]:
         """Remove and return up to `max_items`, in the order in which they should run."""
         live, backfill = self._waiting[Lane.LIVE], self._waiting[Lane.BACKFILL]

@@ -52,6 +52,7 @@ _DAMAGES = {
     sqlite3.SQLITE_MISMATCH: "a value has the wrong type",
 }
 
+READ_ONLY = "you may only read it"
 _UNDECODABLE = "Could not decode to UTF-8"
 
 
@@ -95,7 +96,7 @@ class SqliteDatabase:
         """
         with self.reading() as connection:
             if self._read_only:
-                raise _unwritable(self.path, "you may only read it")
+                raise _unwritable(self.path, READ_ONLY)
             with transaction(connection):
                 yield connection
 
@@ -216,6 +217,12 @@ def _has_full_disk(path: Path) -> bool:
         return shutil.disk_usage(path.parent).free < FULL_BYTES
     except OSError:
         return False
+
+
+def refuse_read_only(url: str) -> None:
+    """Raise UsageError if the URL is that of an SQLite file that may only be read. It opens nothing."""
+    if url.startswith(SCHEME) and _may_only_be_read(path := path_of(url)):
+        raise _unwritable(path, READ_ONLY)
 
 
 def _may_only_be_read(path: Path) -> bool:

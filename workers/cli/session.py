@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from panopticon.errors import Damaged, Unavailable, UsageError
+from panopticon.errors import Damaged, UsageError
 from panopticon.interfaces import Broker, SearchIndex, Store
 from panopticon.settings import Settings, read_settings
 from storage.search import open_search
@@ -86,19 +85,9 @@ class Session:
 
     def damage(self) -> Damaged | None:
         """Return the damage of an SQLite file of these settings, if there is any."""
-        return next(filter(None, map(damage_of, self._files())), None)
-
-    def refuse_read_only(self) -> None:
-        """Raise UsageError if an SQLite file of these settings may only be read."""
-        for file in self._files():
-            # One that is locked or missing now is the matter of whatever writes to it later.
-            if file.path.exists():
-                with suppress(Unavailable), closing(file), file.writing():
-                    pass
-
-    def _files(self) -> list[SqliteDatabase]:
         urls = (self.settings.store_url, self.settings.broker_url, self.settings.search_url)
-        return [SqliteDatabase(url, part="store") for url in dict.fromkeys(urls) if url.startswith(SCHEME)]
+        files = [SqliteDatabase(url, part="store") for url in dict.fromkeys(urls) if url.startswith(SCHEME)]
+        return next(filter(None, map(damage_of, files)), None)
 
     def close(self) -> None:
         """Close the components that were opened, and end their threads."""

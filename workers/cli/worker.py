@@ -12,6 +12,7 @@ from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
 from panopticon.models import find_card, parse_version
 from storage.originals import open_originals
+from storage.sqlite.database import refuse_read_only
 from workers.cli.session import Session, metrics_option, pass_session
 from workers.remote_model.address import Address
 from workers.runtime.end_with_parent import start_child
@@ -47,7 +48,8 @@ def worker_command(
     # What fetches originals opens them again; here a mistake in their settings ends the command in one line.
     open_originals(settings)
     # Before a model is converted, which may take a minute.
-    session.refuse_read_only()
+    for url in (settings.store_url, settings.broker_url):
+        refuse_read_only(url)
     if replicas > 1:
         if metrics_port is not None:
             raise UsageError("--metrics-port is for one worker; give it without --replicas")

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 CREDIT_BATCHES = 3
 VALUE_BYTES = np.dtype(np.float32).itemsize
 PROGRESS_ANSWERS = 64
-"""Answers after which progress is read, so that its pipe never fills up: each image reports four times."""
+"""Answers after which progress is read, so that its pipe never fills up: each image reports five times."""
 START_TIMEOUT_S = 180.0
 SILENCE_TIMEOUT_S = 30.0
 LOOK_EVERY_S = 0.1

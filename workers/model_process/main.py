@@ -150,6 +150,8 @@ class ModelProcess:
         self._progress.started((item.id,), Phase.FETCH)
         with self._usage.step("fetch"):
             encoded = self._originals.fetch(item.uri, self._limits.fetch)
+        # While it waits for its decode, it is not the image that takes time.
+        self._progress.started((item.id,), Phase.SENT)
         return self._pipeline.fetched(item, encoded, fetch_s=time.monotonic() - begun_s)
 
     def _decode(self, work: Decode) -> bool:

@@ -336,16 +336,20 @@ class ServedModel:
         if isinstance(failure.error, Rejected):
             self._metrics.count("panopticon_images_convicted_total", model=self._name)
             key = _identity(failure.item.encoded, failure.item.uri)
+            # At the end, also if it was there before: they are in the order in which they lapse.
+            self._convicted.pop(key, None)
             self._convicted[key] = _Conviction(error=failure.error, until_s=self._clock() + CONVICTED_S)
             if len(self._convicted) > MAX_CONVICTED:
                 self._convicted.popitem(last=False)
 
     def _conviction_of(self, job: Job) -> Rejected | None:
         # Hashing each image would cost more than all else here, so it is done only after a conviction.
+        while self._convicted and next(iter(self._convicted.values())).until_s <= self._clock():
+            self._convicted.popitem(last=False)
         if not self._convicted:
             return None
         conviction = self._convicted.get(_identity(job.encoded, job.uri))
-        return conviction.error if conviction and self._clock() < conviction.until_s else None
+        return conviction.error if conviction else None
 
 
 def _identity(encoded: bytes | None, uri: str) -> bytes | str:

@@ -114,13 +114,3 @@ def test_no_place_gives_no_item() -> None:
     buffer = filled(live=1, backfill=1)
     assert buffer.take(0) == []
     assert len(buffer) == 2
-
-
-def test_the_first_item_that_is_wanted_is_taken_out_of_its_turn() -> None:
-    buffer: LaneBuffer[int] = LaneBuffer()
-    for item, lane in ((1, Lane.BACKFILL), (2, Lane.BACKFILL), (3, Lane.LIVE), (4, Lane.LIVE)):
-        buffer.add(item, lane)
-    assert buffer.take_first(lambda item: item % 2 == 0) == 4
-    assert buffer.take_first(lambda item: item % 2 == 0) == 2
-    assert buffer.take_first(lambda item: item % 2 == 0) is None
-    assert buffer.take(9) == [3, 1]

@@ -486,7 +486,7 @@ class TestModelProcess:
         process.receive([item(7, uri=uri_of(bytes(path)))])
         frames = self.frames_until(parent, "output")
         started = [(frame.ids, frame.phase) for frame in progress[0].read()]
-        assert started == [((7,), phase) for phase in ("fetch", "decode", "ready", "run")]
+        assert started == [((7,), phase) for phase in ("fetch", "sent", "decode", "ready", "run")]
         answer = frames[-1]
         assert isinstance(answer, OutputFrame)
         assert (answer.id, answer.width_px, answer.height_px) == (7, 20, 10)
@@ -547,7 +547,7 @@ class TestModelProcess:
         threading.Thread(target=idle.fetch_forever, daemon=True).start()
         idle.receive([item(7, uri="hooked:x")])
         assert self.frames_until(parent, "dropped", "rejected") == [DroppedFrame(ids=(7,))]
-        assert progress[0].read() == [StartedFrame(ids=(7,), phase=Phase.FETCH)]
+        assert [frame.phase for frame in progress[0].read()] == [Phase.FETCH, Phase.SENT]
 
     def test_an_image_that_fails_though_it_was_cancelled_is_answered_once(
         self, idle: ModelProcess, parent: FrameStream, source: HookedSource

@@ -10,9 +10,10 @@ from panopticon.errors import PanopticonError, Rejected, Unavailable
 from panopticon.messages import Lane
 from panopticon.metrics import Metrics
 from panopticon.scheduling.gate import Gate
-from panopticon.scheduling.items import Hello, NotRun, Ran
+from panopticon.scheduling.items import Hello, Item, NotRun, Ran
 from tests.workers.queues.fake_clock import FakeClock
 from tests.workers.serving.hand_replica import HandReplica, item_of, ran
+from workers.serving import served_model
 from workers.serving.jobs import DeadlinePassed, Job
 from workers.serving.replica import Replica, ReplicaState, Turn
 from workers.serving.served_model import CONVICTED_S, PROBE_EVERY_S, RECENT_S, ModelState, ServedModel
@@ -247,6 +248,17 @@ def test_after_an_hour_an_image_that_ended_its_process_is_tried_again(bench: Ben
     bench.convict(NotRun(item=item_of(job), error=Rejected("killed_process", "again and again")))
     bench.clock.sleep(CONVICTED_S)
     assert bench.job(encoded=b"killer", within_s=2 * CONVICTED_S) in bench.replica.held
+
+
+def test_of_too_many_convictions_the_one_that_is_the_longest_ago_is_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_model, "MAX_CONVICTED", 2)
+    for name in (b"one", b"two", b"one", b"three"):
+        failure = Rejected("killed_process", "again and again")
+        bench.convict(NotRun(item=Item(id=1, lane=Lane.LIVE, encoded=name), error=failure))
+    assert bench.job(encoded=b"two") in bench.replica.held
+    assert isinstance(error_of(bench.job(encoded=b"one")), Rejected)
 
 
 def test_an_image_that_was_only_rejected_runs_again(bench: Bench) -> None:

@@ -27,6 +27,7 @@ from panopticon.models.weights import refuse_altered_weights
 from panopticon.results.folder_entries import FolderEntry
 from panopticon.results.outputs import VersionName
 from storage.originals import open_originals
+from storage.sqlite.database import refuse_read_only
 from workers.cli.folders.changes import confirmed_deletions, folder_options
 from workers.cli.folders.skipped import print_unmatched
 from workers.cli.formatting import counted
@@ -111,7 +112,8 @@ def index_command(
     print_unmatched(session.err, exclude, rules)
     deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
     # Before the minute that a model may take.
-    session.refuse_read_only()
+    for url in (session.settings.store_url, session.settings.broker_url, session.settings.search_url):
+        refuse_read_only(url)
     for card in cards:
         refuse_altered_weights(card)
         # An empty folder should not take that minute.

@@ -15,15 +15,21 @@ OTHER_FILES = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenAddress:
-    """An address on which no other program listened. Nothing listens on it yet.
-
-    A program that takes it too, before either listens, is refused when it listens as the second one.
-    """
+    """An address that no other program can take any more. Nothing listens on it yet: `listen` does."""
 
     host: str
     port: int
     sockets: tuple[socket.socket, ...]
     """One for each address that the name of the host stands for."""
+
+    def listen(self, backlog: int) -> None:
+        """Listen on every socket. Raises: UsageError if the system does not let it."""
+        for each in self.sockets:
+            try:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                each.listen(backlog)
+            except OSError as error:
+                raise _refusal(self.host, self.port, error) from None
 
     def close(self) -> None:
         """Leave the address to others."""
@@ -54,7 +60,7 @@ def take_address(host: str, port: int) -> TakenAddress:
     if in_use or not sockets:
         for each in sockets:
             each.close()
-        raise refusal(host, port, (in_use or refusals)[0])
+        raise _refusal(host, port, (in_use or refusals)[0])
     taken_host, taken_port = sockets[0].getsockname()[:2]
     return TakenAddress(host=taken_host, port=taken_port, sockets=tuple(sockets))
 
@@ -84,13 +90,16 @@ def _bound(made: socket.socket, address: tuple[object, ...]) -> socket.socket:
         if made.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
+        # It lets a service start while connections of the one before it end, but it would let another program
+        # take the address too, until one of them listens.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError:
         made.close()
         raise
     return made
 
 
-def refusal(host: str, port: int, error: OSError) -> UsageError:
+def _refusal(host: str, port: int, error: OSError) -> UsageError:
     """Return the error for an address that cannot be taken, or on which one cannot listen."""
     if error.errno == errno.EADDRINUSE:
         text = f"http_port {port}: another program listens on {host}:{port}; stop it, or choose another port"

@@ -178,6 +178,9 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_body = False
         super().on_message_complete()
+        if not self.pipeline:
+            # A large body may have stopped the reading, without which nobody notices that its client leaves.
+            self.flow.resume_reading()
 
     def _check_headers(self) -> None:
         """Raise Problem for what two servers might read in two ways, or what this one cannot answer."""

@@ -14,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from panopticon.metrics import Metrics
-from workers.serving.edge.address import TakenAddress, refusal
+from workers.serving.edge.address import TakenAddress
 from workers.serving.edge.limits import Edge, EdgeLimits
 from workers.serving.edge.protocol import CLOSE_S, EdgeProtocol
 
@@ -65,7 +65,7 @@ class HttpServer:
     async def start(self) -> None:
         """Listen, and answer.
 
-        Raises: UsageError if another program has begun to listen since the address was taken.
+        Raises: UsageError if the system does not let it.
         """
         loop = asyncio.get_running_loop()
         config = Config(
@@ -88,12 +88,9 @@ class HttpServer:
             return EdgeProtocol(config, self._state, {}, loop, edge=self.edge)
 
         limits, tls = self.edge.limits, self._tls
+        # uvloop listens too, but reports no error of it.
+        self._address.listen(BACKLOG)
         for each in self._address.sockets:
-            try:
-                # uvloop listens too, and reports no error of it.
-                each.listen(BACKLOG)
-            except OSError as error:
-                raise refusal(self._address.host, self._address.port, error) from None
             server = await loop.create_server(
                 protocol,
                 sock=each,

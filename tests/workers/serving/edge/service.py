@@ -21,6 +21,7 @@ from workers.serving.edge.address import take_address
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.refusal import refuse_early
 from workers.serving.edge.server import HttpServer
+from workers.serving.presence import PRESENCE
 from workers.serving.problems import Problem
 
 DEADLINE_S = 20.0
@@ -61,6 +62,8 @@ class TinyApp:
             await self._read(scope, receive, send)
         elif path == "/wait":
             await self._wait(path, receive, send)
+        elif path == "/present":
+            await self._wait_for_leaving(scope, receive)
         elif path == "/large":
             await _answer(send, b"x" * LARGE_BYTES)
         elif path == "/stream":
@@ -91,6 +94,18 @@ class TinyApp:
             if not message["more_body"]:
                 await _answer(send, b"%d" % received)
                 return
+
+    async def _wait_for_leaving(self, scope: Scope, receive: Receive) -> None:
+        """Read the body, and never receive anything again."""
+        more_body = True
+        while more_body:
+            message = await receive()
+            self.pieces.append(len(message["body"]))
+            more_body = message["more_body"]
+        left = asyncio.Event()
+        scope[PRESENCE].watch(left.set)
+        await left.wait()
+        self.left.append(scope["path"])
 
     async def _wait(self, path: str, receive: Receive, send: Send) -> None:
         released = asyncio.create_task(self.released.wait())

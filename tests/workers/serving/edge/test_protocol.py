@@ -409,6 +409,16 @@ def test_a_body_that_ends_half_way_is_noticed(service: Service) -> None:
     assert service.still_answers()
 
 
+@pytest.mark.parametrize("size_bytes", [100, 200_000, 300_000, 400_000, MAX_BODY_BYTES])
+def test_a_client_that_leaves_is_noticed_by_an_application_that_receives_nothing_more(
+    service: Service, size_bytes: int
+) -> None:
+    with service.connect() as client:
+        client.sendall(request("POST", "/present", f"Content-Length: {size_bytes}", body=b"x" * size_bytes))
+        wait_until(lambda: sum(service.app.pieces) == size_bytes, "it has the body")
+    wait_until(lambda: service.app.left == ["/present"], "it knows")
+
+
 def test_a_client_that_leaves_with_pipelined_requests_takes_them_all_with_it(service: Service) -> None:
     with service.connect() as client:
         client.sendall(get("/wait") + get("/wait"))

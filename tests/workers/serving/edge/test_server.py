@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import urllib3
-import uvloop
 
 from panopticon.errors import UsageError
 from panopticon.metrics import Metrics
@@ -28,7 +27,7 @@ from tests.workers.serving.edge.service import (
     wait_until,
 )
 from tests.workers.serving.edge.test_protocol import LIMITS, limits
-from workers.serving.edge.address import allow_open_files, refusal, take_address
+from workers.serving.edge.address import _refusal, allow_open_files, take_address
 from workers.serving.edge.limits import EdgeLimits
 from workers.serving.edge.server import HttpServer
 from workers.serving.edge.tls import tls_context
@@ -105,21 +104,28 @@ def test_a_port_that_is_taken_is_one_line_that_names_it() -> None:
 
 def test_a_port_that_only_root_may_take_is_one_line() -> None:
     refused = OSError(13, "Permission denied")
-    assert str(refusal("127.0.0.1", 80, refused)) == (
+    assert str(_refusal("127.0.0.1", 80, refused)) == (
         "http_port 80: this user may not take it; choose one from 1024 on"
     )
 
 
-def test_of_two_services_that_take_one_port_before_they_listen_the_second_one_is_refused() -> None:
-    first = take_address("127.0.0.1", 0)
-    with closing(first), closing(take_address("127.0.0.1", first.port)) as second:
-        first.sockets[0].listen()
-        server = HttpServer(TinyApp(), second, LIMITS, metrics=Metrics())
-        with (
-            pytest.raises(UsageError, match=rf"^http_port {first.port}: another program listens"),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            runner.run(server.start())
+def test_an_address_that_was_taken_is_refused_to_others_before_anybody_listens() -> None:
+    with (
+        closing(take_address("127.0.0.1", 0)) as first,
+        pytest.raises(UsageError, match=rf"^http_port {first.port}: another program listens"),
+    ):
+        take_address("127.0.0.1", first.port)
+
+
+def test_an_address_is_taken_again_while_connections_of_the_service_before_end() -> None:
+    with serving(LIMITS) as service:
+        port = service.address.port
+        with service.connect() as client:
+            client.sendall(get("/", "Connection: close"))
+            answer(client)
+            assert is_closed(client)
+    with closing(take_address("127.0.0.1", port)) as address:
+        address.listen(1)
 
 
 def test_more_connections_than_open_files_are_refused_with_the_way_out() -> None:

@@ -293,7 +293,7 @@ OPERATIONS: tuple[Operation, ...] = (
         successes=(
             Success(status=202, description="It loads", models=(ServedModel,), example=MODEL_EXAMPLE),
         ),
-        problems=("invalid-parameter", "not-found", "conflict"),
+        problems=("invalid-parameter", "not-found", "conflict", "store-down"),
     ),
     Operation(
         method="DELETE",
