@@ -141,26 +141,31 @@ class Readers:
         parts = ReadingParts(self._settings)
         try:
             while (taken := self._jobs.get()) is not None:
-                _do(*taken, parts)
-                with self._lock:
-                    self._unfinished -= 1
+                self._do(*taken, parts)
         finally:
             parts.close()
 
+    def _do(self, job: Future[Any], read: Read, parts: ReadingParts) -> None:
+        # A job is cancelled if its request ended before a thread was free.
+        if not job.set_running_or_notify_cancel():
+            self._finished_one()
+            return
+        try:
+            answer = read(parts)
+        except BaseException as error:
+            # Only a new connection sees the copy that replaces a damaged file.
+            if isinstance(error, Damaged):
+                parts.close()
+            self._finished_one()
+            job.set_exception(error)
+        else:
+            # Before its request knows, whose next one would otherwise count it as unfinished.
+            self._finished_one()
+            job.set_result(answer)
 
-def _do(job: Future[Any], read: Read, parts: ReadingParts) -> None:
-    # A job is cancelled if its request ended before a thread was free.
-    if not job.set_running_or_notify_cancel():
-        return
-    try:
-        answer = read(parts)
-    except BaseException as error:
-        # Only a new connection sees the copy that replaces a damaged file.
-        if isinstance(error, Damaged):
-            parts.close()
-        job.set_exception(error)
-    else:
-        job.set_result(answer)
+    def _finished_one(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
 
 
 def _look_for_file(component: str, url: str) -> None:
