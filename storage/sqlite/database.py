@@ -219,10 +219,11 @@ def _has_full_disk(path: Path) -> bool:
         return False
 
 
-def refuse_read_only(url: str) -> None:
-    """Raise UsageError if the URL is that of an SQLite file that may only be read. It opens nothing."""
-    if url.startswith(SCHEME) and _may_only_be_read(path := path_of(url)):
-        raise _unwritable(path, READ_ONLY)
+def refuse_read_only(*urls: str) -> None:
+    """Raise UsageError if one of the URLs names an SQLite file that may only be read. It opens nothing."""
+    for url in urls:
+        if url.startswith(SCHEME) and _may_only_be_read(path := path_of(url)):
+            raise _unwritable(path, READ_ONLY)
 
 
 def _may_only_be_read(path: Path) -> bool:

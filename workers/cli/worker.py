@@ -48,8 +48,7 @@ def worker_command(
     # What fetches originals opens them again; here a mistake in their settings ends the command in one line.
     open_originals(settings)
     # Before a model is converted, which may take a minute.
-    for url in (settings.store_url, settings.broker_url):
-        refuse_read_only(url)
+    refuse_read_only(settings.store_url, settings.broker_url)
     if replicas > 1:
         if metrics_port is not None:
             raise UsageError("--metrics-port is for one worker; give it without --replicas")

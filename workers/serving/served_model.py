@@ -343,9 +343,9 @@ class ServedModel:
                 self._convicted.popitem(last=False)
 
     def _conviction_of(self, job: Job) -> Rejected | None:
-        # Hashing each image would cost more than all else here, so it is done only after a conviction.
         while self._convicted and next(iter(self._convicted.values())).until_s <= self._clock():
             self._convicted.popitem(last=False)
+        # Hashing each image would cost more than all else here, so it is done only after a conviction.
         if not self._convicted:
             return None
         conviction = self._convicted.get(_identity(job.encoded, job.uri))

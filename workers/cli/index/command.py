@@ -112,8 +112,8 @@ def index_command(
     print_unmatched(session.err, exclude, rules)
     deletions = confirmed_deletions(session, submission.folders, prune=prune, yes=yes)
     # Before the minute that a model may take.
-    for url in (session.settings.store_url, session.settings.broker_url, session.settings.search_url):
-        refuse_read_only(url)
+    urls = (session.settings.store_url, session.settings.broker_url, session.settings.search_url)
+    refuse_read_only(*urls)
     for card in cards:
         refuse_altered_weights(card)
         # An empty folder should not take that minute.
